@@ -1,0 +1,172 @@
+//! The crate's one error.
+//!
+//! A variant is what the caller can do about it: fetch the CAR again, choose another file, pass another option.
+//! Every variant names the path it is about; offsets are in bytes from the start of that file.
+
+use std::{io, path::PathBuf};
+
+use cid::Cid;
+use pinner_api::MAX_BLOCK;
+
+/// Why a CAR could not be read or written, or a local file not be imported.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CarError {
+    /// The operating system refuses. The cause is the `source`.
+    #[error("cannot {operation} '{}'", path.display())]
+    Io {
+        /// What was tried: `open`, `read`, `list`, …
+        operation: &'static str,
+        /// On which file or directory.
+        path: PathBuf,
+        /// The system's error.
+        source: io::Error,
+    },
+    /// The file does not start as a CAR does.
+    #[error("'{}' is no CAR file: {reason}; make one with `wasi-ipfs import` or `ipfs dag export`", path.display())]
+    NotACar {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with its start.
+        reason: String,
+    },
+    /// A CAR of a version that this crate does not know.
+    #[error("'{}' is a CAR of version {version}; versions 1 and 2 can be read", path.display())]
+    UnsupportedVersion {
+        /// The file.
+        path: PathBuf,
+        /// The version in its header.
+        version: u64,
+    },
+    /// The file ends before what it announces: it was cut short.
+    #[error(
+        "'{}' is cut short: {expected} at offset {offset} does not fit before the end at {end}; fetch or write the file again",
+        path.display()
+    )]
+    Truncated {
+        /// The file.
+        path: PathBuf,
+        /// Where the part starts that is not whole.
+        offset: u64,
+        /// What was expected there.
+        expected: String,
+        /// Where the file, or its CARv2 payload, ends.
+        end: u64,
+    },
+    /// A section's length cannot be right.
+    #[error("'{}' has a wrong section length at offset {offset}: {reason}", path.display())]
+    WrongSectionLength {
+        /// The file.
+        path: PathBuf,
+        /// Where the section starts, with its length.
+        offset: u64,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// A section announces a block over [`MAX_BLOCK`].
+    #[error(
+        "'{}' announces a section of {length} bytes at offset {offset}; blocks have at most {MAX_BLOCK}",
+        path.display()
+    )]
+    SectionTooLarge {
+        /// The file.
+        path: PathBuf,
+        /// Where the section starts, with its length.
+        offset: u64,
+        /// The section's length in bytes, CID included.
+        length: u64,
+    },
+    /// A section does not start with a CID.
+    #[error("'{}' has no valid CID at offset {offset}: {reason}", path.display())]
+    BadCid {
+        /// The file.
+        path: PathBuf,
+        /// Where the CID should start.
+        offset: u64,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A CARv2 header points outside the file.
+    #[error(
+        "'{}' is a CARv2 whose header puts {data_size} bytes of data at offset {data_offset}, in a file of {file_size}; it is cut short or was never finished",
+        path.display()
+    )]
+    DataOutOfRange {
+        /// The file.
+        path: PathBuf,
+        /// Where the data should start.
+        data_offset: u64,
+        /// The data's length in bytes.
+        data_size: u64,
+        /// The file's length in bytes.
+        file_size: u64,
+    },
+    /// A block over [`MAX_BLOCK`] was handed to a [`CarWriter`](crate::CarWriter).
+    #[error("block {cid} has {length} bytes; blocks have at most {MAX_BLOCK}")]
+    BlockTooLarge {
+        /// The block.
+        cid: Cid,
+        /// Its length in bytes.
+        length: usize,
+    },
+    /// The destination is something that must not be replaced by a file: a directory, a device, a pipe.
+    #[error("'{}' is no regular file and is not overwritten; name another destination", path.display())]
+    DestinationNotAFile {
+        /// The destination.
+        path: PathBuf,
+    },
+    /// A file name that is not UTF-8: no path of IPFS can name it.
+    #[error("the name of '{}' is not UTF-8; rename it, or leave it out", path.display())]
+    NameNotUtf8 {
+        /// The file, lossily shown.
+        path: PathBuf,
+    },
+    /// A socket, pipe or device: there is no content to import. `ipfs add` refuses it as well.
+    #[error("'{}' is a {kind}; files, directories and symlinks can be imported", path.display())]
+    SpecialFile {
+        /// The file.
+        path: PathBuf,
+        /// What it is.
+        kind: &'static str,
+    },
+    /// Mode and mtime have no place in a raw leaf. `ipfs add` refuses it as well.
+    #[error(
+        "mode and mtime cannot be kept with raw leaves; pass --raw-leaves=false with --preserve-mode or --preserve-mtime"
+    )]
+    MetadataInRawLeaves,
+    /// Two names of one directory have the same 64-bit hash, which no sharded directory can hold.
+    #[error("'{}' cannot be sharded: the names '{first}' and '{second}' have the same hash; rename one", path.display())]
+    NamesCollide {
+        /// The directory.
+        path: PathBuf,
+        /// One name.
+        first: String,
+        /// The other.
+        second: String,
+    },
+    /// Whoever takes the imported blocks failed. The cause is the `source`.
+    #[error("block {cid} could not be stored")]
+    Sink {
+        /// The block.
+        cid: Cid,
+        /// Its error.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The caller's progress function asked to stop.
+    #[error("the import was cancelled")]
+    Cancelled,
+}
+
+impl CarError {
+    /// For `map_err` on what the operating system refused.
+    pub(crate) fn io(
+        operation: &'static str,
+        path: impl Into<PathBuf>,
+    ) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::Io {
+            operation,
+            path: path.into(),
+            source,
+        }
+    }
+}

@@ -1,0 +1,377 @@
+//! One pass over a CAR's section headers: where each block lies.
+//!
+//! Reads lengths and CIDs and steps over the data, through a window that is small where blocks are large and
+//! large where they are small. Owns every check of the framing; the blocks' bytes are not looked at. The parser
+//! takes any source of positioned reads, so that [`parse_car`] is the same code on bytes in memory, for fuzzing.
+
+use std::{fs::File, io, path::Path};
+
+use cid::{Cid, CidGeneric};
+use pinner_api::MAX_BLOCK;
+use unsigned_varint::decode;
+
+use crate::{
+    error::CarError,
+    header::{Header, MAX_HEADER, V2, V2_HEADER},
+};
+
+/// A section's CID: room for the longest identity digest that Kubo allows, 128 bytes.
+pub type SectionCid = CidGeneric<128>;
+
+/// The longest CID that is read, in bytes: version, codec, hash function and length as varints, then the digest.
+const MAX_CID: usize = 9 + 9 + 9 + 2 + 128;
+
+/// The longest varint of 64 bits, in bytes.
+const MAX_VARINT: usize = 10;
+
+/// Bytes that can be read at a position.
+pub(crate) trait ReadAt {
+    /// Some bytes from `offset` on; none at the end.
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
+}
+
+impl ReadAt for File {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        std::os::unix::fs::FileExt::read_at(self, buffer, offset)
+    }
+}
+
+impl ReadAt for [u8] {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        let rest = usize::try_from(offset)
+            .ok()
+            .and_then(|offset| self.get(offset..))
+            .unwrap_or_default();
+        let length = rest.len().min(buffer.len());
+        buffer[..length].copy_from_slice(&rest[..length]);
+        Ok(length)
+    }
+}
+
+/// One block in a CAR.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Section {
+    /// As the section names it; not checked against the data.
+    pub cid: SectionCid,
+    /// Of the data, in bytes from the start of the file.
+    pub offset: u64,
+    /// Of the data, in bytes; at most [`MAX_BLOCK`].
+    pub length: u32,
+}
+
+/// What a CAR holds, by [`parse_car`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sections {
+    /// The header's roots.
+    pub roots: Vec<Cid>,
+    /// Every section, in order.
+    pub sections: Vec<Section>,
+}
+
+/// Parses a CARv1 or CARv2 that is in memory, framing alone: no block is checked against its CID.
+///
+/// The same parser that [`CarPinner`](crate::CarPinner) runs over files; errors name the path `<memory>`.
+///
+/// # Errors
+/// As [`CarPinner::open`](crate::CarPinner::open) gives them, for the same bytes in a file.
+pub fn parse_car(bytes: &[u8]) -> Result<Sections, CarError> {
+    let mut sections = Vec::new();
+    let path = Path::new("<memory>");
+    let roots = scan(bytes, bytes.len() as u64, path, &mut |section| {
+        sections.push(section);
+    })?;
+    Ok(Sections { roots, sections })
+}
+
+/// Hands every section of the CAR to `visit`, in order, and answers its roots.
+pub(crate) fn scan<S: ReadAt + ?Sized>(
+    source: &S,
+    size: u64,
+    path: &Path,
+    visit: &mut dyn FnMut(Section),
+) -> Result<Vec<Cid>, CarError> {
+    let mut scan = Scan {
+        window: Window::new(source),
+        path,
+        end: size,
+    };
+    let (first, after) = scan.header(0)?;
+    let (roots, sections) = match first.version {
+        1 => (first.roots, after),
+        2 => {
+            let data = scan.v2(after)?;
+            scan.end = data.data_offset + data.data_size;
+            let (inner, after) = scan.header(data.data_offset)?;
+            if inner.version != 1 {
+                return Err(scan.unsupported(inner.version));
+            }
+            (inner.roots, after)
+        }
+        version => return Err(scan.unsupported(version)),
+    };
+    let roots = roots.ok_or_else(|| scan.not_a_car("its header has no roots"))?;
+    scan.sections(sections, visit)?;
+    Ok(roots)
+}
+
+/// The pass: where it reads, and where the payload ends.
+struct Scan<'a, S: ?Sized> {
+    window: Window<'a, S>,
+    path: &'a Path,
+    end: u64,
+}
+
+impl<S: ReadAt + ?Sized> Scan<'_, S> {
+    /// The bytes from `offset` on: `wanted` of them, or as many as there are before the end.
+    fn peek(&mut self, offset: u64, wanted: usize) -> Result<&[u8], CarError> {
+        let left = usize::try_from(self.end.saturating_sub(offset)).unwrap_or(usize::MAX);
+        self.window
+            .peek(offset, wanted.min(left))
+            .map_err(CarError::io("read", self.path))
+    }
+
+    /// The header at `offset`, and where what follows it starts.
+    fn header(&mut self, offset: u64) -> Result<(Header, u64), CarError> {
+        let start = self.peek(offset, MAX_VARINT + 1)?;
+        let (length, rest) = match decode::u64(start) {
+            Ok(decoded) => decoded,
+            Err(_) if start.is_empty() => return Err(self.not_a_car("it is empty")),
+            Err(decode::Error::Insufficient) => return Err(self.truncated(offset, "a header")),
+            Err(_) => return Err(self.not_a_car("it does not start with a header's length")),
+        };
+        let body = offset + (start.len() - rest.len()) as u64;
+        // DAG-CBOR maps of one or two entries start so; anything else is another kind of file altogether.
+        if !matches!(rest.first(), None | Some(0xa1 | 0xa2)) || length == 0 {
+            return Err(self.not_a_car("it does not start with a header"));
+        }
+        if length > MAX_HEADER {
+            return Err(self.not_a_car(&format!(
+                "it announces a header of {length} bytes, over the limit of {MAX_HEADER}"
+            )));
+        }
+        // `length` is at most MAX_HEADER, which fits.
+        let bytes = self.peek(body, length as usize)?;
+        if (bytes.len() as u64) < length {
+            return Err(self.truncated(offset, &format!("a header of {length} bytes")));
+        }
+        let header = Header::decode(bytes)
+            .map_err(|reason| self.not_a_car(&format!("its header does not decode: {reason}")))?;
+        Ok((header, body + length))
+    }
+
+    /// The CARv2 header at `offset`, checked against the file's size.
+    fn v2(&mut self, offset: u64) -> Result<V2, CarError> {
+        let bytes = self.peek(offset, V2_HEADER)?;
+        let Ok(bytes) = <&[u8; V2_HEADER]>::try_from(bytes) else {
+            return Err(self.truncated(offset, "a CARv2 header"));
+        };
+        let v2 = V2::decode(bytes);
+        let fits = v2
+            .data_offset
+            .checked_add(v2.data_size)
+            .is_some_and(|end| end <= self.end);
+        if v2.data_offset < offset + V2_HEADER as u64 || v2.data_size == 0 || !fits {
+            return Err(CarError::DataOutOfRange {
+                path: self.path.into(),
+                data_offset: v2.data_offset,
+                data_size: v2.data_size,
+                file_size: self.end,
+            });
+        }
+        Ok(v2)
+    }
+
+    /// Every section from `offset` to the end.
+    fn sections(
+        &mut self,
+        mut offset: u64,
+        visit: &mut dyn FnMut(Section),
+    ) -> Result<(), CarError> {
+        while offset < self.end {
+            let start = self.peek(offset, MAX_VARINT)?;
+            let (length, rest) = match decode::u64(start) {
+                Ok(decoded) => decoded,
+                Err(decode::Error::Insufficient) => {
+                    return Err(self.truncated(offset, "a section's length"));
+                }
+                Err(_) => {
+                    return Err(self.wrong_length(offset, "it is no varint of 64 bits"));
+                }
+            };
+            let cid_offset = offset + (start.len() - rest.len()) as u64;
+            if length == 0 {
+                return self.padding(offset);
+            }
+            if length > (MAX_CID + MAX_BLOCK) as u64 {
+                return Err(self.too_large(offset, length));
+            }
+            let section_end = cid_offset + length;
+            if section_end > self.end {
+                return Err(self.truncated(offset, &format!("a section of {length} bytes")));
+            }
+            let (cid, cid_length) = self.cid(offset, cid_offset, length)?;
+            let data_length = length - cid_length;
+            if data_length > MAX_BLOCK as u64 {
+                return Err(self.too_large(offset, length));
+            }
+            visit(Section {
+                cid,
+                offset: cid_offset + cid_length,
+                // At most MAX_BLOCK, by the check above.
+                length: data_length as u32,
+            });
+            offset = section_end;
+        }
+        Ok(())
+    }
+
+    /// The CID of a section of `length` bytes, and how many of them it takes.
+    fn cid(
+        &mut self,
+        section: u64,
+        offset: u64,
+        length: u64,
+    ) -> Result<(SectionCid, u64), CarError> {
+        let wanted = usize::try_from(length).map_or(MAX_CID, |length| length.min(MAX_CID));
+        let bytes = self.peek(offset, wanted)?;
+        if bytes.len() < wanted {
+            // The file shrank since its size was asked.
+            return Err(self.truncated(offset, "a CID"));
+        }
+        let mut rest = bytes;
+        match SectionCid::read_bytes(&mut rest) {
+            Ok(cid) => Ok((cid, (bytes.len() - rest.len()) as u64)),
+            Err(_) if rest.is_empty() && wanted < MAX_CID => {
+                Err(self.wrong_length(section, "it is too small for the CID that starts there"))
+            }
+            Err(error) => Err(CarError::BadCid {
+                path: self.path.into(),
+                offset,
+                reason: error.to_string(),
+            }),
+        }
+    }
+
+    /// A section of length zero ends the payload where nothing but zeros follows: padding, as tools that align
+    /// files write it. Anywhere else it is damage, and what follows must not be lost in silence.
+    fn padding(&mut self, start: u64) -> Result<(), CarError> {
+        let mut offset = start;
+        while offset < self.end {
+            let bytes = self.peek(offset, Window::<S>::LARGEST)?;
+            let length = bytes.len() as u64;
+            if length == 0 {
+                break;
+            }
+            if bytes.iter().any(|byte| *byte != 0) {
+                return Err(self.wrong_length(start, "it is zero, and more than padding follows"));
+            }
+            offset += length;
+        }
+        Ok(())
+    }
+
+    fn not_a_car(&self, reason: &str) -> CarError {
+        CarError::NotACar {
+            path: self.path.into(),
+            reason: reason.to_owned(),
+        }
+    }
+
+    fn unsupported(&self, version: u64) -> CarError {
+        CarError::UnsupportedVersion {
+            path: self.path.into(),
+            version,
+        }
+    }
+
+    fn truncated(&self, offset: u64, expected: &str) -> CarError {
+        CarError::Truncated {
+            path: self.path.into(),
+            offset,
+            expected: expected.to_owned(),
+            end: self.end,
+        }
+    }
+
+    fn wrong_length(&self, offset: u64, reason: &'static str) -> CarError {
+        CarError::WrongSectionLength {
+            path: self.path.into(),
+            offset,
+            reason,
+        }
+    }
+
+    fn too_large(&self, offset: u64, length: u64) -> CarError {
+        CarError::SectionTooLarge {
+            path: self.path.into(),
+            offset,
+            length,
+        }
+    }
+}
+
+/// The bytes around the place of reading. Doubles while sections follow each other within it, and falls back to
+/// its smallest where a block is stepped over: 20,000 blocks of 50 KiB are 20,000 reads of 512 bytes, a million
+/// blocks of 100 bytes are 2,000 reads of 64 KiB.
+struct Window<'a, S: ?Sized> {
+    source: &'a S,
+    bytes: Vec<u8>,
+    start: u64,
+    size: usize,
+}
+
+impl<'a, S: ReadAt + ?Sized> Window<'a, S> {
+    const SMALLEST: usize = 512;
+    const LARGEST: usize = 64 * 1024;
+
+    fn new(source: &'a S) -> Self {
+        Self {
+            source,
+            bytes: Vec::new(),
+            start: 0,
+            size: Self::SMALLEST,
+        }
+    }
+
+    /// `wanted` bytes from `offset` on; fewer only where the source ends.
+    fn peek(&mut self, offset: u64, wanted: usize) -> io::Result<&[u8]> {
+        let end = self.start + self.bytes.len() as u64;
+        if offset < self.start || offset + wanted as u64 > end {
+            let follows = (self.start..=end).contains(&offset);
+            self.size = if follows {
+                (self.size * 2).min(Self::LARGEST)
+            } else {
+                Self::SMALLEST
+            };
+            self.fill(offset, wanted.max(self.size))?;
+        }
+        let from = usize::try_from(offset - self.start).unwrap_or(usize::MAX);
+        let rest = self.bytes.get(from..).unwrap_or_default();
+        Ok(&rest[..wanted.min(rest.len())])
+    }
+
+    fn fill(&mut self, offset: u64, size: usize) -> io::Result<()> {
+        self.bytes.resize(size, 0);
+        self.start = offset;
+        let mut filled = 0;
+        while filled < size {
+            match self
+                .source
+                .read_at(&mut self.bytes[filled..], offset + filled as u64)
+            {
+                Ok(0) => break,
+                Ok(read) => filled += read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    self.bytes.clear();
+                    return Err(error);
+                }
+            }
+        }
+        self.bytes.truncate(filled);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,69 @@
+//! The walk that tells whether a DAG is whole: what a recursive pin on a CAR file means.
+//!
+//! Depth first, in the order of the links, on a stack of its own, so that a chain of any depth costs heap and not
+//! the thread's stack. Raw leaves are looked up and not read. Pure but for the `Source` it is given.
+
+use std::{
+    collections::HashSet,
+    sync::atomic::{AtomicBool, Ordering},
+};
+
+use bytes::Bytes;
+use pinner_api::{Cid, PinnerError};
+
+use crate::{index::Key, links::Codec};
+
+/// Where the walk finds blocks.
+pub(crate) trait Source {
+    /// Whether the block is there.
+    fn has(&self, cid: &Cid) -> bool;
+    /// The block; `NotFound` where it is not there.
+    fn read(&self, cid: &Cid) -> Result<Bytes, PinnerError>;
+}
+
+/// `Ok` once every block below `root` was found; else the first one that is missing or has no readable links.
+/// Ends early when `cancelled` is set.
+pub(crate) fn check_complete(
+    root: &Cid,
+    source: &impl Source,
+    cancelled: &AtomicBool,
+) -> Result<(), PinnerError> {
+    // By codec too: the same bytes under another codec have other links.
+    let mut seen: HashSet<(u64, Key)> = HashSet::new();
+    let mut open = vec![*root];
+    while let Some(cid) = open.pop() {
+        if cancelled.load(Ordering::Relaxed) {
+            return Err(PinnerError::Unavailable {
+                operation: format!("pin {root}: cancelled"),
+                source: None,
+            });
+        }
+        if !seen.insert((cid.codec(), Key::new(cid.hash()))) {
+            continue;
+        }
+        let Some(codec) = Codec::of(&cid) else {
+            return Err(PinnerError::Denied {
+                operation: format!("pin {root}"),
+                reason: format!(
+                    "the links of {cid} are not known, since its codec 0x{:x} is neither dag-pb, dag-cbor nor raw: \
+                     that the DAG is whole cannot be proven",
+                    cid.codec()
+                ),
+            });
+        };
+        if codec == Codec::Leaf {
+            if !source.has(&cid) {
+                return Err(PinnerError::NotFound { cid });
+            }
+            continue;
+        }
+        let links = codec
+            .links(source.read(&cid)?)
+            .map_err(|reason| PinnerError::Corrupt {
+                operation: format!("pin {root}"),
+                reason: format!("block {cid} does not decode: {reason}"),
+            })?;
+        open.extend(links.into_iter().rev());
+    }
+    Ok(())
+}

@@ -1,0 +1,332 @@
+//! A backend under test, with the assertions that many cases share.
+//!
+//! Invariant: every holder it makes is of this case alone, and it looks at no others' pins, so that cases may share
+//! one node.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use cid::Cid;
+use futures_util::{StreamExt, TryStreamExt};
+use pinner_api::{Capabilities, Holder, Origin, Pin, PinDepth, Pinner, PinnerError};
+
+use crate::{
+    Abilities, Absence, Backend, Block, Content, Failure, Start,
+    dag::{self, RAW},
+    failure::{Outcome, ensure, ensure_eq},
+};
+
+/// Both depths, for the cases that go through them.
+pub(crate) const DEPTHS: [PinDepth; 2] = [PinDepth::Lazy, PinDepth::Recursive];
+
+/// The times after which abandoned calls are dropped: at once, and at several points of a call's way.
+pub(crate) const PATIENCE: [Duration; 6] = [
+    Duration::ZERO,
+    Duration::from_micros(20),
+    Duration::from_micros(200),
+    Duration::from_millis(1),
+    Duration::from_millis(3),
+    Duration::from_millis(10),
+];
+
+/// A backend under test.
+pub(crate) struct Subject {
+    pub(crate) fixture: Box<dyn Backend>,
+    pub(crate) pinner: Arc<dyn Pinner>,
+    number: [u8; 16],
+}
+
+impl Subject {
+    /// One over `content`.
+    pub(crate) async fn over(start: &Start, content: Content) -> Outcome<Self> {
+        let fixture = start.over(content).await?;
+        Ok(Self {
+            pinner: fixture.pinner(),
+            fixture,
+            number: dag::unique_number(),
+        })
+    }
+
+    pub(crate) fn can(&self) -> Capabilities {
+        self.pinner.capabilities()
+    }
+
+    pub(crate) fn abilities(&self) -> Abilities {
+        self.fixture.abilities()
+    }
+
+    /// Another process's view, or the same one where there can be no other.
+    pub(crate) async fn second(&self) -> Outcome<Arc<dyn Pinner>> {
+        let second = self.fixture.second().await;
+        let second = second.map_err(cannot("give a second handle"))?;
+        Ok(second.unwrap_or_else(|| self.pinner.clone()))
+    }
+
+    /// The `n`-th holder of this case.
+    pub(crate) fn holder(&self, n: u8) -> Holder {
+        let mut unique = self.number;
+        unique[15] = n;
+        let mut lock_dir = [0; 8];
+        for (i, byte) in self.number.iter().enumerate() {
+            lock_dir[i % 8] ^= byte.rotate_left(i as u32);
+        }
+        Holder::new(lock_dir, unique)
+    }
+
+    fn is_ours(&self, holder: &Holder) -> bool {
+        let ours = self.holder(0);
+        holder.as_bytes()[..23] == ours.as_bytes()[..23]
+    }
+
+    /// The block's bytes as the backend gives them, asked from itself.
+    pub(crate) async fn ask(&self, cid: &Cid) -> Result<Bytes, PinnerError> {
+        self.pinner.block(cid, &Origin::root(*cid)).await
+    }
+
+    /// The block comes back as it was put.
+    pub(crate) async fn reads(&self, block: &Block) -> Outcome {
+        let got = self.ask(&block.cid).await;
+        same_bytes(&block.cid, got, &block.bytes)
+    }
+
+    /// All of them come back.
+    pub(crate) async fn reads_all(&self, blocks: &[Block]) -> Outcome {
+        for block in blocks {
+            self.reads(block).await?;
+        }
+        Ok(())
+    }
+
+    /// The error is one that says that a thing is nowhere, as this backend can say it.
+    pub(crate) fn says_absent(&self, operation: &str, error: &PinnerError) -> Outcome {
+        match self.abilities().absence {
+            Absence::Proven => ensure!(
+                matches!(error, PinnerError::NotFound { .. }),
+                "{operation}: wanted NotFound, got {error:?}"
+            ),
+            Absence::Unproven => ensure!(
+                error.may_pass() || matches!(error, PinnerError::NotFound { .. }),
+                "{operation}: wanted NotFound or an error that may pass, got {error:?}"
+            ),
+        }
+        Ok(())
+    }
+
+    /// Asking for the block says that it is nowhere.
+    pub(crate) async fn is_absent(&self, cid: &Cid) -> Outcome {
+        match self.ask(cid).await {
+            Ok(bytes) => Err(Failure::Broken(format!(
+                "block {cid}, which is nowhere, was answered with {} bytes",
+                bytes.len()
+            ))),
+            Err(error) => self.says_absent(&format!("asking for the absent {cid}"), &error),
+        }
+    }
+
+    /// Pins, which has to succeed.
+    pub(crate) async fn pins_it(&self, holder: u8, root: &Cid, depth: PinDepth) -> Outcome {
+        must(
+            self.pinner.pin(&self.holder(holder), root, depth).await,
+            || format!("pin({holder}, {root}, {depth:?})"),
+        )
+    }
+
+    /// Unpins, which has to succeed.
+    pub(crate) async fn unpins(&self, holder: u8, root: &Cid) -> Outcome {
+        must(self.pinner.unpin(&self.holder(holder), root).await, || {
+            format!("unpin({holder}, {root})")
+        })
+    }
+
+    /// This case's pins as `pinner` lists them, in order, repetitions included.
+    pub(crate) async fn listed_by(&self, pinner: &dyn Pinner) -> Outcome<Vec<Pin>> {
+        let pins: Result<Vec<_>, _> = pinner.pins().try_collect().await;
+        let mut pins = must(pins, || "pins()".into())?;
+        pins.retain(|pin| self.is_ours(&pin.holder));
+        pins.sort();
+        Ok(pins)
+    }
+
+    /// This case's pins are just these.
+    pub(crate) async fn lists(&self, wanted: &[(u8, Cid, PinDepth)]) -> Outcome {
+        let mut wanted: Vec<_> = wanted
+            .iter()
+            .map(|(holder, root, depth)| Pin {
+                holder: self.holder(*holder),
+                root: *root,
+                depth: *depth,
+            })
+            .collect();
+        wanted.sort();
+        let second = self.second().await?;
+        for (view, pinner) in [
+            ("pins()", &self.pinner),
+            ("the other handle's pins()", &second),
+        ] {
+            ensure_eq(view, self.listed_by(pinner.as_ref()).await?, wanted.clone())?;
+        }
+        Ok(())
+    }
+
+    /// The pin is listed, whatever else is.
+    pub(crate) async fn still_lists(&self, holder: u8, root: &Cid, depth: PinDepth) -> Outcome {
+        let listed = self.listed_by(self.pinner.as_ref()).await?;
+        let (holder, root) = (self.holder(holder), *root);
+        let pin = Pin {
+            holder,
+            root,
+            depth,
+        };
+        ensure!(
+            listed.contains(&pin),
+            "{pin:?} is gone, which nobody released"
+        );
+        Ok(())
+    }
+
+    /// Releases a pin of which a call was abandoned. That call may be on its way to a node still, and take effect
+    /// after the release: so the release is repeated, for a while, until the pin is no longer listed.
+    pub(crate) async fn forgets(&self, holder: u8, root: &Cid) -> Outcome {
+        const TRIES: usize = 50;
+        let gone = |pins: &[Pin]| pins.iter().all(|pin| pin.holder != self.holder(holder));
+        for _ in 0..TRIES {
+            self.unpins(holder, root).await?;
+            if gone(&self.listed_by(self.pinner.as_ref()).await?) {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        Err(Failure::Broken(format!(
+            "holder {holder} released {root} {TRIES} times, and its pin is still listed"
+        )))
+    }
+
+    /// Whether pins of this depth are denied; then they are asserted to be refused, without effect.
+    pub(crate) async fn denies(&self, depth: PinDepth, root: &Cid) -> Outcome<bool> {
+        if self.can().pins(depth) {
+            return Ok(false);
+        }
+        let refused = self.pinner.pin(&self.holder(0), root, depth).await;
+        is_unsupported(&format!("pin of the denied depth {depth:?}"), refused)?;
+        if self.can().any_pins() {
+            self.lists(&[]).await?;
+        } else {
+            let refused = self.pinner.unpin(&self.holder(0), root).await;
+            is_unsupported("unpin on a backend without pins", refused)?;
+            let mut pins = self.pinner.pins();
+            match pins.next().await {
+                Some(first) => is_unsupported("pins() on a backend without pins", first)?,
+                None => return Err(Failure::Broken("pins() ends where it has to refuse".into())),
+            }
+            ensure!(
+                pins.next().await.is_none(),
+                "pins() goes on after its error"
+            );
+        }
+        Ok(true)
+    }
+
+    /// Runs a collection, where the backend has any.
+    pub(crate) async fn collect(&self) -> Outcome {
+        let ran = self.fixture.collect().await;
+        let ran = ran.map_err(cannot("collect garbage"))?;
+        match (ran, self.can().collects) {
+            (Some(()), true) | (None, false) => Ok(()),
+            (ran, collects) => Err(Failure::Disagrees(format!(
+                "collects is {collects}, and the fixture's collect() gives {ran:?}"
+            ))),
+        }
+    }
+
+    /// Whether the block lies on the backend, where the fixture can tell.
+    pub(crate) async fn holds(&self, cid: &Cid) -> Outcome<Option<bool>> {
+        let held = self.fixture.holds(cid).await;
+        held.map_err(cannot("tell what the backend holds"))
+    }
+
+    /// A collection keeps these, byte by byte.
+    pub(crate) async fn collect_keeps(&self, blocks: &[Block]) -> Outcome {
+        self.collect().await?;
+        for block in blocks {
+            ensure!(
+                self.holds(&block.cid).await? != Some(false),
+                "block {} is protected, and a collection took it",
+                block.cid
+            );
+        }
+        self.reads_all(blocks).await
+    }
+
+    /// A collection takes these, which nothing protects; a backend that does not collect keeps them.
+    pub(crate) async fn collect_takes(&self, blocks: &[Block]) -> Outcome {
+        if !self.can().collects {
+            return self.collect_keeps(blocks).await;
+        }
+        self.collect().await?;
+        for block in blocks {
+            match self.holds(&block.cid).await? {
+                Some(held) => ensure!(
+                    !held,
+                    "block {} is protected by nothing, and a collection left it",
+                    block.cid
+                ),
+                None => self.is_absent(&block.cid).await?,
+            }
+        }
+        Ok(())
+    }
+
+    /// A raw CID that is nowhere.
+    pub(crate) fn nowhere(&self) -> Cid {
+        Block::absent(RAW)
+    }
+}
+
+/// The answer is these bytes.
+pub(crate) fn same_bytes(cid: &Cid, got: Result<Bytes, PinnerError>, wanted: &Bytes) -> Outcome {
+    let got = must(got, || format!("block({cid})"))?;
+    ensure!(
+        got == *wanted,
+        "block({cid}) gives {} bytes that are not the {} put",
+        got.len(),
+        wanted.len()
+    );
+    Ok(())
+}
+
+/// The call succeeded, or [`Failure::Refused`].
+pub(crate) fn must<T>(
+    result: Result<T, PinnerError>,
+    operation: impl FnOnce() -> String,
+) -> Outcome<T> {
+    result.map_err(|source| Failure::Refused {
+        operation: operation(),
+        source,
+    })
+}
+
+/// The call was refused as something that the backend does not have.
+pub(crate) fn is_unsupported<T>(what: &str, result: Result<T, PinnerError>) -> Outcome {
+    match result {
+        Err(PinnerError::Unsupported { .. }) => Ok(()),
+        Err(error) => Err(Failure::Broken(format!(
+            "{what}: wanted Unsupported, got {error:?}"
+        ))),
+        Ok(_) => Err(Failure::Broken(format!(
+            "{what}: wanted Unsupported, got Ok"
+        ))),
+    }
+}
+
+/// Polls the call for as long as that, then drops it.
+pub(crate) async fn abandon<F: Future>(patience: Duration, call: F) -> Option<F::Output> {
+    // `timeout` polls the call at least once, and then drops it with itself.
+    tokio::time::timeout(patience, call).await.ok()
+}
+
+/// What turns a fixture's error into a failure of the fixture.
+pub(crate) fn cannot(
+    operation: &'static str,
+) -> impl FnOnce(Box<dyn std::error::Error + Send + Sync>) -> Failure {
+    move |source| Failure::Fixture { operation, source }
+}

@@ -1,0 +1,72 @@
+//! The conformance suite for [`Pinner`](pinner_api::Pinner) backends, written once, run against any of them.
+//!
+//! A backend's author writes a fixture, a [`Backend`], and names what starts it; each case then is a test:
+//!
+//! ```
+//! use std::sync::Arc;
+//! use pinner_api::{Cid, Pinner};
+//! use pinner_conformance::{Abilities, Backend, Content, FixtureResult};
+//! # use pinner_api::{Bytes, BoxStream, Capabilities, Holder, Origin, Pin, PinDepth, PinnerError};
+//! # #[derive(Debug)]
+//! # struct MyPinner;
+//! # impl MyPinner {
+//! #     async fn over(_: Content) -> FixtureResult<Self> { Ok(Self) }
+//! # }
+//! # #[pinner_api::async_trait]
+//! # impl Pinner for MyPinner {
+//! #     fn capabilities(&self) -> Capabilities { Capabilities::blocks_only() }
+//! #     async fn block(&self, cid: &Cid, _: &Origin) -> Result<Bytes, PinnerError> {
+//! #         Err(PinnerError::NotFound { cid: *cid })
+//! #     }
+//! #     async fn pin(&self, _: &Holder, _: &Cid, _: PinDepth) -> Result<(), PinnerError> {
+//! #         Err(PinnerError::Unsupported { operation: "pins" })
+//! #     }
+//! #     async fn unpin(&self, _: &Holder, _: &Cid) -> Result<(), PinnerError> {
+//! #         Err(PinnerError::Unsupported { operation: "pins" })
+//! #     }
+//! #     fn pins(&self) -> BoxStream<'_, Result<Pin, PinnerError>> { pinner_api::refused("pins") }
+//! # }
+//!
+//! struct MyFixture {
+//!     pinner: Arc<MyPinner>,
+//! }
+//!
+//! impl MyFixture {
+//!     /// A fresh backend over `content`.
+//!     async fn start(content: Content) -> FixtureResult<Self> {
+//!         let pinner = Arc::new(MyPinner::over(content).await?);
+//!         Ok(Self { pinner })
+//!     }
+//! }
+//!
+//! #[async_trait::async_trait]
+//! impl Backend for MyFixture {
+//!     fn pinner(&self) -> Arc<dyn Pinner> {
+//!         self.pinner.clone()
+//!     }
+//! }
+//!
+//! // In tests/conformance.rs. Several configurations: one module each.
+//! pinner_conformance::conformance_tests!(MyFixture::start);
+//! # fn main() {}
+//! ```
+//!
+//! Nothing is ever skipped. What [`Pinner::capabilities`](pinner_api::Pinner::capabilities) denies is asserted to
+//! be refused with [`Unsupported`](pinner_api::PinnerError::Unsupported), and what the fixture says it cannot do
+//! has to agree with the capabilities.
+//!
+//! * [`Backend`], [`Content`], [`Abilities`]: what a fixture is, and what it is given.
+//! * [`Block`], [`Dag`]: the sample content, which no two cases and no two runs share.
+//! * [`conformance_tests!`], [`run`], [`all_cases`]: the cases as tests, by name, and all of them.
+//! * [`Failure`]: what a case says that fails.
+
+mod backend;
+mod cases;
+mod dag;
+mod failure;
+mod suite;
+
+pub use backend::{Abilities, Absence, Backend, Content, Elsewhere, FixtureResult, Oversize};
+pub use dag::{Block, Dag};
+pub use failure::Failure;
+pub use suite::{Case, Start, all_cases, run};

@@ -1,0 +1,399 @@
+//! A backend that is sound but for one flaw: the mock behind a wrapper which breaks it in just one way.
+
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+    time::Duration,
+};
+
+use futures_util::{StreamExt, stream};
+use pinner_api::{
+    BoxStream, Bytes, Capabilities, Cid, Holder, MAX_BLOCK, Names, Origin, Pin, PinDepth, Pinner,
+    PinnerError, Resolved, async_trait,
+};
+use pinner_conformance::{
+    Abilities, Absence, Backend, Content, Elsewhere, FixtureResult, Oversize,
+};
+use pinner_mock::MockNode;
+
+/// One thing that is wrong with a backend.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Flaw {
+    None,
+    /// A bit is wrong in blocks asked for under this codec.
+    SpoilsCodec(u64),
+    /// A bit is wrong (or a byte too many) in blocks of this length.
+    SpoilsLength(usize),
+    /// A byte more than a block may have is handed out.
+    NoLimit,
+    /// A block is found under the CID it was put under, and no other.
+    CodecMatters,
+    /// Absence is told as failure.
+    AbsenceAsFailure,
+    /// Absent blocks, and roots, are made up.
+    MakesUp,
+    IdentityIsHashed,
+    OriginMatters,
+    BlocksAnswersOnce,
+    BlocksAlwaysAnswers,
+    /// Answers get mixed up when two calls meet.
+    MixesUp,
+    /// An abandoned read keeps its permit for ever.
+    LosesPermits,
+    FetchesNothing,
+    /// Claims to have no pins, and makes them.
+    PinsDespiteDenial,
+    ListsTwice,
+    ListsOneHolder,
+    ListsOneDepth,
+    ListsForeign,
+    /// A listing that is not read to its end stops the next.
+    ListingLocks,
+    UnpinWantsAPin,
+    /// Roots are pinned by their CIDv1.
+    NormalisesRoots,
+    LazyIsRecursive,
+    RecursiveIsLazy,
+    /// One pin a root, and the last writer wins, as Kubo's own pins are.
+    OnePinARoot,
+    /// A pin is taken out first, and put back once the new one is complete, as Kubo's `pin/add` does.
+    TakesOutFirst,
+    /// A release takes out everybody's, and puts back the others'.
+    ReleasesAllFirst,
+    /// The set is read, and written back later: a race.
+    ReadsThenWrites,
+    CollectsNothing,
+    CollectsAll,
+    /// The collector stumbles over lazy pins.
+    LazyStopsCollector,
+    /// A release takes out the owner's pin too.
+    ReleasesForeign,
+    /// The fixture has no collector, and the capabilities claim one.
+    ClaimsToCollect,
+    NamesLosePath,
+    NamesMakeUp,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Broken {
+    node: MockNode,
+    flaw: Flaw,
+    /// Calls that have begun and, however they ended, not given back their permit.
+    permits: Arc<AtomicUsize>,
+    /// The block asked for last.
+    last: Arc<Mutex<Option<Cid>>>,
+    /// Listings that were begun and not read to their end.
+    open: Arc<AtomicUsize>,
+}
+
+fn failing(operation: &str) -> PinnerError {
+    PinnerError::Unavailable {
+        operation: operation.into(),
+        source: None,
+    }
+}
+
+/// As long as a call to a node takes, so that calls meet and are dropped half-way.
+async fn a_while() {
+    tokio::time::sleep(Duration::from_micros(500)).await;
+}
+
+impl Broken {
+    /// One over `content`.
+    pub(crate) async fn over(flaw: Flaw, content: Content) -> FixtureResult<Self> {
+        let node = MockNode::new();
+        for block in content.blocks {
+            node.put_block(block.cid, block.bytes)?;
+        }
+        for block in content.elsewhere {
+            node.put_remote(block.cid, block.bytes);
+        }
+        for block in content.oversize {
+            node.put_unchecked(block.cid, block.bytes);
+        }
+        Ok(Self {
+            node,
+            flaw,
+            permits: Arc::default(),
+            last: Arc::default(),
+            open: Arc::default(),
+        })
+    }
+
+    /// What the flaw makes of an absence.
+    fn absence(&self, error: PinnerError) -> PinnerError {
+        match self.flaw {
+            Flaw::AbsenceAsFailure if error.is_absence() => failing("absent"),
+            _ => error,
+        }
+    }
+
+    async fn others_of(&self, root: &Cid, holder: &Holder) -> Vec<Pin> {
+        let mut pins = self.node.pinned();
+        pins.retain(|pin| pin.root == *root && pin.holder != *holder);
+        pins
+    }
+}
+
+#[async_trait]
+#[deny(clippy::missing_trait_methods)]
+impl Pinner for Broken {
+    fn capabilities(&self) -> Capabilities {
+        match self.flaw {
+            Flaw::PinsDespiteDenial => Capabilities::blocks_only(),
+            _ => self.node.capabilities(),
+        }
+    }
+
+    async fn block(&self, cid: &Cid, origin: &Origin) -> Result<Bytes, PinnerError> {
+        let mut asked = *cid;
+        match self.flaw {
+            Flaw::IdentityIsHashed if cid.hash().code() == 0 => return Ok("hashed".into()),
+            Flaw::CodecMatters if !self.node.blocks().contains(cid) => {
+                return Err(PinnerError::NotFound { cid: *cid });
+            }
+            Flaw::OriginMatters if !self.node.contains(&origin.root) => {
+                return Err(PinnerError::NotFound { cid: origin.root });
+            }
+            Flaw::FetchesNothing if !self.node.contains(cid) => {
+                return Err(PinnerError::NotFound { cid: *cid });
+            }
+            Flaw::LosesPermits => {
+                if self.permits.fetch_add(1, SeqCst) > 50 {
+                    return Err(failing("no permit left"));
+                }
+                a_while().await;
+                self.permits.fetch_sub(1, SeqCst);
+            }
+            Flaw::MixesUp => {
+                *self.last.lock().expect("no panics") = Some(*cid);
+                tokio::task::yield_now().await;
+                asked = self.last.lock().expect("no panics").unwrap_or(*cid);
+            }
+            _ => {}
+        }
+        let mut bytes = match (self.flaw, self.node.block(&asked, origin).await) {
+            (Flaw::NoLimit, Err(PinnerError::Corrupt { .. })) => vec![0; MAX_BLOCK + 1],
+            (Flaw::MakesUp, Err(PinnerError::NotFound { .. })) => b"made up".to_vec(),
+            (_, answer) => answer.map_err(|error| self.absence(error))?.to_vec(),
+        };
+        let spoil = match self.flaw {
+            Flaw::SpoilsCodec(codec) => cid.codec() == codec,
+            Flaw::SpoilsLength(len) => bytes.len() == len,
+            _ => false,
+        };
+        match bytes.last_mut() {
+            Some(byte) if spoil => *byte ^= 1,
+            None if spoil => bytes.push(0),
+            _ => {}
+        }
+        Ok(bytes.into())
+    }
+
+    fn blocks<'a>(
+        &'a self,
+        cids: &'a [Cid],
+        origin: &'a Origin,
+    ) -> BoxStream<'a, (Cid, Result<Bytes, PinnerError>)> {
+        let mut cids = cids.to_vec();
+        match self.flaw {
+            Flaw::BlocksAnswersOnce => {
+                let mut seen = BTreeSet::new();
+                cids.retain(|cid| seen.insert(*cid));
+            }
+            Flaw::BlocksAlwaysAnswers if cids.is_empty() => cids.push(origin.root),
+            _ => {}
+        }
+        stream::iter(cids)
+            .map(move |cid| async move { (cid, self.block(&cid, origin).await) })
+            .buffer_unordered(8)
+            .boxed()
+    }
+
+    async fn pin(&self, holder: &Holder, root: &Cid, depth: PinDepth) -> Result<(), PinnerError> {
+        let pin = |depth| self.node.pin(holder, root, depth);
+        match (self.flaw, depth) {
+            (Flaw::MakesUp, _) => {
+                if !self.node.contains(root) {
+                    self.node.put_unchecked(*root, "");
+                }
+                pin(depth).await
+            }
+            (Flaw::FetchesNothing, PinDepth::Recursive) => pin(PinDepth::Lazy).await,
+            (Flaw::NormalisesRoots, _) => {
+                let root = Cid::new_v1(0x70, *root.hash());
+                self.node.pin(holder, &root, depth).await
+            }
+            (Flaw::LazyIsRecursive, PinDepth::Lazy) => {
+                pin(PinDepth::Recursive).await?;
+                self.node.unpin(holder, root).await?;
+                pin(PinDepth::Lazy).await
+            }
+            (Flaw::RecursiveIsLazy, PinDepth::Recursive) => pin(PinDepth::Lazy).await,
+            (Flaw::OnePinARoot, _) => {
+                for other in self.others_of(root, holder).await {
+                    self.node.unpin(&other.holder, root).await?;
+                }
+                pin(depth).await
+            }
+            (Flaw::TakesOutFirst, _) => {
+                let others = self.others_of(root, holder).await;
+                for other in &others {
+                    self.node.unpin(&other.holder, root).await?;
+                }
+                a_while().await;
+                for other in &others {
+                    self.node.pin(&other.holder, root, other.depth).await?;
+                }
+                pin(depth).await
+            }
+            (Flaw::ReadsThenWrites, _) => {
+                let read = self.node.pinned();
+                a_while().await;
+                for lost in self.node.pinned() {
+                    if !read.contains(&lost) {
+                        self.node.unpin(&lost.holder, &lost.root).await?;
+                    }
+                }
+                pin(depth).await
+            }
+            _ => pin(depth).await.map_err(|error| self.absence(error)),
+        }
+    }
+
+    async fn unpin(&self, holder: &Holder, root: &Cid) -> Result<(), PinnerError> {
+        let root = match self.flaw {
+            Flaw::NormalisesRoots => &Cid::new_v1(0x70, *root.hash()),
+            _ => root,
+        };
+        match self.flaw {
+            Flaw::UnpinWantsAPin => {
+                let pinned = self.node.pinned();
+                if !pinned
+                    .iter()
+                    .any(|pin| (pin.holder, pin.root) == (*holder, *root))
+                {
+                    return Err(PinnerError::NotFound { cid: *root });
+                }
+            }
+            Flaw::ReleasesForeign => {
+                self.node.foreign_unpin(root);
+            }
+            Flaw::ReleasesAllFirst => {
+                let others = self.others_of(root, holder).await;
+                for other in &others {
+                    self.node.unpin(&other.holder, root).await?;
+                }
+                a_while().await;
+                for other in &others {
+                    self.node.pin(&other.holder, root, other.depth).await?;
+                }
+            }
+            _ => {}
+        }
+        self.node.unpin(holder, root).await
+    }
+
+    fn pins(&self) -> BoxStream<'_, Result<Pin, PinnerError>> {
+        let mut pins = self.node.pinned();
+        match self.flaw {
+            Flaw::ListsTwice => pins.extend(pins.clone()),
+            Flaw::ListsOneHolder => pins.dedup_by_key(|pin| pin.holder.lock_dir()),
+            Flaw::ListsOneDepth => {
+                let mut seen = BTreeSet::new();
+                pins.retain(|pin| seen.insert((pin.holder, pin.root)));
+            }
+            Flaw::ListsForeign => {
+                let holder = pins.first().map(|pin| pin.holder);
+                let foreign = self.node.foreign_pins();
+                pins.extend(foreign.into_iter().zip(holder).map(|(root, holder)| Pin {
+                    holder,
+                    root,
+                    depth: PinDepth::Recursive,
+                }));
+            }
+            Flaw::ListingLocks => {
+                if self.open.fetch_add(1, SeqCst) > 0 {
+                    return stream::iter([Err(failing("locked"))]).boxed();
+                }
+                let open = self.open.clone();
+                let end = stream::once(async move { open.fetch_sub(1, SeqCst) });
+                let pins = stream::iter(pins).map(Ok);
+                return pins.chain(end.filter_map(async |_| None)).boxed();
+            }
+            _ => {}
+        }
+        stream::iter(pins).map(Ok).boxed()
+    }
+
+    fn names(&self) -> Option<&dyn Names> {
+        self.capabilities().names.then_some(self as &dyn Names)
+    }
+}
+
+#[async_trait]
+impl Names for Broken {
+    async fn resolve(&self, name: &str) -> Result<Resolved, PinnerError> {
+        match (self.flaw, self.node.resolve(name).await) {
+            (Flaw::NamesMakeUp, Err(_)) => Ok(Resolved {
+                root: Cid::default(),
+                path: String::new(),
+                ttl: None,
+            }),
+            (Flaw::NamesLosePath, Ok(resolved)) => Ok(Resolved {
+                path: String::new(),
+                ..resolved
+            }),
+            (_, answer) => answer.map_err(|error| self.absence(error)),
+        }
+    }
+}
+
+#[async_trait]
+impl Backend for Broken {
+    fn pinner(&self) -> Arc<dyn Pinner> {
+        Arc::new(self.clone())
+    }
+
+    fn abilities(&self) -> Abilities {
+        Abilities {
+            absence: Absence::Proven,
+            elsewhere: Elsewhere::Reachable,
+            oversize: Oversize::Held,
+        }
+    }
+
+    async fn holds(&self, cid: &Cid) -> FixtureResult<Option<bool>> {
+        Ok(Some(self.node.contains(cid)))
+    }
+
+    async fn collect(&self) -> FixtureResult<Option<()>> {
+        match self.flaw {
+            Flaw::PinsDespiteDenial | Flaw::ClaimsToCollect => return Ok(None),
+            Flaw::CollectsNothing => {}
+            Flaw::CollectsAll => self.node.blocks().iter().for_each(|cid| {
+                self.node.remove(cid);
+            }),
+            Flaw::LazyStopsCollector if !self.node.pinned().is_empty() => {
+                return Err("a lazy pin is in the way".into());
+            }
+            _ => drop(self.node.collect_garbage()?),
+        }
+        Ok(Some(()))
+    }
+
+    async fn foreign_pin(&self, root: &Cid) -> FixtureResult<Option<()>> {
+        Ok(Some(self.node.foreign_pin(root)?))
+    }
+
+    async fn set_name(&self, root: &Cid, path: &str) -> FixtureResult<Option<String>> {
+        if !self.capabilities().names {
+            return Ok(None);
+        }
+        self.node.set_name("example.org", *root, path, None);
+        Ok(Some("example.org".into()))
+    }
+}

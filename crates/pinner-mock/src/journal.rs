@@ -1,0 +1,139 @@
+//! What was asked of the node: the calls in order, and counters.
+//!
+//! Invariant: a call counts when it arrives, whatever becomes of it, and is in flight until it ends or is dropped.
+
+use std::collections::HashMap;
+
+use cid::Cid;
+use pinner_api::{Holder, Origin, PinDepth};
+
+use crate::{MockNode, store::Multihash};
+
+/// One call on the node, as it arrived: refused and abandoned ones too.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Call {
+    /// `block`, by itself or out of `blocks`.
+    Block {
+        /// The CID as it was asked for.
+        cid: Cid,
+        /// The hint that came with it.
+        origin: Origin,
+    },
+    /// `pin`.
+    Pin {
+        /// Who pins.
+        holder: Holder,
+        /// What.
+        root: Cid,
+        /// How deep.
+        depth: PinDepth,
+    },
+    /// `unpin`.
+    Unpin {
+        /// Who releases.
+        holder: Holder,
+        /// What.
+        root: Cid,
+    },
+    /// `pins`, at its first poll.
+    Pins,
+    /// `resolve`.
+    Resolve {
+        /// The name.
+        name: String,
+    },
+}
+
+/// How much of the calls is kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Recording {
+    /// Every call (some 200 bytes each), and the counters.
+    #[default]
+    Calls,
+    /// The counters alone: for millions of calls. [`MockNode::log`] is empty then.
+    Counters,
+}
+
+/// Totals since the node was built or the log last cleared.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Counters {
+    /// Blocks asked for.
+    pub blocks: u64,
+    /// Bytes handed out, wrong ones included.
+    pub bytes: u64,
+    /// Blocks brought from elsewhere, for reads and for pins.
+    pub fetched: u64,
+    /// Calls of `pin`.
+    pub pins: u64,
+    /// Calls of `unpin`.
+    pub unpins: u64,
+    /// Listings of pins.
+    pub listings: u64,
+    /// Names asked for.
+    pub resolutions: u64,
+    /// Calls of all kinds that are not over yet.
+    pub in_flight: u64,
+    /// The most there were at one time.
+    pub in_flight_max: u64,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Journal {
+    pub(crate) recording: Recording,
+    pub(crate) calls: Vec<Call>,
+    pub(crate) counters: Counters,
+    pub(crate) asked: HashMap<Multihash, usize>,
+}
+
+impl Journal {
+    fn begin(&mut self, call: Call) {
+        let counters = &mut self.counters;
+        match &call {
+            Call::Block { cid, .. } => {
+                counters.blocks += 1;
+                *self.asked.entry(*cid.hash()).or_default() += 1;
+            }
+            Call::Pin { .. } => counters.pins += 1,
+            Call::Unpin { .. } => counters.unpins += 1,
+            Call::Pins => counters.listings += 1,
+            Call::Resolve { .. } => counters.resolutions += 1,
+        }
+        counters.in_flight += 1;
+        counters.in_flight_max = counters.in_flight_max.max(counters.in_flight);
+        match self.recording {
+            Recording::Calls => self.calls.push(call),
+            Recording::Counters => {}
+        }
+    }
+
+    /// Forgets everything but what is in flight.
+    pub(crate) fn clear(&mut self) {
+        let in_flight = self.counters.in_flight;
+        self.calls.clear();
+        self.asked.clear();
+        self.counters = Counters {
+            in_flight,
+            in_flight_max: in_flight,
+            ..Counters::default()
+        };
+    }
+}
+
+/// A call that is in flight until this is dropped.
+#[derive(Debug)]
+pub(crate) struct InFlight<'a>(&'a MockNode);
+
+impl<'a> InFlight<'a> {
+    pub(crate) fn begin(node: &'a MockNode, call: Call) -> Self {
+        node.state().journal.begin(call);
+        Self(node)
+    }
+}
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.0.state().journal.counters.in_flight -= 1;
+    }
+}

@@ -1,0 +1,324 @@
+//! Scripted faults: which calls go wrong, and how.
+//!
+//! [`When`] selects calls, [`Fault`] says what happens to them, [`Script`] counts which call is whose turn. Knows
+//! nothing of what a call does when it is left alone.
+
+mod gate;
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use cid::Cid;
+use pinner_api::{MAX_BLOCK, PinnerError};
+
+pub use self::gate::Gate;
+use crate::{pinner::too_large, store::Multihash};
+
+/// Which calls a [`Fault`] is for.
+///
+/// Calls are counted for each rule by itself, from the moment it is scripted, and only those that it selects.
+#[derive(Clone, Debug)]
+pub struct When {
+    operation: Operation,
+    of: Option<Multihash>,
+    first: u64,
+    last: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Operation {
+    Block,
+    Pin,
+    Unpin,
+    Pins,
+    Resolve,
+}
+
+impl When {
+    const fn all(operation: Operation, of: Option<Multihash>) -> Self {
+        Self {
+            operation,
+            of,
+            first: 1,
+            last: u64::MAX,
+        }
+    }
+
+    /// Every block.
+    pub const fn any_block() -> Self {
+        Self::all(Operation::Block, None)
+    }
+
+    /// The block of this CID's multihash, each time it is asked for.
+    pub fn block(cid: &Cid) -> Self {
+        Self::all(Operation::Block, Some(*cid.hash()))
+    }
+
+    /// Every `pin`.
+    pub const fn any_pin() -> Self {
+        Self::all(Operation::Pin, None)
+    }
+
+    /// Every `pin` of roots with this CID's multihash.
+    pub fn pin(root: &Cid) -> Self {
+        Self::all(Operation::Pin, Some(*root.hash()))
+    }
+
+    /// Every `unpin`.
+    pub const fn any_unpin() -> Self {
+        Self::all(Operation::Unpin, None)
+    }
+
+    /// Every `unpin` of roots with this CID's multihash.
+    pub fn unpin(root: &Cid) -> Self {
+        Self::all(Operation::Unpin, Some(*root.hash()))
+    }
+
+    /// Every listing of pins.
+    pub const fn pins() -> Self {
+        Self::all(Operation::Pins, None)
+    }
+
+    /// Every resolution of a name.
+    pub const fn resolve() -> Self {
+        Self::all(Operation::Resolve, None)
+    }
+
+    /// Of these calls only the `n`-th from now on; the next one is the first.
+    pub const fn nth(self, n: u64) -> Self {
+        Self {
+            first: n,
+            last: n,
+            ..self
+        }
+    }
+
+    /// Of these calls only the next `k`.
+    pub const fn first(self, k: u64) -> Self {
+        Self {
+            first: 1,
+            last: k,
+            ..self
+        }
+    }
+
+    /// Of these calls all from the `n`-th from now on.
+    pub const fn from_nth(self, n: u64) -> Self {
+        Self {
+            first: n,
+            last: u64::MAX,
+            ..self
+        }
+    }
+}
+
+/// What happens to a call.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Fault {
+    /// It fails, without effect.
+    Error(PinnerError),
+    /// It has its effect, and the answer is lost on the way: it fails all the same. A listing of pins gives half
+    /// of them first.
+    ErrorAfter(PinnerError),
+    /// The thing is absent: `NotFound`, or `NameNotFound`. Not for listings, which name no thing.
+    Missing,
+    /// It takes that long, and then goes on.
+    Delay(Duration),
+    /// It never ends. To know when a call has come this far, use [`HangUntil`](Self::HangUntil).
+    Hang,
+    /// It waits until the gate is opened, and then goes on.
+    HangUntil(Gate),
+    /// One bit of the block's bytes is wrong. An empty block gets one byte.
+    WrongBytes,
+    /// Only so many of the block's bytes come, and nobody says that there are more.
+    Truncated(usize),
+    /// Other bytes come in the place of the block's, at any length, present or not.
+    Replaced(Bytes),
+    /// More bytes come than a block has.
+    Oversize(Oversize),
+}
+
+/// What a backend does whose source sends more than a block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Oversize {
+    /// What the contract wants: it stops reading and answers `Corrupt`.
+    Noticed,
+    /// It hands out all of it, a byte more than is allowed: a backend that breaks its contract.
+    HandedOut,
+}
+
+impl Fault {
+    /// Whether such a call can go wrong in this way.
+    fn fits(&self, operation: Operation) -> bool {
+        match self {
+            Self::WrongBytes | Self::Truncated(_) | Self::Replaced(_) | Self::Oversize(_) => {
+                operation == Operation::Block
+            }
+            Self::Missing => operation != Operation::Pins,
+            Self::Error(_)
+            | Self::ErrorAfter(_)
+            | Self::Delay(_)
+            | Self::Hang
+            | Self::HangUntil(_) => true,
+        }
+    }
+}
+
+/// A call, as far as the script looks at it.
+#[derive(Debug)]
+pub(crate) enum Subject<'a> {
+    Block(&'a Cid),
+    Pin(&'a Cid),
+    Unpin(&'a Cid),
+    Pins,
+    Resolve(&'a str),
+}
+
+impl Subject<'_> {
+    fn operation(&self) -> (Operation, Option<&Cid>) {
+        match self {
+            Self::Block(cid) => (Operation::Block, Some(cid)),
+            Self::Pin(cid) => (Operation::Pin, Some(cid)),
+            Self::Unpin(cid) => (Operation::Unpin, Some(cid)),
+            Self::Pins => (Operation::Pins, None),
+            Self::Resolve(_) => (Operation::Resolve, None),
+        }
+    }
+
+    /// The error that says that the call's thing is absent; a listing has none.
+    fn missing(&self) -> Option<PinnerError> {
+        match self {
+            Self::Block(cid) | Self::Pin(cid) | Self::Unpin(cid) => {
+                Some(PinnerError::NotFound { cid: **cid })
+            }
+            Self::Resolve(name) => Some(PinnerError::NameNotFound {
+                name: (*name).to_owned(),
+            }),
+            Self::Pins => None,
+        }
+    }
+}
+
+/// The rules, in the order in which they were scripted.
+#[derive(Debug, Default)]
+pub(crate) struct Script(Vec<Rule>);
+
+#[derive(Debug)]
+struct Rule {
+    when: When,
+    fault: Fault,
+    /// How many calls it has seen that it selects.
+    seen: u64,
+}
+
+impl Script {
+    pub(crate) fn add(&mut self, when: When, fault: Fault) {
+        assert!(
+            fault.fits(when.operation),
+            "{fault:?} cannot happen to a call of {:?}: script it for another, or another fault",
+            when.operation
+        );
+        self.0.push(Rule {
+            when,
+            fault,
+            seen: 0,
+        });
+    }
+
+    /// The faults of this call, which each rule that selects it counts.
+    pub(crate) fn next(&mut self, subject: &Subject<'_>) -> Vec<Fault> {
+        let (operation, cid) = subject.operation();
+        let mut faults = Vec::new();
+        for rule in &mut self.0 {
+            let when = &rule.when;
+            let selected = when.operation == operation
+                && when
+                    .of
+                    .is_none_or(|of| cid.is_some_and(|cid| *cid.hash() == of));
+            if selected {
+                rule.seen += 1;
+                if (when.first..=when.last).contains(&rule.seen) {
+                    faults.push(rule.fault.clone());
+                }
+            }
+        }
+        faults
+    }
+}
+
+/// What is left to be done to a call's answer once it has waited.
+#[derive(Debug, Default)]
+pub(crate) struct Orders {
+    of_bytes: Vec<Fault>,
+    lost: Option<PinnerError>,
+}
+
+impl Orders {
+    /// Waits and fails as the faults say, in their order.
+    pub(crate) async fn follow(
+        faults: Vec<Fault>,
+        subject: &Subject<'_>,
+    ) -> Result<Self, PinnerError> {
+        let mut orders = Self::default();
+        for fault in faults {
+            match fault {
+                Fault::Error(error) => return Err(error),
+                Fault::Missing => subject.missing().map_or(Ok(()), Err)?,
+                Fault::Delay(time) => tokio::time::sleep(time).await,
+                Fault::Hang => std::future::pending().await,
+                Fault::HangUntil(gate) => gate.pass().await,
+                Fault::ErrorAfter(error) => orders.lost = orders.lost.or(Some(error)),
+                Fault::WrongBytes
+                | Fault::Truncated(_)
+                | Fault::Replaced(_)
+                | Fault::Oversize(_) => orders.of_bytes.push(fault),
+            }
+        }
+        Ok(orders)
+    }
+
+    /// The answer of a call without one.
+    pub(crate) fn answer(self) -> Result<(), PinnerError> {
+        self.lost.map_or(Ok(()), Err)
+    }
+
+    /// The answer of a block's call: the genuine one, spoilt as ordered.
+    pub(crate) fn bytes(
+        self,
+        cid: &Cid,
+        genuine: Result<Bytes, PinnerError>,
+    ) -> Result<Bytes, PinnerError> {
+        let mut answer = genuine;
+        for fault in self.of_bytes {
+            answer = match fault {
+                Fault::WrongBytes => answer.map(flip),
+                Fault::Truncated(len) => answer.map(|bytes| bytes.slice(..len.min(bytes.len()))),
+                Fault::Replaced(bytes) => Ok(bytes),
+                Fault::Oversize(Oversize::Noticed) => Err(too_large(cid, MAX_BLOCK + 1)),
+                Fault::Oversize(Oversize::HandedOut) => Ok(vec![0x5a; MAX_BLOCK + 1].into()),
+                Fault::Error(_)
+                | Fault::ErrorAfter(_)
+                | Fault::Missing
+                | Fault::Delay(_)
+                | Fault::Hang
+                | Fault::HangUntil(_) => answer,
+            };
+        }
+        match self.lost {
+            Some(lost) => Err(lost),
+            None => answer,
+        }
+    }
+}
+
+/// The bytes with one bit of the middle one changed.
+fn flip(bytes: Bytes) -> Bytes {
+    let mut bytes = bytes.to_vec();
+    let middle = bytes.len() / 2;
+    match bytes.get_mut(middle) {
+        Some(byte) => *byte ^= 1,
+        None => bytes.push(0),
+    }
+    bytes.into()
+}

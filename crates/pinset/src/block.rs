@@ -1,0 +1,167 @@
+//! Verification: the one place where unverified bytes become a [`Block`] (I1).
+//!
+//! Knows nothing of where the bytes came from or where they go.
+
+use bytes::Bytes;
+use cid::Cid;
+use multihash_codetable::{Code, MultihashDigest};
+
+use crate::{
+    error::Error,
+    unixfs::{Codec, Target},
+};
+
+/// What a block is kept under: its multihash, so that one block named by two codecs is one block.
+pub(crate) type Key = multihash::Multihash<64>;
+
+/// How keys are hashed: fast, since they are digests already, and with a random state, since guests choose them.
+pub(crate) type KeyHash = foldhash::quality::RandomState;
+
+/// The multihash code of identity "hashes".
+pub(crate) const IDENTITY: u64 = 0x00;
+
+/// What a CID points at: its block, or what lies in the CID itself.
+pub(crate) fn target_of(cid: &Cid) -> Target {
+    if cid.hash().code() == IDENTITY {
+        Target::Inline {
+            codec: Codec::from(cid.codec()),
+            bytes: Bytes::copy_from_slice(cid.hash().digest()),
+        }
+    } else {
+        Target::Block(*cid)
+    }
+}
+
+/// The CID of a target, for messages and identities. An identity CID with more than the 64 bytes that fit is cut.
+pub(crate) fn cid_of(target: &Target) -> Cid {
+    match target {
+        Target::Block(cid) => *cid,
+        Target::Inline { codec, bytes } => {
+            let digest = &bytes[..bytes.len().min(64)];
+            let hash = Key::wrap(IDENTITY, digest).unwrap_or_default();
+            Cid::new_v1(u64::from(*codec), hash)
+        }
+    }
+}
+
+/// The shortest digest that is accepted, in bytes: Kubo's limit (boxo's `verifcid`). A shorter one could be found
+/// by trying.
+const MIN_DIGEST: u8 = 20;
+
+/// Bytes that a backend gave, and that nobody has verified.
+pub(crate) struct UnverifiedBlock(Bytes);
+
+impl UnverifiedBlock {
+    pub(crate) fn new(bytes: Bytes) -> Self {
+        Self(bytes)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Hashes the bytes and compares with `cid`.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] where they differ; [`Error::Unsupported`] where the hash function is not known.
+    pub(crate) fn verify(self, cid: &Cid) -> Result<Block, Error> {
+        let wanted = cid.hash();
+        let code = acceptable(cid)?;
+        let got = code.digest(&self.0);
+        // A digest may be cut (multihash allows it); what there is of it has to match.
+        if wanted.size() <= got.size() && got.digest().starts_with(wanted.digest()) {
+            Ok(Block(self.0))
+        } else {
+            Err(Error::Corrupt {
+                cid: *cid,
+                len: self.0.len(),
+            })
+        }
+    }
+}
+
+/// The hash function of `cid`, where it is one that can be verified.
+///
+/// # Errors
+/// [`Error::Unsupported`] for an unknown function or a digest that is too short to prove anything.
+pub(crate) fn acceptable(cid: &Cid) -> Result<Code, Error> {
+    let hash = cid.hash();
+    let unsupported = |what: String| Error::Unsupported { cid: *cid, what };
+    if hash.size() < MIN_DIGEST {
+        return Err(unsupported(format!("a digest of {} bytes", hash.size())));
+    }
+    Code::try_from(hash.code())
+        .map_err(|_| unsupported(format!("the hash function 0x{:x}", hash.code())))
+}
+
+/// A block whose bytes hash to the CID that led to it.
+#[derive(Clone)]
+pub(crate) struct Block(Bytes);
+
+impl Block {
+    pub(crate) fn bytes(&self) -> &Bytes {
+        &self.0
+    }
+
+    pub(crate) fn into_bytes(self) -> Bytes {
+        self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cid(code: Code, bytes: &[u8]) -> Cid {
+        Cid::new_v1(0x55, code.digest(bytes))
+    }
+
+    #[test]
+    fn every_function_verifies_what_is_right_and_nothing_else() {
+        for code in [
+            Code::Sha2_256,
+            Code::Sha2_512,
+            Code::Blake2b256,
+            Code::Blake3_256,
+            Code::Sha3_256,
+        ] {
+            let cid = cid(code, b"right");
+            let verify = |bytes| UnverifiedBlock::new(Bytes::from_static(bytes)).verify(&cid);
+            assert!(verify(b"right").is_ok(), "{code:?}");
+            for wrong in [&b""[..], b"righ", b"wrong", b"right "] {
+                assert!(
+                    matches!(verify(wrong), Err(Error::Corrupt { .. })),
+                    "{code:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_cut_digest_verifies_down_to_the_limit() {
+        let full = Code::Sha2_256.digest(b"right");
+        let cut = |len: usize| Cid::new_v1(0x55, Key::wrap(0x12, &full.digest()[..len]).unwrap());
+        let right = || UnverifiedBlock::new(Bytes::from_static(b"right"));
+        assert!(right().verify(&cut(20)).is_ok());
+        assert!(matches!(
+            right().verify(&cut(19)),
+            Err(Error::Unsupported { .. })
+        ));
+        assert!(matches!(
+            right().verify(&cut(0)),
+            Err(Error::Unsupported { .. })
+        ));
+        // Longer than the function's own digest: zeros behind it prove nothing.
+        let mut long = full.digest().to_vec();
+        long.push(0);
+        let long = Cid::new_v1(0x55, Key::wrap(0x12, &long).unwrap());
+        assert!(matches!(right().verify(&long), Err(Error::Corrupt { .. })));
+    }
+
+    #[test]
+    fn an_unknown_function_is_unsupported() {
+        let md5 = Cid::new_v1(0x55, Key::wrap(0xd5, &[7; 32]).unwrap());
+        let error = UnverifiedBlock::new(Bytes::new()).verify(&md5).err();
+        assert!(error.unwrap().to_string().contains("0xd5"));
+    }
+}

@@ -1,0 +1,154 @@
+//! How a pinset is made.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use pinner_api::{MAX_BLOCK, Pinner};
+
+use crate::{
+    engine::{Engine, Settings},
+    error::Error,
+    lock_dir::{LockDir, LockDirError},
+    mode::{IsolatedPinset, PinsetCache},
+    nodes::NodeCache,
+    pins::Pins,
+    recovery,
+    staging::{Staging, StagingError},
+    store::Store,
+};
+
+/// Makes a [`PinsetCache`] or an [`IsolatedPinset`].
+///
+/// ```no_run
+/// # async fn f(pinner: std::sync::Arc<dyn pinner_api::Pinner>) -> Result<(), pinset::Error> {
+/// use pinset::{CacheMode, Pinset};
+/// let cache: CacheMode = Pinset::new(pinner, 1 << 30).shared()?.into();
+/// let node = cache.open("/ipfs/bafybeiczsscdsbs7ffqz55asqdf3smv6klcw3gofszvwlyarci47bgf354").await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Pinset {
+    pinner: Arc<dyn Pinner>,
+    budget_bytes: u64,
+    in_flight_bytes: u64,
+    node_cache_bytes: u64,
+    block_deadline: Duration,
+    lock_dir: Option<PathBuf>,
+}
+
+impl Pinset {
+    /// The least budget: room for one block of the largest size, while another is read.
+    pub const MIN_BUDGET: u64 = 2 * MAX_BLOCK as u64;
+
+    /// Over this backend, within this budget: what staging takes of the disk, in bytes, never exceeds it, and
+    /// what is pinned on the backend aims at it.
+    pub fn new(pinner: Arc<dyn Pinner>, budget_bytes: u64) -> Self {
+        Self {
+            pinner,
+            budget_bytes,
+            in_flight_bytes: 32 << 20,
+            node_cache_bytes: 16 << 20,
+            block_deadline: Duration::from_secs(30),
+            lock_dir: None,
+        }
+    }
+
+    /// How long a block may take, from asking the backend to its last byte. Default 30 s.
+    pub fn block_deadline(mut self, deadline: Duration) -> Self {
+        self.block_deadline = deadline;
+        self
+    }
+
+    /// How many bytes of blocks may be on their way at once, in memory; at least one block's. Default 32 MiB.
+    pub fn in_flight_bytes(mut self, bytes: u64) -> Self {
+        self.in_flight_bytes = bytes;
+        self
+    }
+
+    /// How many bytes of decoded nodes are kept in memory. Default 16 MiB.
+    pub fn node_cache_bytes(mut self, bytes: u64) -> Self {
+        self.node_cache_bytes = bytes;
+        self
+    }
+
+    /// The directory in which the staging directory and the holder's lock are made. Default: one per user, in
+    /// `$XDG_RUNTIME_DIR` or the directory for temporary files. It is made, mode 0700, if it is not there.
+    pub fn lock_dir(mut self, path: impl Into<PathBuf>) -> Self {
+        self.lock_dir = Some(path.into());
+        self
+    }
+
+    /// One pinset for all guests.
+    ///
+    /// Sweeps the staging directories of processes that died, and releases their pins beside what follows.
+    ///
+    /// # Errors
+    /// [`Error::BudgetTooSmall`]; [`Error::Staging`] where the lock directory or its file system cannot be used.
+    pub fn shared(self) -> Result<Arc<PinsetCache>, Error> {
+        Ok(Arc::new(PinsetCache::new(self.engine()?)))
+    }
+
+    /// A pinset for one guest.
+    ///
+    /// # Errors
+    /// As [`shared`](Self::shared).
+    pub fn isolated(self) -> Result<IsolatedPinset, Error> {
+        Ok(IsolatedPinset::new(self.engine()?))
+    }
+
+    fn engine(self) -> Result<Engine, Error> {
+        if self.budget_bytes < Self::MIN_BUDGET {
+            return Err(Error::BudgetTooSmall {
+                budget_bytes: self.budget_bytes,
+                minimum_bytes: Self::MIN_BUDGET,
+            });
+        }
+        let path = self.lock_dir.unwrap_or_else(LockDir::default_path);
+        let lock_dir = LockDir::open(&path)?;
+        recovery::start(&self.pinner, &lock_dir);
+        let held = lock_dir.hold()?;
+        let staging = Staging::create(held.staging_dir()?, self.budget_bytes)?;
+        let pins = Pins::new(
+            self.pinner.clone(),
+            held,
+            self.budget_bytes,
+            self.block_deadline,
+        );
+        Ok(Engine::new(
+            self.pinner,
+            Store::new(staging),
+            NodeCache::new(self.node_cache_bytes),
+            pins,
+            Settings {
+                budget_bytes: self.budget_bytes,
+                in_flight_bytes: self.in_flight_bytes,
+                block_deadline: self.block_deadline,
+            },
+        ))
+    }
+}
+
+impl From<LockDirError> for Error {
+    fn from(error: LockDirError) -> Self {
+        Self::Staging {
+            what: error.to_string(),
+            source: match error {
+                LockDirError::Io { source, .. } => Some(Arc::new(source)),
+                LockDirError::NotADirectory { .. }
+                | LockDirError::Symlink { .. }
+                | LockDirError::ForeignOwner { .. }
+                | LockDirError::OpenToOthers { .. }
+                | LockDirError::BadId { .. } => None,
+            },
+        }
+    }
+}
+
+impl From<StagingError> for Error {
+    fn from(error: StagingError) -> Self {
+        Self::Staging {
+            what: error.to_string(),
+            source: None,
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! Single flight: one piece of work at a time under each key, whoever waits for it (I6).
+//!
+//! The work is polled by whoever waits. It goes on while anybody does, and is dropped with the last: cancelling
+//! one waiter harms no other.
+
+use std::{
+    collections::HashMap,
+    hash::Hash,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use futures_util::{
+    FutureExt,
+    future::{BoxFuture, Shared, WeakShared},
+};
+
+use crate::sync::lock;
+
+type Work<T> = BoxFuture<'static, T>;
+
+/// Each flight by its key, with the number that tells it from an earlier one under the same key.
+type UnderWay<K, T> = Mutex<HashMap<K, (u64, WeakShared<Work<T>>)>>;
+
+/// What is under way, by key.
+pub(crate) struct Flights<K, T: Clone> {
+    under_way: Arc<UnderWay<K, T>>,
+    next: AtomicU64,
+}
+
+impl<K, T> Flights<K, T>
+where
+    K: Clone + Eq + Hash + Send + 'static,
+    T: Clone + Send + Sync + 'static,
+{
+    pub(crate) fn new() -> Self {
+        Self {
+            under_way: Arc::default(),
+            next: AtomicU64::new(0),
+        }
+    }
+
+    /// The work under way for `key`, or `start`'s, which is then under way.
+    ///
+    /// Between the end of one piece of work and this call another may have ended: `start`'s first step is to look
+    /// whether there is still anything to do.
+    pub(crate) fn join<F>(&self, key: K, start: impl FnOnce() -> F) -> Shared<Work<T>>
+    where
+        F: Future<Output = T> + Send + 'static,
+    {
+        let mut under_way = lock(&self.under_way);
+        if let Some(shared) = under_way.get(&key).and_then(|(_, work)| work.upgrade()) {
+            return shared;
+        }
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let landing = Landing {
+            flights: self.under_way.clone(),
+            key: key.clone(),
+            number,
+        };
+        let work = start();
+        let shared = async move {
+            let result = work.await;
+            drop(landing);
+            result
+        }
+        .boxed()
+        .shared();
+        if let Some(weak) = shared.downgrade() {
+            under_way.insert(key, (number, weak));
+        }
+        shared
+    }
+
+    /// How many are under way.
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        lock(&self.under_way).len()
+    }
+}
+
+/// Takes its flight off the list, whether it ends or is dropped.
+struct Landing<K: Eq + Hash, T: Clone> {
+    flights: Arc<UnderWay<K, T>>,
+    key: K,
+    number: u64,
+}
+
+impl<K: Eq + Hash, T: Clone> Drop for Landing<K, T> {
+    fn drop(&mut self) {
+        let mut under_way = lock(&self.flights);
+        // Another may have taken the place already, once nobody waited for this one.
+        if under_way
+            .get(&self.key)
+            .is_some_and(|(number, _)| *number == self.number)
+        {
+            under_way.remove(&self.key);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{sync::atomic::AtomicUsize, time::Duration};
+    use tokio::sync::oneshot;
+
+    #[tokio::test]
+    async fn all_waiters_share_one_answer_and_one_piece_of_work() {
+        let flights = Flights::<u8, u32>::new();
+        let started = AtomicUsize::new(0);
+        let (send, receive) = oneshot::channel::<u32>();
+        let mut receive = Some(receive);
+        let waiters: Vec<_> = (0..10)
+            .map(|_| {
+                flights.join(1, || {
+                    started.fetch_add(1, Ordering::Relaxed);
+                    let receive = receive.take().unwrap();
+                    async move { receive.await.unwrap() }
+                })
+            })
+            .collect();
+        assert_eq!(started.load(Ordering::Relaxed), 1);
+        send.send(7).unwrap();
+        assert_eq!(futures_util::future::join_all(waiters).await, [7; 10]);
+        assert_eq!(flights.len(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_cancelled_waiter_harms_no_other() {
+        let flights = Arc::new(Flights::<u8, u32>::new());
+        let (send, receive) = oneshot::channel::<u32>();
+        // The first waiter is the one that polls; it is cancelled in the middle.
+        let first = tokio::spawn(flights.join(1, || async move { receive.await.unwrap() }));
+        tokio::task::yield_now().await;
+        let second = tokio::spawn(flights.join(1, || async { unreachable!("it is under way") }));
+        tokio::task::yield_now().await;
+        first.abort();
+        _ = first.await;
+        send.send(3).unwrap();
+        let answer = tokio::time::timeout(Duration::from_secs(20), second).await;
+        assert_eq!(answer.unwrap().unwrap(), 3);
+    }
+
+    #[tokio::test]
+    async fn the_work_ends_with_its_last_waiter() {
+        let flights = Flights::<u8, u32>::new();
+        let (send, receive) = oneshot::channel::<u32>();
+        let work = flights.join(1, || async move { receive.await.unwrap() });
+        let other = work.clone();
+        drop(work);
+        assert!(!send.is_closed());
+        drop(other);
+        assert!(send.is_closed() && flights.len() == 0);
+        assert_eq!(flights.join(1, || async { 5 }).await, 5);
+    }
+}

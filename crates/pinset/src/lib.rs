@@ -1,0 +1,63 @@
+//! A verified, bounded cache of IPFS content: resolves paths, stages blocks under a byte budget, keeps pins.
+//!
+//! Works over any [`Pinner`](pinner_api::Pinner), and knows nothing of wasm, Kubo, or HTTP. A [`Pinset`] makes a
+//! [`PinsetCache`] or an [`IsolatedPinset`]; a [`CacheMode`] is either. A guest gets a [`Session`]: which roots it
+//! may ask for, and how much of everything.
+//!
+//! # The way of one read
+//!
+//! 1. `path`: the text of a path; `walk`: its segments, through verified directory blocks, to the target's link.
+//! 2. `dir`, `node`, `file`: what is open.
+//! 3. `pins`: a lazy pin on the target, queued beside the reads.
+//! 4. `tree`: from an offset to its leaf, through the decoded nodes that `nodes` keeps and `unixfs` decodes.
+//! 5. `store`: the staged blocks; `staging`: their bytes under the budget; [`replacement`]: which stay.
+//! 6. `engine`: what is not there is fetched once for all who wait (`flight`), verified (`block`), and staged.
+//! 7. `readahead`: what a sequential reader will want next.
+//!
+//! Beside it: `whole` (streams, prefetch, copies), `lock_dir` and `recovery` (whose process lives, and what the
+//! dead left), `session` (access and limits), `stats`.
+
+#![allow(
+    clippy::result_large_err,
+    reason = "an error names the CID that it is about, 96 bytes; errors are not what has to be fast"
+)]
+
+mod block;
+mod builder;
+mod dir;
+mod engine;
+mod error;
+mod file;
+mod flight;
+pub mod lock_dir;
+mod mode;
+mod node;
+mod nodes;
+mod path;
+mod pins;
+mod readahead;
+mod recovery;
+pub mod replacement;
+mod session;
+pub mod staging;
+mod stats;
+mod store;
+mod sync;
+mod task;
+mod tree;
+pub mod unixfs;
+mod walk;
+mod whole;
+
+pub use builder::Pinset;
+pub use dir::{Dir, Entries, Entry, EntryKind};
+pub use error::{Error, Limit};
+pub use file::File;
+pub use mode::{CacheMode, IsolatedPinset, PinsetCache};
+pub use node::{Identity, Kind, Metadata, Mtime, Node, Symlink};
+pub use path::IpfsPath;
+pub use readahead::Advice;
+pub use session::{Access, Limits, Session, Symlinks};
+pub use stats::Stats;
+pub use walk::MAX_SYMLINKS;
+pub use whole::{Fetched, Progress};

@@ -1,0 +1,318 @@
+//! The lock directory: who is alive, and what the dead have left.
+//!
+//! It holds
+//! * `id`: eight random bytes, its name in every `Holder` that lives in it;
+//! * `<32 hex>.lock` for each holder: locked (`flock`) exactly as long as the holder's process lives. A lock file
+//!   that is there and free is the proof that its holder is dead, and the only one (I5);
+//! * `<32 hex>.staging/`: that holder's temporary staging directory;
+//! * `new-<32 hex>`: a file on its way to one of the first two names.
+//!
+//! It must not know what a pin or a block is. Invariants: a `.lock` that is there is locked, or its holder is dead;
+//! nothing in it is touched by another process while its lock is held; no name in it comes from outside (I4).
+//!
+//! The locks are the kernel's, so they end with the process, however it ends. A child that is forked without
+//! `exec` while a lock is held keeps it alive; one that is executed does not (`O_CLOEXEC`).
+
+use std::{
+    env, fs, io,
+    os::unix::fs::{DirBuilderExt as _, MetadataExt as _},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt as _};
+use rustix::{
+    fs::{FlockOperation, Mode, OFlags, flock},
+    io::Errno,
+};
+use thiserror::Error;
+
+mod dead;
+mod held;
+#[cfg(test)]
+mod tests;
+
+pub use dead::DeadHolder;
+pub use held::{HeldLock, StagingDir};
+
+/// The name of the file with the directory's own name.
+const ID: &str = "id";
+const LOCK_SUFFIX: &str = ".lock";
+const STAGING_SUFFIX: &str = ".staging";
+const NEW_PREFIX: &str = "new-";
+
+/// A lock directory that is open. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct LockDir {
+    dir: Arc<Dir>,
+    /// For messages only: everything is reached through `dir`.
+    path: PathBuf,
+    id: [u8; 8],
+}
+
+/// What can go wrong with a lock directory.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum LockDirError {
+    /// It is there, but is no directory.
+    #[error("the lock directory {} is not a directory; remove it or choose another", path.display())]
+    NotADirectory {
+        /// Which.
+        path: PathBuf,
+    },
+    /// It is a symbolic link: whoever made that could point it anywhere.
+    #[error("the lock directory {} is a symbolic link, which is refused; name the directory itself or choose another", path.display())]
+    Symlink {
+        /// Which.
+        path: PathBuf,
+    },
+    /// It belongs to another user.
+    #[error("the lock directory {} belongs to the user {owner}, not to {user}; choose another", path.display())]
+    ForeignOwner {
+        /// Which.
+        path: PathBuf,
+        /// Whose it is.
+        owner: u32,
+        /// Who this process runs as.
+        user: u32,
+    },
+    /// Others may look or write into it.
+    #[error("the lock directory {} is open to others (mode {mode:03o}); run `chmod 700` on it or choose another", path.display())]
+    OpenToOthers {
+        /// Which.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// Its name in the holders of pins is damaged.
+    #[error("the file `id` in the lock directory {} does not hold 8 bytes; remove it if nothing of this library's is running", path.display())]
+    BadId {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// The system refused something.
+    #[error("could not {action} in the lock directory {}; check its file system and permissions, or choose another", path.display())]
+    Io {
+        /// What.
+        action: &'static str,
+        /// The directory.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+impl LockDir {
+    /// Where the lock directory is unless one is chosen: `$XDG_RUNTIME_DIR/wasi-ipfs`, else
+    /// `wasi-ipfs-<uid>` in the directory for temporary files.
+    pub fn default_path() -> PathBuf {
+        match env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from) {
+            Some(runtime) if runtime.is_absolute() => runtime.join("wasi-ipfs"),
+            _ => env::temp_dir().join(format!("wasi-ipfs-{}", user())),
+        }
+    }
+
+    /// Opens the lock directory at `path`; makes it, with mode 0700, where there is none (but not its parents).
+    ///
+    /// Any number of processes may do so at once: they agree on the [`id`](Self::id).
+    ///
+    /// # Errors
+    /// [`LockDirError`]: the directory is not this user's alone, or cannot be made or read.
+    pub fn open(path: &Path) -> Result<Self, LockDirError> {
+        let io = |action| {
+            move |source| LockDirError::Io {
+                action,
+                path: path.to_owned(),
+                source,
+            }
+        };
+        match fs::DirBuilder::new().mode(0o700).create(path) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                return Err(io("make the directory itself")(error));
+            }
+            _ => {}
+        }
+        let dir = open_checked(path)?;
+        let id = read_or_make_id(&dir, path)?;
+        Ok(Self {
+            dir: Arc::new(dir),
+            path: path.to_owned(),
+            id,
+        })
+    }
+
+    /// The directory's name in the holders of pins.
+    pub fn id(&self) -> [u8; 8] {
+        self.id
+    }
+
+    /// Where it is, for messages.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Makes a lock of a new name and holds it.
+    ///
+    /// # Errors
+    /// [`LockDirError::Io`].
+    pub fn hold(&self) -> Result<HeldLock, LockDirError> {
+        held::hold(self)
+    }
+
+    /// The holders that are proven dead, each locked until its [`DeadHolder`] is dropped or finished, so that two
+    /// recoverers never work on the same one.
+    ///
+    /// Their staging directories are removed in passing, as are files on their way whose makers are dead; the lock
+    /// files stay until [`DeadHolder::finish`], since there may be pins to release first.
+    ///
+    /// # Errors
+    /// [`LockDirError::Io`] where the directory cannot be listed. One holder that cannot be examined is left for
+    /// the next time.
+    pub fn dead(&self) -> Result<Vec<DeadHolder>, LockDirError> {
+        dead::dead(self)
+    }
+
+    fn io(&self, action: &'static str) -> impl Fn(io::Error) -> LockDirError + '_ {
+        move |source| LockDirError::Io {
+            action,
+            path: self.path.clone(),
+            source,
+        }
+    }
+}
+
+fn user() -> u32 {
+    rustix::process::geteuid().as_raw()
+}
+
+/// Opens the directory without following a link in its last segment, and checks what was opened rather than what
+/// the path says, which could change in between.
+fn open_checked(path: &Path) -> Result<Dir, LockDirError> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let fd = rustix::fs::open(path, flags, Mode::empty()).map_err(|errno| {
+        let path = path.to_owned();
+        match errno {
+            Errno::LOOP => LockDirError::Symlink { path },
+            // Linux says so of a link as well when both flags are given.
+            Errno::NOTDIR if path.is_symlink() => LockDirError::Symlink { path },
+            Errno::NOTDIR => LockDirError::NotADirectory { path },
+            _ => LockDirError::Io {
+                action: "open the directory itself",
+                path,
+                source: errno.into(),
+            },
+        }
+    })?;
+    let file = fs::File::from(fd);
+    let metadata = file.metadata().map_err(|source| LockDirError::Io {
+        action: "examine the directory itself",
+        path: path.to_owned(),
+        source,
+    })?;
+    let (owner, user) = (metadata.uid(), user());
+    if owner != user {
+        return Err(LockDirError::ForeignOwner {
+            path: path.to_owned(),
+            owner,
+            user,
+        });
+    }
+    let mode = metadata.mode() & 0o777;
+    if mode & 0o077 != 0 {
+        return Err(LockDirError::OpenToOthers {
+            path: path.to_owned(),
+            mode,
+        });
+    }
+    Ok(Dir::from_std_file(file))
+}
+
+/// Reads the directory's id, after making one where there is none: complete under another name first, then linked
+/// to its own, which fails for all but the first.
+fn read_or_make_id(dir: &Dir, path: &Path) -> Result<[u8; 8], LockDirError> {
+    let io = |action| {
+        move |source| LockDirError::Io {
+            action,
+            path: path.to_owned(),
+            source,
+        }
+    };
+    for _ in 0..2 {
+        match dir.read(ID) {
+            Ok(bytes) => {
+                return bytes.try_into().map_err(|_| LockDirError::BadId {
+                    path: path.to_owned(),
+                });
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(io("read `id`")(error)),
+        }
+        let (mut file, new) = locked_new_file(dir).map_err(io("make `id`"))?;
+        let made = (|| {
+            io::Write::write_all(&mut file, &random::<8>()?)?;
+            // After a power loss the name must not lead to an empty file.
+            file.sync_all()?;
+            dir.hard_link(&new, dir, ID)
+        })();
+        let _ = dir.remove_file(&new);
+        match made {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                return Err(io("make `id`")(error));
+            }
+            _ => {}
+        }
+    }
+    Err(io("keep `id`")(io::ErrorKind::NotFound.into()))
+}
+
+/// A new file under a name of its own, locked. A sweep that came between its creation and its lock has removed it:
+/// then another is made.
+fn locked_new_file(dir: &Dir) -> io::Result<(cap_std::fs::File, String)> {
+    loop {
+        let name = format!("{NEW_PREFIX}{}", hex(&random::<16>()?));
+        let file = dir.open_with(&name, &create_options())?;
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) if rustix::fs::fstat(&file)?.st_nlink > 0 => return Ok((file, name)),
+            Ok(()) | Err(Errno::WOULDBLOCK) => {}
+            Err(error) => {
+                let _ = dir.remove_file(&name);
+                return Err(error.into());
+            }
+        }
+    }
+}
+
+/// For a file that must not be there yet, for its owner alone.
+fn create_options() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create_new(true).mode(0o600);
+    options
+}
+
+/// Random bytes of the system.
+fn random<const N: usize>() -> io::Result<[u8; N]> {
+    use std::io::Read as _;
+    let mut bytes = [0; N];
+    fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// The reverse of [`hex`]; nothing else is taken for a name.
+fn unhex(text: &str) -> Option<[u8; 16]> {
+    let mut bytes = [0; 16];
+    if text.len() != 32 || !text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
+        return None;
+    }
+    for (n, byte) in bytes.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(text.get(2 * n..2 * n + 2)?, 16).ok()?;
+    }
+    Some(bytes)
+}

@@ -1,0 +1,106 @@
+//! A dead holder: found by its free lock, locked while it is being recovered.
+
+use std::{fmt, io};
+
+use cap_std::fs::{File, OpenOptions};
+use rustix::fs::{FlockOperation, flock};
+
+use super::{
+    LOCK_SUFFIX, LockDir, LockDirError, NEW_PREFIX, STAGING_SUFFIX,
+    held::{lock_file, staging_name},
+    hex, unhex,
+};
+
+/// A holder whose process is proven dead, locked against other recoverers. Dropped, it is left for the next start.
+pub struct DeadHolder {
+    lock_dir: LockDir,
+    name: [u8; 16],
+    _file: File,
+}
+
+impl DeadHolder {
+    /// The holder's name, as [`HeldLock::name`](super::HeldLock::name) gave it.
+    pub fn name(&self) -> [u8; 16] {
+        self.name
+    }
+
+    /// To be called when nothing of the holder is left elsewhere: removes its staging directory, if that is still
+    /// there, and then its lock file.
+    ///
+    /// # Errors
+    /// [`LockDirError::Io`]: it is left for the next start.
+    pub fn finish(self) -> Result<(), LockDirError> {
+        let dir = &self.lock_dir.dir;
+        let io = self.lock_dir.io("remove what a dead process left");
+        absent_is_fine(dir.remove_dir_all(staging_name(&self.name))).map_err(&io)?;
+        absent_is_fine(dir.remove_file(lock_file(&self.name))).map_err(&io)
+    }
+}
+
+impl fmt::Debug for DeadHolder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DeadHolder")
+            .field("lock_dir", &self.lock_dir.path)
+            .field("name", &hex(&self.name))
+            .finish_non_exhaustive()
+    }
+}
+
+pub(super) fn dead(lock_dir: &LockDir) -> Result<Vec<DeadHolder>, LockDirError> {
+    let mut found = Vec::new();
+    let io = lock_dir.io("list what there is");
+    for entry in lock_dir.dir.entries().map_err(&io)? {
+        let entry = entry.map_err(&io)?;
+        let file_name = entry.file_name();
+        let Some(file_name) = file_name.to_str() else {
+            continue;
+        };
+        if let Some(name) = file_name.strip_suffix(LOCK_SUFFIX).and_then(unhex) {
+            if let Some(file) = lock_if_free(lock_dir, file_name) {
+                // What cannot be removed now, `finish` tries again, and keeps the lock file if it fails.
+                let _ = lock_dir.dir.remove_dir_all(staging_name(&name));
+                found.push(DeadHolder {
+                    lock_dir: lock_dir.clone(),
+                    name,
+                    _file: file,
+                });
+            }
+        } else if file_name.strip_prefix(NEW_PREFIX).and_then(unhex).is_some()
+            && let Some(_locked) = lock_if_free(lock_dir, file_name)
+        {
+            // Its maker died, or has not locked it yet: then the maker sees that it is gone and makes another.
+            let _ = lock_dir.dir.remove_file(file_name);
+        } else if let Some(name) = file_name.strip_suffix(STAGING_SUFFIX).and_then(unhex)
+            && !lock_dir.dir.exists(lock_file(&name))
+        {
+            // A staging directory comes after its lock and goes before it: nobody's.
+            let _ = lock_dir.dir.remove_dir_all(file_name);
+        }
+    }
+    Ok(found)
+}
+
+/// Locks the file if nobody holds it and it is still the one of that name.
+fn lock_if_free(lock_dir: &LockDir, name: &str) -> Option<File> {
+    let mut options = OpenOptions::new();
+    options.read(true);
+    lock_opened(lock_dir, name, lock_dir.dir.open_with(name, &options).ok()?)
+}
+
+/// The second half: `file` is what had that name a moment ago.
+pub(super) fn lock_opened(lock_dir: &LockDir, name: &str, file: File) -> Option<File> {
+    flock(&file, FlockOperation::NonBlockingLockExclusive).ok()?;
+    // Between the opening and the lock, another recoverer may have finished with it and removed it, or its maker
+    // may have given it another name.
+    let here = rustix::fs::fstat(&file).ok()?;
+    let there =
+        rustix::fs::statat(&*lock_dir.dir, name, rustix::fs::AtFlags::SYMLINK_NOFOLLOW).ok()?;
+    (here.st_dev == there.st_dev && here.st_ino == there.st_ino).then_some(file)
+}
+
+fn absent_is_fine(result: io::Result<()>) -> io::Result<()> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}

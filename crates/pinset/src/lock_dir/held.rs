@@ -1,0 +1,170 @@
+//! A living holder: its lock, and the temporary staging directory beside it.
+
+use std::{
+    fmt, fs, io,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use cap_std::fs::{Dir, DirBuilder, DirBuilderExt as _};
+
+use super::{
+    LOCK_SUFFIX, LockDir, LockDirError, STAGING_SUFFIX, create_options, hex, locked_new_file,
+    random,
+};
+
+/// A holder's lock, held. Cheap to clone: it is released when the last clone goes, or with the process.
+#[derive(Clone)]
+pub struct HeldLock {
+    inner: Arc<Held>,
+}
+
+struct Held {
+    lock_dir: LockDir,
+    name: [u8; 16],
+    /// Holds the `flock`.
+    _file: cap_std::fs::File,
+    pins_may_remain: AtomicBool,
+}
+
+pub(super) fn hold(lock_dir: &LockDir) -> Result<HeldLock, LockDirError> {
+    let io = lock_dir.io("make a lock");
+    let name = random::<16>().map_err(&io)?;
+    // Locked before it has its name: nobody sees a free lock of a holder that lives.
+    let (file, new) = locked_new_file(&lock_dir.dir).map_err(&io)?;
+    let named = lock_file(&name);
+    if let Err(error) = lock_dir.dir.rename(&new, &lock_dir.dir, &named) {
+        let _ = lock_dir.dir.remove_file(&new);
+        return Err(io(error));
+    }
+    Ok(HeldLock {
+        inner: Arc::new(Held {
+            lock_dir: lock_dir.clone(),
+            name,
+            _file: file,
+            pins_may_remain: AtomicBool::new(false),
+        }),
+    })
+}
+
+pub(super) fn lock_file(name: &[u8; 16]) -> String {
+    format!("{}{LOCK_SUFFIX}", hex(name))
+}
+
+pub(super) fn staging_name(name: &[u8; 16]) -> String {
+    format!("{}{STAGING_SUFFIX}", hex(name))
+}
+
+impl HeldLock {
+    /// The holder's name: 16 random bytes, unique to this lock.
+    pub fn name(&self) -> [u8; 16] {
+        self.inner.name
+    }
+
+    /// The directory that it lies in.
+    pub fn lock_dir(&self) -> &LockDir {
+        &self.inner.lock_dir
+    }
+
+    /// Says that pins of this holder may be on a backend: to be called before the first is made. From now on the
+    /// lock file stays when the lock is released, as the proof by which the next start releases them.
+    pub fn pins_may_remain(&self) {
+        self.inner.pins_may_remain.store(true, Ordering::SeqCst);
+    }
+
+    /// Says that all pins of this holder have been released: the lock file goes with the lock. As at the start.
+    pub fn no_pins_remain(&self) {
+        self.inner.pins_may_remain.store(false, Ordering::SeqCst);
+    }
+
+    /// Makes this holder's temporary staging directory, once. It is removed when the last user of it is dropped,
+    /// and keeps the lock until then.
+    ///
+    /// # Errors
+    /// [`LockDirError::Io`]; also where it has been made already.
+    pub fn staging_dir(&self) -> Result<StagingDir, LockDirError> {
+        let lock_dir = self.lock_dir();
+        let io = lock_dir.io("make a staging directory");
+        let name = staging_name(&self.inner.name);
+        let mut builder = DirBuilder::new();
+        builder.mode(0o700);
+        lock_dir.dir.create_dir_with(&name, &builder).map_err(&io)?;
+        let dir = lock_dir.dir.open_dir(&name).map_err(|error| {
+            let _ = lock_dir.dir.remove_dir(&name);
+            io(error)
+        })?;
+        Ok(StagingDir {
+            path: lock_dir.path.join(name),
+            dir,
+            held: Some(self.clone()),
+        })
+    }
+}
+
+impl fmt::Debug for HeldLock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HeldLock")
+            .field("lock_dir", &self.inner.lock_dir.path)
+            .field("name", &hex(&self.inner.name))
+            .finish_non_exhaustive()
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if !self.pins_may_remain.load(Ordering::SeqCst) {
+            // While the lock is still held, so that nobody takes this holder for one to recover.
+            let _ = self.lock_dir.dir.remove_file(lock_file(&self.name));
+        }
+    }
+}
+
+/// A directory for staging, as a capability. What of it is temporary is removed on drop.
+#[derive(Debug)]
+pub struct StagingDir {
+    dir: Dir,
+    /// For messages only.
+    path: PathBuf,
+    /// There for a temporary one, whose directory is named after it.
+    held: Option<HeldLock>,
+}
+
+impl StagingDir {
+    /// A directory that somebody else made and removes. `path` is for messages only.
+    pub fn from_dir(dir: Dir, path: &Path) -> Self {
+        Self {
+            dir,
+            path: path.to_owned(),
+            held: None,
+        }
+    }
+
+    /// Where it is, for messages.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Makes a file that is not there yet, mode 0600.
+    pub(crate) fn create_file(&self, name: &str) -> io::Result<fs::File> {
+        Ok(self.dir.open_with(name, &create_options())?.into_std())
+    }
+
+    pub(crate) fn remove_file(&self, name: &str) -> io::Result<()> {
+        self.dir.remove_file(name)
+    }
+}
+
+impl Drop for StagingDir {
+    fn drop(&mut self) {
+        if let Some(held) = &self.held {
+            // What cannot be removed now is swept by the next start, if the lock file stays for it.
+            let name = staging_name(&held.inner.name);
+            if held.lock_dir().dir.remove_dir_all(name).is_err() {
+                held.pins_may_remain();
+            }
+        }
+    }
+}

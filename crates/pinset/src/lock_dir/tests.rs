@@ -1,0 +1,374 @@
+//! The lock directory under processes that race, end and are killed.
+
+use std::{
+    collections::HashSet,
+    io::{BufRead, BufReader},
+    os::unix::fs::{PermissionsExt, symlink},
+    process::{Child, Stdio},
+    sync::Mutex,
+    thread,
+};
+
+use super::*;
+use crate::staging::{
+    Staging,
+    tests::file_system::{child, place},
+};
+
+/// A directory that is no lock directory yet, in one that goes after the test.
+fn fresh() -> (tempfile::TempDir, PathBuf) {
+    let parent = tempfile::tempdir().unwrap();
+    let path = parent.path().join("locks");
+    (parent, path)
+}
+
+fn names(path: &Path) -> Vec<String> {
+    let mut names: Vec<_> = fs::read_dir(path)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+fn dead_names(dir: &LockDir) -> Vec<[u8; 16]> {
+    dir.dead().unwrap().iter().map(DeadHolder::name).collect()
+}
+
+#[test]
+fn it_is_made_for_its_owner_alone_and_keeps_its_id() {
+    let (_parent, path) = fresh();
+    let first = LockDir::open(&path).unwrap();
+    assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o700);
+    assert_eq!(LockDir::open(&path).unwrap().id(), first.id());
+    assert_eq!(names(&path), ["id"]);
+    let (_other_parent, other) = fresh();
+    assert_ne!(LockDir::open(&other).unwrap().id(), first.id());
+}
+
+#[test]
+fn what_is_not_this_users_alone_is_refused_by_name() {
+    let (parent, path) = fresh();
+    let refused = |path: &Path| {
+        let error = LockDir::open(path).unwrap_err();
+        assert!(error.to_string().contains(&path.display().to_string()));
+        error
+    };
+    LockDir::open(&path).unwrap();
+
+    let link = parent.path().join("link");
+    symlink(&path, &link).unwrap();
+    assert!(matches!(refused(&link), LockDirError::Symlink { .. }));
+
+    let file = parent.path().join("file");
+    fs::write(&file, "").unwrap();
+    assert!(matches!(refused(&file), LockDirError::NotADirectory { .. }));
+
+    let orphan = parent.path().join("missing/locks");
+    assert!(matches!(refused(&orphan), LockDirError::Io { .. }));
+
+    fs::write(path.join("id"), "short").unwrap();
+    assert!(matches!(refused(&path), LockDirError::BadId { .. }));
+
+    for mode in [0o710, 0o701, 0o777] {
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        assert!(matches!(refused(&path), LockDirError::OpenToOthers { mode: m, .. } if m == mode));
+    }
+
+    // Root can give a directory away; for anybody else, root's are foreign.
+    let foreign = match user() {
+        0 => {
+            std::os::unix::fs::chown(&path, Some(65534), None).unwrap();
+            path
+        }
+        _ => PathBuf::from("/usr"),
+    };
+    assert!(matches!(
+        refused(&foreign),
+        LockDirError::ForeignOwner { .. }
+    ));
+}
+
+#[test]
+fn processes_that_start_at_once_agree_on_the_id() {
+    const TEST: &str = "lock_dir::tests::processes_that_start_at_once_agree_on_the_id";
+    if let Some(path) = place(TEST) {
+        // The parent lets all of them go at once.
+        std::io::stdin().read_line(&mut String::new()).unwrap();
+        println!("agreed={}", hex(&LockDir::open(&path).unwrap().id()));
+        return;
+    }
+    for _ in 0..5 {
+        let (_parent, path) = fresh();
+        let children: Vec<Child> = (0..6)
+            .map(|_| {
+                let mut command = child(TEST, &path);
+                command.stdin(Stdio::piped()).stdout(Stdio::piped());
+                command.spawn().unwrap()
+            })
+            .collect();
+        let mut ids = HashSet::new();
+        let mut waiting = Vec::new();
+        for mut child in children {
+            drop(child.stdin.take());
+            waiting.push(child);
+        }
+        for child in waiting {
+            let output = child.wait_with_output().unwrap();
+            assert!(output.status.success());
+            let text = String::from_utf8(output.stdout).unwrap();
+            let id = text.split("agreed=").nth(1).expect("an id")[..16].to_owned();
+            ids.insert(id);
+        }
+        assert_eq!(ids, [hex(&LockDir::open(&path).unwrap().id())].into());
+        assert_eq!(names(&path), ["id"]);
+    }
+}
+
+/// Starts a process that holds a lock and stages a block, and waits until it says so.
+///
+/// Its output has to stay open: it ends with the test harness's own lines.
+fn holder(test: &str, path: &Path) -> (Child, impl Sized) {
+    let mut child = child(test, path)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert!(lines.any(|line| line.unwrap().ends_with("holding")));
+    (child, lines)
+}
+
+#[test]
+fn what_a_killed_process_left_is_swept_and_a_living_ones_is_not() {
+    const TEST: &str =
+        "lock_dir::tests::what_a_killed_process_left_is_swept_and_a_living_ones_is_not";
+    if let Some(path) = place(TEST) {
+        let held = LockDir::open(&path).unwrap().hold().unwrap();
+        let staging = Staging::create(held.staging_dir().unwrap(), 1 << 20).unwrap();
+        let extent = staging.write(staging.reserve(5000).unwrap(), &[1; 5000]);
+        println!("holding");
+        std::io::stdin().read_line(&mut String::new()).unwrap();
+        drop(extent);
+        return;
+    }
+    let (_parent, path) = fresh();
+    let (mut killed, _) = holder(TEST, &path);
+    let (mut living, _output) = holder(TEST, &path);
+    let dir = LockDir::open(&path).unwrap();
+    assert_eq!(
+        names(&path).len(),
+        5,
+        "id, two locks, two staging directories"
+    );
+    assert!(dead_names(&dir).is_empty(), "both live");
+
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+    let dead = dir.dead().unwrap();
+    assert_eq!(dead.len(), 1);
+    let name = dead[0].name();
+    assert!(!path.join(format!("{}.staging", hex(&name))).exists());
+    assert!(
+        path.join(format!("{}.lock", hex(&name))).exists(),
+        "the proof stays"
+    );
+    assert!(dead_names(&dir).is_empty(), "one recoverer at a time");
+    drop(dead);
+    assert_eq!(dead_names(&dir), [name], "not finished: found again");
+
+    for dead in dir.dead().unwrap() {
+        dead.finish().unwrap();
+    }
+    assert!(dead_names(&dir).is_empty());
+    let left = names(&path);
+    assert_eq!(left.len(), 3, "{left:?}");
+    let staging = left.iter().find(|name| name.ends_with(".staging")).unwrap();
+    assert_eq!(names(&path.join(staging)), ["slots-8192"]);
+
+    drop(living.stdin.take());
+    assert!(living.wait().unwrap().success());
+    assert_eq!(names(&path), ["id"], "who ends in order leaves nothing");
+}
+
+#[test]
+fn a_lock_with_pins_stays_as_the_proof_and_one_without_goes() {
+    let (_parent, path) = fresh();
+    let dir = LockDir::open(&path).unwrap();
+    let (with, without) = (dir.hold().unwrap(), dir.hold().unwrap());
+    let name = with.name();
+    assert_ne!(name, without.name());
+    with.pins_may_remain();
+    without.pins_may_remain();
+    without.no_pins_remain();
+    let clone = with.clone();
+    drop((with, without));
+    assert!(dead_names(&dir).is_empty(), "a clone holds it");
+    drop(clone);
+    assert_eq!(dead_names(&dir), [name]);
+}
+
+#[test]
+fn a_staging_directory_outlives_its_owner_only_while_it_is_used() {
+    let (_parent, path) = fresh();
+    let dir = LockDir::open(&path).unwrap();
+    let held = dir.hold().unwrap();
+    let staging = Staging::create(held.staging_dir().unwrap(), 1 << 20).unwrap();
+    assert!(held.staging_dir().is_err(), "one each");
+    let mode = fs::metadata(staging.dir().path()).unwrap().mode();
+    assert_eq!(mode & 0o777, 0o700);
+    let extent = staging
+        .write(staging.reserve(9).unwrap(), b"the bytes")
+        .unwrap();
+    drop((staging, held));
+    assert!(dead_names(&dir).is_empty());
+    assert_eq!(extent.read_blocking(4, 5).unwrap(), b"bytes");
+    drop(extent);
+    assert_eq!(names(&path), ["id"]);
+}
+
+#[test]
+fn foreign_names_are_left_alone_and_links_are_not_followed() {
+    let (parent, path) = fresh();
+    let dir = LockDir::open(&path).unwrap();
+    let outside = parent.path().join("outside");
+    fs::create_dir(&outside).unwrap();
+    fs::write(outside.join("precious"), "").unwrap();
+    let upper = format!("{}.lock", "AB".repeat(16));
+    let foreign = [
+        "x.lock",
+        "new-x",
+        "x.staging",
+        upper.as_str(),
+        "ab.lock",
+        "notes",
+    ];
+    for name in foreign {
+        fs::write(path.join(name), "").unwrap();
+    }
+    let orphan = format!("{}.staging", "12".repeat(16));
+    fs::create_dir(path.join(&orphan)).unwrap();
+    fs::write(path.join(&orphan).join("slots-4096"), "").unwrap();
+    symlink(&outside, path.join(format!("{}.staging", "34".repeat(16)))).unwrap();
+    symlink(&outside, path.join(format!("{}.lock", "56".repeat(16)))).unwrap();
+    let on_its_way = format!("new-{}", "78".repeat(16));
+    fs::write(path.join(&on_its_way), "").unwrap();
+    let (_locked, being_made) = locked_new_file(&dir.dir).unwrap();
+
+    assert!(dead_names(&dir).is_empty());
+    let left = names(&path);
+    for name in foreign {
+        assert!(left.iter().any(|left| left == name), "{name} is gone");
+    }
+    assert!(left.contains(&being_made), "a living one's");
+    assert!(
+        !left.contains(&orphan) && !left.contains(&on_its_way),
+        "{left:?}"
+    );
+    assert!(outside.join("precious").exists());
+}
+
+#[test]
+fn no_living_holder_is_ever_taken_for_dead() {
+    let (_parent, path) = fresh();
+    let dir = LockDir::open(&path).unwrap();
+    let living = Mutex::new(HashSet::new());
+    thread::scope(|scope| {
+        let makers: Vec<_> = (0..3)
+            .map(|_| {
+                scope.spawn(|| {
+                    for _ in 0..200 {
+                        let held = dir.hold().unwrap();
+                        living.lock().unwrap().insert(held.name());
+                        let staging = held.staging_dir().unwrap();
+                        thread::yield_now();
+                        assert!(staging.path().exists(), "swept under its owner");
+                        held.pins_may_remain();
+                        living.lock().unwrap().remove(&held.name());
+                        drop((staging, held));
+                    }
+                })
+            })
+            .collect();
+        while !makers.iter().all(|maker| maker.is_finished()) {
+            for dead in dir.dead().unwrap() {
+                assert!(!living.lock().unwrap().contains(&dead.name()));
+                dead.finish().unwrap();
+            }
+        }
+    });
+    for dead in dir.dead().unwrap() {
+        dead.finish().unwrap();
+    }
+    assert_eq!(names(&path), ["id"]);
+}
+
+#[test]
+fn each_dead_holder_is_recovered_once_however_many_recover() {
+    let (_parent, path) = fresh();
+    let dir = LockDir::open(&path).unwrap();
+    let made: HashSet<_> = (0..400)
+        .map(|_| {
+            let held = dir.hold().unwrap();
+            held.pins_may_remain();
+            held.name()
+        })
+        .collect();
+    let recovered = Mutex::new(Vec::new());
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..20 {
+                    for dead in dir.dead().unwrap() {
+                        recovered.lock().unwrap().push(dead.name());
+                        dead.finish().unwrap();
+                    }
+                }
+            });
+        }
+    });
+    let recovered = recovered.into_inner().unwrap();
+    assert_eq!(recovered.len(), made.len(), "none twice");
+    assert_eq!(recovered.into_iter().collect::<HashSet<_>>(), made);
+    assert_eq!(names(&path), ["id"]);
+}
+
+#[test]
+fn a_lock_that_went_or_was_replaced_before_it_was_taken_proves_nothing() {
+    let (_parent, path) = fresh();
+    let dir = LockDir::open(&path).unwrap();
+    let open = || {
+        fs::write(path.join("some.lock"), "").unwrap();
+        dir.dir.open("some.lock").unwrap()
+    };
+    let still_there = open();
+    assert!(dead::lock_opened(&dir, "some.lock", still_there).is_some());
+    let gone = open();
+    fs::remove_file(path.join("some.lock")).unwrap();
+    assert!(dead::lock_opened(&dir, "some.lock", gone).is_none());
+    let replaced = open();
+    fs::rename(path.join("some.lock"), path.join("moved.lock")).unwrap();
+    let _other = open();
+    assert!(dead::lock_opened(&dir, "some.lock", replaced).is_none());
+}
+
+#[test]
+fn the_default_is_in_the_users_runtime_directory() {
+    const TEST: &str = "lock_dir::tests::the_default_is_in_the_users_runtime_directory";
+    if let Some(expected) = place(TEST) {
+        assert_eq!(LockDir::default_path(), expected);
+        return;
+    }
+    let own = format!("/var/tmp/wasi-ipfs-{}", user());
+    for (runtime, expected) in [
+        ("/run/user/7", "/run/user/7/wasi-ipfs"),
+        ("relative", own.as_str()),
+        ("", own.as_str()),
+    ] {
+        let status = child(TEST, Path::new(expected))
+            .env("XDG_RUNTIME_DIR", runtime)
+            .env("TMPDIR", "/var/tmp")
+            .status();
+        assert!(status.unwrap().success(), "{runtime:?}");
+    }
+}

@@ -1,0 +1,210 @@
+//! Shared or isolated: the two ways in which guests use one host's pinset.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use cid::Cid;
+use futures_core::Stream;
+use pinner_api::{Holder, Origin};
+
+use crate::{
+    block::{cid_of, target_of},
+    engine::{Ask, Engine},
+    error::Error,
+    node::Node,
+    path::IpfsPath,
+    session::{Access, Limits, Session, Symlinks},
+    stats::Stats,
+    unixfs::Codec,
+    whole::{self, Fetched, Progress},
+};
+
+/// One pinset for all guests of a host: what one has fetched, the others find.
+#[derive(Debug)]
+pub struct PinsetCache {
+    engine: Arc<Engine>,
+}
+
+/// One guest's own pinset: own holder, own staging, nothing shared, so that no guest can tell by the time a read
+/// takes what another has read.
+#[derive(Debug)]
+pub struct IsolatedPinset {
+    engine: Arc<Engine>,
+}
+
+impl PinsetCache {
+    pub(crate) fn new(engine: Engine) -> Self {
+        let engine = Arc::new(engine);
+        Self { engine }
+    }
+}
+
+impl IsolatedPinset {
+    pub(crate) fn new(engine: Engine) -> Self {
+        let engine = Arc::new(engine);
+        Self { engine }
+    }
+}
+
+/// How guests use the pinset.
+#[derive(Debug)]
+pub enum CacheMode {
+    /// Together.
+    Shared(Arc<PinsetCache>),
+    /// One guest alone.
+    Isolated(IsolatedPinset),
+}
+
+impl From<Arc<PinsetCache>> for CacheMode {
+    fn from(cache: Arc<PinsetCache>) -> Self {
+        Self::Shared(cache)
+    }
+}
+
+impl From<IsolatedPinset> for CacheMode {
+    fn from(pinset: IsolatedPinset) -> Self {
+        Self::Isolated(pinset)
+    }
+}
+
+impl CacheMode {
+    fn engine(&self) -> &Arc<Engine> {
+        match self {
+            Self::Shared(cache) => &cache.engine,
+            Self::Isolated(pinset) => &pinset.engine,
+        }
+    }
+
+    /// What one guest gets: these roots, within these limits.
+    pub fn session(&self, access: Access, limits: Limits) -> Session {
+        Session::new(self.engine().clone(), access, limits)
+    }
+
+    /// The host's own session: any root, no limits beyond the defaults.
+    fn host(&self) -> Session {
+        self.session(Access::Any, Limits::default())
+    }
+
+    /// Opens `/ipfs/<CID>/a/b` for the host: any root. Symlinks are followed.
+    ///
+    /// # Errors
+    /// As [`Session::open`].
+    pub async fn open(&self, path: &str) -> Result<Node, Error> {
+        self.host().open(path).await
+    }
+
+    /// Pins the whole DAG below `cid`; returns once the backend has all of it.
+    ///
+    /// Concurrent callers share one call to the backend and one answer, failures too. Dropping the future cancels
+    /// the pin when nobody else waits for it. The pin is kept until replacement lets it go, or until
+    /// [`close`](Self::close).
+    ///
+    /// # Errors
+    /// [`Error::OverBudget`] before anything is pinned, where the root declares more than the budget;
+    /// [`Error::Pin`]; those of fetching the root's block.
+    pub async fn ensure(&self, cid: &Cid) -> Result<(), Error> {
+        let engine = self.engine();
+        engine.open()?;
+        let session = self.host();
+        let (target, origin) = (target_of(cid), Origin::root(*cid));
+        let ask = Ask {
+            session: &session,
+            origin: &origin,
+        };
+        let declared_bytes = match target.codec() {
+            Codec::Raw => engine.obtain(&target, ask).await?.len() as u64,
+            Codec::DagPb | Codec::Other(_) => {
+                let held = engine.obtain(&target, ask).await?;
+                let decoded = engine.decode(&target, &held).await?;
+                decoded.node.declared_size(held.len() as u64)
+            }
+        };
+        engine.pins.ensure(&cid_of(&target), declared_bytes).await
+    }
+
+    /// A file's whole content, verified, in order, in pieces of at most 256 KiB; nothing after an error.
+    pub fn fetch(&self, cid: &Cid) -> impl Stream<Item = Result<Bytes, Error>> + Send + 'static {
+        whole::content(self.host(), IpfsPath::root(*cid))
+    }
+
+    /// The content of the file at `path`, as [`fetch`](Self::fetch).
+    ///
+    /// # Errors
+    /// [`Error::InvalidPath`].
+    pub fn fetch_path(
+        &self,
+        path: &str,
+    ) -> Result<impl Stream<Item = Result<Bytes, Error>> + Send + 'static, Error> {
+        Ok(whole::content(self.host(), path.parse()?))
+    }
+
+    /// Fetches every block of the DAG below `path` into staging, as far as the budget keeps them.
+    ///
+    /// # Errors
+    /// Those of the walk and of fetching; what was fetched until then stays.
+    pub async fn prefetch(&self, path: &str, progress: &dyn Progress) -> Result<Fetched, Error> {
+        let session = self.host();
+        let cid = match whole::open(&session, path).await? {
+            Node::File(file) => file.cid(),
+            Node::Dir(dir) => dir.cid().copied().unwrap_or_default(),
+            Node::Symlink(_) => return Ok(Fetched::default()),
+        };
+        let root: IpfsPath = path.parse()?;
+        let origin = Origin::new(root.root, root.rest);
+        whole::prefetch(&session, target_of(&cid), &origin, progress).await
+    }
+
+    /// Copies the file or tree at `path` to `dest/name`, which must not be there; a symlink at the end of the
+    /// path is followed, those below are copied as they are. After an error, or when the future is dropped, what
+    /// was written is removed.
+    ///
+    /// # Errors
+    /// Those of the walk and of fetching; [`Error::Write`].
+    pub async fn materialize(
+        &self,
+        path: &str,
+        dest: &cap_std::fs::Dir,
+        name: &str,
+        progress: &dyn Progress,
+    ) -> Result<(), Error> {
+        let session = self.host();
+        let node = whole::open(&session, path).await?;
+        whole::materialize(&session, node, dest, name, progress).await
+    }
+
+    /// The CID that `path` names, and what is known of it, without fetching the target itself where its link says
+    /// enough. A symlink at the end is not followed.
+    ///
+    /// # Errors
+    /// As [`Session::open_at`].
+    pub async fn stat(&self, path: &str) -> Result<Node, Error> {
+        let session = self.host();
+        let path: IpfsPath = path.parse()?;
+        session
+            .open_at(&session.root()?, &path.below_ipfs(), Symlinks::NoFollow)
+            .await
+    }
+
+    /// Who holds this pinset's pins.
+    pub fn holder(&self) -> Holder {
+        self.engine().pins.holder()
+    }
+
+    /// Where the blocks are staged, for messages: what lies there is this library's own.
+    pub fn staging_dir(&self) -> std::path::PathBuf {
+        self.engine().store.path().to_owned()
+    }
+
+    /// What it did so far.
+    pub fn stats(&self) -> Stats {
+        Stats::of(self.engine())
+    }
+
+    /// Ends it: releases the pins and empties staging. Every later call fails with [`Error::Closed`].
+    ///
+    /// # Errors
+    /// [`Error::Pin`] where a pin could not be released: the next start on the same lock directory finds it.
+    pub async fn close(&self) -> Result<(), Error> {
+        self.engine().close().await
+    }
+}

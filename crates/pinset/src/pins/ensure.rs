@@ -1,0 +1,108 @@
+//! Whole pins, made for whoever asks and waited for: concurrent callers share one call and one answer.
+
+use std::sync::Arc;
+
+use cid::Cid;
+use pinner_api::{PinDepth, PinnerError};
+
+use super::{Inner, Job, Phase, Pins};
+use crate::{error::Error, session::canonical, sync::lock};
+
+impl Pins {
+    /// Pins the whole DAG of `declared_bytes`; returns once the backend has all of it.
+    ///
+    /// Dropping the future cancels the pin when nobody else waits for it.
+    pub(crate) async fn ensure(&self, cid: &Cid, declared_bytes: u64) -> Result<(), Error> {
+        let inner = &self.inner;
+        let cid = canonical(*cid);
+        if !inner.capabilities.recursive_pins {
+            let operation = "recursive pins";
+            let source = PinnerError::Unsupported { operation };
+            return Err(Error::Pin { cid, source });
+        }
+        if declared_bytes > inner.budget_bytes {
+            return Err(Error::OverBudget {
+                cid,
+                size_bytes: declared_bytes,
+                budget_bytes: inner.budget_bytes,
+            });
+        }
+        inner
+            .ensuring
+            .join(cid, || pin_whole(inner.clone(), cid, declared_bytes))
+            .await
+    }
+}
+
+async fn pin_whole(inner: Arc<Inner>, cid: Cid, declared_bytes: u64) -> Result<(), Error> {
+    {
+        let mut state = lock(&inner.state);
+        if state.closed {
+            return Err(Error::Closed);
+        }
+        if let Some(entry) = state.entries.get(&cid) {
+            let whole = entry.phase == Phase::Held(PinDepth::Recursive);
+            state.policy.touch(&cid);
+            if whole {
+                return Ok(());
+            }
+        } else {
+            // Without room beside what is open, it is pinned all the same: it was asked for. Only its release is
+            // then not replacement's, but the end's.
+            state.admit(cid, declared_bytes, Phase::Queued);
+        }
+        // Room may have been made.
+        inner.work(&mut state);
+    }
+    inner.held.pins_may_remain();
+    let mut making = Making {
+        inner: &inner,
+        cid,
+        done: false,
+    };
+    // No deadline from here: a large DAG may take hours. The backend has one for no progress.
+    let pinned = inner
+        .pinner
+        .pin(&inner.holder, &cid, PinDepth::Recursive)
+        .await;
+    match pinned {
+        Ok(()) => {
+            making.done = true;
+            let mut state = lock(&inner.state);
+            let entry = state.entries.entry(cid).or_insert(super::Entry {
+                phase: Phase::Queued,
+                opens: 0,
+            });
+            entry.phase = Phase::Held(PinDepth::Recursive);
+            Ok(())
+        }
+        // The guard takes it back.
+        Err(source) => Err(inner.failed(cid, source)),
+    }
+}
+
+/// Takes a whole pin back that failed, or that nobody waits for any more.
+struct Making<'a> {
+    inner: &'a Arc<Inner>,
+    cid: Cid,
+    done: bool,
+}
+
+impl Drop for Making<'_> {
+    fn drop(&mut self) {
+        if self.done {
+            return;
+        }
+        let mut state = lock(&self.inner.state);
+        // A lazy pin of an open handle on the same root stays: only the entry made for this goes.
+        let made_for_this = state
+            .entries
+            .get(&self.cid)
+            .is_none_or(|entry| entry.phase == Phase::Queued && entry.opens == 0);
+        if made_for_this {
+            state.forget(&self.cid);
+            state.jobs.push_back(Job::Release(self.cid));
+            self.inner.work(&mut state);
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! The queue's worker: makes and releases pins one at a time, so that the backend's writes never come in bursts.
+
+use std::sync::Arc;
+
+use cid::Cid;
+use pinner_api::PinDepth;
+use tokio::runtime::Handle;
+
+use super::{Inner, Job, Phase, State};
+use crate::sync::lock;
+
+impl Inner {
+    /// Starts the worker, if there is something to do and it is not running.
+    pub(super) fn work(self: &Arc<Self>, state: &mut State) {
+        if state.jobs.is_empty() || state.closed || state.worker.is_some() {
+            return;
+        }
+        // Without a runtime the jobs wait for a call that has one.
+        if let Ok(runtime) = Handle::try_current() {
+            let worker = run(self.clone());
+            state.worker = Some(runtime.spawn(worker).abort_handle());
+        }
+    }
+
+    async fn make(&self, cid: Cid) {
+        // Before the first is made: from here on a crash leaves something to recover.
+        self.held.pins_may_remain();
+        let made = self.pinner.pin(&self.holder, &cid, PinDepth::Lazy);
+        let made = tokio::time::timeout(self.deadline, made).await;
+        let made = made.unwrap_or_else(|_| Err(self.timed_out("pin", &cid)));
+        let mut state = lock(&self.state);
+        match made {
+            Ok(()) => {
+                if let Some(entry) = state.entries.get_mut(&cid)
+                    && entry.phase == Phase::Queued
+                {
+                    entry.phase = Phase::Held(PinDepth::Lazy);
+                }
+            }
+            Err(error) => {
+                // It may have been made all the same, if only the answer was lost.
+                let uncertain = error.may_pass();
+                if state.forget(&cid) && uncertain {
+                    state.jobs.push_back(Job::Release(cid));
+                }
+                drop(state);
+                _ = self.failed(cid, error);
+            }
+        }
+    }
+}
+
+async fn run(inner: Arc<Inner>) {
+    loop {
+        let job = {
+            let mut state = lock(&inner.state);
+            match state.jobs.pop_front() {
+                Some(job) => {
+                    if let Job::Release(cid) = job {
+                        state.unreleased.insert(cid);
+                    }
+                    job
+                }
+                None => {
+                    state.worker = None;
+                    return;
+                }
+            }
+        };
+        match job {
+            Job::Pin(cid) => inner.make(cid).await,
+            // What cannot be released now is counted, and tried again on closing.
+            Job::Release(cid) => {
+                if inner.release(cid).await.is_ok() {
+                    lock(&inner.state).unreleased.remove(&cid);
+                }
+            }
+        }
+    }
+}

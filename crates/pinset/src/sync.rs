@@ -1,0 +1,9 @@
+//! The one way to take a lock here. No lock of this crate is held across an await.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Locks `mutex`. A holder that panicked left the state between two statements at worst: everything behind these
+/// locks stays usable then (a block too much or too few in a list), so poison is passed over.
+pub(crate) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

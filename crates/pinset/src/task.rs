@@ -1,0 +1,31 @@
+//! Work that goes on beside its owner, and ends with it.
+
+use tokio::{runtime::Handle, task::AbortHandle};
+
+/// A spawned task that is cancelled when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Task(Option<AbortHandle>);
+
+impl Task {
+    /// Nothing to do.
+    pub(crate) fn none() -> Self {
+        Self(None)
+    }
+
+    /// Spawns `work`; outside a runtime it is dropped instead, which costs its speed and nothing else.
+    pub(crate) fn spawn(work: impl Future<Output = ()> + Send + 'static) -> Self {
+        Self(
+            Handle::try_current()
+                .ok()
+                .map(|on| on.spawn(work).abort_handle()),
+        )
+    }
+}
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        if let Some(task) = &self.0 {
+            task.abort();
+        }
+    }
+}

@@ -1,0 +1,226 @@
+//! File nodes: from an offset to the bytes, or to the child that has them.
+//!
+//! Owns the arithmetic of one file node; the child's own length is for the caller to check once it is there.
+//! Invariant: the pieces that [`FileNode::locate`] gives cover `[0, len)` without a gap or an overlap.
+
+use std::ops::Range;
+
+use bytes::Bytes;
+
+use super::{
+    Link, Malformed, Mtime,
+    data::Head,
+    pbnode::{NamedLink, link_at},
+};
+
+/// A file, or a part of one: inline bytes first, then children in order.
+#[derive(Clone, Debug)]
+pub struct FileNode {
+    len: u64,
+    payload: Range<u32>,
+    mode: Option<u32>,
+    mtime: Option<Mtime>,
+    tsizes: u64,
+    /// None for a leaf, which keeps nothing of its block: its bytes are where the block is staged.
+    children: Option<Children>,
+}
+
+#[derive(Clone, Debug)]
+struct Children {
+    block: Bytes,
+    /// For each child the offset in this node's bytes where it ends.
+    ends: Box<[u64]>,
+    /// For each child the position of its link in the block.
+    links: Box<[u32]>,
+}
+
+/// Where the bytes at an offset are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Piece {
+    /// In this block: from the offset asked for to the end of what the block itself holds.
+    Inline {
+        /// The span in the block; not empty.
+        span: Range<usize>,
+    },
+    /// In a child.
+    Child {
+        /// Which one.
+        index: usize,
+        /// The offset in this node's bytes where the child begins; at most the offset asked for.
+        start: u64,
+        /// The child's length in bytes as this node claims it; not zero.
+        len: u64,
+    },
+    /// Nowhere: at or behind the end of this node's bytes.
+    End,
+}
+
+impl FileNode {
+    /// A raw block: a leaf that is all payload.
+    pub(super) fn raw(block_len: usize) -> Result<Self, Malformed> {
+        let end = u32::try_from(block_len)
+            .map_err(|_| Malformed::new(format!("a block of {block_len} bytes")))?;
+        Ok(Self {
+            len: u64::from(end),
+            payload: 0..end,
+            mode: None,
+            mtime: None,
+            tsizes: 0,
+            children: None,
+        })
+    }
+
+    pub(super) fn new(
+        block: Bytes,
+        head: Head,
+        links: Vec<NamedLink>,
+        tsizes: u64,
+    ) -> Result<Self, Malformed> {
+        if links.len() != head.blocksizes.len() {
+            return Err(Malformed::new(format!(
+                "a file node of {} links with {} blocksizes",
+                links.len(),
+                head.blocksizes.len()
+            )));
+        }
+        let inline_len = u64::from(head.inline.end - head.inline.start);
+        let mut ends = head.blocksizes;
+        let mut len = inline_len;
+        for (index, size) in ends.iter_mut().enumerate() {
+            len = len.checked_add(*size).ok_or_else(|| {
+                Malformed::new(format!(
+                    "blocksize {size} of child {index} behind {len} bytes: more than 2^64"
+                ))
+            })?;
+            *size = len;
+        }
+        if let Some(filesize) = head.filesize.filter(|filesize| *filesize != len) {
+            return Err(Malformed::new(format!(
+                "filesize {filesize}, but {inline_len} inline bytes and the blocksizes make {len}"
+            )));
+        }
+        Ok(Self {
+            len,
+            payload: head.inline,
+            mode: head.mode,
+            mtime: head.mtime,
+            tsizes,
+            children: (!links.is_empty()).then(|| Children {
+                block,
+                ends: ends.into_boxed_slice(),
+                links: links.iter().map(|link| link.at).collect(),
+            }),
+        })
+    }
+
+    /// The length in bytes of what the node stands for, children included.
+    #[allow(
+        clippy::len_without_is_empty,
+        reason = "a length in bytes, not a collection's"
+    )]
+    pub fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// The permission bits (12 of them), where the author stored any.
+    pub fn mode(&self) -> Option<u32> {
+        self.mode
+    }
+
+    /// The time of the last change, where the author stored a valid one.
+    pub fn mtime(&self) -> Option<Mtime> {
+        self.mtime
+    }
+
+    /// Whether all of its bytes are in its own block.
+    pub fn is_leaf(&self) -> bool {
+        self.children.is_none()
+    }
+
+    /// The span in the block of the bytes that it holds itself: the node's first bytes. `0..0` if there are none.
+    pub fn payload(&self) -> Range<usize> {
+        self.payload.start as usize..self.payload.end as usize
+    }
+
+    /// How many children there are, those of no length included.
+    pub fn children(&self) -> usize {
+        self.ends().len()
+    }
+
+    /// Where the bytes at `offset` are: a binary search, which children of no length do not slow down.
+    pub fn locate(&self, offset: u64) -> Piece {
+        if offset >= self.len {
+            return Piece::End;
+        }
+        let payload = self.payload();
+        // Below the payload's length, which is a usize, the offset is one too.
+        if let Some(skip) = usize::try_from(offset)
+            .ok()
+            .filter(|skip| *skip < payload.len())
+        {
+            return Piece::Inline {
+                span: payload.start + skip..payload.end,
+            };
+        }
+        let ends = self.ends();
+        // The first child that ends behind the offset: one of no length before it ends at or before the offset.
+        let index = ends.partition_point(|end| *end <= offset);
+        match ends.get(index) {
+            Some(end) => {
+                let start = self.start_of(index);
+                Piece::Child {
+                    index,
+                    start,
+                    len: end - start,
+                }
+            }
+            None => Piece::End,
+        }
+    }
+
+    /// The length in bytes that this node claims for a child; `None` if there is no such child.
+    pub fn child_len(&self, index: usize) -> Option<u64> {
+        let end = self.ends().get(index)?;
+        Some(end - self.start_of(index))
+    }
+
+    /// The link to a child.
+    ///
+    /// # Errors
+    /// [`Malformed`] if there is no such child; else never, for [`decode`](super::decode) has seen the link.
+    pub fn child(&self, index: usize) -> Result<Link, Malformed> {
+        let found = self
+            .children
+            .as_ref()
+            .and_then(|children| Some((&children.block, *children.links.get(index)?)));
+        let (block, at) = found
+            .ok_or_else(|| Malformed::new(format!("no child {index} among {}", self.children())))?;
+        link_at(block, at)
+    }
+
+    /// Memory that the node holds, in bytes.
+    pub fn weight(&self) -> usize {
+        let children = self.children.as_ref().map_or(0, |children| {
+            children.block.len() + size_of_val(&*children.ends) + size_of_val(&*children.links)
+        });
+        size_of::<Self>() + children
+    }
+
+    pub(super) fn tsizes(&self) -> u64 {
+        self.tsizes
+    }
+
+    fn ends(&self) -> &[u64] {
+        self.children
+            .as_ref()
+            .map_or(&[], |children| &children.ends)
+    }
+
+    /// Where a child begins: where the one before it ends.
+    fn start_of(&self, index: usize) -> u64 {
+        index
+            .checked_sub(1)
+            .and_then(|before| self.ends().get(before).copied())
+            .unwrap_or(u64::from(self.payload.end - self.payload.start))
+    }
+}

@@ -1,0 +1,159 @@
+//! Links: a CID's bytes, taken apart into what they point at.
+//!
+//! Owns the form of a CID inside a block (exactly as long as its field, identity digests up to 128 bytes); knows
+//! nothing of which hash functions can be verified: that is for whoever hashes. Invariant: bytes behind a CID's
+//! end are never ignored, so two fields that differ never give the same target.
+
+use std::ops::Range;
+
+use bytes::Bytes;
+use cid::{Cid, CidGeneric, multihash::Multihash};
+
+use super::Malformed;
+
+/// The multihash code under which the digest is the data itself.
+const IDENTITY: u64 = 0x00;
+const RAW: u64 = 0x55;
+const DAG_PB: u64 = 0x70;
+
+/// The longest digest that is parsed, in bytes: nodes take identity digests up to this.
+const MAX_DIGEST: usize = 128;
+
+/// How a block's bytes are to be read, as the link that names it says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Codec {
+    /// 0x55: the bytes themselves.
+    Raw,
+    /// 0x70: a dag-pb node, with UnixFS data or without.
+    DagPb,
+    /// Any other, by its multicodec number.
+    Other(u64),
+}
+
+impl From<u64> for Codec {
+    fn from(code: u64) -> Self {
+        match code {
+            RAW => Self::Raw,
+            DAG_PB => Self::DagPb,
+            other => Self::Other(other),
+        }
+    }
+}
+
+impl From<Codec> for u64 {
+    fn from(codec: Codec) -> Self {
+        match codec {
+            Codec::Raw => RAW,
+            Codec::DagPb => DAG_PB,
+            Codec::Other(code) => code,
+        }
+    }
+}
+
+/// What a CID points at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// A block that has to be had from somewhere, and verified.
+    Block(Cid),
+    /// An identity CID: its data is in the CID, and so is verified with the block that holds the link.
+    Inline {
+        /// How to read the data.
+        codec: Codec,
+        /// The data, at most 128 bytes; a part of the block it was found in, which it keeps alive.
+        bytes: Bytes,
+    },
+}
+
+impl Target {
+    /// The codec that the CID says.
+    pub fn codec(&self) -> Codec {
+        match self {
+            Self::Block(cid) => Codec::from(cid.codec()),
+            Self::Inline { codec, .. } => *codec,
+        }
+    }
+}
+
+/// One link of a node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Link {
+    /// What it points at.
+    pub target: Target,
+    /// The cumulative size in bytes of the DAG behind it, as its author claims. For a raw block it is the
+    /// block's length, if true.
+    pub tsize: Option<u64>,
+}
+
+/// Whether the CID in this span of a block parses, to its last byte.
+///
+/// The two forms that nearly all CIDs have are told by their first bytes: a node of a thousand links is checked
+/// whole, and most of those links are never followed.
+pub(super) fn check_cid(block: &Bytes, span: Range<usize>) -> Result<(), Malformed> {
+    const SHA2_256: u8 = 0x12;
+    match &block[span.clone()] {
+        // Version 1 with a codec of one byte; version 0. Both end with the 32 bytes of the digest.
+        [0x01, 0x00..=0x7f, SHA2_256, 32, digest @ ..] if digest.len() == 32 => Ok(()),
+        [SHA2_256, 32, digest @ ..] if digest.len() == 32 => Ok(()),
+        _ => parse_cid_bytes(&block.slice(span)).map(drop),
+    }
+}
+
+/// The two forms that nearly all CIDs have, both of SHA2-256: version 0, and version 1 under a codec of one byte.
+/// A read follows a link, so this is on the way of every one.
+fn usual(field: &[u8]) -> Option<Cid> {
+    const SHA2_256: u8 = 0x12;
+    const LEN: u8 = 32;
+    match field {
+        [1, codec @ 0..0x80, SHA2_256, LEN, digest @ ..] if digest.len() == usize::from(LEN) => {
+            let hash = Multihash::wrap(u64::from(SHA2_256), digest).ok()?;
+            Some(Cid::new_v1(u64::from(*codec), hash))
+        }
+        [SHA2_256, LEN, digest @ ..] if digest.len() == usize::from(LEN) => {
+            Cid::new_v0(Multihash::wrap(u64::from(SHA2_256), digest).ok()?).ok()
+        }
+        _ => None,
+    }
+}
+
+/// Parses a CID in its binary form, as long as `field`, to its last byte.
+///
+/// # Errors
+/// [`Malformed`]: no CID, bytes behind its end, an identity digest of more than 128 bytes, or another digest of
+/// more than 64, for which there is no hash function to verify it by.
+pub fn parse_cid_bytes(field: &Bytes) -> Result<Target, Malformed> {
+    if let Some(cid) = usual(field) {
+        return Ok(Target::Block(cid));
+    }
+    let wide = CidGeneric::<MAX_DIGEST>::read_bytes(field.as_ref()).map_err(|error| {
+        Malformed::new(format!(
+            "a CID of {} bytes does not parse: {error}",
+            field.len()
+        ))
+    })?;
+    let encoded_len = wide.encoded_len();
+    if encoded_len != field.len() {
+        return Err(Malformed::new(format!(
+            "a CID of {encoded_len} bytes in a field of {}",
+            field.len()
+        )));
+    }
+    let digest = wide.hash().digest();
+    if wide.hash().code() == IDENTITY {
+        return Ok(Target::Inline {
+            codec: Codec::from(wide.codec()),
+            // The digest is the CID's tail.
+            bytes: field.slice(field.len() - digest.len()..),
+        });
+    }
+    Multihash::<64>::wrap(wide.hash().code(), digest)
+        .ok()
+        .and_then(|hash| Cid::new(wide.version(), wide.codec(), hash).ok())
+        .map(Target::Block)
+        .ok_or_else(|| {
+            Malformed::new(format!(
+                "a CID with a digest of {} bytes under hash function 0x{:x}; more than 64 cannot be verified",
+                digest.len(),
+                wide.hash().code()
+            ))
+        })
+}

@@ -1,0 +1,82 @@
+//! Whole things: a file's content as a stream, a DAG into staging, a tree copied out to a host directory. All in
+//! memory that does not grow with the content (I9).
+
+mod materialize;
+mod prefetch;
+
+use bytes::Bytes;
+use futures_core::Stream;
+use futures_util::stream;
+
+use crate::{
+    error::Error,
+    file::File,
+    node::Node,
+    path::IpfsPath,
+    readahead::Advice,
+    session::{Session, Symlinks},
+};
+
+pub(crate) use materialize::materialize;
+pub use prefetch::Fetched;
+pub(crate) use prefetch::prefetch;
+
+/// How much of a file is handed on at a time, in bytes.
+const PIECE: usize = 256 << 10;
+
+/// Is told how far a long call has come.
+pub trait Progress: Send + Sync {
+    /// So many blocks (or, of a copy, files) and bytes so far.
+    fn advanced(&self, count: u64, bytes: u64);
+}
+
+/// Tells nobody.
+impl Progress for () {
+    fn advanced(&self, _count: u64, _bytes: u64) {}
+}
+
+/// What `path` names, symlinks followed.
+pub(crate) async fn open(session: &Session, path: &str) -> Result<Node, Error> {
+    let path: IpfsPath = path.parse()?;
+    let root = session.root()?;
+    session
+        .open_at(&root, &path.below_ipfs(), Symlinks::Follow)
+        .await
+}
+
+/// The content of a file, from its start. After an error the stream is over.
+pub(crate) fn content(
+    session: Session,
+    path: IpfsPath,
+) -> impl Stream<Item = Result<Bytes, Error>> + Send + 'static {
+    enum State {
+        Unopened(Session, IpfsPath),
+        At(File, u64),
+        Over,
+    }
+    stream::unfold(State::Unopened(session, path), async |state| {
+        let (file, offset) = match state {
+            State::Over => return None,
+            State::At(file, offset) => (file, offset),
+            State::Unopened(session, path) => match open(&session, &path.to_string()).await {
+                Ok(Node::File(file)) => {
+                    file.advise(0, 0, Advice::Sequential);
+                    (file, 0)
+                }
+                Ok(Node::Dir(_) | Node::Symlink(_)) => {
+                    let path = path.to_string();
+                    return Some((Err(Error::IsDirectory { path }), State::Over));
+                }
+                Err(error) => return Some((Err(error), State::Over)),
+            },
+        };
+        match file.read_at(offset, PIECE).await {
+            Ok(bytes) if bytes.is_empty() => None,
+            Ok(bytes) => {
+                let offset = offset + bytes.len() as u64;
+                Some((Ok(bytes), State::At(file, offset)))
+            }
+            Err(error) => Some((Err(error), State::Over)),
+        }
+    })
+}

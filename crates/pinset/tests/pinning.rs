@@ -1,0 +1,240 @@
+//! Pins: made beside the reads, kept while in use, released at the end; never one that harms the node (I5).
+
+mod content;
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use content::{Host, MIB, add_file, stream};
+use ipld_dagpb::{PbLink, PbNode};
+use pinner_api::{Capabilities, PinDepth, PinnerError};
+use pinner_car::Profile;
+use pinner_mock::{Fault, Gate, MockNode, When};
+use pinset::{CacheMode, Error, Pinset};
+
+const BUDGET: u64 = 64 << 20;
+
+/// Waits for what happens beside the reads.
+async fn until(what: &str, mut there: impl FnMut() -> bool) {
+    for _ in 0..2000 {
+        if there() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("{what} did not come");
+}
+
+#[tokio::test]
+async fn an_opened_target_of_several_blocks_gets_a_lazy_pin_and_a_single_block_none() {
+    let node = MockNode::new();
+    let large = add_file(&node, &stream(3 * MIB), Profile::default());
+    let small = add_file(&node, &stream(1000), Profile::default());
+    let host = Host::new(&node, BUDGET);
+    host.read(&format!("/ipfs/{small}")).await;
+    let file = host.file(&format!("/ipfs/{large}")).await;
+    until("the pin", || !node.pinned().is_empty()).await;
+    let pins = node.pinned();
+    assert_eq!(pins.len(), 1);
+    assert_eq!((pins[0].root, pins[0].depth), (large, PinDepth::Lazy));
+    assert_eq!(pins[0].holder, host.mode.holder());
+    // Kept after the handle is closed, and made once.
+    drop(file);
+    host.read(&format!("/ipfs/{large}")).await;
+    assert_eq!(node.stats().pins, 1);
+    until("the count", || host.mode.stats().pins_held == 1).await;
+    host.mode.close().await.unwrap();
+    assert!(node.pinned().is_empty());
+    let error = host.mode.open(&format!("/ipfs/{large}")).await.unwrap_err();
+    assert!(matches!(error, Error::Closed));
+}
+
+#[tokio::test]
+async fn a_full_queue_drops_pins_and_counts_them() {
+    let node = MockNode::new();
+    let gate = Gate::new();
+    node.script(When::any_pin(), Fault::HangUntil(gate.clone()));
+    let host = Host::new(&node, BUDGET);
+    for n in 0..300 {
+        let cid = add_file(&node, &stream(MIB + 1 + n), Profile::default());
+        host.file(&format!("/ipfs/{cid}")).await;
+    }
+    let dropped = host.mode.stats().pins_dropped;
+    // 256 wait; those in the budget, of some 1 MiB each, are fewer.
+    assert!(dropped > 0, "{dropped}");
+    gate.open();
+    host.mode.close().await.unwrap();
+    assert!(node.pinned().is_empty());
+}
+
+#[tokio::test]
+async fn pins_over_the_budget_give_way_to_newer_ones() {
+    let node = MockNode::new();
+    let host = Host::new(&node, 8 << 20);
+    for n in 0..6 {
+        let cid = add_file(&node, &stream(3 * MIB + n), Profile::default());
+        host.read(&format!("/ipfs/{cid}")).await;
+        until("the pin", || {
+            node.pinned().iter().any(|pin| pin.root == cid)
+        })
+        .await;
+    }
+    until("the releases", || node.pinned().len() <= 2).await;
+    host.mode.close().await.unwrap();
+    assert!(node.pinned().is_empty());
+}
+
+#[tokio::test]
+async fn whole_pins_are_shared_by_those_who_ask_at_once() {
+    let node = MockNode::new();
+    let cid = add_file(&node, &stream(3 * MIB), Profile::default());
+    let dir = tempfile::tempdir().unwrap();
+    let pinset = Pinset::new(Arc::new(node.clone()), BUDGET).lock_dir(dir.path().join("lock"));
+    // An isolated one as well: no double pin.
+    let mode: CacheMode = pinset.isolated().unwrap().into();
+    let mode = Arc::new(mode);
+    let gate = Gate::new();
+    node.script(When::any_pin(), Fault::HangUntil(gate.clone()));
+    let callers: Vec<_> = (0..20)
+        .map(|_| {
+            let mode = mode.clone();
+            tokio::spawn(async move { mode.ensure(&cid).await })
+        })
+        .collect();
+    gate.reached(1).await;
+    // No lock is held meanwhile: others read.
+    mode.open(&format!("/ipfs/{cid}")).await.unwrap();
+    callers[0].abort();
+    gate.open();
+    for (n, caller) in callers.into_iter().enumerate() {
+        match caller.await {
+            Ok(answer) => answer.unwrap(),
+            Err(error) => assert!(error.is_cancelled() && n == 0),
+        }
+    }
+    let recursive = |pin: &pinner_api::Pin| pin.depth == PinDepth::Recursive;
+    assert_eq!(node.pinned().into_iter().filter(recursive).count(), 1);
+    mode.ensure(&cid).await.unwrap();
+    mode.close().await.unwrap();
+    assert!(node.pinned().is_empty());
+}
+
+#[tokio::test]
+async fn a_whole_pin_that_fails_fails_for_all_and_leaves_nothing() {
+    let node = MockNode::new();
+    let cid = add_file(&node, &stream(3 * MIB), Profile::default());
+    let leaf = node
+        .blocks()
+        .into_iter()
+        .find(|block| *block != cid)
+        .unwrap();
+    node.remove(&leaf);
+    let host = Host::new(&node, BUDGET);
+    let (one, two) = tokio::join!(host.mode.ensure(&cid), host.mode.ensure(&cid));
+    for result in [one, two] {
+        let error = result.unwrap_err();
+        let Error::Pin {
+            source: PinnerError::NotFound { .. },
+            ..
+        } = error
+        else {
+            panic!("{error}");
+        };
+    }
+    assert!(node.pinned().is_empty());
+}
+
+#[tokio::test]
+async fn more_than_the_budget_is_refused_before_any_pin() {
+    let node = MockNode::new();
+    let cid = add_file(&node, &stream(9 * MIB), Profile::default());
+    let host = Host::new(&node, 8 << 20);
+    let error = host.mode.ensure(&cid).await.unwrap_err();
+    assert!(matches!(error, Error::OverBudget { .. }), "{error}");
+    assert_eq!(node.stats().pins, 0);
+}
+
+#[tokio::test]
+async fn what_the_backend_lacks_is_said_or_gone_without() {
+    let node = MockNode::builder()
+        .capabilities(Capabilities::blocks_only())
+        .build();
+    let bytes = stream(3 * MIB);
+    let cid = add_file(&node, &bytes, Profile::default());
+    let host = Host::new(&node, BUDGET);
+    assert_eq!(host.read(&format!("/ipfs/{cid}")).await, bytes);
+    let error = host.mode.ensure(&cid).await.unwrap_err();
+    assert!(matches!(
+        error,
+        Error::Pin {
+            source: PinnerError::Unsupported { .. },
+            ..
+        }
+    ));
+    assert_eq!(node.stats().pins, 0);
+    host.mode.close().await.unwrap();
+}
+
+/// A DAG that a node's collector would stumble over has no pin once that has been seen.
+#[tokio::test]
+async fn a_hostile_dag_loses_its_pin_at_once() {
+    let node = MockNode::new();
+    let leaf = node.put(0x55, &b"0123456789"[..]);
+    let garbage = node.put(0x70, &b"\xff\xff\xff"[..]);
+    let link = |cid, size| PbLink {
+        cid,
+        name: Some(String::new()),
+        size: Some(size),
+    };
+    // File, filesize 20, blocksizes 10 and 10.
+    let data = Bytes::from_static(&[0x08, 2, 0x18, 20, 0x20, 10, 0x20, 10]);
+    let block = PbNode {
+        links: vec![link(leaf, 10), link(garbage, 10)],
+        data: Some(data),
+    };
+    let root = node.put(0x70, block.into_bytes());
+    let host = Host::new(&node, BUDGET);
+    let file = host.file(&format!("/ipfs/{root}")).await;
+    until("the pin", || !node.pinned().is_empty()).await;
+    assert_eq!(file.read_at(0, 10).await.unwrap(), &b"0123456789"[..]);
+    assert!(file.read_at(10, 10).await.is_err());
+    until("its release", || node.pinned().is_empty()).await;
+    // And it gets no other.
+    host.file(&format!("/ipfs/{root}")).await;
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert!(node.pinned().is_empty());
+    node.collect_garbage().unwrap();
+    // A refused hash function is seen in the root, before any pin.
+    let md5 = cid::Cid::new_v1(
+        0x55,
+        cid::multihash::Multihash::wrap(0xd5, &[1; 32]).unwrap(),
+    );
+    let block = PbNode {
+        links: vec![link(leaf, 10), link(md5, 10)],
+        data: Some(Bytes::from_static(&[0x08, 2, 0x18, 20, 0x20, 10, 0x20, 10])),
+    };
+    let root = node.put(0x70, block.into_bytes());
+    let pins = node.stats().pins;
+    host.file(&format!("/ipfs/{root}")).await;
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert_eq!(node.stats().pins, pins);
+}
+
+#[tokio::test]
+async fn a_pin_that_fails_is_counted_and_hinders_no_read() {
+    let node = MockNode::new();
+    let bytes = stream(3 * MIB);
+    let cid = add_file(&node, &bytes, Profile::default());
+    node.script(
+        When::any_pin(),
+        Fault::Error(PinnerError::Unavailable {
+            operation: "pin".into(),
+            source: None,
+        }),
+    );
+    let host = Host::new(&node, BUDGET);
+    assert_eq!(host.read(&format!("/ipfs/{cid}")).await, bytes);
+    until("the failure", || host.mode.stats().pin_failures > 0).await;
+    assert_eq!(host.mode.stats().pins_held, 0);
+    host.mode.close().await.unwrap();
+}

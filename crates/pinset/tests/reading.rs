@@ -1,0 +1,143 @@
+//! Every byte of every shape of file comes out as it went in, at every offset, from just the blocks it lies in.
+
+mod content;
+
+use content::{Host, MIB, add, add_file, stream};
+use pinner_car::Profile;
+use pinner_mock::MockNode;
+use pinset::{Kind, Node};
+
+const BUDGET: u64 = 64 << 20;
+
+/// Around the chunks of both profiles, and one level of the tree more.
+const INTERESTING_SIZES: [usize; 12] = [
+    0,
+    1,
+    255,
+    256 * 1024 - 1,
+    256 * 1024,
+    256 * 1024 + 1,
+    MIB - 1,
+    MIB,
+    MIB + 1,
+    2 * MIB,
+    3 * MIB + 7,
+    46 * MIB + 3,
+];
+
+#[tokio::test]
+async fn files_of_all_sizes_read_back_equal() {
+    for profile in Profile::ALL {
+        for size in INTERESTING_SIZES {
+            let node = MockNode::new();
+            let bytes = stream(size);
+            let cid = add_file(&node, &bytes, profile);
+            let host = Host::new(&node, BUDGET);
+            let file = host.file(&format!("/ipfs/{cid}")).await;
+            assert_eq!(file.len(), size as u64, "{profile} {size}");
+            // In the middle first: nothing but the way there is fetched.
+            let fetched = host.mode.stats().blocks_fetched;
+            let middle = size / 2;
+            let len = (size - middle).min(4096);
+            let piece = file.read_at(middle as u64, 4096).await.unwrap();
+            assert_eq!(piece, bytes[middle..middle + len], "{profile} {size}");
+            let on_the_way = host.mode.stats().blocks_fetched - fetched;
+            assert!(on_the_way <= 4, "{profile} {size}: {on_the_way}");
+            // At the end and past it.
+            for offset in [size as u64, size as u64 + 1, u64::MAX] {
+                assert!(file.read_at(offset, 10).await.unwrap().is_empty());
+                assert!(file.try_read_at(offset, 10).unwrap().unwrap().is_empty());
+            }
+            assert_eq!(
+                content::read_all(&file).await.unwrap(),
+                bytes,
+                "{profile} {size}"
+            );
+            // Now that all is at hand, nothing has to be waited for.
+            for offset in (0..size).step_by(100_003) {
+                let len = (size - offset).min(70_000);
+                let ready = file.try_read_at(offset as u64, 70_000);
+                assert_eq!(ready.unwrap().unwrap(), bytes[offset..offset + len]);
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_tree_is_listed_and_followed() {
+    let node = MockNode::new();
+    let dir = tempfile::tempdir().unwrap();
+    let put = |path: &str, text: &str| {
+        let path = dir.path().join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    };
+    put("readme.txt", "hello\n");
+    put("a/b/c.txt", "deep\n");
+    put("ünïcødé-漢字.txt", "unicode\n");
+    std::os::unix::fs::symlink("../readme.txt", dir.path().join("a/up")).unwrap();
+    std::os::unix::fs::symlink("a/b", dir.path().join("to-dir")).unwrap();
+    let cid = add(&node, dir.path(), Profile::default());
+    let host = Host::new(&node, BUDGET);
+    for (path, text) in [
+        ("readme.txt", "hello\n"),
+        ("a/b/c.txt", "deep\n"),
+        ("a/up", "hello\n"),
+        ("to-dir/c.txt", "deep\n"),
+        ("to-dir/../up", "hello\n"),
+        ("a//b/./c.txt", "deep\n"),
+        ("ünïcødé-漢字.txt", "unicode\n"),
+    ] {
+        let path = format!("/ipfs/{cid}/{path}");
+        assert_eq!(host.read(&path).await, text.as_bytes(), "{path}");
+    }
+    let Node::Dir(root) = host.mode.open(&format!("/ipfs/{cid}/")).await.unwrap() else {
+        panic!("no directory");
+    };
+    let mut names = Vec::new();
+    let mut entries = root.entries();
+    while let Some(entry) = entries.next().await.unwrap() {
+        names.push(entry.name);
+    }
+    names.sort();
+    assert_eq!(names, ["a", "readme.txt", "to-dir", "ünïcødé-漢字.txt"]);
+    let link = host
+        .mode
+        .stat(&format!("/ipfs/{cid}/to-dir"))
+        .await
+        .unwrap();
+    assert_eq!(link.kind(), Kind::Symlink);
+}
+
+#[tokio::test]
+async fn a_sharded_directory_is_looked_up_by_the_shards_on_the_way_and_listed_whole() {
+    let node = MockNode::new();
+    let dir = tempfile::tempdir().unwrap();
+    for n in 0..5000 {
+        std::fs::write(dir.path().join(format!("{n:05}.txt")), format!("{n}\n")).unwrap();
+    }
+    let cid = add(&node, dir.path(), Profile::default());
+    let host = Host::new(&node, BUDGET);
+    assert_eq!(
+        host.read(&format!("/ipfs/{cid}/04321.txt")).await,
+        b"4321\n"
+    );
+    // Root, one or two shards, the file.
+    assert!(host.mode.stats().blocks_fetched <= 4);
+    let Node::Dir(root) = host.mode.open(&format!("/ipfs/{cid}")).await.unwrap() else {
+        panic!("no directory");
+    };
+    let mut names = Vec::new();
+    let mut entries = root.entries();
+    while let Some(entry) = entries.next().await.unwrap() {
+        names.push(entry.name);
+    }
+    names.sort();
+    assert!((0..5000).map(|n| format!("{n:05}.txt")).eq(names));
+    assert!(
+        host.mode
+            .open(&format!("/ipfs/{cid}/05000.txt"))
+            .await
+            .is_err()
+    );
+}

@@ -1,0 +1,119 @@
+//! One block is fetched once for all who wait, and cancelling one of them harms no other (I6); isolated pinsets
+//! share nothing.
+
+mod content;
+
+use std::{collections::HashSet, sync::Arc};
+
+use content::{Host, MIB, add_file, read_all, stream};
+use futures_util::{StreamExt, stream::FuturesUnordered};
+use pinner_car::Profile;
+use pinner_mock::{Fault, Gate, MockNode, When};
+use pinset::{CacheMode, Node, Pinset};
+
+const BUDGET: u64 = 64 << 20;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn cold_readers_share_each_fetch_though_half_of_them_are_cancelled() {
+    let node = MockNode::new();
+    let bytes = stream(5 * MIB + 3);
+    let cid = add_file(&node, &bytes, Profile::default());
+    let host = Arc::new(Host::new(&node, BUDGET));
+    let gate = Gate::new();
+    node.script(When::any_block(), Fault::HangUntil(gate.clone()));
+    let path = format!("/ipfs/{cid}");
+    let readers: Vec<_> = (0..64)
+        .map(|_| {
+            let (host, path) = (host.clone(), path.clone());
+            tokio::spawn(async move { host.read(&path).await })
+        })
+        .collect();
+    // All wait for one block.
+    gate.reached(1).await;
+    let mut kept = Vec::new();
+    for (n, reader) in readers.into_iter().enumerate() {
+        if n % 2 == 0 {
+            reader.abort();
+            assert!(reader.await.is_err_and(|error| error.is_cancelled()));
+        } else {
+            kept.push(reader);
+        }
+    }
+    gate.open();
+    for reader in kept {
+        assert_eq!(reader.await.unwrap(), bytes);
+    }
+    for block in node.blocks() {
+        assert_eq!(node.blocks_asked(&block), 1, "{block}");
+    }
+}
+
+#[tokio::test]
+async fn a_fetch_that_nobody_waits_for_is_dropped() {
+    let node = MockNode::new();
+    let cid = add_file(&node, b"nobody", Profile::default());
+    let host = Arc::new(Host::new(&node, BUDGET));
+    let gate = Gate::new();
+    node.script(When::any_block(), Fault::HangUntil(gate.clone()));
+    let path = format!("/ipfs/{cid}");
+    let opening = {
+        let (host, path) = (host.clone(), path.clone());
+        tokio::spawn(async move { host.mode.open(&path).await.map(|_| ()) })
+    };
+    gate.reached(1).await;
+    opening.abort();
+    gate.deserted().await;
+    gate.open();
+    assert_eq!(host.read(&path).await, b"nobody");
+}
+
+#[tokio::test]
+async fn isolated_pinsets_share_no_fetch_no_file_and_no_pin() {
+    let node = MockNode::new();
+    let bytes = stream(3 * MIB);
+    let cid = add_file(&node, &bytes, Profile::default());
+    let dir = tempfile::tempdir().unwrap();
+    let lock_dir = dir.path().join("lock");
+    let isolated = || -> CacheMode {
+        let pinset = Pinset::new(Arc::new(node.clone()), BUDGET).lock_dir(&lock_dir);
+        pinset.isolated().unwrap().into()
+    };
+    let (one, two) = (isolated(), isolated());
+    assert_ne!(one.holder(), two.holder());
+    assert_ne!(one.staging_dir(), two.staging_dir());
+    for mode in [&one, &two] {
+        let Node::File(file) = mode.open(&format!("/ipfs/{cid}")).await.unwrap() else {
+            panic!("no file");
+        };
+        assert_eq!(read_all(&file).await.unwrap(), bytes);
+    }
+    // Each fetched everything for itself.
+    assert_eq!(one.stats().blocks_fetched, two.stats().blocks_fetched);
+    for block in node.blocks() {
+        assert_eq!(node.blocks_asked(&block), 2);
+    }
+    one.close().await.unwrap();
+    two.close().await.unwrap();
+    let holders: HashSet<_> = node.pinned().into_iter().map(|pin| pin.holder).collect();
+    assert!(holders.is_empty());
+}
+
+#[tokio::test]
+async fn memory_for_blocks_on_their_way_is_bounded() {
+    let node = MockNode::new();
+    let files: Vec<_> = (0..40)
+        .map(|n| add_file(&node, &stream(1000 + n), Profile::default()))
+        .collect();
+    // Room for two of the largest blocks.
+    let host = Host::with(&node, |pinset| pinset.in_flight_bytes(4 << 20), BUDGET);
+    let mut reads: FuturesUnordered<_> = files
+        .iter()
+        .map(|cid| {
+            let path = format!("/ipfs/{cid}");
+            let host = &host;
+            async move { host.read(&path).await.len() }
+        })
+        .collect();
+    while reads.next().await.is_some() {}
+    assert!(node.stats().in_flight_max <= 2, "{:?}", node.stats());
+}

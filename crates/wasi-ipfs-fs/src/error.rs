@@ -1,0 +1,80 @@
+//! The one error of this crate: what an embedder meets while setting a guest up. What the guest meets while it
+//! runs is `errno.rs`'s.
+
+/// Why a guest could not be set up.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A mount's name in the guest cannot be used.
+    #[error("cannot mount at '{guest}': {reason}")]
+    MountName {
+        /// The name as it was given.
+        guest: String,
+        /// What is wrong with it, and what is wanted.
+        reason: &'static str,
+    },
+    /// What is to be mounted could not be opened.
+    #[error("cannot mount '{path}' at '{guest}'")]
+    Mount {
+        /// The name in the guest.
+        guest: String,
+        /// The path in IPFS.
+        path: String,
+        /// Why.
+        source: Box<pinset::Error>,
+    },
+    /// What is to be mounted is a file or a symlink.
+    #[error("cannot mount '{path}' at '{guest}': it is no directory")]
+    MountNotDirectory {
+        /// The name in the guest.
+        guest: String,
+        /// The path in IPFS.
+        path: String,
+    },
+    /// The limit of open handles leaves no room for the preopens themselves.
+    #[error(
+        "a limit of {limit} open handles is too low for {preopens} preopened directories and one file"
+    )]
+    TooFewHandles {
+        /// [`Limits::open_handles`](pinset::Limits::open_handles).
+        limit: usize,
+        /// `/ipfs` and the mounts.
+        preopens: usize,
+    },
+    /// Bytes that are no WebAssembly, or broken WebAssembly.
+    #[error("'{guest}' is no WebAssembly program: {reason}")]
+    NotWasm {
+        /// The guest, as the caller names it.
+        guest: String,
+        /// What was found instead.
+        reason: String,
+    },
+    /// WebAssembly of a kind that cannot be run as a WASI program.
+    #[error("'{guest}' cannot be run as a WASI program: {reason}")]
+    WrongKind {
+        /// The guest, as the caller names it.
+        guest: String,
+        /// What it lacks, and what is wanted.
+        reason: String,
+    },
+    /// A preview 1 module whose allocator would take the adapter's memory for its own.
+    #[error(
+        "'{guest}' was built by {compiler} with a wasi-libc whose malloc takes all memory it finds: adapted to \
+         preview 2 it would overwrite the adapter. Link it with an exported `cabi_realloc` that calls `realloc`, \
+         or keep its name section, or build it with clang 16 or later and its wasi-libc"
+    )]
+    UnsafeAllocator {
+        /// The guest, as the caller names it.
+        guest: String,
+        /// The compiler that its `producers` section names.
+        compiler: String,
+    },
+    /// The preview 1 adapter could not be joined to the module.
+    #[error("'{guest}' could not be turned into a component: {reason}")]
+    Adapt {
+        /// The guest, as the caller names it.
+        guest: String,
+        /// The encoder's words, with their causes.
+        reason: String,
+    },
+}

@@ -1,0 +1,109 @@
+//! A guest's bytes become a component: a preview 1 module is joined with the adapter of wasmtime's own release, so
+//! that guests of both previews reach the same host functions. It compiles nothing: that, and caching what was
+//! compiled, is the embedder's.
+//!
+//! The adapter knows one failure: it makes 1 of every exit status but 0. So that a program's own status survives,
+//! its `proc_exit` is led past the adapter to `wasi:cli/exit`'s `exit-with-code`, which wasmtime-wasi's linker has.
+//!
+//! # Allocators of before 2023
+//!
+//! The adapter has to get memory before the program runs. It asks the module's exported `cabi_realloc`; without one
+//! it grows the memory by itself. A `malloc` of today's wasi-libc keeps to the heap that the linker gave it, so that
+//! this is safe. The `malloc` of a wasi-libc of before 2023 (Debian's with clang 14; wasi-sdk up to 19) takes at its
+//! first call everything up to the end of memory, the adapter's part included, and the two overwrite each other.
+//!
+//! Such a module cannot be told by its code. It is taken for one when its `producers` section names a clang before
+//! 16 and no rustc (Rust brings a wasi-libc of its own) and it exports no `cabi_realloc`. Then a `cabi_realloc`
+//! that calls the module's own `malloc` is added to it, if its name section says which function that is; if its
+//! name section shows that there is no `malloc`, there is nothing to fear; else it is refused with
+//! [`Error::UnsafeAllocator`]. A module without a `producers` section is trusted.
+
+use std::borrow::Cow;
+
+use wasi_preview1_component_adapter_provider::{
+    WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME as PREVIEW1,
+    WASI_SNAPSHOT_PREVIEW1_COMMAND_ADAPTER as ADAPTER,
+};
+use wasmparser::{Encoding, Parser, Payload};
+use wit_component::ComponentEncoder;
+
+use crate::Error;
+
+mod exit_code;
+mod module;
+mod realloc;
+
+use module::Module;
+
+/// Makes a component of `bytes`: of a preview 1 command by adapting it; a component is taken as it is.
+///
+/// `guest` names the program in errors. The result goes to [`wasmtime::component::Component::new`].
+///
+/// # Errors
+/// [`Error::NotWasm`], [`Error::WrongKind`], [`Error::UnsafeAllocator`], [`Error::Adapt`].
+pub fn load<'a>(guest: &str, bytes: &'a [u8]) -> Result<Cow<'a, [u8]>, Error> {
+    match encoding(guest, bytes)? {
+        Encoding::Component => Ok(Cow::Borrowed(bytes)),
+        Encoding::Module => adapt(guest, bytes).map(Cow::Owned),
+    }
+}
+
+/// Which of the two kinds of WebAssembly the header says.
+fn encoding(guest: &str, bytes: &[u8]) -> Result<Encoding, Error> {
+    let not_wasm = |reason: String| Error::NotWasm {
+        guest: guest.to_owned(),
+        reason,
+    };
+    if bytes.is_empty() {
+        return Err(not_wasm("it is empty".into()));
+    }
+    if !bytes.starts_with(b"\0asm") {
+        return Err(not_wasm("it does not start with \\0asm".into()));
+    }
+    match Parser::new(0).parse_all(bytes).next() {
+        Some(Ok(Payload::Version { encoding, .. })) => Ok(encoding),
+        Some(Err(error)) => Err(not_wasm(error.to_string())),
+        Some(Ok(_)) | None => Err(not_wasm("it has no header".into())),
+    }
+}
+
+fn adapt(guest: &str, bytes: &[u8]) -> Result<Vec<u8>, Error> {
+    let module = Module::read(bytes).map_err(|error| Error::NotWasm {
+        guest: guest.to_owned(),
+        reason: error.to_string(),
+    })?;
+    check_kind(guest, &module)?;
+    let bytes = realloc::with_safe_allocator(guest, bytes, &module)?;
+    let bytes = exit_code::keep(&bytes);
+    let encoded = ComponentEncoder::default()
+        .validate(true)
+        .module(&bytes)
+        .and_then(|encoder| encoder.adapter(PREVIEW1, ADAPTER))
+        .and_then(|mut encoder| encoder.encode());
+    encoded.map_err(|error| Error::Adapt {
+        guest: guest.to_owned(),
+        reason: format!("{error:#}"),
+    })
+}
+
+/// A preview 1 command imports nothing but preview 1, and exports its memory and its start.
+fn check_kind(guest: &str, module: &Module<'_>) -> Result<(), Error> {
+    let wrong = |reason: String| {
+        Err(Error::WrongKind {
+            guest: guest.to_owned(),
+            reason,
+        })
+    };
+    if let Some((from, name)) = module.imports.iter().find(|(from, _)| *from != PREVIEW1) {
+        return wrong(format!(
+            "it imports '{name}' from '{from}', but a module may import from {PREVIEW1} only; build it for wasm32-wasip1 or wasm32-wasip2"
+        ));
+    }
+    if !module.exports.contains(&"_start") {
+        return wrong("it exports no _start; a program (a command, no library) is wanted".into());
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

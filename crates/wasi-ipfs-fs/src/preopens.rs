@@ -1,0 +1,34 @@
+//! `/ipfs` and the mounts appear beside wasmtime-wasi's preopened directories, after them. No host directory stands
+//! behind ours.
+
+use wasmtime_wasi::p2::bindings::filesystem::preopens::Host;
+
+use crate::{
+    ctx::IPFS,
+    table::{self, Fd, Open, OpenDir},
+    view::IpfsPreopensView,
+};
+
+impl Host for IpfsPreopensView<'_> {
+    /// A guest may ask as often as it likes; each time costs it handles, and past the limit it traps, as the
+    /// interface has no way to refuse.
+    fn get_directories(&mut self) -> wasmtime::Result<Vec<(Fd, String)>> {
+        let mut directories = Host::get_directories(&mut self.wasi)?;
+        let Some(ipfs) = &self.ipfs else {
+            return Ok(directories);
+        };
+        let root = (IPFS.to_owned(), ipfs.session().root()?);
+        let mounts = ipfs
+            .mounts()
+            .iter()
+            .map(|mount| (mount.guest.clone(), mount.dir.clone()));
+        for (name, dir) in std::iter::once(root).chain(mounts) {
+            let open = Open::Dir(OpenDir {
+                dir,
+                session: ipfs.session().clone(),
+            });
+            directories.push((table::push(self.wasi.table, open)?, name));
+        }
+        Ok(directories)
+    }
+}

@@ -1,0 +1,99 @@
+//! Our nodes in wasmtime's `ResourceTable`, and how they are recognised.
+//!
+//! A node is pushed under a Rust type of ours, [`Open`] or [`DirStream`], and handed out under wasmtime-wasi's
+//! nominal type with the same number. A later call with that number is ours exactly if the table holds one of our
+//! types there. Invariant: nothing of ours is ever passed to wasmtime-wasi; it would find a wrong type in the table,
+//! and the guest would trap.
+
+use pinset::{Dir, File, Session};
+use wasmtime::component::{Resource, ResourceTable, ResourceTableError};
+use wasmtime_wasi::{
+    filesystem::Descriptor,
+    p2::{FsResult, ReaddirIterator},
+};
+
+use crate::{dirstream::DirStream, errno::Refusal};
+
+/// A descriptor as the bindings know it, ours or native.
+pub(crate) type Fd = Resource<Descriptor>;
+
+/// A directory stream as the bindings know it, ours or native.
+pub(crate) type DirFd = Resource<ReaddirIterator>;
+
+/// An open node of ours. Symlinks are never open: WASI has no descriptor for one.
+pub(crate) enum Open {
+    /// A file.
+    File(File),
+    /// A directory.
+    Dir(OpenDir),
+}
+
+/// An open directory, and the session that paths relative to it are resolved for (I10).
+#[derive(Clone)]
+pub(crate) struct OpenDir {
+    /// The directory.
+    pub(crate) dir: Dir,
+    /// Whose access and limits hold.
+    pub(crate) session: Session,
+}
+
+impl Open {
+    /// The directory, or what wasmtime-wasi answers to a directory's method on a file.
+    pub(crate) fn dir(&self) -> FsResult<&OpenDir> {
+        match self {
+            Self::Dir(dir) => Ok(dir),
+            Self::File(_) => Err(Refusal::NotDirectory.into()),
+        }
+    }
+
+    /// The file, or what wasmtime-wasi answers to a file's method on a directory.
+    pub(crate) fn file(&self) -> FsResult<&File> {
+        match self {
+            Self::File(file) => Ok(file),
+            Self::Dir(_) => Err(Refusal::NotFile.into()),
+        }
+    }
+}
+
+/// Puts a node into the table.
+pub(crate) fn push(table: &mut ResourceTable, open: Open) -> Result<Fd, ResourceTableError> {
+    Ok(Resource::new_own(table.push(open)?.rep()))
+}
+
+/// The node, if the descriptor is ours.
+pub(crate) fn get<'t>(table: &'t ResourceTable, fd: &Fd) -> Option<&'t Open> {
+    table.get(&Resource::<Open>::new_borrow(fd.rep())).ok()
+}
+
+/// Closes the node, if the descriptor is ours: `false` leaves the table as it was.
+///
+/// The type is looked at first: `ResourceTable::delete` frees an entry before it finds that the type is another.
+pub(crate) fn delete(table: &mut ResourceTable, fd: &Fd) -> bool {
+    get(table, fd).is_some() && table.delete(Resource::<Open>::new_own(fd.rep())).is_ok()
+}
+
+/// Puts a directory stream into the table.
+pub(crate) fn push_stream(
+    table: &mut ResourceTable,
+    stream: DirStream,
+) -> Result<DirFd, ResourceTableError> {
+    Ok(Resource::new_own(table.push(stream)?.rep()))
+}
+
+/// The directory stream, if it is ours.
+pub(crate) fn get_stream<'t>(
+    table: &'t mut ResourceTable,
+    fd: &DirFd,
+) -> Option<&'t mut DirStream> {
+    table
+        .get_mut(&Resource::<DirStream>::new_borrow(fd.rep()))
+        .ok()
+}
+
+/// Closes the directory stream, if it is ours: `false` leaves the table as it was.
+pub(crate) fn delete_stream(table: &mut ResourceTable, fd: &DirFd) -> bool {
+    get_stream(table, fd).is_some()
+        && table
+            .delete(Resource::<DirStream>::new_own(fd.rep()))
+            .is_ok()
+}

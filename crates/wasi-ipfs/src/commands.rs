@@ -1,0 +1,8 @@
+//! One file a subcommand: its flags, its `--help`, and what it does.
+
+pub(crate) mod cat;
+pub(crate) mod get;
+pub(crate) mod import;
+pub(crate) mod ls;
+pub(crate) mod run;
+pub(crate) mod stat;

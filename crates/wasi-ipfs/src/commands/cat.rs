@@ -1,0 +1,72 @@
+//! `cat`: the bytes of files, one after the other, in bounded memory.
+
+use anyhow::Context;
+use pinset::{CacheMode, Node};
+
+use crate::{
+    host::{self, HostArgs, Sharing},
+    ipfs_path::IpfsPath,
+    output::{Output, ReaderGone},
+};
+
+/// What is read at once, in bytes.
+const CHUNK: usize = 1024 * 1024;
+
+/// Print files
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    host: HostArgs,
+
+    /// The files: /ipfs/CID/name or CID/name
+    #[arg(value_name = "PATH", required = true)]
+    paths: Vec<IpfsPath>,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  wasi-ipfs cat --car site.car /ipfs/<CID>/index.html
+  wasi-ipfs cat --car logs.car <CID>/jan.log <CID>/feb.log | grep error";
+
+pub(crate) async fn run(args: &Args) -> anyhow::Result<i32> {
+    host::with_host(args.host.open(Sharing::Shared), async |cache| {
+        let mut output = Output::new();
+        let mut status = 0;
+        for path in &args.paths {
+            // As any `cat`: one that fails does not hide the others.
+            if let Err(error) = print(cache, path, &mut output).await {
+                if error.is::<ReaderGone>() {
+                    return Err(error);
+                }
+                output.finish().await?;
+                eprintln!("error: {error:#}");
+                status = 1;
+            }
+        }
+        output.finish().await?;
+        Ok(status)
+    })
+    .await
+}
+
+async fn print(mode: &CacheMode, path: &IpfsPath, output: &mut Output) -> anyhow::Result<()> {
+    let file = match mode.open(path.as_str()).await.context("cannot open")? {
+        Node::File(file) => file,
+        Node::Dir(_) => {
+            anyhow::bail!("'{path}' is a directory; list it with ls, or copy it with get")
+        }
+        Node::Symlink(link) => anyhow::bail!("'{path}' is a symlink to '{}'", link.target()),
+    };
+    let mut offset = 0;
+    while offset < file.len() {
+        let bytes = file
+            .read_at(offset, CHUNK)
+            .await
+            .with_context(|| format!("cannot read '{path}' at byte {offset}"))?;
+        // A file that is shorter than it says is an error of the read's, never its end (I7).
+        offset += bytes.len() as u64;
+        output.bytes(&bytes).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,144 @@
+//! `get`: a file or tree copied to the host.
+//!
+//! It is made in a temporary directory beside its destination and moved there when it is complete, never over
+//! what is there: whatever happens, the destination is whole or absent.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::Context;
+use cap_std::{ambient_authority, fs::Dir};
+
+use crate::{
+    host::{self, HostArgs, Sharing},
+    ipfs_path::IpfsPath,
+    progress::Line,
+};
+
+/// The copy's name in its temporary directory. Nothing of the path becomes a host name but by -o and by default
+/// the last name, which `destination` checks (I4).
+const COPY: &str = "copy";
+
+/// Copy a file or a directory to the host
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    host: HostArgs,
+
+    /// Where to: a path at which nothing is yet; unless given, the last name of PATH, here
+    #[arg(short, long, value_name = "DEST")]
+    output: Option<PathBuf>,
+
+    /// What to copy: /ipfs/CID/name or CID/name
+    path: IpfsPath,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  wasi-ipfs get --car site.car /ipfs/<CID>/docs            # makes ./docs
+  wasi-ipfs get --car site.car <CID>/docs -o manual";
+
+pub(crate) async fn run(args: &Args) -> anyhow::Result<i32> {
+    let destination = args.destination()?;
+    refuse_existing(&destination)?;
+    host::with_host(args.host.open(Sharing::Shared), async |cache| {
+        let parent = match destination.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            _ => Path::new("."),
+        };
+        let cannot = || format!("cannot write in '{}'", parent.display());
+        let beside = Beside::new(parent).with_context(cannot)?;
+        let directory =
+            Dir::open_ambient_dir(&beside.path, ambient_authority()).with_context(cannot)?;
+        let line = Line::new(format!("copying {}", args.path));
+        cache
+            .materialize(args.path.as_str(), &directory, COPY, &line)
+            .await
+            .with_context(|| format!("cannot copy '{}'", args.path))?;
+        rename_new(&beside.path.join(COPY), &destination)
+            .with_context(|| format!("cannot make '{}'", destination.display()))?;
+        Ok(0)
+    })
+    .await
+}
+
+impl Args {
+    fn destination(&self) -> anyhow::Result<PathBuf> {
+        if let Some(destination) = &self.output {
+            return Ok(destination.clone());
+        }
+        let name = self.path.last_name();
+        anyhow::ensure!(
+            !matches!(name, "." | "..") && !name.contains(['\\', '\0']),
+            "'{name}' cannot be the name of the copy; name one by -o DEST"
+        );
+        Ok(name.into())
+    }
+}
+
+fn refuse_existing(destination: &Path) -> anyhow::Result<()> {
+    match destination.symlink_metadata() {
+        Ok(_) => anyhow::bail!(
+            "'{}' is there already and is not overwritten; remove it, or name another by -o DEST",
+            destination.display()
+        ),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(anyhow::Error::new(error)
+            .context(format!("cannot look at '{}'", destination.display()))),
+    }
+}
+
+/// Moves `from` to `to`, where nothing may be by then either.
+fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::{
+            fs::{CWD, RenameFlags, renameat_with},
+            io::Errno,
+        };
+        match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+            // A file system that cannot tell: the next best.
+            Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {}
+            renamed => return Ok(renamed?),
+        }
+    }
+    match to.symlink_metadata() {
+        Ok(_) => Err(io::ErrorKind::AlreadyExists.into()),
+        Err(_) => std::fs::rename(from, to),
+    }
+}
+
+/// A temporary directory that is removed when dropped, even while a write that was cancelled still runs its last
+/// step in it.
+struct Beside {
+    path: PathBuf,
+}
+
+impl Beside {
+    fn new(parent: &Path) -> io::Result<Self> {
+        let directory = tempfile::Builder::new()
+            .prefix(".wasi-ipfs-get-")
+            .tempdir_in(parent)?;
+        Ok(Self {
+            path: directory.keep(),
+        })
+    }
+}
+
+impl Drop for Beside {
+    fn drop(&mut self) {
+        for _ in 0..10 {
+            match std::fs::remove_dir_all(&self.path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    std::thread::sleep(Duration::from_millis(20));
+                }
+                _ => return,
+            }
+        }
+        eprintln!("warning: '{}' could not be removed", self.path.display());
+    }
+}

@@ -1,0 +1,119 @@
+//! `ls`: a directory's entries as they come, in the directory's own order; memory does not grow with their number.
+
+use anyhow::Context;
+use pinset::{Access, Dir, Entry, Limits, Node, Session, Symlinks};
+
+use crate::{
+    columns,
+    host::{self, HostArgs, Sharing},
+    ipfs_path::IpfsPath,
+    output::Output,
+};
+
+/// List a directory
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    host: HostArgs,
+
+    /// Show kind, mode, size, time and CID as well. Looks at the first block of each entry; without it, none is
+    /// fetched
+    #[arg(short = 'l', long)]
+    long: bool,
+
+    /// The directory: /ipfs/CID/name or CID/name
+    path: IpfsPath,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  wasi-ipfs ls --car site.car /ipfs/<CID>
+  wasi-ipfs ls -l --car site.car <CID>/docs
+
+With -l, what UnixFS does not record is shown as ? (mode) and - (size of a directory, time).";
+
+pub(crate) async fn run(args: &Args) -> anyhow::Result<i32> {
+    host::with_host(args.host.open(Sharing::Shared), async |cache| {
+        let session = cache.session(Access::Any, Limits::default());
+        let mut output = Output::new();
+        let ended = list(args, &session, &mut output).await;
+        // What was listed before an error is true.
+        output.finish().await?;
+        ended
+    })
+    .await
+}
+
+async fn list(args: &Args, session: &Session, output: &mut Output) -> anyhow::Result<i32> {
+    let path = &args.path;
+    let directory = match session.open(path.as_str()).await.context("cannot open")? {
+        Node::Dir(directory) => directory,
+        Node::File(file) => {
+            let name = output.name(path.last_name()).into_owned();
+            let line = match args.long {
+                true => long_line(file.metadata(), &file.cid().to_string(), &name),
+                false => name,
+            };
+            output.line(line).await?;
+            return Ok(0);
+        }
+        Node::Symlink(link) => anyhow::bail!("'{path}' is a symlink to '{}'", link.target()),
+    };
+    let mut status = 0;
+    let mut entries = directory.entries();
+    while let Some(entry) = entries
+        .next()
+        .await
+        .with_context(|| format!("cannot list '{path}' further"))?
+    {
+        let name = output.name(&entry.name).into_owned();
+        let line = match args.long {
+            false => name,
+            true => match describe(session, &directory, &entry, &name).await {
+                Ok(line) => line,
+                Err(error) => {
+                    let error = anyhow::Error::new(error);
+                    eprintln!("error: cannot look at '{name}': {error:#}");
+                    status = 1;
+                    format!("?????????? {:>14} {:20} {} {name}", "?", "?", entry.cid)
+                }
+            },
+        };
+        output.line(line).await?;
+    }
+    Ok(status)
+}
+
+async fn describe(
+    session: &Session,
+    directory: &Dir,
+    entry: &Entry,
+    shown: &str,
+) -> Result<String, pinset::Error> {
+    let at = |last| session.metadata_at(directory, &entry.name, last);
+    let metadata = at(Symlinks::NoFollow).await?;
+    let mut line = long_line(metadata, &entry.cid.to_string(), shown);
+    if metadata.kind == pinset::Kind::Symlink
+        && let Node::Symlink(link) = session
+            .open_at(directory, &entry.name, Symlinks::NoFollow)
+            .await?
+    {
+        // Shown as a name is: it is as much somebody else's text.
+        line.push_str(" -> ");
+        line.push_str(&crate::output::escape(link.target()));
+    }
+    Ok(line)
+}
+
+fn long_line(metadata: pinset::Metadata, cid: &str, name: &str) -> String {
+    let size = match metadata.kind {
+        pinset::Kind::Dir => "-".to_owned(),
+        pinset::Kind::File | pinset::Kind::Symlink => metadata.len.to_string(),
+    };
+    format!(
+        "{} {size:>14} {:20} {cid} {name}",
+        columns::mode(metadata.kind, metadata.mode),
+        metadata.mtime.map_or("-".into(), columns::time),
+    )
+}

@@ -1,0 +1,99 @@
+//! `stat`: what is known of a file, directory or symlink, one field a line.
+
+use anyhow::Context;
+use pinset::{Access, Kind, Limits, Node, Symlinks};
+
+use crate::{
+    columns,
+    host::{self, HostArgs, Sharing},
+    ipfs_path::IpfsPath,
+    output::{Output, escape},
+    progress::Line,
+    units::show_size,
+};
+
+/// Show CID, kind, size, mode and time
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    host: HostArgs,
+
+    /// Count the blocks of the whole DAG below the path as well, which fetches them
+    #[arg(long)]
+    blocks: bool,
+
+    /// The path: /ipfs/CID/name or CID/name. A symlink at its end is shown, not followed
+    path: IpfsPath,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  wasi-ipfs stat --car site.car /ipfs/<CID>/index.html
+  wasi-ipfs stat --blocks --car site.car <CID>";
+
+pub(crate) async fn run(args: &Args) -> anyhow::Result<i32> {
+    host::with_host(args.host.open(Sharing::Shared), async |cache| {
+        let path = &args.path;
+        let session = cache.session(Access::Any, Limits::default());
+        let root = session.root()?;
+        let relative = path.as_str().trim_start_matches("/ipfs/");
+        let node = session
+            .open_at(&root, relative, Symlinks::NoFollow)
+            .await
+            .context("cannot open")?;
+        let cid = match &node {
+            Node::File(file) => Some(file.cid().to_string()),
+            Node::Dir(directory) => directory.cid().map(ToString::to_string),
+            Node::Symlink(_) => None,
+        };
+        let metadata = node.metadata();
+        let unknown = || "not recorded".to_owned();
+
+        let mut output = Output::new();
+        output
+            .line(format_args!("Path:   {}", output.name(path.as_str())))
+            .await?;
+        if let Some(cid) = cid {
+            output.line(format_args!("CID:    {cid}")).await?;
+        }
+        output
+            .line(format_args!("Kind:   {}", columns::kind(metadata.kind)))
+            .await?;
+        if let Node::Symlink(link) = &node {
+            output
+                .line(format_args!("Target: {}", escape(link.target())))
+                .await?;
+        }
+        if metadata.kind != Kind::Dir {
+            output
+                .line(format_args!("Size:   {}", metadata.len))
+                .await?;
+        }
+        let mode = metadata.mode.map_or_else(unknown, |mode| {
+            format!("{mode:04o} {}", columns::mode(metadata.kind, Some(mode)))
+        });
+        output.line(format_args!("Mode:   {mode}")).await?;
+        let mtime = metadata.mtime.map_or_else(unknown, columns::time);
+        output.line(format_args!("Mtime:  {mtime}")).await?;
+        if args.blocks {
+            let line = Line::new(format!("counting {path}"));
+            let whole = cache
+                .prefetch(path.as_str(), &line)
+                .await
+                .context("cannot count the blocks")?;
+            drop(line);
+            output
+                .line(format_args!(
+                    "Blocks: {} ({} bytes, {})",
+                    whole.blocks,
+                    whole.bytes,
+                    show_size(whole.bytes)
+                ))
+                .await?;
+        }
+        output.finish().await?;
+        Ok(0)
+    })
+    .await
+}

@@ -1,0 +1,320 @@
+//! What stands between a subcommand and its sources: the cache, set up from the flags, and closed at every end.
+//!
+//! Invariant: whatever ends a command (its own end, an error, SIGINT, SIGTERM), the cache is closed before the
+//! process ends: pins released, staging removed.
+
+use std::{path::PathBuf, time::Duration};
+
+use anyhow::Context;
+use clap::Args;
+use pinset::{CacheMode, Pinset, Stats};
+use wasi_ipfs_fs::IpfsCtx;
+
+use crate::{
+    signals::{Signals, Stop},
+    source::{SourceArgs, Sources, Total},
+    units::{parse_duration, parse_size, show_size},
+    usage::Usage,
+};
+
+/// How long a close may take once a signal asked for the end. What it cannot release, the next start does.
+const CLOSES_WITHIN: Duration = Duration::from_millis(1200);
+
+/// How long those who still hold the closed cache (a guest that was told to stop, a fetch on its way) are waited for.
+const LETS_GO_WITHIN: Duration = Duration::from_millis(300);
+
+/// Sources, and how they are cached.
+#[derive(Args, Debug)]
+pub(crate) struct HostArgs {
+    #[command(flatten)]
+    sources: SourceArgs,
+    #[command(flatten)]
+    cache: CacheArgs,
+}
+
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Cache")]
+struct CacheArgs {
+    /// Disk space for staged blocks: bytes, or 64MiB, 1G (1 GiB), 1.5GB. Never exceeded; what is larger is
+    /// read all the same
+    #[arg(long, value_name = "SIZE", default_value = "1GiB", value_parser = parse_size)]
+    budget: u64,
+
+    /// An existing directory to make the temporary staging directory in, instead of the user's own
+    #[arg(long, value_name = "DIR")]
+    staging: Option<PathBuf>,
+
+    /// How long one block may take: 500ms, 30s, 2m. What takes longer is an I/O error
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_duration)]
+    timeout: Duration,
+
+    /// At the end, print on standard error what was fetched, staged and served
+    #[arg(long)]
+    stats: bool,
+}
+
+/// Who may share the cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sharing {
+    /// All guests of this process.
+    Shared,
+    /// One guest alone.
+    Isolated,
+}
+
+/// The cache over the sources, and what is to be said at the end. `C` is the cache itself, or what a guest was
+/// given of it.
+pub(crate) struct Host<C = CacheMode> {
+    /// The cache.
+    pub(crate) cache: C,
+    /// Roots that the sources name.
+    pub(crate) roots: Vec<cid::Cid>,
+    total: Option<Total>,
+    report: Report,
+}
+
+/// A cache, or what owns one.
+pub(crate) trait Cache {
+    /// The cache.
+    fn mode(&self) -> &CacheMode;
+}
+
+impl Cache for CacheMode {
+    fn mode(&self) -> &CacheMode {
+        self
+    }
+}
+
+impl Cache for IpfsCtx {
+    fn mode(&self) -> &CacheMode {
+        self.cache()
+    }
+}
+
+impl Host {
+    /// Hands the cache over to what `give` makes of it, with the roots that the sources name.
+    pub(crate) async fn give<C>(
+        self,
+        give: impl AsyncFnOnce(CacheMode, &[cid::Cid]) -> anyhow::Result<C>,
+    ) -> anyhow::Result<Host<C>> {
+        let Self {
+            cache,
+            roots,
+            total,
+            report,
+        } = self;
+        Ok(Host {
+            cache: give(cache, &roots).await?,
+            roots,
+            total,
+            report,
+        })
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Report {
+    Stats,
+    Nothing,
+}
+
+impl HostArgs {
+    /// Opens the sources and sets up a cache over them.
+    ///
+    /// # Cancellation
+    /// Nothing is left behind.
+    pub(crate) async fn open(&self, sharing: Sharing) -> anyhow::Result<Host> {
+        let CacheArgs {
+            budget,
+            staging,
+            timeout,
+            stats,
+        } = &self.cache;
+        if timeout.is_zero() {
+            return Err(Usage::invalid(
+                "--timeout 0 leaves no time for any block; give 30s",
+            ));
+        }
+        // Pinset's own check comes after the imports, which may be long.
+        if *budget < Pinset::MIN_BUDGET {
+            return Err(anyhow::Error::new(pinset::Error::BudgetTooSmall {
+                budget_bytes: *budget,
+                minimum_bytes: Pinset::MIN_BUDGET,
+            })
+            .context("--budget"));
+        }
+        if let Some(staging) = staging {
+            anyhow::ensure!(
+                staging.is_dir(),
+                "--staging '{}' is no directory; make it first, or name another",
+                staging.display()
+            );
+        }
+        let scratch = staging.clone().unwrap_or_else(std::env::temp_dir);
+        let Sources {
+            pinner,
+            roots,
+            total,
+        } = self.sources.open(&scratch).await?;
+        let mut pinset = Pinset::new(pinner, *budget).block_deadline(*timeout);
+        if let Some(staging) = staging {
+            // A directory of our own in it, as in the one for temporary files: it must be closed to others.
+            let user = rustix::process::getuid().as_raw();
+            pinset = pinset.lock_dir(staging.join(format!("wasi-ipfs-{user}")));
+        }
+        let cache = match sharing {
+            Sharing::Shared => pinset.shared().map(CacheMode::from),
+            Sharing::Isolated => pinset.isolated().map(CacheMode::from),
+        }
+        .context("cannot set up the cache")?;
+        Ok(Host {
+            cache,
+            roots,
+            total,
+            report: match stats {
+                true => Report::Stats,
+                false => Report::Nothing,
+            },
+        })
+    }
+}
+
+/// Opens a host, runs `body` on its cache, and closes it: at the end of `body`, at an error, or at a signal, which
+/// ends `body` by dropping it. Gives the status to exit with.
+pub(crate) async fn with_host<C: Cache>(
+    open: impl Future<Output = anyhow::Result<Host<C>>>,
+    body: impl AsyncFnOnce(&C) -> anyhow::Result<i32>,
+) -> anyhow::Result<i32> {
+    // Before anything is on the disk.
+    let mut signals = Signals::listen().context("cannot catch signals")?;
+    let host = tokio::select! {
+        stop = signals.next() => return Ok(stop.status()),
+        host = open => host?,
+    };
+    let (ended, stopped) = tokio::select! {
+        stop = signals.next() => (Ok(stop.status()), Some(stop)),
+        ended = body(&host.cache) => (ended, None),
+    };
+    let mode = host.cache.mode();
+    if let Report::Stats = host.report {
+        eprint!("{}", Summary(&mode.stats(), host.total));
+    }
+    let staging = mode.staging_dir();
+    let closed = close(mode, stopped, &mut signals).await;
+    drop(host);
+    // The last who lets go removes the staging directory and then the lock that stands beside it, and may be on
+    // another thread: the process must not end in between.
+    let lock = staging.with_extension("lock");
+    let let_go = async {
+        while staging.exists() || lock.exists() {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    if tokio::time::timeout(LETS_GO_WITHIN, let_go).await.is_err() {
+        // A guest that never pauses keeps what it has open until the process ends: its blocks are gone since the
+        // close, and the empty directory goes now. The next start removes the lock beside it.
+        let _ = std::fs::remove_dir_all(&staging);
+    }
+    match (closed, stopped) {
+        (Some(stop), None) => Ok(stop.status()),
+        (Some(_) | None, _) => ended,
+    }
+}
+
+/// Closes the cache: in its own time, or, once a signal came, in ours. Gives the signal that came meanwhile.
+async fn close(mode: &CacheMode, stopped: Option<Stop>, signals: &mut Signals) -> Option<Stop> {
+    let closing = mode.close();
+    tokio::pin!(closing);
+    let mut stopped_now = None;
+    let mut closed = None;
+    if stopped.is_none() {
+        tokio::select! {
+            stop = signals.next() => stopped_now = Some(stop),
+            done = &mut closing => closed = Some(done),
+        }
+    }
+    if closed.is_none() {
+        closed = tokio::time::timeout(CLOSES_WITHIN, closing).await.ok();
+    }
+    match closed {
+        Some(Ok(())) => {}
+        Some(Err(error)) => {
+            let error = anyhow::Error::new(error);
+            eprintln!("warning: the cache could not be closed: {error:#}");
+        }
+        None => eprintln!(
+            "warning: not all pins were released within {CLOSES_WITHIN:?}; the next start on this machine releases them"
+        ),
+    }
+    stopped_now
+}
+
+/// Until a signal comes: for what needs no cache.
+pub(crate) async fn until_stopped(
+    body: impl Future<Output = anyhow::Result<i32>>,
+) -> anyhow::Result<i32> {
+    let mut signals = Signals::listen().context("cannot catch signals")?;
+    tokio::select! {
+        stop = signals.next() => Ok(stop.status()),
+        ended = body => ended,
+    }
+}
+
+/// The lines of `--stats`. A line is `name: figures`; names and their order are kept.
+struct Summary<'a>(&'a Stats, Option<Total>);
+
+impl std::fmt::Display for Summary<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self(stats, total) = self;
+        let size = show_size;
+        match total {
+            Some(total) => writeln!(
+                f,
+                "fetched: {} of {} blocks, {} of {} bytes ({} of {})",
+                stats.blocks_fetched,
+                total.blocks,
+                stats.bytes_fetched,
+                total.bytes,
+                size(stats.bytes_fetched),
+                size(total.bytes),
+            )?,
+            None => writeln!(
+                f,
+                "fetched: {} blocks, {} bytes ({})",
+                stats.blocks_fetched,
+                stats.bytes_fetched,
+                size(stats.bytes_fetched),
+            )?,
+        }
+        writeln!(
+            f,
+            "staged: {} blocks, {} of {} bytes ({} of {}); {} evicted, {} passed by",
+            stats.blocks_staged,
+            stats.bytes_staged,
+            stats.budget_bytes,
+            size(stats.bytes_staged),
+            size(stats.budget_bytes),
+            stats.evictions,
+            stats.unstaged_blocks,
+        )?;
+        writeln!(
+            f,
+            "served: {} bytes ({}); {} hits, {} misses, {} blocks read ahead",
+            stats.bytes_served,
+            size(stats.bytes_served),
+            stats.hits,
+            stats.misses,
+            stats.read_ahead_blocks,
+        )?;
+        writeln!(
+            f,
+            "pins: {} held, {} dropped, {} failed",
+            stats.pins_held, stats.pins_dropped, stats.pin_failures,
+        )?;
+        writeln!(
+            f,
+            "failures: {} fetches, {} corrupt blocks",
+            stats.fetch_failures, stats.corrupt_blocks,
+        )
+    }
+}

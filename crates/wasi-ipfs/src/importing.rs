@@ -1,0 +1,73 @@
+//! An import beside the async threads, with progress, that stops when nobody waits for it any more.
+
+use std::{
+    ops::ControlFlow,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
+    time::Duration,
+};
+
+use anyhow::Context;
+use pinner_car::{CarError, ImportOptions, Imported};
+
+use crate::{progress::Line, units::show_size};
+
+/// How long a dropped import is waited for: it looks at its flag after each chunk.
+const STOPS_WITHIN: Duration = Duration::from_secs(1);
+
+/// Imports `path` into a CAR at `car`, which is whole or as it was.
+///
+/// # Cancellation
+/// Dropping the future stops the import and waits until its temporary file is gone.
+pub(crate) async fn to_car(
+    path: &Path,
+    car: &Path,
+    options: ImportOptions,
+) -> anyhow::Result<Imported> {
+    let cancelled = Arc::new(AtomicBool::new(false));
+    let (ended, end) = mpsc::sync_channel(1);
+    let stop = StopOnDrop {
+        cancelled: cancelled.clone(),
+        end,
+    };
+    let line = Line::new(format!("importing {}", path.display()));
+    let (from, to) = (path.to_owned(), car.to_owned());
+    let imported = tokio::task::spawn_blocking(move || {
+        let _ended: mpsc::SyncSender<()> = ended;
+        pinner_car::import_to_car(from, to, &options, |progress| {
+            line.say(format_args!(
+                "{} files, {}",
+                progress.files,
+                show_size(progress.bytes)
+            ));
+            match cancelled.load(Ordering::Relaxed) {
+                true => ControlFlow::Break(()),
+                false => ControlFlow::Continue(()),
+            }
+        })
+    })
+    .await
+    .context("the import ended in a panic")?
+    .map_err(|error: CarError| {
+        anyhow::Error::new(error).context(format!("cannot import '{}'", path.display()))
+    })?;
+    drop(stop);
+    Ok(imported)
+}
+
+struct StopOnDrop {
+    cancelled: Arc<AtomicBool>,
+    /// Nothing is ever sent: it ends when the import, and its temporary file with it, is gone.
+    end: mpsc::Receiver<()>,
+}
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        self.cancelled.store(true, Ordering::Relaxed);
+        let _ = self.end.recv_timeout(STOPS_WITHIN);
+    }
+}

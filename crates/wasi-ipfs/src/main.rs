@@ -1,0 +1,132 @@
+//! The command `wasi-ipfs`: run a WASI program on `/ipfs`, and list, read, copy and import what is there.
+//!
+//! The way of one call: `main` parses the flags; `commands/*` is one file a subcommand; `host` opens the sources
+//! (`source`), sets up the cache, and closes it at every end (`signals`); `guest` runs a program. What is printed
+//! goes through `output`, `columns` and `progress`.
+//!
+//! Statuses: the guest's own from `run`; 0; 1 for an error; 2 for a wrong call; 128 + n for signal n.
+
+mod columns;
+mod commands;
+mod guest;
+mod host;
+mod importing;
+mod ipfs_path;
+mod output;
+mod progress;
+mod signals;
+mod source;
+mod units;
+mod usage;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+use crate::{output::ReaderGone, usage::Usage};
+
+/// IPFS as a filesystem for WebAssembly: run WASI programs on /ipfs/CID/…, verified and lazy.
+#[derive(Debug, Parser)]
+#[command(name = "wasi-ipfs", version, after_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  wasi-ipfs import ./photos -o photos.car          # prints the CID
+  wasi-ipfs ls --car photos.car /ipfs/<CID>
+  wasi-ipfs run --car photos.car program.wasm /ipfs/<CID>/a.jpg
+
+WASI_IPFS_LOG (or RUST_LOG) sets what is logged on standard error: warn, pinset=debug, …";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Run(commands::run::Args),
+    Ls(commands::ls::Args),
+    Cat(commands::cat::Args),
+    Get(commands::get::Args),
+    Stat(commands::stat::Args),
+    Import(commands::import::Args),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    if let Err(error) = start_log() {
+        return fail(error);
+    }
+    // Two at least: a guest that writes into a full pipe keeps one, and signals need another.
+    let threads = std::thread::available_parallelism().map_or(2, |n| n.get().max(2));
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(threads)
+        .enable_all()
+        .build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(anyhow::Error::new(error).context("cannot start threads")),
+    };
+    let ended = runtime.block_on(async {
+        match &cli.command {
+            Command::Run(args) => commands::run::run(args).await,
+            Command::Ls(args) => commands::ls::run(args).await,
+            Command::Cat(args) => commands::cat::run(args).await,
+            Command::Get(args) => commands::get::run(args).await,
+            Command::Stat(args) => commands::stat::run(args).await,
+            Command::Import(args) => commands::import::run(args).await,
+        }
+    });
+    // Whatever still blocks a thread (a compilation, a full pipe) does not hold up the end.
+    runtime.shutdown_background();
+    match ended {
+        // Not an `ExitCode`: a guest's status may have more than eight bits where the system allows it.
+        Ok(status) => std::process::exit(status),
+        Err(error) => fail(error),
+    }
+}
+
+fn fail(error: anyhow::Error) -> ExitCode {
+    if error.is::<ReaderGone>() {
+        return ExitCode::SUCCESS;
+    }
+    if let Some(usage) = error.downcast_ref::<Usage>() {
+        let _ = Cli::command().error(usage.kind, usage).print();
+        return ExitCode::from(2);
+    }
+    eprintln!("error: {error:#}");
+    ExitCode::FAILURE
+}
+
+/// Logs to standard error, without colours, warnings and worse unless the environment says otherwise.
+fn start_log() -> anyhow::Result<()> {
+    use tracing_subscriber::{filter::Targets, layer::SubscriberExt, util::SubscriberInitExt};
+    let wanted = ["WASI_IPFS_LOG", "RUST_LOG"]
+        .into_iter()
+        .find_map(|name| Some((name, std::env::var(name).ok()?)));
+    let targets = match wanted {
+        None => Targets::new().with_default(tracing::Level::WARN),
+        Some((name, text)) => text.parse().map_err(|error| {
+            anyhow::anyhow!(
+                "{name}={text} cannot be read ({error}); write warn, or pinset=debug,warn"
+            )
+        })?,
+    };
+    let lines = tracing_subscriber::fmt::layer()
+        .with_writer(std::io::stderr)
+        .with_ansi(false);
+    tracing_subscriber::registry()
+        .with(targets)
+        .with(lines)
+        .init();
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_flags_are_consistent() {
+        Cli::command().debug_assert();
+    }
+}

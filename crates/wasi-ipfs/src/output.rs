@@ -1,0 +1,105 @@
+//! Standard output: written beside the main task, so that a full pipe holds up no signal, and a reader that has
+//! gone (`| head`) ends the command quietly.
+//!
+//! Names come from others: on a terminal their control characters are shown, not obeyed; in a pipe they are
+//! passed on as they are.
+
+use std::{
+    fmt,
+    io::{self, IsTerminal},
+};
+
+use tokio::io::{AsyncWriteExt, BufWriter, Stdout};
+
+/// The reader of our standard output has closed it: nothing is left to do, and nothing went wrong.
+#[derive(Debug, thiserror::Error)]
+#[error("standard output was closed")]
+pub(crate) struct ReaderGone;
+
+/// Standard output, buffered.
+#[derive(Debug)]
+pub(crate) struct Output {
+    stdout: BufWriter<Stdout>,
+    names: Names,
+}
+
+/// How names are shown.
+#[derive(Clone, Copy, Debug)]
+enum Names {
+    /// With escapes for control characters.
+    Escaped,
+    /// Byte for byte.
+    Verbatim,
+}
+
+impl Output {
+    /// The process's own.
+    pub(crate) fn new() -> Self {
+        Self {
+            stdout: BufWriter::with_capacity(64 * 1024, tokio::io::stdout()),
+            names: match io::stdout().is_terminal() {
+                true => Names::Escaped,
+                false => Names::Verbatim,
+            },
+        }
+    }
+
+    /// Content, byte for byte.
+    pub(crate) async fn bytes(&mut self, bytes: &[u8]) -> anyhow::Result<()> {
+        self.stdout.write_all(bytes).await.map_err(explain)
+    }
+
+    /// One line.
+    pub(crate) async fn line(&mut self, line: impl fmt::Display) -> anyhow::Result<()> {
+        self.bytes(format!("{line}\n").as_bytes()).await
+    }
+
+    /// A name as this output can take it.
+    pub(crate) fn name<'a>(&self, name: &'a str) -> std::borrow::Cow<'a, str> {
+        match self.names {
+            Names::Escaped => escape(name),
+            Names::Verbatim => name.into(),
+        }
+    }
+
+    /// Writes out what is buffered. Without it, the end is lost.
+    pub(crate) async fn finish(&mut self) -> anyhow::Result<()> {
+        self.stdout.flush().await.map_err(explain)
+    }
+}
+
+/// `name` with its control characters as escapes: what a terminal must not obey.
+pub(crate) fn escape(name: &str) -> std::borrow::Cow<'_, str> {
+    match name.contains(char::is_control) {
+        false => name.into(),
+        true => name
+            .chars()
+            .flat_map(|c| {
+                let (shown, kept) = match c.is_control() {
+                    true => (Some(c.escape_default()), None),
+                    false => (None, Some(c)),
+                };
+                shown.into_iter().flatten().chain(kept)
+            })
+            .collect::<String>()
+            .into(),
+    }
+}
+
+fn explain(error: io::Error) -> anyhow::Error {
+    match error.kind() {
+        io::ErrorKind::BrokenPipe => ReaderGone.into(),
+        _ => anyhow::Error::new(error).context("cannot write to standard output"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::escape;
+
+    #[test]
+    fn a_terminal_is_told_nothing_by_a_name() {
+        assert_eq!(escape("é b.txt"), "é b.txt");
+        assert_eq!(escape("a\u{1b}[31m\nb"), "a\\u{1b}[31m\\nb");
+    }
+}

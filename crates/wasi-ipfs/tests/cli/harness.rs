@@ -1,0 +1,283 @@
+//! Calls of the command, and the content they are made on.
+//!
+//! Everything is run in pipes, so that every call also asserts that no escape code is printed there.
+
+use std::{
+    ffi::OsStr,
+    fs,
+    io::Write,
+    path::{Path, PathBuf},
+    process::{Child, Command, Output, Stdio},
+    time::{Duration, Instant},
+};
+
+use tempfile::TempDir;
+
+/// How long a child may take before the test gives it up as hung.
+const HUNG: Duration = Duration::from_secs(120);
+
+/// A folder with a tree, its CAR, and room for more.
+pub(crate) struct Scene {
+    folder: TempDir,
+    /// The tree's CID.
+    pub(crate) cid: String,
+}
+
+/// What one call gave.
+pub(crate) struct Ended {
+    pub(crate) status: i32,
+    pub(crate) stdout: Vec<u8>,
+    pub(crate) stderr: String,
+}
+
+/// The file of several blocks in the tree.
+pub(crate) const LARGE: usize = 3 * 1024 * 1024 + 17;
+
+impl Scene {
+    /// `tree/` with `a.txt`, `dir/b.txt`, `dir/empty`, `large` (of four leaves), `link` -> `a.txt`, imported to
+    /// `tree.car`.
+    pub(crate) fn new() -> Self {
+        let mut scene = Self {
+            folder: tempfile::tempdir().expect("a temporary folder"),
+            cid: String::new(),
+        };
+        fs::create_dir_all(scene.path("tree/dir")).expect("a folder");
+        fs::create_dir(scene.path("staging")).expect("a folder");
+        scene.write("tree/a.txt", b"hello\n");
+        scene.write("tree/dir/b.txt", b"below\n");
+        scene.write("tree/dir/empty", b"");
+        scene.write("tree/large", &large());
+        std::os::unix::fs::symlink("a.txt", scene.path("tree/link")).expect("a symlink");
+        scene.cid = scene.import(&["tree", "-o", "tree.car"]);
+        scene
+    }
+
+    /// A path in the folder.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub(crate) fn write(&self, name: &str, bytes: &[u8]) {
+        fs::write(self.path(name), bytes).expect("a file written");
+    }
+
+    /// The names in a folder, sorted.
+    pub(crate) fn names(&self, folder: &str) -> Vec<String> {
+        names(&self.path(folder))
+    }
+
+    /// The CID that an import prints.
+    pub(crate) fn import(&self, arguments: &[&str]) -> String {
+        let ended = self.call("import", arguments);
+        ended.succeeded();
+        let text = ended.text();
+        let cid = text.strip_suffix('\n').expect("a line");
+        assert!(
+            cid.bytes().all(|byte| byte.is_ascii_alphanumeric()),
+            "the CID alone is on standard output: {text:?}"
+        );
+        cid.to_owned()
+    }
+
+    /// A call in the folder, not started yet.
+    pub(crate) fn command(&self, subcommand: &str) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_wasi-ipfs"));
+        command
+            .arg(subcommand)
+            .current_dir(self.folder.path())
+            .env_remove("WASI_IPFS_LOG")
+            .env_remove("RUST_LOG")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command
+    }
+
+    /// A call, from start to end.
+    pub(crate) fn call(&self, subcommand: &str, arguments: &[impl AsRef<OsStr>]) -> Ended {
+        let mut command = self.command(subcommand);
+        Ended::of(
+            command
+                .args(arguments)
+                .output()
+                .expect("the command starts"),
+        )
+    }
+
+    /// A call on `tree.car`.
+    pub(crate) fn on_car(&self, subcommand: &str, arguments: &[&str]) -> Ended {
+        let mut all = vec!["--car", "tree.car", "--staging", "staging"];
+        all.extend(arguments);
+        let ended = self.call(subcommand, &all);
+        self.nothing_staged();
+        ended
+    }
+
+    /// What is in the staging directory, at any depth, but for the name of the lock directory in it, by which a
+    /// later run knows what a crash left.
+    pub(crate) fn staged(&self) -> Vec<String> {
+        let mut found = self.names("staging");
+        for name in found.clone() {
+            if name.starts_with("wasi-ipfs-") && !name.contains("add") {
+                found.retain(|other| *other != name);
+                let inside = self.names(&format!("staging/{name}"));
+                found.extend(inside.into_iter().filter(|name| name != "id"));
+            }
+        }
+        found
+    }
+
+    #[track_caller]
+    pub(crate) fn nothing_staged(&self) {
+        assert!(self.staged().is_empty(), "left: {:?}", self.staged());
+    }
+
+    /// Writes a guest's text as `name`.wasm.
+    pub(crate) fn guest(&self, name: &str, text: &str) -> String {
+        let wasm = wat::parse_str(text).expect("valid text");
+        let file = format!("{name}.wasm");
+        self.write(&file, &wasm);
+        file
+    }
+}
+
+impl std::fmt::Debug for Ended {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let start = &self.stdout[..self.stdout.len().min(1000)];
+        f.debug_struct("Ended")
+            .field("status", &self.status)
+            .field("stdout_bytes", &self.stdout.len())
+            .field("stdout", &String::from_utf8_lossy(start))
+            .field("stderr", &self.stderr)
+            .finish()
+    }
+}
+
+impl Ended {
+    fn of(output: Output) -> Self {
+        let ended = Self {
+            status: status(output.status),
+            stdout: output.stdout,
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        };
+        for printed in [&ended.stdout[..], ended.stderr.as_bytes()] {
+            assert!(
+                !printed.contains(&0x1b),
+                "no escape codes in a pipe: {ended:?}"
+            );
+        }
+        ended
+    }
+
+    /// Standard output as text.
+    pub(crate) fn text(&self) -> &str {
+        std::str::from_utf8(&self.stdout).expect("text")
+    }
+
+    #[track_caller]
+    pub(crate) fn succeeded(&self) -> &Self {
+        assert_eq!(self.status, 0, "{self:?}");
+        self
+    }
+
+    /// It ended with `status`, and standard error has all of `words`.
+    #[track_caller]
+    pub(crate) fn failed(&self, status: i32, words: &[&str]) -> &Self {
+        assert_eq!(self.status, status, "{self:?}");
+        for word in words {
+            assert!(self.stderr.contains(word), "{word:?} is in {self:?}");
+        }
+        assert!(
+            !self.stderr.contains("panicked"),
+            "an error is no panic: {self:?}"
+        );
+        self
+    }
+
+    /// The numbers of a `--stats` line: `fetched: 3 of 7 blocks, …`.
+    #[track_caller]
+    pub(crate) fn figures(&self, line: &str) -> Vec<u64> {
+        let line = self
+            .stderr
+            .lines()
+            .find_map(|text| text.strip_prefix(line)?.strip_prefix(": "))
+            .unwrap_or_else(|| panic!("a line {line:?} in {self:?}"));
+        line.split(|c: char| !c.is_ascii_digit())
+            .filter_map(|number| number.parse().ok())
+            .collect()
+    }
+}
+
+/// Starts a call, waits until it has printed `ready` on standard output, does `then`, and waits for its end.
+pub(crate) fn interrupted(mut command: Command, ready: &[u8], then: impl FnOnce(&Child)) -> Ended {
+    use std::io::Read;
+    let mut child = command.spawn().expect("the command starts");
+    let mut stdout = child.stdout.take().expect("a pipe");
+    let mut seen = vec![0; ready.len()];
+    stdout.read_exact(&mut seen).expect("the guest is ready");
+    assert_eq!(seen, ready);
+    then(&child);
+    let started = Instant::now();
+    let status_code = loop {
+        match child.try_wait().expect("a child") {
+            Some(ended) => break status(ended),
+            None if started.elapsed() > HUNG => {
+                let _ = child.kill();
+                panic!("hung");
+            }
+            None => std::thread::sleep(Duration::from_millis(10)),
+        }
+    };
+    eprintln!("ended after {:?}", started.elapsed());
+    stdout.read_to_end(&mut seen).expect("a pipe");
+    let mut stderr = String::new();
+    let mut pipe = child.stderr.take().expect("a pipe");
+    pipe.read_to_string(&mut stderr).expect("text");
+    Ended {
+        status: status_code,
+        stdout: seen,
+        stderr,
+    }
+}
+
+/// What a shell shows as `$?`.
+fn status(status: std::process::ExitStatus) -> i32 {
+    use std::os::unix::process::ExitStatusExt;
+    status
+        .code()
+        .or_else(|| status.signal().map(|signal| -signal))
+        .expect("ended")
+}
+
+pub(crate) fn names(folder: &Path) -> Vec<String> {
+    let mut names: Vec<_> = fs::read_dir(folder)
+        .expect("a folder")
+        .map(|entry| {
+            entry
+                .expect("an entry")
+                .file_name()
+                .to_string_lossy()
+                .into_owned()
+        })
+        .collect();
+    names.sort();
+    names
+}
+
+/// The bytes of `large`: no two leaves alike, and no escape code among them.
+pub(crate) fn large() -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(LARGE + 8);
+    for n in 0u64.. {
+        if bytes.len() >= LARGE {
+            break;
+        }
+        bytes
+            .write_all(&n.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes())
+            .expect("memory");
+    }
+    bytes.truncate(LARGE);
+    for byte in &mut bytes {
+        *byte |= 0x80;
+    }
+    bytes
+}

@@ -1,0 +1,10 @@
+//! The real command, as a shell would call it: what it prints, where, and the status it ends with.
+
+mod get;
+mod guests;
+mod harness;
+mod import;
+mod read;
+mod run;
+mod signals;
+mod usage;

@@ -1,0 +1,106 @@
+//! Wrong calls: status 2 and what to write instead, before anything is done.
+
+use crate::{guests, harness::Scene};
+
+#[test]
+fn without_a_source_the_sources_are_listed() {
+    let scene = Scene::new();
+    for command in ["ls", "cat", "get", "stat"] {
+        scene
+            .call(command, &[&scene.cid])
+            .failed(2, &["no source", "--car FILE", "--add PATH"]);
+    }
+    let guest = scene.guest("return", guests::RETURN);
+    scene
+        .call("run", &[guest])
+        .failed(2, &["no source", "--car FILE", "--add PATH"]);
+}
+
+#[test]
+fn a_malformed_path_is_named() {
+    let scene = Scene::new();
+    for path in [
+        "",
+        "/",
+        "/ipfs/",
+        "no-cid/a",
+        "/ipns/example.org",
+        "/etc/passwd",
+        "bafk",
+        "../x",
+    ] {
+        scene
+            .on_car("ls", &[path])
+            .failed(2, &[&format!("'{path}'"), "/ipfs/<CID>"]);
+    }
+    scene
+        .on_car("run", &["--mount", "/data=/ipfs/nonsense", "guest.wasm"])
+        .failed(2, &["nonsense"]);
+    scene
+        .on_car("run", &["--mount", "data", "guest.wasm"])
+        .failed(2, &["--mount"]);
+}
+
+#[test]
+fn a_path_that_leaves_its_root_reaches_nothing() {
+    let scene = Scene::new();
+    scene
+        .on_car("cat", &[&format!("{}/../../etc/passwd", scene.cid)])
+        .failed(1, &["etc/passwd"]);
+}
+
+#[test]
+fn budgets() {
+    let scene = Scene::new();
+    let path = format!("{}/large", scene.cid);
+    // None at all, less than a block, and one byte under the least.
+    for budget in ["0", "4096", "4194303"] {
+        scene
+            .on_car("cat", &["--budget", budget, &path])
+            .failed(1, &[&format!("{budget} bytes"), "4194304"]);
+    }
+    for budget in ["", "-1", "lots", "1X", "1e9"] {
+        scene
+            .on_car("cat", &[&format!("--budget={budget}"), &path])
+            .failed(2, &["--budget", "64MiB"]);
+    }
+    scene
+        .on_car("cat", &["--budget", "4MiB", &path])
+        .succeeded();
+    scene.on_car("cat", &["--budget", "1G", &path]).succeeded();
+}
+
+#[test]
+fn timeouts_and_staging() {
+    let scene = Scene::new();
+    scene
+        .on_car("ls", &["--timeout", "0", &scene.cid])
+        .failed(2, &["--timeout"]);
+    scene
+        .on_car("ls", &["--timeout", "soon", &scene.cid])
+        .failed(2, &["'soon'", "30s"]);
+    scene
+        .call(
+            "ls",
+            &["--car", "tree.car", "--staging", "nowhere", &scene.cid],
+        )
+        .failed(1, &["'nowhere'"]);
+    scene
+        .call(
+            "ls",
+            &["--car", "tree.car", "--staging", "tree.car", &scene.cid],
+        )
+        .failed(1, &["'tree.car'"]);
+}
+
+#[test]
+fn every_subcommand_has_examples() {
+    let scene = Scene::new();
+    for command in ["run", "ls", "cat", "get", "stat", "import"] {
+        let help = scene.call(command, &["--help"]);
+        assert!(
+            help.succeeded().text().contains("Examples:\n  wasi-ipfs"),
+            "{help:?}"
+        );
+    }
+}

@@ -1,0 +1,65 @@
+//! `cargo xtask …`: the commands that a person and the CI run alike; one file a command.
+//!
+//! What a command needs and the machine lacks (WASI targets, guests, tools) it makes out of the crate registry
+//! and rustup, under the target directory; nothing is installed elsewhere.
+
+mod bench;
+mod car;
+mod coverage;
+mod demo;
+mod guests;
+mod process;
+mod tally;
+mod test;
+mod tidy;
+mod tools;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::workspace::Workspace;
+
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", about = "The project's own commands")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Builds the guests for wasm32-wasip1 and wasm32-wasip2, and ripgrep for wasm32-wasip1.
+    Guests,
+    /// Runs all tests, behind `tidy`; ends with `N passed, N failed`.
+    Test(test::Flags),
+    /// Imports a directory and lets a guest list, stat and read it through /ipfs.
+    Demo,
+    /// Checks format, lints, documentation, the crates' boundaries, the rules for files, and the dependencies.
+    Tidy(tidy::Flags),
+    /// Runs the benches, release; what follows goes to the bench program.
+    Bench(bench::Flags),
+    /// Measures which lines the tests cover; every line that they do not needs a reason.
+    Coverage(coverage::Flags),
+}
+
+fn main() -> ExitCode {
+    let done = Workspace::find().and_then(|workspace| match Arguments::parse().command {
+        Task::Guests => guests::build(&workspace),
+        Task::Test(flags) => test::run(&workspace, &flags),
+        Task::Demo => demo::run(&workspace),
+        Task::Tidy(flags) => tidy::run(&workspace, &flags),
+        Task::Bench(flags) => bench::run(&workspace, &flags),
+        Task::Coverage(flags) => coverage::run(&workspace, &flags),
+    });
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        // `test` has said what failed, and its last line is the count.
+        Err(error) if error.is::<test::Failed>() => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! Counts what test binaries report, line by line, while their output goes through.
+//!
+//! Invariant: what was not run is never counted as passed; a `NOT RUN` line is kept and shown even from a test
+//! that succeeded.
+
+/// What the binaries seen so far reported.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    /// Tests that passed.
+    pub(crate) passed: u64,
+    /// Tests that failed.
+    pub(crate) failed: u64,
+    /// Tests that their authors switched off.
+    pub(crate) ignored: u64,
+    /// What tests said they could not run, each its own line.
+    pub(crate) not_run: Vec<String>,
+    section: Section,
+}
+
+/// Where in a binary's output a line stands.
+#[derive(Debug, Default, PartialEq, Eq)]
+enum Section {
+    /// Outside of what succeeded tests printed.
+    #[default]
+    Report,
+    /// Inside it: asked for only to find the `NOT RUN` lines.
+    Successes,
+}
+
+/// Whether a line is for the reader.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shown {
+    /// It is.
+    Yes,
+    /// It is what a succeeded test printed.
+    No,
+}
+
+impl Tally {
+    /// Takes in one line.
+    pub(crate) fn line(&mut self, line: &str) -> Shown {
+        // A test may print something of the kind itself; what libtest prints ends in the time that it took.
+        let counts = line.strip_prefix("test result: ");
+        if let Some(counts) = counts.filter(|counts| counts.contains(" filtered out; finished in "))
+        {
+            self.section = Section::Report;
+            self.passed += count(counts, "passed");
+            self.failed += count(counts, "failed");
+            self.ignored += count(counts, "ignored");
+            return Shown::Yes;
+        }
+        match line {
+            "successes:" => self.section = Section::Successes,
+            "failures:" => self.section = Section::Report,
+            _ => {}
+        }
+        if line.starts_with("NOT RUN") {
+            self.not_run.push(line.to_owned());
+            return Shown::Yes;
+        }
+        match self.section {
+            Section::Report => Shown::Yes,
+            Section::Successes => Shown::No,
+        }
+    }
+}
+
+/// The number before `what` in `ok. 3 passed; 0 failed; …`.
+fn count(counts: &str, what: &str) -> u64 {
+    let words: Vec<_> = counts
+        .split([' ', ';', '.'])
+        .filter(|word| !word.is_empty())
+        .collect();
+    let number = words.windows(2).find(|pair| pair[1] == what);
+    number.and_then(|pair| pair[0].parse().ok()).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sums_over_binaries_and_hides_what_succeeded_tests_say() {
+        let output = "\
+running 2 tests
+test a ... ok
+test b ... FAILED
+
+successes:
+
+---- a stdout ----
+chatter
+test result: ok. 1000 passed
+NOT RUN: no fixtures
+
+
+successes:
+    a
+
+failures:
+
+---- b stdout ----
+panicked
+
+failures:
+    b
+
+test result: FAILED. 1 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s
+running 3 tests
+test result: ok. 12 passed; 0 failed; 2 ignored; 0 measured; 7 filtered out; finished in 0.01s";
+        let mut tally = Tally::default();
+        let shown: Vec<_> = output
+            .lines()
+            .filter(|line| tally.line(line) == Shown::Yes)
+            .collect();
+        assert_eq!((tally.passed, tally.failed, tally.ignored), (13, 1, 2));
+        assert_eq!(tally.not_run, ["NOT RUN: no fixtures"]);
+        assert!(shown.contains(&"panicked") && shown.contains(&"NOT RUN: no fixtures"));
+        assert!(!shown.contains(&"chatter") && !shown.contains(&"    a"));
+    }
+}

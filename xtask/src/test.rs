@@ -1,0 +1,249 @@
+//! `cargo xtask test`: the guests, `tidy`, then every test; the last line is `N passed, N failed`.
+//!
+//! Invariant: green means that everything that was asked for ran. What was asked for and could not run, a check
+//! of `tidy` that failed, and a test program that did not come to its end each count as one failure.
+
+use std::{
+    fmt,
+    io::{BufRead, BufReader, Write, stdout},
+    path::PathBuf,
+    process::{Command, Stdio},
+};
+
+use anyhow::{Context, Result};
+use clap::Args;
+
+use crate::{
+    guests, process,
+    tally::{Shown, Tally},
+    tidy,
+    workspace::Workspace,
+};
+
+/// What to run, and on what.
+#[derive(Args, Debug)]
+pub(crate) struct Flags {
+    /// Runs on others' CARs and traces too [default of DIR: ../shared/fixtures].
+    #[arg(long, value_name = "DIR", num_args = 0..=1, require_equals = true)]
+    fixtures: Option<Option<PathBuf>>,
+    /// Leaves out `tidy`, and what takes minutes (`WASI_IPFS_QUICK` tells the tests).
+    #[arg(long)]
+    quick: bool,
+    /// For `cargo test`, instead of `--workspace`: `-p pinset`, `-- a_name`.
+    #[arg(
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        value_name = "CARGO-TEST-ARGS"
+    )]
+    arguments: Vec<String>,
+}
+
+/// Something failed, and the last line printed says how much.
+#[derive(Debug)]
+pub(crate) struct Failed;
+
+impl fmt::Display for Failed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("not everything passed")
+    }
+}
+
+impl std::error::Error for Failed {}
+
+/// Runs them and counts.
+pub(crate) fn run(workspace: &Workspace, flags: &Flags) -> Result<()> {
+    let mut tally = Tally::default();
+    let mut wrong = Vec::new();
+    if let Err(error) = all(workspace, flags, &mut tally, &mut wrong) {
+        wrong.push(format!("{error:#}"));
+    }
+    if flags.fixtures.is_some() {
+        wrong.extend(tally.not_run.iter().cloned());
+    } else {
+        println!("NOT RUN (not asked for): others' CARs, traces; pass --fixtures[=DIR]");
+    }
+    if flags.quick {
+        println!("NOT RUN (--quick): tidy, what takes minutes");
+    }
+    if tally.ignored > 0 {
+        wrong.push(format!(
+            "{} tests are switched off; none may be",
+            tally.ignored
+        ));
+    }
+    for what in &wrong {
+        match what.starts_with("NOT RUN") {
+            true => println!("{what}"),
+            false => println!("failed: {what}"),
+        }
+    }
+    let failed = tally.failed + wrong.len() as u64;
+    println!("{} passed, {failed} failed", tally.passed);
+    match failed {
+        0 => Ok(()),
+        _ => Err(Failed.into()),
+    }
+}
+
+fn all(
+    workspace: &Workspace,
+    flags: &Flags,
+    tally: &mut Tally,
+    wrong: &mut Vec<String>,
+) -> Result<()> {
+    // First, so that nobody waits for minutes to learn that a folder is missing.
+    let fixtures = flags
+        .fixtures
+        .as_ref()
+        .map(|dir| find_fixtures(workspace, dir.as_ref()));
+    let fixtures = fixtures.transpose()?;
+    guests::build(workspace)?;
+    if !flags.quick {
+        let checks = tidy::run(workspace, &tidy::Flags::default());
+        wrong.extend(checks.err().map(|error| format!("{error:#}")));
+    }
+
+    let mut cargo = command(workspace, flags);
+    cargo.env("WASI_IPFS_GUESTS", workspace.guests());
+    match fixtures {
+        Some(dir) => cargo.env("WASI_IPFS_FIXTURES", dir),
+        None => cargo.env_remove("WASI_IPFS_FIXTURES"),
+    };
+    if flags.quick {
+        cargo.env("WASI_IPFS_QUICK", "1");
+    }
+    stream(&mut cargo, &mut stdout(), tally, wrong)
+}
+
+fn find_fixtures(workspace: &Workspace, dir: Option<&PathBuf>) -> Result<PathBuf> {
+    let dir = match dir {
+        Some(dir) => dir.clone(),
+        None => workspace.root.join("../shared/fixtures"),
+    };
+    // Absolute: tests run in their own package's folder.
+    dir.canonicalize().with_context(|| {
+        format!(
+            "NOT RUN: --fixtures asked for {}, which is not there",
+            dir.display()
+        )
+    })
+}
+
+fn command(workspace: &Workspace, flags: &Flags) -> Command {
+    let mut cargo = workspace.cargo(&["test", "--no-fail-fast"]);
+    let mut arguments = flags.arguments.splitn(2, |word| word == "--");
+    let (ours, theirs) = (
+        arguments.next().unwrap_or(&[]),
+        arguments.next().unwrap_or(&[]),
+    );
+    let chosen = |word: &String| word.starts_with("-p") || word.starts_with("--package");
+    if !ours.iter().any(chosen) {
+        cargo.arg("--workspace");
+    }
+    // A test that passed is silent by default, and so would be its NOT RUN.
+    cargo.args(ours).args(["--", "--show-output"]).args(theirs);
+    cargo
+}
+
+/// Runs it, lets its output through to `out` as it comes, and counts.
+fn stream(
+    cargo: &mut Command,
+    out: &mut impl Write,
+    tally: &mut Tally,
+    wrong: &mut Vec<String>,
+) -> Result<()> {
+    let line = process::line(cargo);
+    eprintln!("$ {line}");
+    let mut child = cargo
+        .stdout(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("cannot start: {line}"))?;
+    if let Some(output) = child.stdout.take() {
+        // Not `lines()`: a test may print bytes that are no text.
+        for bytes in BufReader::new(output).split(b'\n') {
+            let bytes = bytes.context("cannot read what cargo test prints")?;
+            let text = String::from_utf8_lossy(&bytes);
+            if tally.line(text.trim_end_matches('\r')) == Shown::Yes {
+                writeln!(out, "{text}").context("cannot print")?;
+            }
+        }
+    }
+    let status = child.wait().context("cannot wait for cargo test")?;
+    // With failed tests cargo's status says nothing new; without, something did not build or did not end.
+    if !status.success() && tally.failed == 0 {
+        wrong.push(format!("{line}: {status}"));
+    }
+    if status.success() && tally.passed == 0 {
+        wrong.push("no test ran".to_owned());
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn workspace() -> Workspace {
+        Workspace {
+            root: "/no/such/root".into(),
+            target: "/no/such/target".into(),
+        }
+    }
+
+    fn flags(arguments: &[&str]) -> Flags {
+        Flags {
+            fixtures: None,
+            quick: true,
+            arguments: arguments.iter().map(ToString::to_string).collect(),
+        }
+    }
+
+    #[test]
+    fn arguments_go_where_they_belong() {
+        let line = |arguments: &[&str]| process::line(&command(&workspace(), &flags(arguments)));
+        assert_eq!(
+            line(&[]),
+            "cargo test --no-fail-fast --workspace -- --show-output"
+        );
+        assert_eq!(
+            line(&["-p", "pinset", "--", "staging"]),
+            "cargo test --no-fail-fast -p pinset -- --show-output staging"
+        );
+    }
+
+    #[test]
+    fn fixtures_that_are_not_there_are_named() {
+        let error = find_fixtures(&workspace(), None).expect_err("there is no such folder");
+        let text = error.to_string();
+        assert!(
+            text.starts_with("NOT RUN") && text.contains("../shared/fixtures"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn a_program_that_dies_is_a_failure() -> Result<()> {
+        let script = |script: &str| {
+            let (mut tally, mut wrong) = (Tally::default(), Vec::new());
+            let mut shell = Command::new("sh");
+            // Into nothing: this test's own output is counted too.
+            stream(
+                shell.args(["-c", script]),
+                &mut std::io::sink(),
+                &mut tally,
+                &mut wrong,
+            )?;
+            Ok::<_, anyhow::Error>((tally.passed, tally.failed, wrong.len()))
+        };
+        let said = |counts: &str, then: &str| {
+            let rest = "0 ignored; 0 measured; 0 filtered out; finished in 0.00s";
+            script(&format!("echo 'test result: {counts}; {rest}'; {then}"))
+        };
+        assert_eq!(said("ok. 2 passed; 0 failed", "true")?, (2, 0, 0));
+        assert_eq!(said("ok. 2 passed; 0 failed", "exit 101")?, (2, 0, 1));
+        assert_eq!(said("ok. 2 passed; 0 failed", "kill $$")?, (2, 0, 1));
+        assert_eq!(said("FAILED. 2 passed; 3 failed", "exit 101")?, (2, 3, 0));
+        assert_eq!(script("true")?, (0, 0, 1));
+        Ok(())
+    }
+}

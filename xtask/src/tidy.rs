@@ -1,0 +1,98 @@
+//! `cargo xtask tidy`: everything that can be checked without running the code.
+//!
+//! All checks run, whatever the first of them says, so that one run names everything there is to mend.
+
+mod boundaries;
+mod files;
+
+use anyhow::{Result, bail};
+use clap::{Args, builder::PossibleValuesParser};
+
+use crate::{process, tools, workspace::Workspace};
+
+/// What to check beyond the usual.
+#[derive(Args, Debug, Default)]
+pub(crate) struct Flags {
+    /// Looks the dependencies up in the database of advisories too; fetches it from GitHub.
+    #[arg(long)]
+    advisories: bool,
+    /// The checks to run [default: all of them].
+    #[arg(value_parser = PossibleValuesParser::new(NAMES))]
+    checks: Vec<String>,
+}
+
+/// What the checks are called.
+const NAMES: [&str; 8] = [
+    "format",
+    "format-guests",
+    "clippy",
+    "clippy-guests",
+    "docs",
+    "boundaries",
+    "files",
+    "dependencies",
+];
+
+/// Runs the checks; the error names those that failed.
+pub(crate) fn run(workspace: &Workspace, flags: &Flags) -> Result<()> {
+    let wanted =
+        |name: &&str| flags.checks.is_empty() || flags.checks.iter().any(|check| check == name);
+    let mut failed = Vec::new();
+    for name in NAMES.into_iter().filter(wanted) {
+        if let Err(error) = check(workspace, flags, name) {
+            eprintln!("tidy: {name}: {error:#}");
+            failed.push(name);
+        }
+    }
+    if !failed.is_empty() {
+        bail!("tidy: {}", failed.join(", "));
+    }
+    Ok(())
+}
+
+fn check(workspace: &Workspace, flags: &Flags, name: &str) -> Result<()> {
+    let cargo = |arguments: &[&str]| process::run(&mut workspace.cargo(arguments));
+    let guests = "tests/guests/Cargo.toml";
+    match name {
+        "format" => cargo(&["fmt", "--all", "--check"]),
+        "format-guests" => cargo(&["fmt", "--check", "--manifest-path", guests]),
+        "clippy" => {
+            let everything = ["--workspace", "--all-targets", "--all-features"];
+            cargo(&[&["clippy"], &everything[..], &["--", "-D", "warnings"]].concat())
+        }
+        "clippy-guests" => {
+            // Into the folder that they are built in: as a workspace of their own they would make a second one.
+            let build = workspace.guests().join("build");
+            let mut cargo = workspace.cargo(&[
+                "clippy",
+                "--locked",
+                "--manifest-path",
+                guests,
+                "--target-dir",
+            ]);
+            cargo
+                .arg(build)
+                .args(["--target", "wasm32-wasip2", "--", "-D", "warnings"]);
+            process::run(&mut cargo)
+        }
+        "docs" => {
+            let mut cargo = workspace.cargo(&["doc", "--workspace", "--no-deps"]);
+            process::run(cargo.env("RUSTDOCFLAGS", "-Dwarnings"))
+        }
+        "boundaries" => boundaries::check(workspace),
+        "files" => files::check(workspace),
+        "dependencies" => dependencies(workspace, flags),
+        unknown => bail!("no check is called {unknown}"),
+    }
+}
+
+fn dependencies(workspace: &Workspace, flags: &Flags) -> Result<()> {
+    let mut deny = std::process::Command::new(tools::CARGO_DENY.ensure(workspace)?);
+    deny.current_dir(&workspace.root);
+    deny.args(["--workspace", "--all-features", "--locked", "check"]);
+    // The other three fetch nothing but crates that are not there yet.
+    if flags.advisories {
+        deny.arg("advisories");
+    }
+    process::run(deny.args(["bans", "licenses", "sources"]))
+}

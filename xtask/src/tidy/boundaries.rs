@@ -1,0 +1,154 @@
+//! What each crate must not know, proven by what Cargo would link with it.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Result, bail};
+
+use crate::{process, workspace::Workspace};
+
+/// A crate, and what its tree of normal dependencies must not hold.
+#[derive(Debug)]
+struct Boundary {
+    of: &'static str,
+    /// Names of crates; `*` at the end stands for any rest.
+    forbidden: &'static [&'static str],
+    /// Exceptions to `forbidden`.
+    allowed: &'static [&'static str],
+}
+
+/// As the table of crates has it: whoever needs one of these in one of those has found a fault in the design.
+const BOUNDARIES: &[Boundary] = &[
+    Boundary {
+        of: "pinner-api",
+        forbidden: &[
+            "tokio*",
+            "async-std",
+            "async-global-executor",
+            "smol",
+            "mio",
+            "hyper*",
+            "h2",
+            "reqwest",
+            "http*",
+            "cap-std",
+            "rustix",
+            "wasmtime*",
+        ],
+        allowed: &[],
+    },
+    Boundary {
+        of: "pinner-mock",
+        forbidden: &[
+            "hyper*",
+            "reqwest",
+            "http*",
+            "cap-std",
+            "rustix",
+            "wasmtime*",
+            "pinset",
+        ],
+        allowed: &[],
+    },
+    Boundary {
+        of: "pinner-car",
+        forbidden: &[
+            "wasmtime*",
+            "wit-*",
+            "hyper*",
+            "reqwest",
+            "http*",
+            "pinset",
+            "wasi-ipfs*",
+        ],
+        allowed: &[],
+    },
+    Boundary {
+        of: "pinset",
+        forbidden: &[
+            "wasmtime*",
+            "wit-*",
+            "hyper*",
+            "reqwest",
+            "http*",
+            "pinner-*",
+            "wasi-ipfs*",
+        ],
+        allowed: &["pinner-api"],
+    },
+    Boundary {
+        of: "wasi-ipfs-fs",
+        forbidden: &["pinner-*", "hyper*", "reqwest"],
+        allowed: &["pinner-api"],
+    },
+];
+
+impl Boundary {
+    fn crossed_by<'a>(&self, tree: &'a str) -> BTreeSet<&'a str> {
+        let names = tree
+            .lines()
+            .filter_map(|line| line.split_whitespace().next());
+        names
+            .filter(|name| *name != self.of && !self.allowed.contains(name))
+            .filter(|name| self.forbidden.iter().any(|pattern| matches(pattern, name)))
+            .collect()
+    }
+}
+
+fn matches(pattern: &str, name: &str) -> bool {
+    match pattern.strip_suffix('*') {
+        Some(start) => name.starts_with(start),
+        None => name == pattern,
+    }
+}
+
+/// Looks at each crate's tree, all features on.
+pub(super) fn check(workspace: &Workspace) -> Result<()> {
+    let mut crossed = Vec::new();
+    for boundary in BOUNDARIES {
+        let tree = [
+            "tree",
+            "-p",
+            boundary.of,
+            "-e",
+            "normal",
+            "--prefix",
+            "none",
+            "--all-features",
+        ];
+        let tree = process::output(&mut workspace.cargo(&tree))?;
+        for name in boundary.crossed_by(&tree) {
+            crossed.push(format!(
+                "{} must not know {name}: `cargo tree -p {} -e normal -i {name}` shows by whom it does",
+                boundary.of, boundary.of
+            ));
+        }
+    }
+    if !crossed.is_empty() {
+        bail!("{}", crossed.join("\n"));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_what_is_forbidden_and_leaves_the_rest() {
+        let pinset = BOUNDARIES
+            .iter()
+            .find(|b| b.of == "pinset")
+            .expect("it is listed");
+        let tree = "\
+pinset v0.1.0 (/somewhere/pinset)
+pinner-api v0.1.0 (/somewhere/pinner-api)
+tokio v1.47.0
+wasmtime-wasi v48.0.0 (*)
+pinner-car v0.1.0 (/somewhere)
+wasmtime-wasi v48.0.0
+";
+        let crossed: Vec<_> = pinset.crossed_by(tree).into_iter().collect();
+        assert_eq!(crossed, ["pinner-car", "wasmtime-wasi"]);
+        assert!(matches("http*", "http-body") && !matches("smol", "smol_str"));
+    }
+}
