@@ -3,7 +3,8 @@
 //! It holds
 //! * `id`: eight random bytes, its name in every `Holder` that lives in it;
 //! * `<32 hex>.lock` for each holder: locked (`flock`) exactly as long as the holder's process lives. A lock file
-//!   that is there and free is the proof that its holder is dead, and the only one (I5);
+//!   that is there and free is the proof that its holder is dead, and the only one (I5). It is empty until the
+//!   holder may have pins, so that one that never had any is removed by whoever finds it;
 //! * `<32 hex>.staging/`: that holder's temporary staging directory;
 //! * `new-<32 hex>`: a file on its way to one of the first two names.
 //!
@@ -40,6 +41,8 @@ const ID: &str = "id";
 const LOCK_SUFFIX: &str = ".lock";
 const STAGING_SUFFIX: &str = ".staging";
 const NEW_PREFIX: &str = "new-";
+/// What is in the lock file of a holder that may have pins, for people; programs look at its length.
+const PINS_MAY_REMAIN: &[u8] = b"pins\n";
 
 /// A lock directory that is open. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -159,11 +162,11 @@ impl LockDir {
         held::hold(self)
     }
 
-    /// The holders that are proven dead, each locked until its [`DeadHolder`] is dropped or finished, so that two
-    /// recoverers never work on the same one.
+    /// The holders that are proven dead and may have left pins, each locked until its [`DeadHolder`] is dropped or
+    /// finished, so that two recoverers never work on the same one.
     ///
-    /// Their staging directories are removed in passing, as are files on their way whose makers are dead; the lock
-    /// files stay until [`DeadHolder::finish`], since there may be pins to release first.
+    /// The staging directories of the dead are removed in passing, as are files on their way and lock files of
+    /// those that never had a pin; the other lock files stay until [`DeadHolder::finish`].
     ///
     /// # Errors
     /// [`LockDirError::Io`] where the directory cannot be listed. One holder that cannot be examined is left for

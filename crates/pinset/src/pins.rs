@@ -9,7 +9,7 @@ mod worker;
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
-    fmt,
+    fmt, io,
     sync::{
         Arc, Mutex,
         atomic::{AtomicU64, Ordering},
@@ -297,6 +297,26 @@ impl Inner {
         }
         self.held.no_pins_remain();
         Ok(())
+    }
+
+    /// To be waited for before a pin is made: from here on a crash leaves something to recover.
+    async fn pins_may_remain(&self) -> Result<(), Error> {
+        if self.held.says_that_pins_may_remain() {
+            return Ok(());
+        }
+        let held = self.held.clone();
+        let marked = tokio::task::spawn_blocking(move || held.pins_may_remain()).await;
+        let marked = match marked {
+            Ok(marked) => marked.map_err(Error::from),
+            Err(error) => Err(Error::Staging {
+                what: "the thread that marks the lock failed".to_owned(),
+                source: Some(Arc::new(io::Error::other(error))),
+            }),
+        };
+        marked.inspect_err(|error| {
+            self.failures.fetch_add(1, Ordering::Relaxed);
+            tracing::warn!(%error, "without a mark in the lock directory nothing is pinned");
+        })
     }
 
     async fn release(&self, cid: Cid) -> Result<(), Error> {

@@ -20,8 +20,7 @@ pub(crate) fn start(pinner: &Arc<dyn Pinner>, lock_dir: &LockDir) {
         }
     };
     if dead.is_empty() || !pinner.capabilities().any_pins() {
-        // Whatever pins they hold, they are not on this backend: their locks stay for a pinset that can release
-        // them.
+        // Their pins are on another backend: their locks stay for a pinset that can release them.
         return;
     }
     let (pinner, id) = (pinner.clone(), lock_dir.id());

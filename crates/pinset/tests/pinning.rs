@@ -5,7 +5,7 @@ mod content;
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use content::{Host, MIB, add_file, stream};
+use content::{Host, MIB, add_file, stream, until};
 use ipld_dagpb::{PbLink, PbNode};
 use pinner_api::{Capabilities, PinDepth, PinnerError};
 use pinner_car::Profile;
@@ -13,17 +13,6 @@ use pinner_mock::{Fault, Gate, MockNode, When};
 use pinset::{CacheMode, Error, Pinset};
 
 const BUDGET: u64 = 64 << 20;
-
-/// Waits for what happens beside the reads.
-async fn until(what: &str, mut there: impl FnMut() -> bool) {
-    for _ in 0..2000 {
-        if there() {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    panic!("{what} did not come");
-}
 
 #[tokio::test]
 async fn an_opened_target_of_several_blocks_gets_a_lazy_pin_and_a_single_block_none() {

@@ -11,7 +11,8 @@ use super::{
     hex, unhex,
 };
 
-/// A holder whose process is proven dead, locked against other recoverers. Dropped, it is left for the next start.
+/// A holder whose process is proven dead and may have left pins, locked against other recoverers. Dropped, it is
+/// left for the next start.
 pub struct DeadHolder {
     lock_dir: LockDir,
     name: [u8; 16],
@@ -57,13 +58,19 @@ pub(super) fn dead(lock_dir: &LockDir) -> Result<Vec<DeadHolder>, LockDirError> 
         };
         if let Some(name) = file_name.strip_suffix(LOCK_SUFFIX).and_then(unhex) {
             if let Some(file) = lock_if_free(lock_dir, file_name) {
-                // What cannot be removed now, `finish` tries again, and keeps the lock file if it fails.
-                let _ = lock_dir.dir.remove_dir_all(staging_name(&name));
-                found.push(DeadHolder {
+                let pins_may_remain = file.metadata().map_err(&io)?.len() > 0;
+                let holder = DeadHolder {
                     lock_dir: lock_dir.clone(),
                     name,
                     _file: file,
-                });
+                };
+                if pins_may_remain {
+                    // What cannot be removed now, `finish` tries again, and keeps the lock file if it fails.
+                    let _ = lock_dir.dir.remove_dir_all(staging_name(&name));
+                    found.push(holder);
+                } else if let Err(error) = holder.finish() {
+                    tracing::warn!(%error, "what a dead process left was not swept");
+                }
             }
         } else if file_name.strip_prefix(NEW_PREFIX).and_then(unhex).is_some()
             && let Some(_locked) = lock_if_free(lock_dir, file_name)

@@ -1,10 +1,11 @@
 //! A living holder: its lock, and the temporary staging directory beside it.
 
 use std::{
-    fmt, fs, io,
+    fmt, fs,
+    io::{self, Write as _},
     path::{Path, PathBuf},
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
 };
@@ -12,9 +13,10 @@ use std::{
 use cap_std::fs::{Dir, DirBuilder, DirBuilderExt as _};
 
 use super::{
-    LOCK_SUFFIX, LockDir, LockDirError, STAGING_SUFFIX, create_options, hex, locked_new_file,
-    random,
+    LOCK_SUFFIX, LockDir, LockDirError, PINS_MAY_REMAIN, STAGING_SUFFIX, create_options, hex,
+    locked_new_file, random,
 };
+use crate::sync::lock;
 
 /// A holder's lock, held. Cheap to clone: it is released when the last clone goes, or with the process.
 #[derive(Clone)]
@@ -26,8 +28,11 @@ struct Held {
     lock_dir: LockDir,
     name: [u8; 16],
     /// Holds the `flock`.
-    _file: cap_std::fs::File,
-    pins_may_remain: AtomicBool,
+    file: cap_std::fs::File,
+    /// Whether the mark is in the file.
+    marked: Mutex<bool>,
+    /// Whether the staging directory could not be removed, so that the file has to stay.
+    unswept: AtomicBool,
 }
 
 pub(super) fn hold(lock_dir: &LockDir) -> Result<HeldLock, LockDirError> {
@@ -44,8 +49,9 @@ pub(super) fn hold(lock_dir: &LockDir) -> Result<HeldLock, LockDirError> {
         inner: Arc::new(Held {
             lock_dir: lock_dir.clone(),
             name,
-            _file: file,
-            pins_may_remain: AtomicBool::new(false),
+            file,
+            marked: Mutex::new(false),
+            unswept: AtomicBool::new(false),
         }),
     })
 }
@@ -69,15 +75,39 @@ impl HeldLock {
         &self.inner.lock_dir
     }
 
-    /// Says that pins of this holder may be on a backend: to be called before the first is made. From now on the
-    /// lock file stays when the lock is released, as the proof by which the next start releases them.
-    pub fn pins_may_remain(&self) {
-        self.inner.pins_may_remain.store(true, Ordering::SeqCst);
+    /// Says that pins of this holder may be on a backend: to be called, and waited for, before the first is made.
+    /// From now on the lock file stays when the lock is released or the process dies, even by a loss of power, as
+    /// the proof by which the next start releases them. Waits for the disk the first time, and then no more.
+    ///
+    /// # Errors
+    /// [`LockDirError::Io`]: the mark was not made, and a pin must not be.
+    pub fn pins_may_remain(&self) -> Result<(), LockDirError> {
+        let mut marked = lock(&self.inner.marked);
+        if !*marked {
+            let write = || {
+                (&self.inner.file).write_all(PINS_MAY_REMAIN)?;
+                self.inner.file.sync_all()?;
+                // The file's name as well.
+                rustix::fs::fsync(&*self.lock_dir().dir).map_err(io::Error::from)
+            };
+            write().map_err(self.lock_dir().io("mark a lock"))?;
+            *marked = true;
+        }
+        Ok(())
+    }
+
+    /// Whether [`pins_may_remain`](Self::pins_may_remain) has nothing left to do.
+    pub fn says_that_pins_may_remain(&self) -> bool {
+        *lock(&self.inner.marked)
     }
 
     /// Says that all pins of this holder have been released: the lock file goes with the lock. As at the start.
     pub fn no_pins_remain(&self) {
-        self.inner.pins_may_remain.store(false, Ordering::SeqCst);
+        let mut marked = lock(&self.inner.marked);
+        if *marked {
+            // A mark that stays keeps a small file, and no more.
+            *marked = self.inner.file.set_len(0).is_err();
+        }
     }
 
     /// Makes this holder's temporary staging directory, once. It is removed when the last user of it is dropped,
@@ -115,7 +145,7 @@ impl fmt::Debug for HeldLock {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        if !self.pins_may_remain.load(Ordering::SeqCst) {
+        if !*lock(&self.marked) && !self.unswept.load(Ordering::SeqCst) {
             // While the lock is still held, so that nobody takes this holder for one to recover.
             let _ = self.lock_dir.dir.remove_file(lock_file(&self.name));
         }
@@ -163,7 +193,7 @@ impl Drop for StagingDir {
             // What cannot be removed now is swept by the next start, if the lock file stays for it.
             let name = staging_name(&held.inner.name);
             if held.lock_dir().dir.remove_dir_all(name).is_err() {
-                held.pins_may_remain();
+                held.inner.unswept.store(true, Ordering::SeqCst);
             }
         }
     }

@@ -145,10 +145,12 @@ fn what_a_killed_process_left_is_swept_and_a_living_ones_is_not() {
         "lock_dir::tests::what_a_killed_process_left_is_swept_and_a_living_ones_is_not";
     if let Some(path) = place(TEST) {
         let held = LockDir::open(&path).unwrap().hold().unwrap();
+        held.pins_may_remain().unwrap();
         let staging = Staging::create(held.staging_dir().unwrap(), 1 << 20).unwrap();
         let extent = staging.write(staging.reserve(5000).unwrap(), &[1; 5000]);
         println!("holding");
         std::io::stdin().read_line(&mut String::new()).unwrap();
+        held.no_pins_remain();
         drop(extent);
         return;
     }
@@ -192,14 +194,36 @@ fn what_a_killed_process_left_is_swept_and_a_living_ones_is_not() {
 }
 
 #[test]
+fn nothing_is_left_of_a_killed_process_that_had_no_pins() {
+    const TEST: &str = "lock_dir::tests::nothing_is_left_of_a_killed_process_that_had_no_pins";
+    if let Some(path) = place(TEST) {
+        let held = LockDir::open(&path).unwrap().hold().unwrap();
+        let _staging = Staging::create(held.staging_dir().unwrap(), 1 << 20).unwrap();
+        held.pins_may_remain().unwrap();
+        held.no_pins_remain();
+        println!("holding");
+        std::io::stdin().read_line(&mut String::new()).unwrap();
+        return;
+    }
+    let (_parent, path) = fresh();
+    let (mut killed, _) = holder(TEST, &path);
+    let dir = LockDir::open(&path).unwrap();
+    assert!(dead_names(&dir).is_empty() && names(&path).len() == 3);
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+    assert!(dead_names(&dir).is_empty(), "nothing to recover");
+    assert_eq!(names(&path), ["id"]);
+}
+
+#[test]
 fn a_lock_with_pins_stays_as_the_proof_and_one_without_goes() {
     let (_parent, path) = fresh();
     let dir = LockDir::open(&path).unwrap();
     let (with, without) = (dir.hold().unwrap(), dir.hold().unwrap());
     let name = with.name();
     assert_ne!(name, without.name());
-    with.pins_may_remain();
-    without.pins_may_remain();
+    with.pins_may_remain().unwrap();
+    without.pins_may_remain().unwrap();
     without.no_pins_remain();
     let clone = with.clone();
     drop((with, without));
@@ -283,7 +307,7 @@ fn no_living_holder_is_ever_taken_for_dead() {
                         let staging = held.staging_dir().unwrap();
                         thread::yield_now();
                         assert!(staging.path().exists(), "swept under its owner");
-                        held.pins_may_remain();
+                        held.pins_may_remain().unwrap();
                         living.lock().unwrap().remove(&held.name());
                         drop((staging, held));
                     }
@@ -310,7 +334,7 @@ fn each_dead_holder_is_recovered_once_however_many_recover() {
     let made: HashSet<_> = (0..400)
         .map(|_| {
             let held = dir.hold().unwrap();
-            held.pins_may_remain();
+            held.pins_may_remain().unwrap();
             held.name()
         })
         .collect();

@@ -54,12 +54,12 @@ async fn pin_whole(inner: Arc<Inner>, cid: Cid, declared_bytes: u64) -> Result<(
         // Room may have been made.
         inner.work(&mut state);
     }
-    inner.held.pins_may_remain();
     let mut making = Making {
         inner: &inner,
         cid,
         done: false,
     };
+    inner.pins_may_remain().await?;
     // No deadline from here: a large DAG may take hours. The backend has one for no progress.
     let pinned = inner
         .pinner

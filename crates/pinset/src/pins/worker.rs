@@ -23,8 +23,10 @@ impl Inner {
     }
 
     async fn make(&self, cid: Cid) {
-        // Before the first is made: from here on a crash leaves something to recover.
-        self.held.pins_may_remain();
+        if self.pins_may_remain().await.is_err() {
+            lock(&self.state).forget(&cid);
+            return;
+        }
         let made = self.pinner.pin(&self.holder, &cid, PinDepth::Lazy);
         let made = tokio::time::timeout(self.deadline, made).await;
         let made = made.unwrap_or_else(|_| Err(self.timed_out("pin", &cid)));

@@ -5,7 +5,7 @@
     reason = "each test binary uses its own part"
 )]
 
-use std::{ops::ControlFlow, path::Path, sync::Arc};
+use std::{ops::ControlFlow, path::Path, sync::Arc, time::Duration};
 
 use cid::Cid;
 use pinner_car::{ImportOptions, Profile, import};
@@ -96,4 +96,15 @@ pub async fn read_all(file: &File) -> Result<Vec<u8>, pinset::Error> {
         }
         all.extend_from_slice(&bytes);
     }
+}
+
+/// Waits for what happens beside the reads.
+pub async fn until(what: &str, mut there: impl FnMut() -> bool) {
+    for _ in 0..2000 {
+        if there() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("{what} did not come");
 }

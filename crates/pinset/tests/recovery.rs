@@ -1,0 +1,128 @@
+//! What a holder could not release is released later: by itself on closing, or, once it is dead, by the next pinset
+//! on the same lock directory and the same backend (I5).
+
+mod content;
+
+use std::{fs, path::Path, sync::Arc, time::Duration};
+
+use cid::Cid;
+use content::{Host, MIB, add_file, stream, until};
+use pinner_api::PinnerError;
+use pinner_car::Profile;
+use pinner_mock::{Fault, MockNode, When};
+use pinset::{CacheMode, Error, Pinset};
+
+const BUDGET: u64 = 8 << 20;
+
+fn unavailable() -> Fault {
+    Fault::Error(PinnerError::Unavailable {
+        operation: "unpin".into(),
+        source: None,
+    })
+}
+
+/// Opens a file of several blocks and waits for its pin.
+async fn pinned(host: &CacheMode, node: &MockNode, salt: usize) -> Cid {
+    let cid = add_file(node, &stream(3 * MIB + salt), Profile::default());
+    host.open(&format!("/ipfs/{cid}")).await.unwrap();
+    until("the pin", || {
+        node.pinned().iter().any(|pin| pin.root == cid)
+    })
+    .await;
+    cid
+}
+
+#[tokio::test]
+async fn a_release_that_failed_is_tried_again_on_closing() {
+    let node = MockNode::new();
+    node.script(When::any_unpin().first(1), unavailable());
+    let host = Host::new(&node, BUDGET);
+    for salt in 0..4 {
+        pinned(&host.mode, &node, salt).await;
+    }
+    // The budget has room for two: others were to give way, and the first that was, could not.
+    until("the failure", || host.mode.stats().pin_failures == 1).await;
+    until("the releases", || node.pinned().len() <= 3).await;
+    host.mode.close().await.unwrap();
+    assert!(node.pinned().is_empty(), "{:?}", node.pinned());
+}
+
+#[tokio::test]
+async fn a_release_that_closing_cuts_short_is_closings_to_finish() {
+    let node = MockNode::new();
+    node.script(When::any_unpin().first(1), Fault::Hang);
+    let host = Host::new(&node, BUDGET);
+    for salt in 0..2 {
+        pinned(&host.mode, &node, salt).await;
+    }
+    // The third needs the room of one of them.
+    let cid = add_file(&node, &stream(3 * MIB + 2), Profile::default());
+    host.read(&format!("/ipfs/{cid}")).await;
+    let unpins = || node.stats().unpins;
+    until("the release that hangs", || unpins() == 1).await;
+    host.mode.close().await.unwrap();
+    assert!(node.pinned().is_empty(), "{:?}", node.pinned());
+}
+
+#[tokio::test]
+async fn what_closing_cannot_release_is_an_error_and_stays_to_be_found() {
+    let node = MockNode::new();
+    node.script(When::any_unpin(), unavailable());
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("locks");
+    let start = |node: &MockNode| {
+        let pinset = Pinset::new(Arc::new(node.clone()), BUDGET).lock_dir(&path);
+        CacheMode::from(pinset.shared().unwrap())
+    };
+    let first = start(&node);
+    let cid = pinned(&first, &node, 0).await;
+    let error = first.close().await.unwrap_err();
+    assert!(matches!(error, Error::Pin { cid: named, .. } if named == cid));
+    assert!(first.stats().pin_failures > 0);
+    let lock = only_lock(&path);
+    // While it lives, nobody touches its pins.
+    let second = start(&node);
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert_eq!(node.pinned().len(), 1);
+    second.close().await.unwrap();
+    drop((first, second));
+
+    // A pinset on another backend knows nothing of its pins, and must not destroy the proof of its death.
+    let elsewhere = MockNode::new();
+    let other = start(&elsewhere);
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    other.close().await.unwrap();
+    drop(other);
+    assert!(lock_is_there(&path, &lock), "the proof is gone");
+
+    // Nor one that meets the same failure again.
+    let third = start(&node);
+    until("another try", || node.stats().unpins >= 2).await;
+    third.close().await.unwrap();
+    drop(third);
+    assert!(lock_is_there(&path, &lock), "the proof is gone");
+
+    node.clear_script();
+    let last = start(&node);
+    until("the release", || node.pinned().is_empty()).await;
+    until("the end of the lock", || !lock_is_there(&path, &lock)).await;
+    last.close().await.unwrap();
+}
+
+fn locks(dir: &Path) -> Vec<String> {
+    let names = fs::read_dir(dir).unwrap();
+    names
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name.ends_with(".lock"))
+        .collect()
+}
+
+fn only_lock(dir: &Path) -> String {
+    let mut locks = locks(dir);
+    assert_eq!(locks.len(), 1);
+    locks.remove(0)
+}
+
+fn lock_is_there(dir: &Path, name: &str) -> bool {
+    locks(dir).iter().any(|lock| lock == name)
+}
