@@ -1,0 +1,212 @@
+//! A long-running child process that cannot outlive this one.
+//!
+//! `Drop` covers a test that returns or panics; nothing in this process covers one that is killed. So a shell stands
+//! between: it runs the program, and reads from a pipe that only this process holds open. When the pipe closes, for
+//! whatever reason, it kills its process group. (`prctl(PR_SET_PDEATHSIG)` would need unsafe code here, and is bound
+//! to the *thread* that started the child.)
+//!
+//! Invariant: the group's id is the shell's process id, which is ours until we have waited for it: no signal goes to
+//! a stranger.
+
+use std::{
+    ffi::OsStr,
+    fmt,
+    io::{self, BufRead, BufReader},
+    os::unix::process::CommandExt,
+    path::{Path, PathBuf},
+    process::{Child, ChildStdin, Command, ExitStatus, Stdio},
+    sync::{Arc, Mutex, PoisonError, mpsc},
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+
+use crate::{Error, Result};
+
+/// `$@` is the program. What runs it prints its own process id first, then becomes the program.
+const SHELL: &str = r#"
+exec 3<&0 2>&1
+( exec 3<&- </dev/null; exec sh -c 'echo "$$"; exec "$@"' program "$@" ) &
+program=$!
+( read -r _ <&3; kill -s KILL -- "-$$" ) >/dev/null &
+guard=$!
+wait "$program"
+status=$?
+kill -s KILL "$guard"
+exit "$status"
+"#;
+
+/// Lines of output kept for the message of a failure.
+const KEPT_LINES: usize = 200;
+
+/// How long a program may take to end by itself before it is killed.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// The running program.
+pub(crate) struct Guarded {
+    program: PathBuf,
+    shell: Child,
+    /// Closes with this process.
+    _pipe: Option<ChildStdin>,
+    pid: Pid,
+    log: Arc<Mutex<Vec<String>>>,
+    reader: Option<JoinHandle<()>>,
+}
+
+/// What became of a start.
+#[derive(Debug)]
+pub(crate) enum Start {
+    /// It printed what it prints when it is ready.
+    Ready(Guarded),
+    /// It ended first, and said this.
+    Ended(String),
+    /// It was not ready in time, and was killed; it said this.
+    Late(String),
+}
+
+impl Guarded {
+    /// Starts `program` and waits until it prints a line that contains `ready`.
+    ///
+    /// # Errors
+    /// Where it cannot be started. That it ends is an outcome.
+    pub(crate) fn start<'a>(
+        program: &Path,
+        arguments: impl IntoIterator<Item = &'a OsStr>,
+        environment: impl FnOnce(&mut Command),
+        ready: &'static str,
+        within: Duration,
+    ) -> Result<Start> {
+        let cannot = || Error::io(format!("start {}", program.display()));
+        let mut command = Command::new("sh");
+        command.args(["-c", SHELL, "guard"]).arg(program);
+        command.args(arguments);
+        environment(&mut command);
+        // A group of its own: Ctrl-C ends this process, and the pipe then the group.
+        command.process_group(0);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        command.stderr(Stdio::null());
+        let mut shell = command.spawn().map_err(cannot())?;
+        let (pipe, output) = (shell.stdin.take(), shell.stdout.take());
+        let output = output.ok_or_else(|| io::Error::other("it has no output"));
+        let mut output = BufReader::new(output.map_err(cannot())?);
+
+        let mut first = String::new();
+        output.read_line(&mut first).map_err(cannot())?;
+        let pid = first.trim().parse().ok().and_then(Pid::from_raw);
+        let pid = pid.ok_or_else(|| Error::unreadable("sh", format!("{first:?} is no pid")))?;
+
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let (is_ready, wait) = mpsc::channel();
+        let reader = {
+            let log = Arc::clone(&log);
+            thread::spawn(move || {
+                for line in output.split(b'\n').map_while(io::Result::ok) {
+                    let line = String::from_utf8_lossy(&line).into_owned();
+                    if line.contains(ready) {
+                        // Nobody waits for the second such line.
+                        let _ = is_ready.send(());
+                    }
+                    let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
+                    if log.len() == KEPT_LINES {
+                        log.remove(0);
+                    }
+                    log.push(line);
+                }
+            })
+        };
+        let mut guarded = Self {
+            program: program.to_owned(),
+            shell,
+            _pipe: pipe,
+            pid,
+            log,
+            reader: Some(reader),
+        };
+        Ok(match wait.recv_timeout(within) {
+            Ok(()) => Start::Ready(guarded),
+            Err(why) => {
+                guarded.kill();
+                match why {
+                    mpsc::RecvTimeoutError::Disconnected => Start::Ended(guarded.log()),
+                    mpsc::RecvTimeoutError::Timeout => Start::Late(guarded.log()),
+                }
+            }
+        })
+    }
+
+    /// What it printed so far, the last lines of it.
+    pub(crate) fn log(&self) -> String {
+        let log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+        log.join("\n")
+    }
+
+    /// The program's process id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.pid.as_raw_nonzero().get().unsigned_abs()
+    }
+
+    /// Sends a signal to the program alone.
+    ///
+    /// # Errors
+    /// Where it has ended.
+    pub(crate) fn signal(&mut self, signal: Signal) -> Result<()> {
+        let sent = match self.ended() {
+            Ok(None) => kill_process(self.pid, signal).map_err(io::Error::from),
+            Ok(Some(status)) => Err(io::Error::other(format!("it has ended: {status}"))),
+            Err(error) => Err(error),
+        };
+        sent.map_err(Error::io(format!(
+            "send a signal to {}",
+            self.program.display()
+        )))
+    }
+
+    /// Waits for what it was told, SIGTERM; kills it where it does not end.
+    pub(crate) fn terminate(&mut self) {
+        // Errors mean that it has ended already. A stopped program is told nothing before it goes on.
+        if self.signal(Signal::TERM).is_ok() && self.signal(Signal::CONT).is_ok() {
+            let until = Instant::now() + GRACE;
+            while Instant::now() < until && matches!(self.ended(), Ok(None)) {
+                thread::sleep(Duration::from_millis(5));
+            }
+        }
+        self.kill();
+    }
+
+    /// Kills the group and waits for its end.
+    pub(crate) fn kill(&mut self) {
+        if let (Ok(None), Some(group)) = (self.ended(), self.group()) {
+            // It may end this very moment.
+            let _ = kill_process_group(group, Signal::KILL);
+            let _ = self.shell.wait();
+        }
+        if let Some(reader) = self.reader.take() {
+            // It ends with the output, whose writers have ended.
+            let _ = reader.join();
+        }
+    }
+
+    fn group(&self) -> Option<Pid> {
+        Pid::from_raw(i32::try_from(self.shell.id()).ok()?)
+    }
+
+    fn ended(&mut self) -> io::Result<Option<ExitStatus>> {
+        self.shell.try_wait()
+    }
+}
+
+impl Drop for Guarded {
+    fn drop(&mut self) {
+        self.terminate();
+    }
+}
+
+impl fmt::Debug for Guarded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Guarded")
+            .field("program", &self.program)
+            .field("pid", &self.pid)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,44 @@
+//! Private Kubo nodes for tests: real daemons on loopback, with throw-away repositories, that reach nobody and are
+//! gone afterwards, however the test ends.
+//!
+//! ```no_run
+//! # fn test() -> kubo_daemon::Result<()> {
+//! let kubo = kubo_daemon::kubo_or_not_run!("adding a file", Ok(()));
+//! let node = kubo.node().start()?;
+//! let cid = node.add("Cargo.toml".as_ref(), &["--cid-version=1"])?;
+//! assert!(node.ipfs(&["cat", &cid.to_string()])?.starts_with(b"[package]"));
+//!
+//! let other = kubo.node().without_gateway().start()?;
+//! other.connect(&node)?;                                        // reaches it, and nobody else
+//! other.ipfs(&["cat", &cid.to_string()])?;
+//! assert!(other.bitswap_stat()?.blocks_received > 0);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! * [`Kubo`]: the program, found by `WASI_IPFS_KUBO`, which `cargo xtask test --kubo` sets; [`kubo_or_not_run!`].
+//! * [`Node`]: what a node is to be; [`Daemon`]: one that runs. What it says over its RPC: [`Rpc`].
+//! * [`Mount`]: its FUSE mount.
+//!
+//! Everything blocks: in asynchronous tests, start and ask on a thread for blocking calls.
+//!
+//! Invariant: a process that is started here ends with the value that started it, with the test's process at the
+//! latest, even if that is killed (see `guarded`).
+
+mod daemon;
+mod error;
+mod guarded;
+mod http;
+mod kubo;
+mod mount;
+mod node;
+mod ports;
+mod repo;
+mod rpc;
+
+pub use daemon::{BitswapStat, Daemon, Networking, PinKind, RepoStat};
+pub use error::{Error, Result};
+pub use kubo::Kubo;
+pub use mount::Mount;
+pub use node::{ApiListeners, Node};
+pub use rpc::{Answer, Rpc};

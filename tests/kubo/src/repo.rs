@@ -1,0 +1,192 @@
+//! A throw-away repository and its settings: made by `ipfs init`, then set by writing its `config`.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::{Error, Kubo, Node, Result, node::Setting};
+
+/// A node's repository; removed on drop.
+#[derive(Debug)]
+pub(crate) struct Repo {
+    kubo: Kubo,
+    folder: TempDir,
+    secret: Option<String>,
+}
+
+/// What makes a node private and quiet, whatever the profile says.
+fn private() -> [Setting; 15] {
+    let setting = |path: &'static str, value| (path.to_owned(), value);
+    [
+        setting("AutoConf.Enabled", json!(false)),
+        setting("AutoTLS.Enabled", json!(false)),
+        setting("Bootstrap", json!([])),
+        setting("DNS.Resolvers", json!({})),
+        setting("Discovery.MDNS.Enabled", json!(false)),
+        setting("Gateway.NoFetch", json!(false)),
+        setting("HTTPRetrieval.Enabled", json!(false)),
+        setting("Ipns.DelegatedPublishers", json!([])),
+        setting("Plugins.Plugins.telemetry.Config.Mode", json!("off")),
+        setting("Routing.DelegatedRouters", json!([])),
+        setting("Routing.Type", json!("none")),
+        setting("Swarm.DisableNatPortMap", json!(true)),
+        setting("Swarm.RelayClient.Enabled", json!(false)),
+        setting("Swarm.RelayService.Enabled", json!(false)),
+        setting("Version.SwarmCheckEnabled", json!(false)),
+    ]
+}
+
+impl Repo {
+    /// Initialises one as `node` wants it.
+    pub(crate) fn init(node: &Node) -> Result<Self> {
+        let folder = tempfile::Builder::new()
+            .prefix("kubo-")
+            .tempdir()
+            .map_err(Error::io("make a folder for a repository"))?;
+        let repo = Self {
+            kubo: node.kubo.clone(),
+            folder,
+            secret: node.authorization.as_ref().map(|it| it.secret.clone()),
+        };
+        let mut profiles = vec!["test"];
+        profiles.extend(node.profiles.iter().map(String::as_str));
+        let profiles = format!("--profile={}", profiles.join(","));
+        repo.run(&["init", &profiles], None)?;
+
+        let mut settings: Vec<Setting> = private().into();
+        if let Some(authorization) = &node.authorization {
+            let path = format!("API.Authorizations.{}", authorization.name);
+            let value = json!({
+                "AuthSecret": authorization.secret,
+                "AllowedPaths": authorization.paths,
+            });
+            settings.push((path, value));
+        }
+        settings.extend(node.settings.iter().cloned());
+        repo.set(&settings)?;
+        Ok(repo)
+    }
+
+    /// Where it lies.
+    pub(crate) fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The socket of the RPC, where it has one.
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.path().join("rpc.sock")
+    }
+
+    /// Sets what the dotted paths name; a running daemon sees it when it starts again.
+    pub(crate) fn set(&self, settings: &[Setting]) -> Result<()> {
+        self.edit(|config| {
+            settings
+                .iter()
+                .for_each(|(path, value)| set(config, path, value))
+        })
+    }
+
+    fn edit(&self, change: impl FnOnce(&mut Value)) -> Result<()> {
+        let path = self.path().join("config");
+        let what = || format!("change {}", path.display());
+        let text = fs::read(&path).map_err(Error::io(what()))?;
+        let mut config: Value = serde_json::from_slice(&text)
+            .map_err(|error| Error::unreadable(path.display().to_string(), error.to_string()))?;
+        change(&mut config);
+        fs::write(&path, config.to_string()).map_err(Error::io(what()))
+    }
+
+    /// This node's peer ID.
+    pub(crate) fn peer_id(&self) -> Result<String> {
+        let path = self.path().join("config");
+        let text = fs::read(&path).map_err(Error::io(format!("read {}", path.display())))?;
+        let unreadable = |what: String| Error::unreadable(path.display().to_string(), what);
+        let config: Value =
+            serde_json::from_slice(&text).map_err(|error| unreadable(error.to_string()))?;
+        let id = config["Identity"]["PeerID"].as_str().map(ToOwned::to_owned);
+        id.ok_or_else(|| unreadable("it has no Identity.PeerID".to_owned()))
+    }
+
+    /// Gives a command this repository, and nothing of the user's own.
+    pub(crate) fn environment(&self, command: &mut Command) {
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("IPFS_") {
+                command.env_remove(name);
+            }
+        }
+        command
+            .env("IPFS_PATH", self.path())
+            .env("HOME", self.path())
+            .env("DO_NOT_TRACK", "1")
+            .env("IPFS_TELEMETRY", "off");
+    }
+
+    /// Runs the program on this repository, through its daemon if that runs, and gives its output whatever its status.
+    pub(crate) fn output(&self, arguments: &[&str], input: Option<&Path>) -> Result<Output> {
+        let mut command = self.command(arguments);
+        if let Some(input) = input {
+            let file = fs::File::open(input);
+            command.stdin(file.map_err(Error::io(format!("open {}", input.display())))?);
+        }
+        let output = command.output();
+        output.map_err(Error::io(format!(
+            "start {}",
+            self.kubo.program().display()
+        )))
+    }
+
+    /// The same, where anything but success is an error.
+    pub(crate) fn run(&self, arguments: &[&str], input: Option<&Path>) -> Result<Vec<u8>> {
+        let output = self.output(arguments, input)?;
+        if !output.status.success() {
+            return Err(Error::Command {
+                command: format!("ipfs {}", arguments.join(" ")),
+                status: output.status,
+                stderr: String::from_utf8_lossy(&output.stderr).trim().to_owned(),
+            });
+        }
+        Ok(output.stdout)
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(self.kubo.program());
+        command.stdin(std::process::Stdio::null());
+        self.environment(&mut command);
+        if let Some(secret) = &self.secret {
+            command.arg(format!("--api-auth={secret}"));
+        }
+        command.args(arguments);
+        command
+    }
+}
+
+fn set(config: &mut Value, path: &str, value: &Value) {
+    let mut at = config;
+    for name in path.split('.') {
+        if !at.is_object() {
+            *at = json!({});
+        }
+        at = &mut at[name];
+    }
+    *at = value.clone();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dotted_path_is_set_and_its_neighbours_stay() {
+        let mut config = json!({"A": {"B": 1, "C": null}, "D": [1]});
+        set(&mut config, "A.B", &json!(2));
+        set(&mut config, "A.C.E.F", &json!("new"));
+        set(&mut config, "D", &json!([]));
+        let wanted = json!({"A": {"B": 2, "C": {"E": {"F": "new"}}}, "D": []});
+        assert_eq!(config, wanted);
+    }
+}
