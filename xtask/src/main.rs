@@ -1,13 +1,14 @@
 //! `cargo xtask …`: the commands that a person and the CI run alike; one file a command.
 //!
-//! What a command needs and the machine lacks (WASI targets, guests, tools) it makes out of the crate registry
-//! and rustup, under the target directory; nothing is installed elsewhere.
+//! What a command needs and the machine lacks (WASI targets, guests, tools) it makes out of the crate registry,
+//! rustup and Go's module proxy, under the target directory; nothing is installed elsewhere.
 
 mod bench;
 mod car;
 mod coverage;
 mod demo;
 mod guests;
+mod kubo;
 mod process;
 mod tally;
 mod test;
@@ -34,6 +35,8 @@ enum Task {
     Guests,
     /// Runs all tests, behind `tidy`; ends with `N passed, N failed`.
     Test(test::Flags),
+    /// Gets a real Kubo, and prints its path: an installed one that fits, or one built with Go.
+    Kubo(kubo::Flags),
     /// Imports a directory and lets a guest list, stat and read it through /ipfs.
     Demo,
     /// Checks format, lints, documentation, the crates' boundaries, the rules for files, and the dependencies.
@@ -48,6 +51,7 @@ fn main() -> ExitCode {
     let done = Workspace::find().and_then(|workspace| match Arguments::parse().command {
         Task::Guests => guests::build(&workspace),
         Task::Test(flags) => test::run(&workspace, &flags),
+        Task::Kubo(flags) => kubo::run(&workspace, &flags),
         Task::Demo => demo::run(&workspace),
         Task::Tidy(flags) => tidy::run(&workspace, &flags),
         Task::Bench(flags) => bench::run(&workspace, &flags),

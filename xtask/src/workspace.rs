@@ -49,6 +49,11 @@ impl Workspace {
         self.target.join("guests")
     }
 
+    /// Where Kubo and IPFS Cluster lie that were built here.
+    pub(crate) fn kubo(&self) -> PathBuf {
+        self.target.join("kubo")
+    }
+
     /// A `cargo` that runs in the workspace's root.
     pub(crate) fn cargo(&self, arguments: &[&str]) -> Command {
         let mut cargo = Command::new("cargo");

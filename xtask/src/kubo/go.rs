@@ -1,0 +1,141 @@
+//! Builds Go programs out of the module proxy: each in a scratch module of its own, whose folder is kept.
+//!
+//! Invariant: writes to that folder, the program's path and Go's own caches, and nowhere else.
+
+use std::{
+    fs,
+    path::Path,
+    process::{Command, Stdio},
+};
+
+use anyhow::{Context, Result, bail};
+
+use crate::process;
+
+/// A program in a Go module.
+#[derive(Debug)]
+pub(super) struct GoProgram {
+    /// The module.
+    pub(super) module: &'static str,
+    /// The package of the program in it.
+    pub(super) package: &'static str,
+    /// The module's version.
+    pub(super) version: &'static str,
+    /// Versions of other modules that must not be chosen.
+    pub(super) excluded: &'static [&'static str],
+    /// Where the versions of what it depends on come from.
+    pub(super) requirements: Requirements,
+}
+
+/// Where the versions of the dependencies come from. `go install` works for neither of the two: it refuses modules
+/// with replacements, and resolves some others to versions that no longer exist.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Requirements {
+    /// The program's own go.mod says them all, by `go get`.
+    OfTheProgram,
+    /// Its go.mod does not: `go mod tidy` finds them from an import, with errors let pass that concern tests alone.
+    OfTheTreeThatResolves,
+}
+
+/// A go.mod's `go` line: no older than what the programs' own say, so that nothing is resolved the old way.
+const LANGUAGE: &str = "1.26";
+
+impl GoProgram {
+    /// Builds it in the folder `build` and puts it at `to`.
+    pub(super) fn build(&self, build: &Path, to: &Path) -> Result<()> {
+        find_go()?;
+        let write = |name: &str, text: String| {
+            let path = build.join(name);
+            fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
+        };
+        let temporary = build.join("tmp");
+        fs::create_dir_all(&temporary)
+            .with_context(|| format!("cannot make {}", temporary.display()))?;
+        write("go.mod", self.go_mod())?;
+        // Left by an earlier version: its sums are checked again, against the checksum database.
+        if fs::exists(build.join("go.sum")).unwrap_or(false) {
+            write("go.sum", String::new())?;
+        }
+        match self.requirements {
+            Requirements::OfTheProgram => {
+                let wanted = format!("{}@{}", self.package, self.version);
+                process::run(go(build).args(["get", &wanted]))?;
+            }
+            Requirements::OfTheTreeThatResolves => {
+                write("import.go", self.import())?;
+                process::run(go(build).args(["mod", "tidy", "-e"]))?;
+            }
+        }
+        // Beside it and renamed: what is there is always whole.
+        let made = build.join("made");
+        process::run(go(build).args(["build", "-o"]).arg(&made).arg(self.package))?;
+        fs::rename(&made, to).with_context(|| format!("cannot put {} there", to.display()))
+    }
+
+    fn go_mod(&self) -> String {
+        let excluded = self.excluded.iter().map(|one| format!("exclude {one}\n"));
+        let excluded: String = excluded.collect();
+        let required = match self.requirements {
+            Requirements::OfTheProgram => String::new(),
+            Requirements::OfTheTreeThatResolves => {
+                format!("require {} {}\n", self.module, self.version)
+            }
+        };
+        format!("module scratch\n\ngo {LANGUAGE}\n\n{excluded}{required}")
+    }
+
+    /// Behind a build tag: a program can be required by an import, and not be compiled as one.
+    fn import(&self) -> String {
+        format!(
+            "//go:build required\n\npackage scratch\n\nimport _ \"{}\"\n",
+            self.package
+        )
+    }
+}
+
+fn find_go() -> Result<()> {
+    let mut go = Command::new("go");
+    let status = go.arg("version").stdout(Stdio::null()).status();
+    match status {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => bail!("`go version`: {status}"),
+        Err(error) => {
+            bail!("Go {LANGUAGE} or newer is needed, and `go` cannot be started: {error}")
+        }
+    }
+}
+
+/// A `go` that works in `build` alone. Which toolchain it takes (`GOTOOLCHAIN`) and from where (`GOPROXY`) stays
+/// the user's choice.
+fn go(build: &Path) -> Command {
+    let mut go = Command::new("go");
+    go.current_dir(build)
+        // The workspace may lie in somebody's Go workspace, or in a repository that Go would ask for its state.
+        .env("GOWORK", "off")
+        .env("GOFLAGS", "-mod=mod -buildvcs=false")
+        .env("GOTMPDIR", build.join("tmp"));
+    go
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::kubo::{CLUSTER, KUBO};
+
+    #[test]
+    fn a_scratch_module_says_what_go_needs() {
+        let kubo = KUBO.source.go_mod();
+        assert!(kubo.contains("\nexclude github.com/ipfs/go-ipfs-cmds v2.0.1+incompatible\n"));
+        assert!(!kubo.contains("require"), "{kubo}");
+        let cluster = CLUSTER.source.go_mod();
+        assert!(
+            cluster.ends_with("\nrequire github.com/ipfs-cluster/ipfs-cluster v1.1.6\n"),
+            "{cluster}"
+        );
+        assert!(
+            CLUSTER
+                .source
+                .import()
+                .starts_with("//go:build required\n\n")
+        );
+    }
+}
