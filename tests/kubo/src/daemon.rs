@@ -103,6 +103,11 @@ impl Daemon {
         }
     }
 
+    /// The RPC's TCP address, which it always has: `/ip4/127.0.0.1/tcp/…`.
+    pub fn api_tcp(&self) -> String {
+        tcp(self.ports.api)
+    }
+
     /// The RPC's unix socket as a multiaddr, `/unix/…`, where it was asked for.
     pub fn api_unix(&self) -> Option<String> {
         match self.node.api {

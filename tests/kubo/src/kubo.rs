@@ -62,11 +62,8 @@ macro_rules! kubo_or_not_run {
         match $crate::Kubo::find() {
             Some(kubo) => kubo,
             None => {
-                println!(
-                    "NOT RUN: kubo: {}: {} does not name the `ipfs` program",
-                    $what,
-                    $crate::Kubo::VARIABLE
-                );
+                let variable = $crate::Kubo::VARIABLE;
+                println!("NOT RUN: kubo: {}: {variable} names no program", $what);
                 return $result;
             }
         }

@@ -18,13 +18,14 @@
 //!
 //! * [`Kubo`]: the program, found by `WASI_IPFS_KUBO`, which `cargo xtask test --kubo` sets; [`kubo_or_not_run!`].
 //! * [`Node`]: what a node is to be; [`Daemon`]: one that runs. What it says over its RPC: [`Rpc`].
-//! * [`Mount`]: its FUSE mount.
+//! * [`Mount`]: its FUSE mount. [`ClusterService`], [`Cluster`]: IPFS Cluster in front of one.
 //!
 //! Everything blocks: in asynchronous tests, start and ask on a thread for blocking calls.
 //!
 //! Invariant: a process that is started here ends with the value that started it, with the test's process at the
 //! latest, even if that is killed (see `guarded`).
 
+mod cluster;
 mod daemon;
 mod error;
 mod guarded;
@@ -35,7 +36,9 @@ mod node;
 mod ports;
 mod repo;
 mod rpc;
+mod settings;
 
+pub use cluster::{Cluster, ClusterService};
 pub use daemon::{BitswapStat, Daemon, Networking, PinKind, RepoStat};
 pub use error::{Error, Result};
 pub use kubo::Kubo;

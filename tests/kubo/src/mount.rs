@@ -17,7 +17,7 @@ pub struct Mount {
 }
 
 impl Daemon {
-    /// Mounts `/ipfs` (and `/ipns` and MFS beside it) through FUSE.
+    /// Mounts `/ipfs` (and `/ipns` and MFS beside it) through FUSE. An offline node refuses to.
     ///
     /// `None` where this machine cannot: the caller says `NOT RUN`.
     ///

@@ -2,10 +2,7 @@
 
 use serde_json::Value;
 
-use crate::{Daemon, Kubo, Networking, Result};
-
-/// A dotted path in Kubo's `config`, and what it is to be.
-pub(crate) type Setting = (String, Value);
+use crate::{Daemon, Kubo, Networking, Result, settings::Setting};
 
 /// A node to be started. If nothing else is said: an RPC and a gateway on free ports of loopback, an empty
 /// repository with Kubo's own import defaults, a swarm on loopback that knows nobody, no routing, no collection but

@@ -6,10 +6,13 @@ use std::{
     process::{Command, Output},
 };
 
-use serde_json::{Value, json};
+use serde_json::json;
 use tempfile::TempDir;
 
-use crate::{Error, Kubo, Node, Result, node::Setting};
+use crate::{
+    Error, Kubo, Node, Result,
+    settings::{self, Setting},
+};
 
 /// A node's repository; removed on drop.
 #[derive(Debug)]
@@ -84,32 +87,15 @@ impl Repo {
 
     /// Sets what the dotted paths name; a running daemon sees it when it starts again.
     pub(crate) fn set(&self, settings: &[Setting]) -> Result<()> {
-        self.edit(|config| {
-            settings
-                .iter()
-                .for_each(|(path, value)| set(config, path, value))
-        })
-    }
-
-    fn edit(&self, change: impl FnOnce(&mut Value)) -> Result<()> {
-        let path = self.path().join("config");
-        let what = || format!("change {}", path.display());
-        let text = fs::read(&path).map_err(Error::io(what()))?;
-        let mut config: Value = serde_json::from_slice(&text)
-            .map_err(|error| Error::unreadable(path.display().to_string(), error.to_string()))?;
-        change(&mut config);
-        fs::write(&path, config.to_string()).map_err(Error::io(what()))
+        settings::change(&self.path().join("config"), settings)
     }
 
     /// This node's peer ID.
     pub(crate) fn peer_id(&self) -> Result<String> {
         let path = self.path().join("config");
-        let text = fs::read(&path).map_err(Error::io(format!("read {}", path.display())))?;
-        let unreadable = |what: String| Error::unreadable(path.display().to_string(), what);
-        let config: Value =
-            serde_json::from_slice(&text).map_err(|error| unreadable(error.to_string()))?;
+        let config = settings::read(&path)?;
         let id = config["Identity"]["PeerID"].as_str().map(ToOwned::to_owned);
-        id.ok_or_else(|| unreadable("it has no Identity.PeerID".to_owned()))
+        id.ok_or_else(|| Error::unreadable(path.display().to_string(), "it has no Identity.PeerID"))
     }
 
     /// Gives a command this repository, and nothing of the user's own.
@@ -162,31 +148,5 @@ impl Repo {
         }
         command.args(arguments);
         command
-    }
-}
-
-fn set(config: &mut Value, path: &str, value: &Value) {
-    let mut at = config;
-    for name in path.split('.') {
-        if !at.is_object() {
-            *at = json!({});
-        }
-        at = &mut at[name];
-    }
-    *at = value.clone();
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_dotted_path_is_set_and_its_neighbours_stay() {
-        let mut config = json!({"A": {"B": 1, "C": null}, "D": [1]});
-        set(&mut config, "A.B", &json!(2));
-        set(&mut config, "A.C.E.F", &json!("new"));
-        set(&mut config, "D", &json!([]));
-        let wanted = json!({"A": {"B": 2, "C": {"E": {"F": "new"}}}, "D": []});
-        assert_eq!(config, wanted);
     }
 }
