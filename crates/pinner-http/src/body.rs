@@ -1,0 +1,142 @@
+//! A body as it comes: frames, counted, and at its end the trailers. Everything that reads a body reads it here.
+
+use std::{error::Error, sync::Arc};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, Version, header};
+use http_body_util::BodyExt;
+
+use crate::{Endpoint, HttpError, error::Source};
+
+/// Where a node puts the failure of an answer that had begun.
+const STREAM_ERROR: HeaderName = HeaderName::from_static("x-stream-error");
+
+/// A body that is being read.
+#[derive(Debug)]
+pub(crate) struct Body {
+    body: reqwest::Body,
+    endpoint: Arc<Endpoint>,
+    /// Bytes that came.
+    received: u64,
+    trailers: HeaderMap,
+    state: State,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Open,
+    /// Read to its end, which was a good one.
+    Ended,
+    /// An error was given; there is nothing to come.
+    Failed,
+}
+
+impl Body {
+    /// # Errors
+    /// [`HttpError::CutShort`], where nothing says where the body ends: it ends with the connection then, whatever
+    /// broke that.
+    pub(crate) fn new(
+        answer: http::Response<reqwest::Body>,
+        endpoint: Arc<Endpoint>,
+    ) -> Result<Self, HttpError> {
+        let (head, body) = answer.into_parts();
+        let delimited = head.version > Version::HTTP_11
+            || head.headers.contains_key(header::CONTENT_LENGTH)
+            || head.headers.contains_key(header::TRANSFER_ENCODING)
+            || matches!(head.status.as_u16(), 204 | 304);
+        if !delimited {
+            return Err(HttpError::CutShort {
+                endpoint,
+                received: 0,
+                source: "neither its length nor its chunks say where the answer ends".into(),
+            });
+        }
+        Ok(Self {
+            body,
+            endpoint,
+            received: 0,
+            trailers: HeaderMap::new(),
+            state: State::Open,
+        })
+    }
+
+    /// The next bytes, never none of them; `None` at the end.
+    ///
+    /// # Errors
+    /// [`HttpError::CutShort`], again and again; [`HttpError::StreamError`] at the end.
+    pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, HttpError> {
+        loop {
+            match self.state {
+                State::Open => {}
+                State::Ended => return Ok(None),
+                State::Failed => return Err(self.cut_short("it has failed before".into())),
+            }
+            // Failed while it waits: whoever drops this future in the middle has lost nothing, since a frame is
+            // taken whole or not at all.
+            match self.body.frame().await {
+                None => {
+                    self.state = State::Failed;
+                    self.check_trailers()?;
+                    self.state = State::Ended;
+                }
+                Some(Err(error)) => {
+                    self.state = State::Failed;
+                    return Err(self.cut_short(without_url(error)));
+                }
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(bytes) if bytes.is_empty() => {}
+                    Ok(bytes) => {
+                        self.received += bytes.len() as u64;
+                        return Ok(Some(bytes));
+                    }
+                    Err(frame) => {
+                        if let Ok(trailers) = frame.into_trailers() {
+                            self.trailers.extend(trailers);
+                        }
+                    }
+                },
+            }
+        }
+    }
+
+    /// What came behind the body; empty before its end.
+    pub(crate) fn trailers(&self) -> &HeaderMap {
+        &self.trailers
+    }
+
+    /// The end, whether the server's words say so or not.
+    fn check_trailers(&self) -> Result<(), HttpError> {
+        match self.trailers.get(STREAM_ERROR) {
+            None => Ok(()),
+            Some(message) => Err(HttpError::StreamError {
+                endpoint: self.endpoint.clone(),
+                message: String::from_utf8_lossy(message.as_bytes()).into_owned(),
+            }),
+        }
+    }
+
+    fn cut_short(&self, source: Source) -> HttpError {
+        HttpError::CutShort {
+            endpoint: self.endpoint.clone(),
+            received: self.received,
+            source,
+        }
+    }
+}
+
+/// The error without the URL that it would show, whose query may hold what others are not to see.
+pub(crate) fn without_url(error: reqwest::Error) -> Source {
+    Box::new(error.without_url())
+}
+
+/// The first of the causes that is a `T`.
+pub(crate) fn cause<'a, T: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a T> {
+    let mut error = Some(error);
+    while let Some(this) = error {
+        if let Some(found) = this.downcast_ref() {
+            return Some(found);
+        }
+        error = this.source();
+    }
+    None
+}

@@ -1,0 +1,187 @@
+//! [`Endpoint`]: where a server is.
+//!
+//! Owns the three ways in which one is written. Knows no credentials: a URL that holds some is refused, since what
+//! displays an endpoint would display them.
+
+mod multiaddr;
+
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    str::FromStr,
+};
+
+use reqwest::Url;
+
+/// Where a server is: a host and a port, over TCP or TLS, or a Unix socket; and the path that all its paths start
+/// with.
+///
+/// Parsed from
+/// * a multiaddr: `/ip4/127.0.0.1/tcp/5001`, `/ip6/::1/tcp/5001`, `/dns/example.org/tcp/443/https` (`dns4` and `dns6`
+///   are taken as `dns`), with `/http`, `/https` or `/tls/http` behind it or nothing, which is HTTP; `/unix/run/x.sock`
+///   is the socket `/run/x.sock`;
+/// * a URL: `https://example.org/some/prefix`;
+/// * `host:port`, which is HTTP.
+///
+/// Displayed as a URL, or as a multiaddr where it is a Unix socket; either parses to an equal endpoint.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Endpoint {
+    /// With a path that ends in `/`, and no query, fragment or credentials. Of a Unix socket: `http://localhost/`.
+    base: Url,
+    socket: Option<PathBuf>,
+}
+
+impl Endpoint {
+    /// The server that listens on the Unix socket at `path`.
+    ///
+    /// # Errors
+    /// Where the path is not absolute: what it would mean depended on the working directory.
+    pub fn unix(path: impl Into<PathBuf>) -> Result<Self, ParseEndpointError> {
+        let path = path.into();
+        let wrong = |why| ParseEndpointError::new(&path.display().to_string(), why);
+        if !path.is_absolute() {
+            return Err(wrong("the path of a Unix socket has to be absolute"));
+        }
+        let base = Url::parse("http://localhost/").map_err(|_| wrong("it is no URL"))?;
+        Ok(Self {
+            base,
+            socket: Some(path),
+        })
+    }
+
+    /// The path of the Unix socket, where it is one.
+    pub fn socket(&self) -> Option<&Path> {
+        self.socket.as_deref()
+    }
+
+    /// Whether the connection is encrypted.
+    pub fn is_https(&self) -> bool {
+        self.base.scheme() == "https"
+    }
+
+    /// Whether the server is on this machine by its address: a Unix socket, a loopback address, `localhost`.
+    pub fn is_local(&self) -> bool {
+        self.socket.is_some()
+            || match self.base.host() {
+                Some(url::Host::Ipv4(address)) => address.is_loopback(),
+                Some(url::Host::Ipv6(address)) => address.is_loopback(),
+                Some(url::Host::Domain(name)) => is_localhost(name),
+                None => false,
+            }
+    }
+
+    /// The URL of `path` (segments joined by `/`) below this endpoint. Whatever the segments hold is escaped, but
+    /// for `.` and `..`, which a URL cannot hold and which are left out.
+    pub(crate) fn url(&self, path: &str) -> Url {
+        let mut url = self.base.clone();
+        // Fails only for URLs that cannot be a base, such as `data:`; this one has a host.
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().extend(path.split('/'));
+        }
+        url
+    }
+
+    /// From a URL whose scheme is `http` or `https`.
+    fn from_url(text: &str) -> Result<Self, ParseEndpointError> {
+        let wrong = |why| ParseEndpointError::new(text, why);
+        let mut base = Url::parse(text).map_err(|_| wrong("it is no valid URL"))?;
+        if !base.username().is_empty() || base.password().is_some() {
+            return Err(wrong(
+                "credentials do not belong in an address, which is shown: give them by themselves",
+            ));
+        }
+        if base.query().is_some() || base.fragment().is_some() {
+            return Err(wrong("a query or a fragment does not belong in an address"));
+        }
+        if base.host().is_none() {
+            return Err(wrong("it names no host"));
+        }
+        if base.port() == Some(0) {
+            return Err(wrong("nobody listens on port 0"));
+        }
+        if !base.path().ends_with('/') {
+            let path = format!("{}/", base.path());
+            base.set_path(&path);
+        }
+        Ok(Self { base, socket: None })
+    }
+}
+
+/// Whether the name is `localhost` or below it, which is this machine by RFC 6761.
+pub(crate) fn is_localhost(name: &str) -> bool {
+    let name = name.strip_suffix('.').unwrap_or(name);
+    let last = name.rsplit('.').next().unwrap_or(name);
+    last.eq_ignore_ascii_case("localhost")
+}
+
+impl FromStr for Endpoint {
+    type Err = ParseEndpointError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let text = text.trim();
+        let wrong = |why| ParseEndpointError::new(text, why);
+        if text.starts_with('/') {
+            return match multiaddr::parse(text).map_err(wrong)? {
+                multiaddr::Place::Tcp { url } => Self::from_url(&url).map_err(|e| wrong(e.why)),
+                multiaddr::Place::Unix { path } => Self::unix(path),
+            };
+        }
+        match text.split_once("://") {
+            Some(("http" | "https", _)) => Self::from_url(text),
+            Some(_) => Err(wrong("the scheme is neither http nor https")),
+            None => {
+                let port = text.rsplit_once(':').map(|(_, port)| port);
+                if port.is_none_or(|port| port.parse::<u16>().is_err()) {
+                    return Err(wrong("it names no port"));
+                }
+                if text.contains(['/', '@', '?', '#']) {
+                    return Err(wrong("it is more than a host and a port"));
+                }
+                Self::from_url(&format!("http://{text}")).map_err(|e| wrong(e.why))
+            }
+        }
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.socket {
+            Some(path) => write!(f, "/unix{}", path.display()),
+            None => {
+                let url = self.base.as_str();
+                f.write_str(url.strip_suffix('/').unwrap_or(url))
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Endpoint({self})")
+    }
+}
+
+/// A text that is no [`Endpoint`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "'{text}' is no address of a server: {why}; a multiaddr (/ip4/127.0.0.1/tcp/5001, /dns/example.org/tcp/443/https, \
+     /unix/run/ipfs.sock), an http or https URL, or host:port is wanted"
+)]
+pub struct ParseEndpointError {
+    text: String,
+    why: &'static str,
+}
+
+impl ParseEndpointError {
+    fn new(text: &str, why: &'static str) -> Self {
+        // What stands before an @ may be a password.
+        let text = match text.rsplit_once('@') {
+            Some((_, rest)) => format!("…@{rest}"),
+            None => text.to_owned(),
+        };
+        Self { text, why }
+    }
+}
+
+#[cfg(test)]
+mod tests;

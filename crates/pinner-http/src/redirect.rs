@@ -1,0 +1,121 @@
+//! Which redirects are followed.
+//!
+//! A server that is not trusted must not choose whom this machine asks: a redirect may lead into the private
+//! network. So only those within the server's own site are followed.
+
+use reqwest::{Url, redirect::Policy};
+
+/// What is done when a server sends the client elsewhere. Credentials are never sent to another host, port or scheme,
+/// and no redirect leads from `https` to `http`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Redirects {
+    /// Nothing: [`HttpError::Redirected`](crate::HttpError::Redirected).
+    #[default]
+    Never,
+    /// Followed to the same host and to hosts below it (`bafy….ipfs.example.org` of `example.org`), at most five
+    /// times. Never on a Unix socket.
+    WithinSite,
+}
+
+/// How many redirects in a row are followed.
+const LONGEST_CHAIN: usize = 5;
+
+impl Redirects {
+    pub(crate) fn policy(self) -> Policy {
+        match self {
+            Self::Never => Policy::none(),
+            Self::WithinSite => Policy::custom(|attempt| {
+                let previous = attempt.previous();
+                // The first of the chain is what was asked for.
+                let follows = previous.len() <= LONGEST_CHAIN
+                    && previous
+                        .first()
+                        .zip(previous.last())
+                        .is_some_and(|(first, last)| allowed(first, last, attempt.url()));
+                match follows {
+                    true => attempt.follow(),
+                    false => attempt.stop(),
+                }
+            }),
+        }
+    }
+}
+
+/// Whether `next` may follow `last`, in a chain that began at `first`.
+fn allowed(first: &Url, last: &Url, next: &Url) -> bool {
+    let encrypted = match (last.scheme(), next.scheme()) {
+        (_, "https") => true,
+        ("http", "http") => true,
+        _ => return false,
+    };
+    let (Some(site), Some(host)) = (first.host_str(), next.host_str()) else {
+        return false;
+    };
+    let below = first.domain().is_some()
+        && host
+            .strip_suffix(site)
+            .is_some_and(|rest| rest.ends_with('.'));
+    encrypted && (host == site || below)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_site_itself_is_followed_and_never_back_to_plain() {
+        let url = |text: &str| Url::parse(text).unwrap();
+        for (first, last, next, wanted) in [
+            ("http://a.org/x", "http://a.org/x", "http://a.org/y", true),
+            ("http://a.org/x", "http://a.org/x", "https://a.org/x", true),
+            (
+                "http://a.org/x",
+                "http://a.org/x",
+                "http://c.ipfs.a.org/",
+                true,
+            ),
+            (
+                "https://a.org/x",
+                "https://a.org/x",
+                "http://a.org/x",
+                false,
+            ),
+            ("http://a.org/x", "https://a.org/x", "http://a.org/x", false),
+            ("http://a.org/x", "http://a.org/x", "http://b.org/x", false),
+            (
+                "http://a.org/x",
+                "http://a.org/x",
+                "http://nota.org/x",
+                false,
+            ),
+            (
+                "http://a.org/x",
+                "http://a.org/x",
+                "http://a.org.b.org/x",
+                false,
+            ),
+            (
+                "http://a.org/x",
+                "http://a.org/x",
+                "http://10.0.0.1/x",
+                false,
+            ),
+            (
+                "http://1.2.3.4/x",
+                "http://1.2.3.4/x",
+                "http://1.2.3.4/y",
+                true,
+            ),
+            (
+                "http://a.org/x",
+                "http://a.org/x",
+                "file:///etc/passwd",
+                false,
+            ),
+        ] {
+            let got = allowed(&url(first), &url(last), &url(next));
+            assert_eq!(got, wanted, "{first} .. {last} -> {next}");
+        }
+    }
+}

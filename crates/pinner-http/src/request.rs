@@ -1,0 +1,353 @@
+//! [`Request`]: one call, made again as the policy has it, inside its deadline.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use reqwest::Url;
+use tokio::{
+    sync::OwnedSemaphorePermit,
+    time::{Instant, sleep_until, timeout_at},
+};
+
+use crate::{
+    Answer, Client, HttpError, RetryPolicy, StatusError, Streamed, Waiting,
+    answer::read_whole,
+    body::{Body, cause, without_url},
+    error::Source,
+};
+
+/// How much of the body of a failure is kept, in bytes.
+const EXCERPT: usize = 4096;
+
+/// One call to be made. Dropping the future that makes it closes its connection: the server sees that nobody waits.
+#[must_use = "nothing is sent before `whole` or `stream`"]
+#[derive(Debug)]
+pub struct Request {
+    client: Client,
+    method: Method,
+    url: Url,
+    headers: HeaderMap,
+    body: Option<Bytes>,
+    retry: RetryPolicy,
+    wrong: Option<String>,
+}
+
+/// An answer whose body has not been read, and the turn it takes until it is.
+pub(crate) struct Begun {
+    pub(crate) status: http::StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Body,
+    pub(crate) turn: OwnedSemaphorePermit,
+}
+
+impl Request {
+    pub(crate) fn new(client: Client, method: Method, path: &str) -> Self {
+        Self {
+            url: client.endpoint.url(path),
+            retry: client.retry,
+            body: (method == Method::POST).then(Bytes::new),
+            headers: HeaderMap::new(),
+            wrong: None,
+            client,
+            method,
+        }
+    }
+
+    /// With `name=value` in the query; a name may stand there several times.
+    pub fn query(mut self, name: &str, value: &str) -> Self {
+        self.url.query_pairs_mut().append_pair(name, value);
+        self
+    }
+
+    /// With this header.
+    pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.insert(name, value);
+        self
+    }
+
+    /// With this body.
+    pub fn body(mut self, media_type: HeaderValue, bytes: impl Into<Bytes>) -> Self {
+        self.headers.insert(header::CONTENT_TYPE, media_type);
+        self.body = Some(bytes.into());
+        self
+    }
+
+    /// With one file as its body, in a multipart form under the name `file`, which is how nodes take files.
+    pub fn file(self, bytes: &[u8]) -> Self {
+        // A boundary must not occur in what it bounds.
+        let mut boundary = String::from("a-file-ends-here");
+        while bytes
+            .windows(boundary.len())
+            .any(|window| window == boundary.as_bytes())
+        {
+            boundary.push_str("-not");
+        }
+        let head = format!(
+            "--{boundary}\r\nContent-Disposition: form-data; name=\"file\"; filename=\"file\"\r\n\
+             Content-Type: application/octet-stream\r\n\r\n"
+        );
+        let tail = format!("\r\n--{boundary}--\r\n");
+        let whole = [head.as_bytes(), bytes, tail.as_bytes()].concat();
+        match HeaderValue::try_from(format!("multipart/form-data; boundary={boundary}")) {
+            Ok(kind) => self.body(kind, whole),
+            Err(error) => Self {
+                wrong: Some(error.to_string()),
+                ..self
+            },
+        }
+    }
+
+    /// Made again by this policy, not by the client's.
+    pub fn retry(mut self, policy: RetryPolicy) -> Self {
+        self.retry = policy;
+        self
+    }
+
+    /// The whole answer: at most `limit` bytes of body, and at its end by `deadline`, waiting for a turn, connecting
+    /// and every further attempt included.
+    ///
+    /// # Errors
+    /// Every [`HttpError`]. A status that is no success is [`HttpError::Status`].
+    ///
+    /// # Cancellation
+    /// The connection of a call in the middle is closed. Whether the server has done what was asked is not known.
+    pub async fn whole(self, limit: usize, deadline: Instant) -> Result<Answer, HttpError> {
+        let mut attempts = Attempts::by(deadline);
+        loop {
+            match self.attempt_whole(limit, deadline).await {
+                Ok(answer) => return Ok(answer),
+                Err(failed) => attempts.wait_after(failed, &self).await?,
+            }
+        }
+    }
+
+    /// The answer as a stream: it has to begin by `begin`, and from then on no step forward (bytes of the body, or
+    /// its end) may take longer than `stall`. A failure after the beginning is not tried again.
+    ///
+    /// # Errors
+    /// Those of [`whole`](Self::whole); what comes later is given by the stream.
+    ///
+    /// # Cancellation
+    /// As of [`whole`](Self::whole). A stream that is dropped before its end closes its connection.
+    pub async fn stream(self, begin: Instant, stall: Duration) -> Result<Streamed, HttpError> {
+        let mut attempts = Attempts::by(begin);
+        loop {
+            match self.begin(begin).await {
+                Ok(begun) => return Ok(Streamed::new(begun, self.client.endpoint, stall)),
+                Err(failed) => attempts.wait_after(failed, &self).await?,
+            }
+        }
+    }
+
+    /// One attempt, up to the end of the body.
+    async fn attempt_whole(&self, limit: usize, deadline: Instant) -> Result<Answer, Attempt> {
+        let mut begun = self.begin(deadline).await?;
+        let too_large = || HttpError::TooLarge {
+            endpoint: self.client.endpoint.clone(),
+            limit,
+        };
+        let read = read_whole(&mut begun.body, &begun.headers, limit, too_large);
+        let body = timeout_at(deadline, read).await;
+        Ok(Answer {
+            body: body.map_err(|_| Late(Waiting::Rest))??,
+            status: begun.status,
+            trailers: begun.body.trailers().clone(),
+            headers: begun.headers,
+        })
+    }
+
+    /// One attempt, up to the headers of a success.
+    async fn begin(&self, deadline: Instant) -> Result<Begun, Attempt> {
+        let endpoint = &self.client.endpoint;
+        let turn = timeout_at(deadline, self.client.turns.clone().acquire_owned())
+            .await
+            .map_err(|_| Late(Waiting::Turn))?
+            .map_err(|closed| self.unusable("the client is shutting down", Some(closed.into())))?;
+        let sent = self.client.http.execute(self.message()?);
+        let answer = match timeout_at(deadline, sent).await {
+            Err(_) => return Err(Late(Waiting::Answer).into()),
+            Ok(Err(error)) => return Err(self.not_sent(error).into()),
+            Ok(Ok(answer)) => answer,
+        };
+        let answer = http::Response::<reqwest::Body>::from(answer);
+        let (status, headers) = (answer.status(), answer.headers().clone());
+        if status.is_redirection() {
+            return Err(HttpError::Redirected {
+                endpoint: endpoint.clone(),
+                to: self.target(&headers),
+            }
+            .into());
+        }
+        if !status.is_success() {
+            return Err(self.refused(answer, deadline).await.into());
+        }
+        Ok(Begun {
+            status,
+            headers,
+            body: Body::new(answer, endpoint.clone())?,
+            turn,
+        })
+    }
+
+    /// What is sent.
+    fn message(&self) -> Result<reqwest::Request, HttpError> {
+        if let Some(reason) = &self.wrong {
+            return Err(self.unusable(reason, None));
+        }
+        let mut message = reqwest::Request::new(self.method.clone(), self.url.clone());
+        *message.headers_mut() = self.headers.clone();
+        if let Some(value) = &self.client.authorization {
+            message
+                .headers_mut()
+                .insert(header::AUTHORIZATION, value.clone());
+        }
+        *message.body_mut() = self.body.clone().map(Into::into);
+        Ok(message)
+    }
+
+    /// An answer that is no success, with the start of what the server says, if that comes by the deadline.
+    async fn refused(&self, answer: http::Response<reqwest::Body>, deadline: Instant) -> HttpError {
+        let (status, headers) = (answer.status(), answer.headers().clone());
+        let mut body = Vec::new();
+        // Whatever is wrong with the rest, the status has come.
+        if let Ok(mut rest) = Body::new(answer, self.client.endpoint.clone()) {
+            while body.len() <= EXCERPT
+                && let Ok(Ok(Some(bytes))) = timeout_at(deadline, rest.next()).await
+            {
+                body.extend_from_slice(&bytes);
+            }
+        }
+        body.truncate(EXCERPT);
+        HttpError::Status(Box::new(StatusError {
+            endpoint: self.client.endpoint.clone(),
+            status,
+            retry_after: retry_after(&headers),
+            body: String::from_utf8_lossy(&body).into_owned(),
+            headers,
+        }))
+    }
+
+    /// Why no answer came at all.
+    fn not_sent(&self, error: reqwest::Error) -> HttpError {
+        let endpoint = self.client.endpoint.clone();
+        if error.is_builder() {
+            return self.unusable("the request is not valid", Some(without_url(error)));
+        }
+        // No HTTP, or TLS where none is spoken, is no matter of waiting.
+        let garbled = cause::<hyper::Error>(&error).is_some_and(hyper::Error::is_parse);
+        let source = without_url(error);
+        match garbled {
+            true => HttpError::Malformed { endpoint, source },
+            false => HttpError::Unreachable { endpoint, source },
+        }
+    }
+
+    fn unusable(&self, reason: &str, source: Option<Source>) -> HttpError {
+        HttpError::Unusable {
+            endpoint: self.client.endpoint.clone(),
+            reason: reason.to_owned(),
+            source,
+        }
+    }
+
+    /// Scheme and host of a redirect's target.
+    fn target(&self, headers: &HeaderMap) -> String {
+        let location = headers
+            .get(header::LOCATION)
+            .and_then(|to| to.to_str().ok());
+        match location.map(|location| self.url.join(location)) {
+            Some(Ok(url)) => match url.host_str() {
+                Some(host) => format!("{}://{host}", url.scheme()),
+                None => format!("{}:", url.scheme()),
+            },
+            Some(Err(_)) | None => "nowhere that is named".to_owned(),
+        }
+    }
+}
+
+/// The attempts at one call, up to its deadline.
+struct Attempts {
+    started: Instant,
+    deadline: Instant,
+    failed: u32,
+}
+
+impl Attempts {
+    fn by(deadline: Instant) -> Self {
+        Self {
+            started: Instant::now(),
+            deadline,
+            failed: 0,
+        }
+    }
+
+    /// Waits until the next attempt may be made; the failure itself where there is none, or where it would come
+    /// after the deadline.
+    async fn wait_after(&mut self, failed: Attempt, request: &Request) -> Result<(), HttpError> {
+        let error = match failed {
+            Attempt::Failed(error) => error,
+            Attempt::Late(Late(waiting)) => HttpError::TimedOut {
+                endpoint: request.client.endpoint.clone(),
+                after: self.deadline.saturating_duration_since(self.started),
+                waiting,
+            },
+        };
+        self.failed += 1;
+        let Some(wait) = request.retry.wait(self.failed, &error) else {
+            return Err(error);
+        };
+        let again = Instant::now() + wait;
+        if again >= self.deadline {
+            return Err(error);
+        }
+        tracing::debug!(%error, failed = self.failed, ?wait, "a call failed and is made again");
+        sleep_until(again).await;
+        Ok(())
+    }
+}
+
+/// The deadline passed.
+pub(crate) struct Late(Waiting);
+
+/// How one attempt ended that did not succeed.
+enum Attempt {
+    Late(Late),
+    Failed(HttpError),
+}
+
+impl From<Late> for Attempt {
+    fn from(late: Late) -> Self {
+        Self::Late(late)
+    }
+}
+
+impl From<HttpError> for Attempt {
+    fn from(error: HttpError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// `Retry-After`, in seconds or as a date.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let text = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
+    if let Ok(seconds) = text.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let when = httpdate::parse_http_date(text).ok()?;
+    // What lies behind us is now.
+    Some(
+        when.duration_since(std::time::SystemTime::now())
+            .unwrap_or_default(),
+    )
+}
+
+// Backends make calls inside futures that move between threads.
+const _: () = {
+    const fn sent<F: Send>(_: &F) {}
+    #[expect(dead_code, reason = "it is compiled, not called")]
+    fn calls_can_be_sent(a: Request, b: Request, now: Instant) {
+        sent(&a.whole(0, now));
+        sent(&b.stream(now, Duration::ZERO));
+    }
+};

@@ -1,0 +1,151 @@
+//! [`Streamed`]: an answer as it comes, with a deadline for each step forward.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use bytes::{Bytes, BytesMut};
+use futures_core::stream::Stream;
+use http::{HeaderMap, StatusCode};
+use tokio::{sync::OwnedSemaphorePermit, time::timeout};
+
+use crate::{Endpoint, HttpError, Waiting, body::Body, request::Begun};
+
+/// An answer that is being read. It takes one of the client's turns until it is dropped.
+///
+/// Its end is a good one: a body that is cut off, or whose trailer tells of a failure, ends with an error. After an
+/// error there is nothing to come, and asking again gives an error again.
+pub struct Streamed {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Body,
+    endpoint: Arc<Endpoint>,
+    stall: Duration,
+    /// What came and was not given as a line yet.
+    pending: BytesMut,
+    /// How much of `pending` is known to hold no end of line.
+    searched: usize,
+    _turn: OwnedSemaphorePermit,
+}
+
+impl Streamed {
+    pub(crate) fn new(begun: Begun, endpoint: Arc<Endpoint>, stall: Duration) -> Self {
+        Self {
+            status: begun.status,
+            headers: begun.headers,
+            body: begun.body,
+            endpoint,
+            stall,
+            pending: BytesMut::new(),
+            searched: 0,
+            _turn: begun.turn,
+        }
+    }
+
+    /// The status, which is a success.
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// The headers.
+    pub fn headers(&self) -> &HeaderMap {
+        &self.headers
+    }
+
+    /// What came behind the body; empty before its end.
+    pub fn trailers(&self) -> &HeaderMap {
+        self.body.trailers()
+    }
+
+    /// The next bytes, as they came; `None` at the end.
+    ///
+    /// # Errors
+    /// [`HttpError::TimedOut`] where nothing came for the time of a stall; [`HttpError::CutShort`],
+    /// [`HttpError::StreamError`].
+    ///
+    /// # Cancellation
+    /// Nothing is lost: the next call goes on from there.
+    pub async fn chunk(&mut self) -> Result<Option<Bytes>, HttpError> {
+        if !self.pending.is_empty() {
+            self.searched = 0;
+            return Ok(Some(self.pending.split().freeze()));
+        }
+        self.receive().await
+    }
+
+    /// The next line, without its end (`\n` or `\r\n`); what stands behind the last of them is a line too, unless it
+    /// is empty. `None` at the end. For newline-delimited JSON.
+    ///
+    /// # Errors
+    /// As of [`chunk`](Self::chunk), and [`HttpError::TooLarge`] for a line of more than `limit` bytes.
+    ///
+    /// # Cancellation
+    /// Nothing is lost: the next call goes on from there.
+    pub async fn line(&mut self, limit: usize) -> Result<Option<Bytes>, HttpError> {
+        loop {
+            let found = self.pending[self.searched..]
+                .iter()
+                .position(|byte| *byte == b'\n');
+            let end = found.map(|at| self.searched + at);
+            if end.unwrap_or(self.pending.len()) > limit {
+                return Err(HttpError::TooLarge {
+                    endpoint: self.endpoint.clone(),
+                    limit,
+                });
+            }
+            if let Some(end) = end {
+                let mut line = self.pending.split_to(end + 1);
+                self.searched = 0;
+                line.truncate(end);
+                if line.ends_with(b"\r") {
+                    line.truncate(end - 1);
+                }
+                return Ok(Some(line.freeze()));
+            }
+            self.searched = self.pending.len();
+            match self.receive().await? {
+                Some(bytes) => self.pending.extend_from_slice(&bytes),
+                None if self.pending.is_empty() => return Ok(None),
+                None => {
+                    self.searched = 0;
+                    return Ok(Some(self.pending.split().freeze()));
+                }
+            }
+        }
+    }
+
+    /// Its chunks as a stream, which ends after an error.
+    pub fn into_chunks(self) -> impl Stream<Item = Result<Bytes, HttpError>> + Send {
+        futures_util::stream::try_unfold(self, |mut streamed| async move {
+            let chunk = streamed.chunk().await?;
+            Ok(chunk.map(|chunk| (chunk, streamed)))
+        })
+    }
+
+    /// Its lines as a stream, which ends after an error; see [`line`](Self::line).
+    pub fn into_lines(self, limit: usize) -> impl Stream<Item = Result<Bytes, HttpError>> + Send {
+        futures_util::stream::try_unfold(self, move |mut streamed| async move {
+            let line = streamed.line(limit).await?;
+            Ok(line.map(|line| (line, streamed)))
+        })
+    }
+
+    async fn receive(&mut self) -> Result<Option<Bytes>, HttpError> {
+        match timeout(self.stall, self.body.next()).await {
+            Ok(next) => next,
+            Err(_) => Err(HttpError::TimedOut {
+                endpoint: self.endpoint.clone(),
+                after: self.stall,
+                waiting: Waiting::Rest,
+            }),
+        }
+    }
+}
+
+impl fmt::Debug for Streamed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Streamed")
+            .field("endpoint", &self.endpoint)
+            .field("status", &self.status)
+            .field("stall", &self.stall)
+            .finish_non_exhaustive()
+    }
+}
