@@ -63,6 +63,11 @@ const BOUNDARIES: &[Boundary] = &[
         allowed: &[],
     },
     Boundary {
+        of: "pinner-kubo",
+        forbidden: &["wasmtime*", "wit-*", "pinset", "wasi-ipfs*", "ipfs-api*"],
+        allowed: &[],
+    },
+    Boundary {
         of: "pinset",
         forbidden: &[
             "wasmtime*",

@@ -1,0 +1,292 @@
+//! [`KuboBuilder`]: the settings, and the first words with a node.
+
+use std::{path::PathBuf, time::Duration};
+
+use kubo_protocol::Version;
+use pinner_api::{Capabilities, Cause};
+use pinner_http::{Auth, Client, Endpoint, HttpError, RetryPolicy};
+use serde::Deserialize;
+use tokio::time::Instant;
+
+use crate::{
+    KuboError, KuboPinner,
+    discover::Repo,
+    gateway::{Gateway, Ownership},
+    rpc::{CallError, call},
+    turns::Turns,
+};
+
+/// The oldest node that is spoken to.
+const OLDEST: Version = Version::new(0, 20, 0);
+
+/// The longest that a node may take to say which version it is.
+const GREETING: Duration = Duration::from_secs(10);
+
+/// Calls in flight that are neither for blocks nor pins that may take hours.
+const CONTROL_CALLS: usize = 8;
+
+/// Recursive pins in flight. The others wait here, where a deadline that counts progress does not run.
+const LONG_CALLS: usize = 4;
+
+/// No deadline is longer: a sum with the time of day stays in range.
+const LONGEST_DEADLINE: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
+/// Where blocks come from, besides the RPC. Only blocks are ever asked of a gateway.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum GatewayChoice {
+    /// The gateway that the repository's daemon says it has, if it proves to be the node's that was connected to:
+    /// it has to show a block that only that node has. Where there is none, the RPC alone.
+    #[default]
+    Auto,
+    /// The one at this address, which is taken for the node's on the caller's word. The RPC is asked for what it
+    /// does not give.
+    At(Endpoint),
+    /// None: the RPC alone.
+    Off,
+}
+
+/// Sets up a [`KuboPinner`].
+#[derive(Clone, Debug)]
+pub struct KuboBuilder {
+    address: Option<Endpoint>,
+    repo: Option<PathBuf>,
+    gateway: GatewayChoice,
+    auth: Auth,
+    connect_timeout: Duration,
+    block_deadline: Duration,
+    pin_stall_deadline: Duration,
+    in_flight: usize,
+    retries: u32,
+}
+
+/// The answer of `version`, as far as it is looked at.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Greeting {
+    version: String,
+}
+
+impl KuboBuilder {
+    pub(crate) fn new() -> Self {
+        Self {
+            address: None,
+            repo: None,
+            gateway: GatewayChoice::default(),
+            auth: Auth::None,
+            connect_timeout: Duration::from_secs(5),
+            block_deadline: Duration::from_secs(30),
+            pin_stall_deadline: Duration::from_secs(120),
+            in_flight: 32,
+            retries: 2,
+        }
+    }
+
+    /// The address of the node's RPC. Unless set, it is found as `ipfs` itself finds it: in the file `api` of the
+    /// repository at `$IPFS_PATH`, or else at `~/.ipfs`.
+    pub fn address(mut self, endpoint: Endpoint) -> Self {
+        self.address = Some(endpoint);
+        self
+    }
+
+    /// The repository in which the files `api` and `gateway` are looked for, instead of `$IPFS_PATH`.
+    pub fn repo(mut self, path: impl Into<PathBuf>) -> Self {
+        self.repo = Some(path.into());
+        self
+    }
+
+    /// Which gateway blocks come through. [`GatewayChoice::Auto`] unless set.
+    pub fn gateway(mut self, choice: GatewayChoice) -> Self {
+        self.gateway = choice;
+        self
+    }
+
+    /// By which credentials the RPC is asked. By none unless set. A gateway is never shown them.
+    pub fn auth(mut self, auth: Auth) -> Self {
+        self.auth = auth;
+        self
+    }
+
+    /// How long a connection may take to be made. 5 seconds unless set.
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.connect_timeout = timeout;
+        self
+    }
+
+    /// How long a block may take, from the call to its last byte, everything included; and so every other call that
+    /// is no pin, such as resolving a name. 30 seconds unless set.
+    pub fn block_deadline(mut self, deadline: Duration) -> Self {
+        self.block_deadline = deadline;
+        self
+    }
+
+    /// How long a recursive pin may go without the node finding a further block; and how long a change of the node's
+    /// pins may wait for a collection that is going on. Two minutes unless set.
+    pub fn pin_stall_deadline(mut self, deadline: Duration) -> Self {
+        self.pin_stall_deadline = deadline;
+        self
+    }
+
+    /// How many blocks are asked for at once; the others wait for their turn. 32 unless set; zero is taken as one.
+    pub fn in_flight(mut self, calls: usize) -> Self {
+        self.in_flight = calls;
+        self
+    }
+
+    /// How many more times a call is made that failed by what may pass (no connection, an answer cut short, the
+    /// server's 429, 502, 503 and 504), within its deadline. Twice unless set.
+    pub fn retries(mut self, retries: u32) -> Self {
+        self.retries = retries;
+        self
+    }
+
+    /// Asks the node which version it is, and looks for its gateway.
+    ///
+    /// # Errors
+    /// Every [`KuboError`]. A gateway that does not work is none of them.
+    ///
+    /// # Cancellation
+    /// Nothing is left behind but, maybe, the block by which the gateway is recognised.
+    pub async fn connect(self) -> Result<KuboPinner, KuboError> {
+        let repo = match &self.repo {
+            Some(path) => Some(Repo::at(path.clone())),
+            None => Repo::found(|name| std::env::var_os(name)),
+        };
+        let endpoint = match (&self.address, &repo) {
+            (Some(endpoint), _) => endpoint.clone(),
+            (None, Some(repo)) => repo.rpc()?,
+            (None, None) => return Err(KuboError::NoRepository),
+        };
+        let block_deadline = self.block_deadline.min(LONGEST_DEADLINE);
+        let retry = RetryPolicy::default().with_attempts(self.retries.saturating_add(1));
+        let control = Client::builder(endpoint)
+            .auth(self.auth)
+            .connect_timeout(self.connect_timeout)
+            .in_flight(CONTROL_CALLS)
+            .retry(retry)
+            .build()
+            .map_err(settings)?;
+        let version = greet(&control, GREETING.min(block_deadline)).await?;
+
+        let capabilities = Capabilities::blocks_only()
+            .with_recursive_pins()
+            .with_collection()
+            .with_names();
+        let mut node = KuboPinner {
+            blocks: control.lane(self.in_flight),
+            long: control.lane(LONG_CALLS),
+            control,
+            gateway: None,
+            version,
+            capabilities: match version.has_lazy_pins() {
+                true => capabilities.with_lazy_pins(),
+                false => capabilities,
+            },
+            block_deadline,
+            pin_stall_deadline: self.pin_stall_deadline.min(LONGEST_DEADLINE),
+            turns: Turns::default(),
+            mfs: tokio::sync::Mutex::new(()),
+        };
+        let gateway = |endpoint, ownership| {
+            let client = Client::builder(endpoint)
+                .connect_timeout(self.connect_timeout)
+                .in_flight(self.in_flight)
+                // The RPC is the second attempt.
+                .retry(RetryPolicy::NEVER)
+                .build()
+                .map_err(settings)?;
+            Ok::<_, KuboError>(Gateway::new(client, ownership))
+        };
+        node.gateway = match self.gateway {
+            GatewayChoice::Off => None,
+            GatewayChoice::At(endpoint) => Some(gateway(endpoint, Ownership::Given)?),
+            GatewayChoice::Auto => match repo.map(|repo| repo.gateway()) {
+                Some(Ok(Some(endpoint))) => {
+                    let gateway = gateway(endpoint, Ownership::Proven)?;
+                    gateway.proves(&node).await.then_some(gateway)
+                }
+                Some(Ok(None)) | None => None,
+                Some(Err(error)) => {
+                    tracing::debug!(%error, "the repository's gateway is not used");
+                    None
+                }
+            },
+        };
+        Ok(node)
+    }
+}
+
+/// Asks for the version.
+async fn greet(client: &Client, within: Duration) -> Result<Version, KuboError> {
+    let endpoint = || Box::new(client.endpoint().clone());
+    let answer = call(client, "version", "")
+        .json::<Greeting>(64 * 1024, Instant::now() + within)
+        .await
+        .map_err(|error| no_greeting(endpoint(), within, error))?;
+    let not_a_node = |reason| KuboError::NotANode {
+        endpoint: endpoint(),
+        reason,
+    };
+    let text = answer
+        .map_err(|error| not_a_node(error.to_string()))?
+        .version;
+    let version: Version = text.parse().map_err(|_| {
+        let shown: String = text.chars().take(40).collect();
+        not_a_node(format!("it says that its version is {shown:?}"))
+    })?;
+    match version >= OLDEST {
+        true => Ok(version),
+        false => Err(KuboError::TooOld {
+            endpoint: endpoint(),
+            version,
+            minimum: OLDEST,
+        }),
+    }
+}
+
+fn no_greeting(endpoint: Box<Endpoint>, within: Duration, error: CallError) -> KuboError {
+    match error.http {
+        HttpError::Unusable { .. } => settings(error.http),
+        HttpError::TimedOut { .. } => KuboError::NoAnswer {
+            endpoint,
+            after: within,
+        },
+        HttpError::Unreachable { .. } | HttpError::StreamError { .. } => KuboError::Unreachable {
+            endpoint,
+            source: Cause::new(error.http),
+        },
+        HttpError::Status(status) => match status.status.as_u16() {
+            401 | 403 | 407 => KuboError::Refused {
+                endpoint,
+                reason: status.to_string(),
+            },
+            // What is between us and the node says that it cannot be reached now.
+            429 | 500.. => KuboError::Unreachable {
+                endpoint,
+                source: Cause::new(HttpError::Status(status)),
+            },
+            _ => KuboError::NotANode {
+                endpoint,
+                reason: format!("it answers {status}"),
+            },
+        },
+        HttpError::Redirected { .. }
+        | HttpError::CutShort { .. }
+        | HttpError::TooLarge { .. }
+        | HttpError::Malformed { .. } => KuboError::NotANode {
+            endpoint,
+            reason: error.http.to_string(),
+        },
+        other => KuboError::Unreachable {
+            endpoint,
+            source: Cause::new(other),
+        },
+    }
+}
+
+fn settings(error: HttpError) -> KuboError {
+    KuboError::Settings {
+        endpoint: Box::new(error.endpoint().clone()),
+        reason: error.to_string(),
+    }
+}

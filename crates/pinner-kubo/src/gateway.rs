@@ -1,0 +1,224 @@
+//! The node's own gateway as the way to its blocks: more than twice as fast as the RPC, and never needed.
+//!
+//! Invariant: whatever the gateway cannot do, the RPC is asked for. A gateway that fails, or that turns out to be
+//! another node's, is left alone for a while, and has to prove itself before it is used again.
+
+use std::{
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use cid::Cid;
+use multihash_codetable::{Code, MultihashDigest};
+use pinner_api::{Bytes, MAX_BLOCK, Origin, PinnerError};
+use pinner_http::{Client, HeaderValue, HttpError, header};
+use serde::Deserialize;
+use tokio::time::Instant;
+
+use crate::{
+    blocks::may_be_empty,
+    pinner::KuboPinner,
+    rpc::{CallError, call},
+};
+
+/// How long a gateway is left alone after its first failure; twice as long after each further one.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// The longest pause.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// How long proving may take.
+const PROVING: Duration = Duration::from_secs(5);
+
+const RAW_BLOCK: HeaderValue = HeaderValue::from_static("application/vnd.ipld.raw");
+const ONLY_IF_CACHED: HeaderValue = HeaderValue::from_static("only-if-cached");
+const RAW: u64 = 0x55;
+
+/// A gateway, and whether it is used at the moment.
+#[derive(Debug)]
+pub(crate) struct Gateway {
+    client: Client,
+    ownership: Ownership,
+    state: Mutex<State>,
+}
+
+/// Why a gateway is taken for the node's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ownership {
+    /// Whoever set it says so.
+    Given,
+    /// It has to show a block that only this node has.
+    Proven,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum State {
+    Works,
+    /// Not to be asked before then. The next pause would be that long.
+    Paused {
+        until: Instant,
+        next: Duration,
+    },
+}
+
+/// The answer of `id`, as far as it is looked at.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+struct Identity {
+    id: String,
+}
+
+impl Gateway {
+    pub(crate) fn new(client: Client, ownership: Ownership) -> Self {
+        Self {
+            client,
+            ownership,
+            state: Mutex::new(State::Works),
+        }
+    }
+
+    /// Where it is.
+    pub(crate) fn endpoint(&self) -> &pinner_http::Endpoint {
+        self.client.endpoint()
+    }
+
+    /// The block by the deadline; `None` where the RPC is to be asked.
+    pub(crate) async fn block(
+        &self,
+        node: &KuboPinner,
+        cid: &Cid,
+        _origin: &Origin,
+        deadline: Instant,
+    ) -> Option<Result<Bytes, PinnerError>> {
+        if !self.usable(node).await {
+            return None;
+        }
+        let answer = self
+            .client
+            .get(&format!("ipfs/{cid}"))
+            .query("format", "raw")
+            .header(header::ACCEPT, RAW_BLOCK)
+            .whole(MAX_BLOCK, deadline)
+            .await;
+        match answer {
+            Ok(answer) if answer.body.is_empty() && !may_be_empty(cid) => {
+                self.pause("it gives an empty body for a block");
+                None
+            }
+            Ok(answer) => {
+                self.works();
+                Some(Ok(answer.body))
+            }
+            // An absence, a limit, a failure of its own: the node itself is asked before any of it is believed.
+            Err(HttpError::Status(status)) => {
+                if matches!(status.status.as_u16(), 429 | 500 | 502 | 503) {
+                    self.pause("it is overloaded, or fails");
+                }
+                None
+            }
+            Err(error @ (HttpError::TimedOut { .. } | HttpError::TooLarge { .. })) => {
+                if matches!(error, HttpError::TimedOut { .. }) {
+                    self.pause("it does not answer in time");
+                }
+                Some(Err(error.into_pinner(format_args!("block {cid}"))))
+            }
+            Err(error) => {
+                self.pause(&error.to_string());
+                None
+            }
+        }
+    }
+
+    /// Shows that this is the gateway of `node`: it has, without fetching it, a block that only that node has.
+    ///
+    /// The block is put on the node for this, once: it is the same each time, named after the node's key, and not
+    /// pinned.
+    pub(crate) async fn proves(&self, node: &KuboPinner) -> bool {
+        let deadline = Instant::now() + PROVING;
+        match self.shows_its_nodes_block(node, deadline).await {
+            Ok(shows) => shows,
+            Err(error) => {
+                tracing::debug!(?error, "whose gateway it is could not be found out");
+                false
+            }
+        }
+    }
+
+    async fn shows_its_nodes_block(
+        &self,
+        node: &KuboPinner,
+        deadline: Instant,
+    ) -> Result<bool, CallError> {
+        let identity = call(&node.control, "id", "")
+            .json::<Identity>(64 * 1024, deadline)
+            .await?;
+        let Ok(Identity { id }) = identity else {
+            return Ok(false);
+        };
+        let block = format!("wasi-ipfs asks whose gateway this is: the node's is {id}\n");
+        let cid = Cid::new_v1(RAW, Code::Sha2_256.digest(block.as_bytes()));
+        if self.shows(&cid, block.as_bytes(), deadline).await {
+            return Ok(true);
+        }
+        call(&node.control, "block/put", cid)
+            .option("cid-codec", "raw")
+            .file(block.as_bytes())
+            .done(deadline)
+            .await?;
+        Ok(self.shows(&cid, block.as_bytes(), deadline).await)
+    }
+
+    async fn shows(&self, cid: &Cid, block: &[u8], deadline: Instant) -> bool {
+        let answer = self
+            .client
+            .get(&format!("ipfs/{cid}"))
+            .query("format", "raw")
+            .header(header::ACCEPT, RAW_BLOCK)
+            .header(header::CACHE_CONTROL, ONLY_IF_CACHED)
+            .whole(4096, deadline)
+            .await;
+        answer.is_ok_and(|answer| answer.body == block)
+    }
+
+    /// Whether it may be asked now. After a pause, one caller tries it out while the others go on without.
+    async fn usable(&self, node: &KuboPinner) -> bool {
+        {
+            let mut state = self.state();
+            match *state {
+                State::Works => return true,
+                State::Paused { until, .. } if Instant::now() < until => return false,
+                State::Paused { next, .. } => *state = paused(next),
+            }
+        }
+        let proves = match self.ownership {
+            Ownership::Given => true,
+            Ownership::Proven => self.proves(node).await,
+        };
+        if proves && self.ownership == Ownership::Proven {
+            self.works();
+        }
+        proves
+    }
+
+    fn works(&self) {
+        *self.state() = State::Works;
+    }
+
+    fn pause(&self, why: &str) {
+        let mut state = self.state();
+        if let State::Works = *state {
+            tracing::debug!(gateway = %self.endpoint(), why, "blocks come by the RPC for a while");
+            *state = paused(FIRST_PAUSE);
+        }
+    }
+
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        // One value is put for another: a panic elsewhere leaves it whole.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn paused(pause: Duration) -> State {
+    State::Paused {
+        until: Instant::now() + pause,
+        next: (2 * pause).min(LONGEST_PAUSE),
+    }
+}
