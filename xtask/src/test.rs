@@ -14,7 +14,7 @@ use anyhow::{Context, Result};
 use clap::Args;
 
 use crate::{
-    guests, process,
+    guests, kubo, process,
     tally::{Shown, Tally},
     tidy,
     workspace::Workspace,
@@ -26,6 +26,9 @@ pub(crate) struct Flags {
     /// Runs on others' CARs and traces too [default of DIR: ../shared/fixtures].
     #[arg(long, value_name = "DIR", num_args = 0..=1, require_equals = true)]
     fixtures: Option<Option<PathBuf>>,
+    /// Runs against a real Kubo and a real IPFS Cluster too: installed ones, or built with Go (see `cargo xtask kubo`).
+    #[arg(long)]
+    kubo: bool,
     /// Leaves out `tidy`, and what takes minutes (`WASI_IPFS_QUICK` tells the tests).
     #[arg(long)]
     quick: bool,
@@ -36,6 +39,32 @@ pub(crate) struct Flags {
         value_name = "CARGO-TEST-ARGS"
     )]
     arguments: Vec<String>,
+}
+
+/// What names the folder of fixtures to the tests.
+const FIXTURES: &str = "WASI_IPFS_FIXTURES";
+
+/// What names the program `ipfs` to the tests.
+const KUBO: &str = "WASI_IPFS_KUBO";
+
+/// What names the program `ipfs-cluster-service` to the tests.
+const CLUSTER: &str = "WASI_IPFS_CLUSTER";
+
+impl Flags {
+    /// Whether a test's `NOT RUN` line is a failure. Where anything was asked for, it is, unless the line names the
+    /// variable of what was not asked for: each test that needs one says which.
+    fn counts(&self, line: &str) -> bool {
+        let asked = [
+            (FIXTURES, self.fixtures.is_some()),
+            (KUBO, self.kubo),
+            (CLUSTER, self.kubo),
+            ("in a quick run", !self.quick),
+        ];
+        let excused = asked
+            .iter()
+            .any(|(mark, asked)| !asked && line.contains(mark));
+        (self.fixtures.is_some() || self.kubo) && !excused
+    }
 }
 
 /// Something failed, and the last line printed says how much.
@@ -57,10 +86,13 @@ pub(crate) fn run(workspace: &Workspace, flags: &Flags) -> Result<()> {
     if let Err(error) = all(workspace, flags, &mut tally, &mut wrong) {
         wrong.push(format!("{error:#}"));
     }
-    if flags.fixtures.is_some() {
-        wrong.extend(tally.not_run.iter().cloned());
-    } else {
+    let missing = tally.not_run.iter().filter(|line| flags.counts(line));
+    wrong.extend(missing.cloned());
+    if flags.fixtures.is_none() {
         println!("NOT RUN (not asked for): others' CARs, traces; pass --fixtures[=DIR]");
+    }
+    if !flags.kubo {
+        println!("NOT RUN (not asked for): a real Kubo and IPFS Cluster; pass --kubo");
     }
     if flags.quick {
         println!("NOT RUN (--quick): tidy, what takes minutes");
@@ -97,6 +129,10 @@ fn all(
         .as_ref()
         .map(|dir| find_fixtures(workspace, dir.as_ref()));
     let fixtures = fixtures.transpose()?;
+    let programs = match flags.kubo {
+        true => Some(programs(workspace)?),
+        false => None,
+    };
     guests::build(workspace)?;
     if !flags.quick {
         let checks = tidy::run(workspace, &tidy::Flags::default());
@@ -106,8 +142,12 @@ fn all(
     let mut cargo = command(workspace, flags);
     cargo.env("WASI_IPFS_GUESTS", workspace.guests());
     match fixtures {
-        Some(dir) => cargo.env("WASI_IPFS_FIXTURES", dir),
-        None => cargo.env_remove("WASI_IPFS_FIXTURES"),
+        Some(dir) => cargo.env(FIXTURES, dir),
+        None => cargo.env_remove(FIXTURES),
+    };
+    match programs {
+        Some((kubo, cluster)) => cargo.env(KUBO, kubo).env(CLUSTER, cluster),
+        None => cargo.env_remove(KUBO).env_remove(CLUSTER),
     };
     if flags.quick {
         cargo.env("WASI_IPFS_QUICK", "1");
@@ -127,6 +167,13 @@ fn find_fixtures(workspace: &Workspace, dir: Option<&PathBuf>) -> Result<PathBuf
             dir.display()
         )
     })
+}
+
+fn programs(workspace: &Workspace) -> Result<(PathBuf, PathBuf)> {
+    let asked = "NOT RUN: --kubo asked for real nodes";
+    let kubo = kubo::KUBO.ensure(workspace).context(asked)?;
+    let cluster = kubo::CLUSTER.ensure(workspace).context(asked)?;
+    Ok((kubo, cluster))
 }
 
 fn command(workspace: &Workspace, flags: &Flags) -> Command {
@@ -193,6 +240,7 @@ mod tests {
     fn flags(arguments: &[&str]) -> Flags {
         Flags {
             fixtures: None,
+            kubo: false,
             quick: true,
             arguments: arguments.iter().map(ToString::to_string).collect(),
         }
@@ -209,6 +257,33 @@ mod tests {
             line(&["-p", "pinset", "--", "staging"]),
             "cargo test --no-fail-fast -p pinset -- --show-output staging"
         );
+    }
+
+    #[test]
+    fn what_was_not_asked_for_is_no_failure() {
+        let lines = [
+            "NOT RUN: WASI_IPFS_FIXTURES does not name the folder of fixtures",
+            "NOT RUN: kubo: pins: WASI_IPFS_KUBO names no program",
+            "NOT RUN: kubo: pins: WASI_IPFS_CLUSTER names no program",
+            "NOT RUN: kubo: the FUSE mount: it needs /dev/fuse",
+            "NOT RUN: files of a gibibyte, in a quick run",
+        ];
+        let counted = |fixtures: bool, kubo: bool, quick: bool| {
+            let flags = Flags {
+                fixtures: fixtures.then_some(None),
+                kubo,
+                quick,
+                arguments: Vec::new(),
+            };
+            lines.map(|line| flags.counts(line))
+        };
+        assert_eq!(counted(false, false, false), [false; 5]);
+        assert_eq!(
+            counted(true, false, false),
+            [true, false, false, true, true]
+        );
+        assert_eq!(counted(false, true, true), [false, true, true, true, false]);
+        assert_eq!(counted(true, true, false), [true; 5]);
     }
 
     #[test]
