@@ -42,6 +42,11 @@ impl Head {
         status.ok_or_else(|| garbled(format!("{:?} has no status", self.first)))
     }
 
+    /// How the body of a request is framed.
+    pub(crate) fn request_framing(&self) -> io::Result<Framing> {
+        Ok(self.framing()?.unwrap_or(Framing::Length(0)))
+    }
+
     /// How the body of the answer to a `method` is framed.
     pub(crate) fn answer_framing(&self, method: &str) -> io::Result<Framing> {
         match self.status()? {
@@ -201,6 +206,7 @@ mod tests {
         let request = Head::read(&mut from)?.ok_or_else(cut)?;
         assert_eq!(request.first, "GET /a HTTP/1.1");
         assert_eq!(request.field("host"), Some("x"));
+        assert_eq!(request.request_framing()?, Framing::Length(3));
         let mut read = 0;
         read_body(&mut from, Framing::Length(3), |piece| {
             read += piece.len();

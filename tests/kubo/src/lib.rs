@@ -19,6 +19,7 @@
 //! * [`Kubo`]: the program, found by `WASI_IPFS_KUBO`, which `cargo xtask test --kubo` sets; [`kubo_or_not_run!`].
 //! * [`Node`]: what a node is to be; [`Daemon`]: one that runs. What it says over its RPC: [`Rpc`].
 //! * [`Mount`]: its FUSE mount. [`ClusterService`], [`Cluster`]: IPFS Cluster in front of one.
+//! * [`proxy`]: what stands between a node and a client under test, and misbehaves as it is told.
 //!
 //! Everything blocks: in asynchronous tests, start and ask on a thread for blocking calls.
 //!
@@ -34,6 +35,7 @@ mod kubo;
 mod mount;
 mod node;
 mod ports;
+pub mod proxy;
 mod repo;
 mod rpc;
 mod settings;

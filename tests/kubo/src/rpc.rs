@@ -52,6 +52,11 @@ impl Rpc {
         }
     }
 
+    /// The one on this port of loopback, without credentials.
+    pub fn at(port: u16) -> Self {
+        Self::new(port, None)
+    }
+
     /// Calls `/api/v0/<command>` with these arguments (`("arg", "…")`), and gives the body.
     ///
     /// # Errors
