@@ -15,6 +15,7 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
+use kubo_daemon::{ClusterService, Kubo};
 
 use self::go::GoProgram;
 use crate::workspace::Workspace;
@@ -25,15 +26,46 @@ pub(crate) struct Flags {
     /// Gets IPFS Cluster's service too, and prints its path below Kubo's.
     #[arg(long)]
     cluster: bool,
+    /// Starts a private node too, on loopback and with a throw-away repository, until Ctrl-C; with `--cluster`, and
+    /// a cluster of one in front of it.
+    #[arg(long)]
+    run: bool,
 }
 
-/// Gets the programs and prints where they are.
+/// Gets the programs, prints where they are, and starts them if asked to.
 pub(crate) fn run(workspace: &Workspace, flags: &Flags) -> Result<()> {
-    println!("{}", KUBO.ensure(workspace)?.display());
-    if flags.cluster {
-        println!("{}", CLUSTER.ensure(workspace)?.display());
+    let kubo = KUBO.ensure(workspace)?;
+    println!("{}", kubo.display());
+    let cluster = match flags.cluster {
+        true => Some(CLUSTER.ensure(workspace)?),
+        false => None,
+    };
+    if let Some(program) = &cluster {
+        println!("{}", program.display());
     }
-    Ok(())
+    match flags.run {
+        true => serve(&kubo, cluster.as_deref()),
+        false => Ok(()),
+    }
+}
+
+/// Runs until this process is killed, by Ctrl-C as a rule, upon which what it started goes too.
+fn serve(kubo: &Path, cluster: Option<&Path>) -> Result<()> {
+    let node = Kubo::at(kubo).node().start()?;
+    let cluster = cluster.map(|program| ClusterService::at(program).start(&node));
+    let cluster = cluster.transpose()?;
+    println!("IPFS_PATH   {}", node.repo_path().display());
+    println!("RPC         {}", node.api());
+    println!("gateway     {}", node.gateway_url().unwrap_or_default());
+    println!("swarm       {}", node.swarm_address());
+    if let Some(cluster) = &cluster {
+        println!("proxy       {}", cluster.proxy());
+        println!("cluster     {}", cluster.rest_url());
+    }
+    println!("Ctrl-C ends it and removes its repository");
+    loop {
+        std::thread::park();
+    }
 }
 
 /// A program that is not out of the crate registry.

@@ -35,7 +35,7 @@ enum Task {
     Guests,
     /// Runs all tests, behind `tidy`; ends with `N passed, N failed`.
     Test(test::Flags),
-    /// Gets a real Kubo, and prints its path: an installed one that fits, or one built with Go.
+    /// Gets a real Kubo, installed or built with Go, and prints its path; starts a private node with `--run`.
     Kubo(kubo::Flags),
     /// Imports a directory and lets a guest list, stat and read it through /ipfs.
     Demo,

@@ -69,6 +69,7 @@ impl ClusterService {
             configure(folder.path(), node, proxy, rest, swarm)?;
             let started = Guarded::start(
                 &self.program,
+                folder.path(),
                 ["daemon"].map(OsStr::new),
                 |command| environment(command, folder.path()),
                 READY,

@@ -423,6 +423,7 @@ fn launch(node: &Node, repo: &Repo, ports: Ports) -> Result<Guarded> {
     arguments.extend(node.arguments.iter().map(String::as_str));
     let started = Guarded::start(
         node.kubo.program(),
+        repo.path(),
         arguments.into_iter().map(OsStr::new),
         |command| repo.environment(command),
         READY,

@@ -2,8 +2,8 @@
 //!
 //! `Drop` covers a test that returns or panics; nothing in this process covers one that is killed. So a shell stands
 //! between: it runs the program, and reads from a pipe that only this process holds open. When the pipe closes, for
-//! whatever reason, it kills its process group. (`prctl(PR_SET_PDEATHSIG)` would need unsafe code here, and is bound
-//! to the *thread* that started the child.)
+//! whatever reason, it kills the program and removes its folder. (`prctl(PR_SET_PDEATHSIG)` would need unsafe code
+//! here, and is bound to the *thread* that started the child.)
 //!
 //! Invariant: the group's id is the shell's process id, which is ours until we have waited for it: no signal goes to
 //! a stranger.
@@ -24,16 +24,23 @@ use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 use crate::{Error, Result};
 
-/// `$@` is the program. What runs it prints its own process id first, then becomes the program.
+/// The arguments are the folder and the program with its own. What runs it prints its own process id first, then
+/// becomes the program. Only the guard kills it by SIGKILL and leaves the shell alive, whose status it then is.
 const SHELL: &str = r#"
+folder=$1
+shift
 exec 3<&0 2>&1
 ( exec 3<&- </dev/null; exec sh -c 'echo "$$"; exec "$@"' program "$@" ) &
 program=$!
-( read -r _ <&3; kill -s KILL -- "-$$" ) >/dev/null &
+( read -r _ <&3; kill -s KILL "$program" ) >/dev/null &
 guard=$!
 wait "$program"
 status=$?
 kill -s KILL "$guard"
+if [ "$status" -eq 137 ]; then
+    rm -rf -- "$folder"
+    kill -s KILL -- "-$$"
+fi
 exit "$status"
 "#;
 
@@ -66,12 +73,14 @@ pub(crate) enum Start {
 }
 
 impl Guarded {
-    /// Starts `program` and waits until it prints a line that contains `ready`.
+    /// Starts `program` and waits until it prints a line that contains `ready`. `folder` is what it keeps its state
+    /// in: removed where this process can no longer do that itself.
     ///
     /// # Errors
     /// Where it cannot be started. That it ends is an outcome.
     pub(crate) fn start<'a>(
         program: &Path,
+        folder: &Path,
         arguments: impl IntoIterator<Item = &'a OsStr>,
         environment: impl FnOnce(&mut Command),
         ready: &'static str,
@@ -79,7 +88,8 @@ impl Guarded {
     ) -> Result<Start> {
         let cannot = || Error::io(format!("start {}", program.display()));
         let mut command = Command::new("sh");
-        command.args(["-c", SHELL, "guard"]).arg(program);
+        command.args(["-c", SHELL, "guard"]);
+        command.arg(folder).arg(program);
         command.args(arguments);
         environment(&mut command);
         // A group of its own: Ctrl-C ends this process, and the pipe then the group.
@@ -176,9 +186,10 @@ impl Guarded {
 
     /// Kills the group and waits for its end.
     pub(crate) fn kill(&mut self) {
-        if let (Ok(None), Some(group)) = (self.ended(), self.group()) {
-            // It may end this very moment.
-            let _ = kill_process_group(group, Signal::KILL);
+        if let (Ok(None), Some(shell)) = (self.ended(), self.shell_pid()) {
+            // The shell before the others, or it might take this for the guard's doing. It may end this very moment.
+            let _ = kill_process(shell, Signal::KILL);
+            let _ = kill_process_group(shell, Signal::KILL);
             let _ = self.shell.wait();
         }
         if let Some(reader) = self.reader.take() {
@@ -187,7 +198,7 @@ impl Guarded {
         }
     }
 
-    fn group(&self) -> Option<Pid> {
+    fn shell_pid(&self) -> Option<Pid> {
         Pid::from_raw(i32::try_from(self.shell.id()).ok()?)
     }
 
