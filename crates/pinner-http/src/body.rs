@@ -1,6 +1,6 @@
 //! A body as it comes: frames, counted, and at its end the trailers. Everything that reads a body reads it here.
 
-use std::{error::Error, sync::Arc};
+use std::{error::Error, io, sync::Arc};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, Version, header};
@@ -136,7 +136,14 @@ pub(crate) fn cause<'a, T: Error + 'static>(error: &'a (dyn Error + 'static)) ->
         if let Some(found) = this.downcast_ref() {
             return Some(found);
         }
-        error = this.source();
+        // What an I/O error wraps is not among its sources, but the sources of that are.
+        let wrapped = this
+            .downcast_ref::<io::Error>()
+            .and_then(io::Error::get_ref);
+        error = match wrapped {
+            Some(wrapped) => Some(wrapped),
+            None => this.source(),
+        };
     }
     None
 }

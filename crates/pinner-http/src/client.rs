@@ -15,6 +15,10 @@ use crate::{
 
 /// The connections to one server, shared by all clones.
 ///
+/// Servers of `https` are trusted as the system trusts them; on Linux the variables `SSL_CERT_FILE` and `SSL_CERT_DIR`
+/// name other certificates. A proxy that the environment names (`HTTPS_PROXY`, `NO_PROXY`, …) is used, but never to
+/// reach this machine itself.
+///
 /// A call takes a kept connection if one is idle, else it opens one; so there are never more connections than calls
 /// in flight.
 #[derive(Clone)]

@@ -17,8 +17,8 @@ pub(crate) type Source = Box<dyn Error + Send + Sync>;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum HttpError {
-    /// The client cannot be made, or the request cannot be sent, as it is: nothing was sent. Asking again changes
-    /// nothing.
+    /// The client cannot be made, or the request cannot be sent, as it is: credentials that no header can hold, a
+    /// server that speaks no TLS, or whose certificate is not trusted. Nothing was sent; asking again changes nothing.
     #[error("no call to {endpoint} can be made: {reason}")]
     Unusable {
         /// The server.

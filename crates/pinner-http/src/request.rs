@@ -202,6 +202,11 @@ impl Request {
                 .headers_mut()
                 .insert(header::AUTHORIZATION, value.clone());
         }
+        if self.body.as_ref().is_some_and(Bytes::is_empty) {
+            // Else no length is sent at all, and some proxies refuse a POST without one.
+            let none = HeaderValue::from_static("0");
+            message.headers_mut().insert(header::CONTENT_LENGTH, none);
+        }
         *message.body_mut() = self.body.clone().map(Into::into);
         Ok(message)
     }
@@ -234,7 +239,13 @@ impl Request {
         if error.is_builder() {
             return self.unusable("the request is not valid", Some(without_url(error)));
         }
-        // No HTTP, or TLS where none is spoken, is no matter of waiting.
+        // No HTTP, no TLS, or a certificate of somebody else's is no matter of waiting.
+        if cause::<rustls::Error>(&error).is_some() {
+            return self.unusable(
+                "TLS fails; is it the right address, and is its certificate to be trusted?",
+                Some(without_url(error)),
+            );
+        }
         let garbled = cause::<hyper::Error>(&error).is_some_and(hyper::Error::is_parse);
         let source = without_url(error);
         match garbled {

@@ -11,8 +11,8 @@ use crate::{Endpoint, HttpError, Waiting, body::Body, request::Begun};
 
 /// An answer that is being read. It takes one of the client's turns until it is dropped.
 ///
-/// Its end is a good one: a body that is cut off, or whose trailer tells of a failure, ends with an error. After an
-/// error there is nothing to come, and asking again gives an error again.
+/// Its end is a good one: a body that is cut off, or whose trailer tells of a failure, ends with an error, and asking
+/// again gives an error again. After [`HttpError::TimedOut`] alone it may be asked on: there may be more to come.
 pub struct Streamed {
     status: StatusCode,
     headers: HeaderMap,

@@ -1,0 +1,51 @@
+//! Calls against a server that answers well or badly: what comes back, and when.
+
+mod body;
+mod connections;
+mod errors;
+mod redirects;
+mod retries;
+mod streams;
+
+use std::{net::SocketAddr, time::Duration};
+
+use pinner_http::{Answer, Client, ClientBuilder, Endpoint, HttpError, RetryPolicy};
+use tokio::time::Instant;
+use toy_http::{Asked, Reply, ToyServer};
+
+/// The limit of bodies here, in bytes.
+const LIMIT: usize = 1000;
+
+/// A deadline that nothing on loopback comes near.
+fn late() -> Instant {
+    Instant::now() + Duration::from_secs(60)
+}
+
+/// A deadline that a test can wait for.
+fn soon() -> Instant {
+    Instant::now() + Duration::from_millis(300)
+}
+
+async fn serve(script: impl Fn(&Asked) -> Reply + Send + Sync + 'static) -> ToyServer {
+    ToyServer::start(script).await.expect("a free port")
+}
+
+fn builder(server: &ToyServer) -> ClientBuilder {
+    let endpoint: Endpoint = server.url().parse().expect("a URL");
+    Client::builder(endpoint)
+}
+
+fn client(server: &ToyServer) -> Client {
+    builder(server).build().expect("a client")
+}
+
+/// One attempt at `/x`.
+async fn once(server: &ToyServer, deadline: Instant) -> Result<Answer, HttpError> {
+    let request = client(server).get("x").retry(RetryPolicy::NEVER);
+    request.whole(LIMIT, deadline).await
+}
+
+/// An address of loopback where nobody listens.
+async fn nobody() -> SocketAddr {
+    serve(|_| Reply::default()).await.address()
+}
