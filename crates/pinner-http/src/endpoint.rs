@@ -54,6 +54,22 @@ impl Endpoint {
         self.socket.as_deref()
     }
 
+    /// The host as a URL has it (an IPv6 address in brackets); `None` of a Unix socket.
+    pub fn host(&self) -> Option<&str> {
+        match self.socket {
+            Some(_) => None,
+            None => self.base.host_str(),
+        }
+    }
+
+    /// The port; `None` of a Unix socket.
+    pub fn port(&self) -> Option<u16> {
+        match self.socket {
+            Some(_) => None,
+            None => self.base.port_or_known_default(),
+        }
+    }
+
     /// Whether the connection is encrypted.
     pub fn is_https(&self) -> bool {
         self.base.scheme() == "https"

@@ -16,6 +16,20 @@ struct Boundary {
     allowed: &'static [&'static str],
 }
 
+/// What a backend that speaks HTTP must not know: what lies above it, the other backends, and any TLS but ours.
+const BESIDE_BACKENDS: &[&str] = &[
+    "aws-lc-*",
+    "cap-std",
+    "native-tls",
+    "openssl",
+    "openssl-sys",
+    "pinner-*",
+    "pinset",
+    "wasi-ipfs*",
+    "wasmtime*",
+    "wit-*",
+];
+
 /// As the table of crates has it: whoever needs one of these in one of those has found a fault in the design.
 const BOUNDARIES: &[Boundary] = &[
     Boundary {
@@ -61,6 +75,16 @@ const BOUNDARIES: &[Boundary] = &[
             "wasi-ipfs*",
         ],
         allowed: &[],
+    },
+    Boundary {
+        of: "pinner-http",
+        forbidden: BESIDE_BACKENDS,
+        allowed: &["pinner-api"],
+    },
+    Boundary {
+        of: "pinner-gateway",
+        forbidden: BESIDE_BACKENDS,
+        allowed: &["pinner-api", "pinner-http"],
     },
     Boundary {
         of: "pinner-kubo",

@@ -118,3 +118,15 @@ fn this_machine_is_known_by_its_address() {
         assert!(!text.parse::<Endpoint>().unwrap().is_local(), "{text}");
     }
 }
+
+#[test]
+fn host_and_port_are_told() {
+    let told = |text: &str| {
+        let endpoint: Endpoint = text.parse().unwrap();
+        (endpoint.host().map(str::to_owned), endpoint.port())
+    };
+    let tcp = |host: &str, port| (Some(host.to_owned()), Some(port));
+    assert_eq!(told("https://example.org/x"), tcp("example.org", 443));
+    assert_eq!(told("/ip6/::1/tcp/5001"), tcp("[::1]", 5001));
+    assert_eq!(told("/unix/run/x.sock"), (None, None));
+}

@@ -1,0 +1,357 @@
+//! [`GatewayPinner`]: several gateways in order, behind the `Pinner` trait.
+//!
+//! Owns who is asked, in which order and for how long. What one gateway's answer means is `gateway`'s business.
+
+use std::{
+    fmt,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use cid::Cid;
+use futures_util::{StreamExt, stream};
+use pinner_api::{
+    BoxStream, Bytes, Capabilities, Holder, Origin, Pin, PinDepth, Pinner, PinnerError,
+    async_trait, refused,
+};
+use pinner_http::{Auth, Client, Endpoint, Redirects, RetryPolicy};
+use tokio::time::{Instant, sleep_until};
+
+use crate::{
+    Gateway, GatewayError,
+    error::{Gravity, Verdict},
+    rest::{Readiness, Rest},
+};
+
+/// The multihash code of identity: the digest is the data.
+const IDENTITY: u64 = 0x00;
+
+/// Trustless gateways in the order of preference.
+///
+/// Blocks alone: every pin is refused. Identity CIDs are answered without asking anybody.
+///
+/// A block is asked of the first gateway that is not resting, and of the next where that one fails or has none, until
+/// one gives it, all have answered for good, or its deadline passes. What is asked of no further gateway gets all
+/// the time that is left, everybody else an equal share of it. Where all that failed may yet succeed, they are
+/// asked again, by the [`RetryPolicy`].
+///
+/// A block is [`NotFound`](PinnerError::NotFound) only where every gateway says so.
+pub struct GatewayPinner {
+    gateways: Vec<Ranked>,
+    deadline: Duration,
+    in_flight: usize,
+    retry: RetryPolicy,
+}
+
+struct Ranked {
+    gateway: Gateway,
+    rest: Mutex<Rest>,
+}
+
+impl GatewayPinner {
+    /// No gateway yet.
+    pub fn builder() -> GatewayPinnerBuilder {
+        GatewayPinnerBuilder::default()
+    }
+
+    /// The gateways, in their order.
+    pub fn endpoints(&self) -> impl Iterator<Item = &Endpoint> {
+        self.gateways.iter().map(|ranked| ranked.gateway.endpoint())
+    }
+
+    async fn fetch(&self, cid: &Cid) -> Result<Bytes, PinnerError> {
+        let deadline = Instant::now() + self.deadline;
+        let fail = |error: GatewayError| match error.into_pinner(cid) {
+            // Of several shares the last one ended, but what passed is the deadline.
+            PinnerError::TimedOut { operation, after } => PinnerError::TimedOut {
+                operation,
+                after: match Instant::now() >= deadline {
+                    true => self.deadline,
+                    false => after,
+                },
+            },
+            error => error,
+        };
+        // Who has not answered for good, and the gravest of the answers of those who have.
+        let mut open: Vec<&Ranked> = self.gateways.iter().collect();
+        let mut settled: Option<GatewayError> = None;
+        let mut rounds = 0;
+        loop {
+            let turn = match order(&open) {
+                Order::Ask(turn) => turn,
+                Order::Wait(until) if until < deadline => {
+                    sleep_until(until).await;
+                    continue;
+                }
+                Order::Wait(until) => {
+                    return Err(PinnerError::RateLimited {
+                        operation: format!("block {cid} at every gateway that may have it"),
+                        retry_after: Some(until.saturating_duration_since(Instant::now())),
+                    });
+                }
+                Order::Nobody => return Err(fail(settled.unwrap_or(GatewayError::NoGateway))),
+            };
+            // The failure that allows the soonest further round.
+            let mut passing: Option<(Option<Duration>, GatewayError)> = None;
+            rounds += 1;
+            for (place, ranked) in turn.iter().enumerate() {
+                let error = match ranked.ask(cid, share(deadline, turn.len() - place)).await {
+                    Ok(block) => return Ok(block),
+                    Err(error) => error,
+                };
+                tracing::debug!(%cid, %error, "a gateway gives no block");
+                if error.gravity() == Gravity::MayPass {
+                    let wait = match &error {
+                        GatewayError::Http(error) => self.retry.wait(rounds, error),
+                        GatewayError::NoGateway
+                        | GatewayError::Absent { .. }
+                        | GatewayError::NotABlock { .. } => None,
+                    };
+                    let sooner = |other: &Option<Duration>| match (wait, other) {
+                        (Some(wait), Some(other)) => wait < *other,
+                        (Some(_), None) => true,
+                        (None, Some(_)) => false,
+                        // Of those that end it, the last one told.
+                        (None, None) => true,
+                    };
+                    if passing.as_ref().is_none_or(|(other, _)| sooner(other)) {
+                        passing = Some((wait, error));
+                    }
+                } else {
+                    open.retain(|other| !std::ptr::eq(*other, *ranked));
+                    if settled
+                        .as_ref()
+                        .is_none_or(|other| other.gravity() < error.gravity())
+                    {
+                        settled = Some(error);
+                    }
+                }
+            }
+            let Some((wait, error)) = passing else {
+                // Nobody is left, or only those who asked to be left alone.
+                continue;
+            };
+            match wait.map(|wait| Instant::now() + wait) {
+                Some(again) if again < deadline => sleep_until(again).await,
+                Some(_) | None => return Err(fail(error)),
+            }
+        }
+    }
+}
+
+/// Whom to ask now, of those who have not answered for good.
+enum Order<'a> {
+    /// These, one after the other.
+    Ask(Vec<&'a Ranked>),
+    /// Nobody before then: all have asked to be left alone.
+    Wait(Instant),
+    /// All have answered for good.
+    Nobody,
+}
+
+/// The ready in their order; behind them those that rest, the one whose rest ends first before the others.
+fn order<'a>(open: &[&'a Ranked]) -> Order<'a> {
+    let now = Instant::now();
+    let (mut ready, mut resting, mut barred) = (Vec::new(), Vec::new(), None);
+    for ranked in open {
+        match ranked.rest().readiness(now) {
+            Readiness::Ready => ready.push(*ranked),
+            Readiness::Resting(until) => resting.push((until, *ranked)),
+            Readiness::Barred(until) => {
+                barred = Some(barred.map_or(until, |other: Instant| other.min(until)));
+            }
+        }
+    }
+    // Stable: equals keep their order.
+    resting.sort_by_key(|(until, _)| *until);
+    ready.extend(resting.into_iter().map(|(_, ranked)| ranked));
+    match (ready.is_empty(), barred) {
+        (false, _) => Order::Ask(ready),
+        (true, Some(until)) => Order::Wait(until),
+        (true, None) => Order::Nobody,
+    }
+}
+
+/// The end of an equal share of the time that is left, where so many are to share it.
+fn share(deadline: Instant, among: usize) -> Instant {
+    let now = Instant::now();
+    let left = deadline.saturating_duration_since(now);
+    match u32::try_from(among) {
+        Ok(among) if among > 1 => now + left / among,
+        Ok(_) | Err(_) => deadline,
+    }
+}
+
+impl Ranked {
+    async fn ask(&self, cid: &Cid, deadline: Instant) -> Result<Bytes, GatewayError> {
+        let began = Instant::now();
+        // Once: what is tried again, and where, is decided with the others in view.
+        let answer = self
+            .gateway
+            .ask(cid, deadline, Some(RetryPolicy::NEVER))
+            .await;
+        let verdict = match &answer {
+            Ok(_) => Verdict::Works,
+            Err(error) => error.verdict(),
+        };
+        match verdict {
+            Verdict::Works => self.rest().worked(began),
+            Verdict::Fails(asked) => self.rest().failed(began, Instant::now(), asked),
+            Verdict::Unknown => {}
+        }
+        answer
+    }
+
+    fn rest(&self) -> std::sync::MutexGuard<'_, Rest> {
+        // Plain values, whole whatever thread panicked beside them.
+        self.rest.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[async_trait]
+impl Pinner for GatewayPinner {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::blocks_only()
+    }
+
+    async fn block(&self, cid: &Cid, _origin: &Origin) -> Result<Bytes, PinnerError> {
+        if cid.hash().code() == IDENTITY {
+            return Ok(Bytes::copy_from_slice(cid.hash().digest()));
+        }
+        self.fetch(cid).await
+    }
+
+    /// Side by side, as many as may be in flight: the deadline of a block begins when it is asked for.
+    fn blocks<'a>(
+        &'a self,
+        cids: &'a [Cid],
+        origin: &'a Origin,
+    ) -> BoxStream<'a, (Cid, Result<Bytes, PinnerError>)> {
+        stream::iter(cids)
+            .map(move |cid| async move { (*cid, self.block(cid, origin).await) })
+            .buffer_unordered(self.in_flight)
+            .boxed()
+    }
+
+    async fn pin(&self, _: &Holder, _: &Cid, depth: PinDepth) -> Result<(), PinnerError> {
+        Err(PinnerError::Unsupported {
+            operation: match depth {
+                PinDepth::Recursive => "recursive pins",
+                PinDepth::Lazy => "lazy pins",
+            },
+        })
+    }
+
+    async fn unpin(&self, _: &Holder, _: &Cid) -> Result<(), PinnerError> {
+        Err(PinnerError::Unsupported { operation: "pins" })
+    }
+
+    fn pins(&self) -> BoxStream<'_, Result<Pin, PinnerError>> {
+        refused("pins")
+    }
+}
+
+impl fmt::Debug for GatewayPinner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GatewayPinner")
+            .field("gateways", &self.endpoints().collect::<Vec<_>>())
+            .field("deadline", &self.deadline)
+            .field("in_flight", &self.in_flight)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Sets up a [`GatewayPinner`].
+#[derive(Clone, Debug)]
+pub struct GatewayPinnerBuilder {
+    gateways: Vec<(Endpoint, Auth)>,
+    deadline: Duration,
+    connect_timeout: Duration,
+    in_flight: usize,
+    retry: RetryPolicy,
+}
+
+impl Default for GatewayPinnerBuilder {
+    fn default() -> Self {
+        Self {
+            gateways: Vec::new(),
+            deadline: Duration::from_secs(30),
+            connect_timeout: Duration::from_secs(5),
+            in_flight: 16,
+            retry: RetryPolicy::default(),
+        }
+    }
+}
+
+impl GatewayPinnerBuilder {
+    /// With this gateway behind those already named.
+    pub fn gateway(self, endpoint: Endpoint) -> Self {
+        self.gateway_with(endpoint, Auth::None)
+    }
+
+    /// With this gateway behind those already named, and the credentials that it, and nobody else, is shown.
+    pub fn gateway_with(mut self, endpoint: Endpoint, auth: Auth) -> Self {
+        self.gateways.push((endpoint, auth));
+        self
+    }
+
+    /// With these gateways behind those already named.
+    pub fn gateways(self, endpoints: impl IntoIterator<Item = Endpoint>) -> Self {
+        endpoints.into_iter().fold(self, Self::gateway)
+    }
+
+    /// How long one block may take, whoever is asked and however often. 30 seconds unless set.
+    pub fn deadline(mut self, deadline: Duration) -> Self {
+        self.deadline = deadline;
+        self
+    }
+
+    /// How long a connection may take to be made. 5 seconds unless set.
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.connect_timeout = timeout;
+        self
+    }
+
+    /// How many blocks may be asked for at once, of each gateway. 16 unless set; zero is taken as one.
+    pub fn in_flight(mut self, calls: usize) -> Self {
+        self.in_flight = calls.max(1);
+        self
+    }
+
+    /// How often all of those that may yet succeed are asked, and how long is waited between. Three times unless
+    /// set ([`RetryPolicy::default`]).
+    pub fn retry(mut self, policy: RetryPolicy) -> Self {
+        self.retry = policy;
+        self
+    }
+
+    /// The gateways as a backend. Connects nowhere yet.
+    ///
+    /// # Errors
+    /// [`GatewayError::NoGateway`]; [`GatewayError::Http`] for credentials that cannot be sent, and where an `https`
+    /// gateway is named on a machine that trusts no certificates.
+    pub fn build(self) -> Result<GatewayPinner, GatewayError> {
+        if self.gateways.is_empty() {
+            return Err(GatewayError::NoGateway);
+        }
+        let ranked = self.gateways.into_iter().map(|(endpoint, auth)| {
+            let client = Client::builder(endpoint)
+                .auth(auth)
+                .connect_timeout(self.connect_timeout)
+                .in_flight(self.in_flight)
+                .retry(self.retry)
+                .redirects(Redirects::WithinSite)
+                .build()?;
+            Ok(Ranked {
+                gateway: Gateway::new(client),
+                rest: Mutex::default(),
+            })
+        });
+        Ok(GatewayPinner {
+            gateways: ranked.collect::<Result<_, GatewayError>>()?,
+            deadline: self.deadline,
+            in_flight: self.in_flight,
+            retry: self.retry,
+        })
+    }
+}

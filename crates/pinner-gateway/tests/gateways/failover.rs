@@ -1,0 +1,234 @@
+//! Several gateways: who is asked after whom, for how long, and what is said where none has the block.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use pinner_api::PinnerError;
+use pinner_conformance::Block;
+use pinner_gateway::{GatewayPinner, RetryPolicy};
+use tokio::time::Instant;
+use toy_http::{Reply, Step, ToyServer};
+
+use crate::{SHORT, absent, always, block, get, over, raw, serve};
+
+async fn having(block: &Arc<Block>) -> ToyServer {
+    let block = block.clone();
+    serve(move |_| raw(&block)).await
+}
+
+#[tokio::test]
+async fn the_first_is_asked_as_long_as_it_works() {
+    let block = block();
+    let (first, second) = (having(&block).await, having(&block).await);
+    let pinner = over(&[&first, &second]).build().unwrap();
+    for _ in 0..5 {
+        get(&pinner, &block.cid).await.unwrap();
+    }
+    assert_eq!((first.requests().len(), second.connections()), (5, 0));
+}
+
+#[tokio::test]
+async fn whatever_the_first_does_the_second_is_asked() {
+    let block = block();
+    for reply in [
+        Reply::with(404, &[("X-Ipfs-Path", "/ipfs/x")], ""),
+        Reply::with(404, &[], ""),
+        Reply::with(403, &[], ""),
+        Reply::with(410, &[], ""),
+        Reply::with(429, &[("Retry-After", "3600")], ""),
+        Reply::with(451, &[], ""),
+        Reply::with(500, &[], ""),
+        Reply::with(504, &[], ""),
+        Reply::ok("text/html", "<html>"),
+        Reply::announcing(1 << 40, 200, &[], ""),
+        Reply::announcing(10, 200, &[], "cut").then(Step::Close),
+        Reply::of([Step::Close]),
+        Reply::of([Step::Reset]),
+        Reply::of([Step::Send(b"220 mail\r\n\r\n".to_vec())]),
+        Reply::with(302, &[("Location", "http://elsewhere.example/")], ""),
+    ] {
+        let (first, second) = (always(reply.clone()).await, having(&block).await);
+        let pinner = over(&[&first, &second]).build().unwrap();
+        let got = get(&pinner, &block.cid).await;
+        assert_eq!(
+            got.unwrap_or_else(|e| panic!("{reply:?}: {e:?}")),
+            block.bytes
+        );
+        assert_eq!((first.requests().len(), second.requests().len()), (1, 1));
+    }
+}
+
+#[tokio::test]
+async fn one_that_is_not_there_is_passed_over_for_a_while() {
+    let block = block();
+    let nobody = always(Reply::default()).await.address();
+    let second = having(&block).await;
+    let pinner = GatewayPinner::builder()
+        .gateway(nobody.to_string().parse().unwrap())
+        .gateway(second.url().parse().unwrap())
+        .build()
+        .unwrap();
+    get(&pinner, &block.cid).await.unwrap();
+    // It is back, and is not asked as long as it rests.
+    let back = block.clone();
+    let first = ToyServer::start_at(nobody, move |_| raw(&back))
+        .await
+        .unwrap();
+    get(&pinner, &block.cid).await.unwrap();
+    assert_eq!(first.connections(), 0);
+    // And again when it has rested.
+    while first.requests().is_empty() {
+        get(&pinner, &block.cid).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let asked = second.requests().len();
+    get(&pinner, &block.cid).await.unwrap();
+    assert_eq!(second.requests().len(), asked);
+}
+
+#[tokio::test]
+async fn one_that_hangs_does_not_eat_the_deadline() {
+    let block = block();
+    let hang = always(Reply::of([Step::Hang])).await;
+    let drip = Step::Drip(vec![0; 1000], Duration::from_millis(5));
+    let drip = Reply::announcing(1000, 200, &[], "").then(drip);
+    let drip = always(drip).await;
+    let third = having(&block).await;
+    let pinner = over(&[&hang, &drip, &third])
+        .deadline(SHORT * 3)
+        .build()
+        .unwrap();
+    let started = Instant::now();
+    assert_eq!(get(&pinner, &block.cid).await.unwrap(), block.bytes);
+    // Each of the first two had its share, and no more.
+    assert!(started.elapsed() >= SHORT * 2 - SHORT / 10);
+    assert_eq!((hang.requests().len(), drip.requests().len()), (1, 1));
+    // Both rest now: the next block comes at once.
+    get(&pinner, &block.cid).await.unwrap();
+    assert_eq!((hang.requests().len(), drip.requests().len()), (1, 1));
+}
+
+#[tokio::test]
+async fn all_that_hang_are_late_together() {
+    let (first, second) = (
+        always(Reply::of([Step::Hang])).await,
+        always(Reply::of([Step::Hang])).await,
+    );
+    let pinner = over(&[&first, &second]).deadline(SHORT).build().unwrap();
+    let started = Instant::now();
+    match get(&pinner, &block().cid).await {
+        Err(PinnerError::TimedOut { after, .. }) => assert_eq!(after, SHORT),
+        other => panic!("{other:?}"),
+    }
+    assert!(started.elapsed() >= SHORT);
+    assert_eq!((first.requests().len(), second.requests().len()), (1, 1));
+}
+
+/// A gateway that asks for a second first, and has the block from then on.
+async fn limiting(block: &Arc<Block>) -> ToyServer {
+    let (block, times) = (block.clone(), AtomicUsize::new(0));
+    serve(move |_| match times.fetch_add(1, Ordering::SeqCst) {
+        0 => Reply::with(429, &[("Retry-After", "1")], ""),
+        _ => raw(&block),
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_gateway_that_asks_for_time_gets_it() {
+    let block = block();
+    let server = limiting(&block).await;
+    let pinner = over(&[&server]).build().unwrap();
+    let started = Instant::now();
+    let calls = [get(&pinner, &block.cid), get(&pinner, &block.cid)];
+    for got in futures_util::future::join_all(calls).await {
+        assert_eq!(got.unwrap(), block.bytes);
+    }
+    assert!(started.elapsed() >= Duration::from_secs(1));
+}
+
+#[tokio::test]
+async fn a_gateway_that_asks_for_more_than_there_is_is_not_waited_for() {
+    let block = block();
+    let server = limiting(&block).await;
+    let pinner = over(&[&server]).deadline(SHORT).build().unwrap();
+    for _ in 0..3 {
+        match get(&pinner, &block.cid).await {
+            Err(PinnerError::RateLimited { retry_after, .. }) => {
+                assert!(retry_after.is_some_and(|after| after <= Duration::from_secs(1)));
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(server.requests().len(), 1, "it was left alone");
+}
+
+#[tokio::test]
+async fn an_absence_is_proven_by_all_or_by_none() {
+    let nowhere = block().cid;
+    let (first, second) = (serve(absent).await, serve(absent).await);
+    let both = over(&[&first, &second]).build().unwrap();
+    let error = get(&both, &nowhere).await.unwrap_err();
+    assert!(matches!(error, PinnerError::NotFound { .. }), "{error:?}");
+    assert_eq!((first.requests().len(), second.requests().len()), (1, 1));
+
+    for (reply, wanted) in [
+        (Reply::with(503, &[], ""), "Unavailable"),
+        (Reply::with(404, &[], "no such page"), "Unavailable"),
+        (
+            Reply::with(429, &[("Retry-After", "3600")], ""),
+            "RateLimited",
+        ),
+        (Reply::with(403, &[], ""), "Denied"),
+        (Reply::ok("text/html", "<html>"), "Corrupt"),
+    ] {
+        let other = always(reply).await;
+        for servers in [[&first, &other], [&other, &first]] {
+            let pinner = over(&servers).deadline(SHORT).build().unwrap();
+            let error = get(&pinner, &nowhere).await.unwrap_err();
+            assert!(format!("{error:?}").starts_with(wanted), "{error:?}");
+            // Asked once more, with the failed one resting.
+            let error = get(&pinner, &nowhere).await.unwrap_err();
+            assert!(!error.is_absence(), "{error:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_ones_that_have_answered_for_good_are_not_asked_again() {
+    let first = serve(absent).await;
+    let second = always(Reply::with(503, &[], "")).await;
+    let pinner = over(&[&first, &second]).retry(RetryPolicy::default().with_attempts(4));
+    let error = get(&pinner.build().unwrap(), &block().cid)
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(error, PinnerError::Unavailable { .. }),
+        "{error:?}"
+    );
+    assert_eq!((first.requests().len(), second.requests().len()), (1, 4));
+}
+
+#[tokio::test]
+async fn one_alone_that_is_back_is_asked_at_once() {
+    // It rests, but there is nobody else.
+    let block = block();
+    let times = AtomicUsize::new(0);
+    let sent = block.clone();
+    let server = serve(move |_| match times.fetch_add(1, Ordering::SeqCst) {
+        0..5 => Reply::with(500, &[], ""),
+        _ => raw(&sent),
+    })
+    .await;
+    let pinner = over(&[&server]).build().unwrap();
+    for _ in 0..5 {
+        assert!(get(&pinner, &block.cid).await.is_err());
+    }
+    assert_eq!(get(&pinner, &block.cid).await.unwrap(), block.bytes);
+    assert_eq!(server.requests().len(), 6);
+}

@@ -1,0 +1,52 @@
+//! Gateways that fail, and who is asked instead.
+
+mod answers;
+mod failover;
+
+use std::{sync::Arc, time::Duration};
+
+use pinner_api::{Bytes, Cid, Origin, Pinner, PinnerError};
+use pinner_conformance::Block;
+use pinner_gateway::{GatewayPinner, GatewayPinnerBuilder};
+use toy_http::{Asked, Reply, ToyServer};
+
+/// Answers with the block, whatever is asked for.
+fn raw(block: &Block) -> Reply {
+    Reply::ok("application/vnd.ipld.raw", &block.bytes)
+}
+
+/// A gateway's word that it has no such block.
+fn absent(asked: &Asked) -> Reply {
+    Reply::with(
+        404,
+        &[("X-Ipfs-Path", asked.path())],
+        "block was not found locally",
+    )
+}
+
+async fn serve(script: impl Fn(&Asked) -> Reply + Send + Sync + 'static) -> ToyServer {
+    ToyServer::start(script).await.expect("a free port")
+}
+
+/// Always this answer.
+async fn always(reply: Reply) -> ToyServer {
+    serve(move |_| reply.clone()).await
+}
+
+fn over(servers: &[&ToyServer]) -> GatewayPinnerBuilder {
+    let endpoints = servers
+        .iter()
+        .map(|server| server.url().parse().expect("a URL"));
+    GatewayPinner::builder().gateways(endpoints)
+}
+
+async fn get(pinner: &GatewayPinner, cid: &Cid) -> Result<Bytes, PinnerError> {
+    pinner.block(cid, &Origin::root(*cid)).await
+}
+
+/// A deadline that a test can wait for.
+const SHORT: Duration = Duration::from_millis(600);
+
+fn block() -> Arc<Block> {
+    Arc::new(Block::unique(1000))
+}
