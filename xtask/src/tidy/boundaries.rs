@@ -20,6 +20,7 @@ struct Boundary {
 const BESIDE_BACKENDS: &[&str] = &[
     "aws-lc-*",
     "cap-std",
+    "ipfs-api*",
     "native-tls",
     "openssl",
     "openssl-sys",
@@ -88,8 +89,8 @@ const BOUNDARIES: &[Boundary] = &[
     },
     Boundary {
         of: "pinner-kubo",
-        forbidden: &["wasmtime*", "wit-*", "pinset", "wasi-ipfs*", "ipfs-api*"],
-        allowed: &[],
+        forbidden: BESIDE_BACKENDS,
+        allowed: &["pinner-api", "pinner-gateway", "pinner-http"],
     },
     Boundary {
         of: "pinset",
