@@ -17,26 +17,31 @@ use crate::{pinner::KuboPinner, rpc::call};
 const DIRECTORY: usize = 64 * 1024 * 1024;
 
 impl KuboPinner {
-    /// Both registries, one after the other.
+    /// Both registries, one after the other. An error ends it.
     pub(crate) fn list(&self) -> BoxStream<'_, Result<Pin, PinnerError>> {
-        let given = |pins: Vec<Pin>| stream::iter(pins).map(Ok);
-        let recursive = stream::once(async move {
-            let pin = |wrapper: Wrapper| Pin {
-                holder: wrapper.holder,
-                root: wrapper.root,
-                depth: PinDepth::Recursive,
+        let registries = [PinDepth::Recursive, PinDepth::Lazy].into_iter();
+        stream::try_unfold(registries, async |mut registries| {
+            let pins = match registries.next() {
+                None => return Ok(None),
+                Some(PinDepth::Recursive) => self.wrapped().await?,
+                Some(PinDepth::Lazy) if self.capabilities.lazy_pins => self.entries().await?,
+                Some(PinDepth::Lazy) => Vec::new(),
             };
-            let wrappers = self.wrappers(|_| true).await?;
-            Ok::<_, PinnerError>(given(wrappers.into_iter().map(pin).collect()))
-        });
-        let lazy = stream::once(async move {
-            let pins = match self.capabilities.lazy_pins {
-                true => self.entries().await?,
-                false => Vec::new(),
-            };
-            Ok(given(pins))
-        });
-        recursive.chain(lazy).try_flatten().boxed()
+            Ok(Some((stream::iter(pins).map(Ok), registries)))
+        })
+        .try_flatten()
+        .boxed()
+    }
+
+    /// The recursive pins.
+    async fn wrapped(&self) -> Result<Vec<Pin>, PinnerError> {
+        let pin = |wrapper: Wrapper| Pin {
+            holder: wrapper.holder,
+            root: wrapper.root,
+            depth: PinDepth::Recursive,
+        };
+        let wrappers = self.wrappers(|_| true).await?;
+        Ok(wrappers.into_iter().map(pin).collect())
     }
 
     /// The wrappers among the node's recursive pins that are wanted.

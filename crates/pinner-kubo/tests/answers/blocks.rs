@@ -1,0 +1,111 @@
+//! Blocks: what each failure of `block/get` means.
+
+use std::{
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+
+use pinner_api::{Bytes, Cid, MAX_BLOCK, Origin, Pinner, PinnerError};
+use pinner_kubo::KuboPinner;
+use toy_http::{Asked, Reply, Step};
+
+use crate::{BLOCK, cid, failure, late_failure, node, words};
+
+async fn block(pinner: &KuboPinner) -> Result<Bytes, PinnerError> {
+    pinner.block(&cid(), &Origin::root(cid())).await
+}
+
+#[tokio::test]
+async fn failures_of_a_block_are_told_apart() {
+    let reply = Arc::new(Mutex::new(Reply::default()));
+    let script = {
+        let reply = reply.clone();
+        move |command: &str, asked: &Asked| {
+            assert_eq!(command, "block/get");
+            let query = asked.target.split_once('?').expect("arguments").1;
+            assert!(query.contains(&format!("arg={BLOCK}")), "{query}");
+            // As Go reads durations: with a unit. Without, the answer is empty, and status 200.
+            let timeout = query.split('&').find_map(|it| it.strip_prefix("timeout="));
+            let number = timeout.expect("a timeout").strip_suffix("ms");
+            let number: u64 = number.expect("in milliseconds").parse().expect("a number");
+            assert!(0 < number && number <= 2000, "{number}");
+            reply.lock().expect("one test").clone()
+        }
+    };
+    let (_server, pinner) = node("0.43.0", script).await;
+    let answer = async |its: Reply| {
+        *reply.lock().expect("one test") = its;
+        block(&pinner).await
+    };
+    let octets = "application/octet-stream";
+    let got = answer(Reply::ok(octets, "a block")).await.expect("a block");
+    assert_eq!(got, "a block");
+
+    let offline = format!("block was not found locally (offline): ipld: could not find {BLOCK}");
+    let error = answer(failure(&offline)).await.expect_err("absent");
+    assert!(
+        matches!(error, PinnerError::NotFound { cid: its } if its == cid()),
+        "{error:?}"
+    );
+    let error = answer(failure("context deadline exceeded")).await;
+    let error = error.expect_err("late at the node");
+    assert!(matches!(error, PinnerError::TimedOut { .. }), "{error:?}");
+    assert!(words(&error).contains(BLOCK), "{}", words(&error));
+    let error = answer(failure("flatfs: no space left on device")).await;
+    let error = error.expect_err("the node's own failure");
+    assert!(
+        matches!(error, PinnerError::Unavailable { .. }),
+        "{error:?}"
+    );
+    assert!(words(&error).contains("no space left"), "{}", words(&error));
+    let denied = Reply::with(403, &[], "Kubo RPC Access Denied: Please provide …");
+    let error = answer(denied).await.expect_err("refused");
+    assert!(matches!(error, PinnerError::Denied { .. }), "{error:?}");
+    assert!(words(&error).contains("AllowedPaths"), "{}", words(&error));
+    let busy = Reply::with(429, &[("Retry-After", "7")], "");
+    let error = answer(busy).await.expect_err("too many calls");
+    assert!(
+        matches!(error, PinnerError::RateLimited { retry_after: Some(after), .. } if after.as_secs() == 7),
+        "{error:?}"
+    );
+
+    // Nothing at all, status 200: what Kubo says to a call that it does not understand.
+    let error = answer(Reply::ok(octets, "")).await.expect_err("no block");
+    assert!(matches!(error, PinnerError::Corrupt { .. }), "{error:?}");
+    let cut = Reply::announcing(100, 200, &[], "only this").then(Step::Close);
+    let error = answer(cut).await.expect_err("cut short");
+    assert!(matches!(error, PinnerError::Corrupt { .. }), "{error:?}");
+    let large = Reply::ok(octets, vec![0; MAX_BLOCK + 1]);
+    let error = answer(large).await.expect_err("too large");
+    assert!(matches!(error, PinnerError::Corrupt { .. }), "{error:?}");
+    let late = late_failure(&["part of a block"], "unexpected EOF");
+    let error = answer(late).await.expect_err("failed behind its body");
+    assert!(
+        matches!(error, PinnerError::Unavailable { .. }),
+        "{error:?}"
+    );
+
+    // A node that drips is a hung one, and one that says nothing is.
+    for hung in [
+        Reply::of([
+            Step::Send(Reply::head(200, &[("Content-Length", "100")])),
+            Step::Drip(vec![1; 100], Duration::from_millis(300)),
+        ]),
+        Reply::of([Step::Hang]),
+    ] {
+        let begun = Instant::now();
+        let error = answer(hung).await.expect_err("late");
+        assert!(matches!(error, PinnerError::TimedOut { .. }), "{error:?}");
+        assert!(begun.elapsed() >= Duration::from_secs(2));
+    }
+}
+
+#[tokio::test]
+async fn an_empty_block_is_one_by_its_own_cid_alone() {
+    let (_server, pinner) = node("0.43.0", |_, _| Reply::ok("application/octet-stream", "")).await;
+    // sha2-256 of nothing.
+    let empty = "bafkreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku";
+    let empty: Cid = empty.parse().expect("a CID");
+    let got = pinner.block(&empty, &Origin::root(empty)).await;
+    assert_eq!(got.expect("it is right"), "");
+}
