@@ -126,6 +126,12 @@ const WORDS: &[(&str, Reason)] = &[
         Reason::NotUnixFs,
     ),
     ("source must be a UnixFS", Reason::NotUnixFs),
+    // A block under a dag-pb CID that is no dag-pb.
+    ("protobuf: (PBNode)", Reason::NotUnixFs),
+    (
+        "potentially insecure hash functions not allowed",
+        Reason::BadRequest,
+    ),
     ("context deadline exceeded", Reason::DeadlineExceeded),
     (
         "DNSLink lookup could not find a TXT record",
@@ -227,6 +233,14 @@ mod tests {
             (
                 "cp: source must be a valid UnixFS (dag-pb or raw codec)",
                 Reason::NotUnixFs,
+            ),
+            (
+                "cp: cannot get node from path /ipfs/x: protobuf: (PBNode) invalid wireType, expected 2, got 7",
+                Reason::NotUnixFs,
+            ),
+            (
+                "potentially insecure hash functions not allowed",
+                Reason::BadRequest,
             ),
             ("could not resolve name", Reason::NameUnresolved),
             (
