@@ -2,28 +2,28 @@
 
 use cid::Cid;
 use multihash_codetable::{Code, MultihashDigest};
-use pinner_api::{Bytes, MAX_BLOCK, Origin, PinnerError};
+use pinner_api::{Bytes, MAX_BLOCK, PinnerError};
 use tokio::time::Instant;
 
 use crate::{pinner::KuboPinner, rpc::call};
 
 impl KuboPinner {
     /// The block's bytes by the deadline. Unverified.
-    pub(crate) async fn fetch(
-        &self,
-        cid: &Cid,
-        origin: &Origin,
-        deadline: Instant,
-    ) -> Result<Bytes, PinnerError> {
+    pub(crate) async fn fetch(&self, cid: &Cid, deadline: Instant) -> Result<Bytes, PinnerError> {
         if let Some(gateway) = &self.gateway
-            && let Some(answer) = gateway.block(self, cid, origin, deadline).await
+            && let Some(answer) = gateway.block(self, cid, deadline).await
         {
             return answer;
         }
         self.block_get(cid, deadline).await
     }
 
-    async fn block_get(&self, cid: &Cid, deadline: Instant) -> Result<Bytes, PinnerError> {
+    /// The block's bytes by the deadline, from the node itself, which has it then. Unverified.
+    pub(crate) async fn block_get(
+        &self,
+        cid: &Cid,
+        deadline: Instant,
+    ) -> Result<Bytes, PinnerError> {
         let answer = call(&self.blocks, "block/get", cid)
             .arg(cid)
             .whole(MAX_BLOCK, deadline)

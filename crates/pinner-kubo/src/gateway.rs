@@ -10,8 +10,9 @@ use std::{
 
 use cid::Cid;
 use multihash_codetable::{Code, MultihashDigest};
-use pinner_api::{Bytes, MAX_BLOCK, Origin, PinnerError};
-use pinner_http::{Client, HeaderValue, HttpError, header};
+use pinner_api::{Bytes, PinnerError};
+use pinner_gateway::GatewayError;
+use pinner_http::{Client, HeaderValue, HttpError, Waiting, header};
 use serde::Deserialize;
 use tokio::time::Instant;
 
@@ -35,6 +36,7 @@ const RAW: u64 = 0x55;
 /// A gateway, and whether it is used at the moment.
 #[derive(Debug)]
 pub(crate) struct Gateway {
+    blocks: pinner_gateway::Gateway,
     client: Client,
     ownership: Ownership,
     state: Mutex<State>,
@@ -69,6 +71,7 @@ struct Identity {
 impl Gateway {
     pub(crate) fn new(client: Client, ownership: Ownership) -> Self {
         Self {
+            blocks: pinner_gateway::Gateway::new(client.clone()),
             client,
             ownership,
             state: Mutex::new(State::Works),
@@ -85,42 +88,52 @@ impl Gateway {
         &self,
         node: &KuboPinner,
         cid: &Cid,
-        _origin: &Origin,
         deadline: Instant,
     ) -> Option<Result<Bytes, PinnerError>> {
         if !self.usable(node).await {
             return None;
         }
-        let answer = self
-            .client
-            .get(&format!("ipfs/{cid}"))
-            .query("format", "raw")
-            .header(header::ACCEPT, RAW_BLOCK)
-            .whole(MAX_BLOCK, deadline)
-            .await;
-        match answer {
-            Ok(answer) if answer.body.is_empty() && !may_be_empty(cid) => {
+        match self.blocks.block(cid, deadline).await {
+            Ok(block) if block.is_empty() && !may_be_empty(cid) => {
                 self.pause("it gives an empty body for a block");
                 None
             }
-            Ok(answer) => {
+            Ok(block) => {
                 self.works();
-                Some(Ok(answer.body))
+                Some(Ok(block))
             }
-            // An absence, a limit, a failure of its own: the node itself is asked before any of it is believed.
-            Err(HttpError::Status(status)) => {
-                if matches!(status.status.as_u16(), 429 | 500 | 502 | 503) {
-                    self.pause("it is overloaded, or fails");
-                }
-                None
+            Err(error) => self.failed(cid, error),
+        }
+    }
+
+    /// What a failure is: the answer, or a reason to ask the RPC.
+    fn failed(&self, cid: &Cid, error: GatewayError) -> Option<Result<Bytes, PinnerError>> {
+        let error = match error {
+            GatewayError::Http(error) => error,
+            // An absence: the node itself is asked before that is believed.
+            GatewayError::Absent { .. } => return None,
+            other => {
+                self.pause(&other.to_string());
+                return None;
             }
-            Err(error @ (HttpError::TimedOut { .. } | HttpError::TooLarge { .. })) => {
-                if matches!(error, HttpError::TimedOut { .. }) {
+        };
+        match &error {
+            // Of these two the RPC could do no better: no time is left, and a block is as large there.
+            HttpError::TooLarge { .. } => Some(Err(error.into_pinner(format_args!("block {cid}")))),
+            HttpError::TimedOut { waiting, .. } => {
+                if *waiting != Waiting::Turn {
                     self.pause("it does not answer in time");
                 }
                 Some(Err(error.into_pinner(format_args!("block {cid}"))))
             }
-            Err(error) => {
+            HttpError::Status(status) => {
+                // 504 is a block that was not found in time: another one may be.
+                if matches!(status.status.as_u16(), 429 | 500 | 502 | 503) {
+                    self.pause(&error.to_string());
+                }
+                None
+            }
+            _ => {
                 self.pause(&error.to_string());
                 None
             }

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use cid::Cid;
 use kubo_protocol::{Reason, mfs};
-use pinner_api::{Holder, Origin, PinnerError};
+use pinner_api::{Holder, PinnerError};
 use serde::Deserialize;
 use tokio::time::Instant;
 
@@ -84,10 +84,10 @@ impl KuboPinner {
         match local {
             Ok(()) => Ok(()),
             Err(error) => match error.refusal().map(|refusal| refusal.reason) {
-                Some(Reason::BlockAbsent { .. }) => self
-                    .fetch(root, &Origin::root(*root), deadline)
-                    .await
-                    .map(|_| ()),
+                // By the RPC: a gateway that was named may be another node's.
+                Some(Reason::BlockAbsent { .. }) => {
+                    self.block_get(root, deadline).await.map(|_| ())
+                }
                 Some(_) | None => Err(error.into_pinner(Some(root))),
             },
         }

@@ -71,9 +71,11 @@ impl Pinner for KuboPinner {
         self.capabilities
     }
 
-    async fn block(&self, cid: &Cid, origin: &Origin) -> Result<Bytes, PinnerError> {
+    /// The origin is not used: the node keeps no session from one call to the next, and asks everybody whom it is
+    /// connected to, which those are that had the root.
+    async fn block(&self, cid: &Cid, _origin: &Origin) -> Result<Bytes, PinnerError> {
         let deadline = Instant::now() + self.block_deadline;
-        self.fetch(cid, origin, deadline).await
+        self.fetch(cid, deadline).await
     }
 
     async fn pin(&self, holder: &Holder, root: &Cid, depth: PinDepth) -> Result<(), PinnerError> {

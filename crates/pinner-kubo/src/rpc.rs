@@ -29,6 +29,8 @@ pub(crate) struct CallError {
     operation: String,
     /// How long it could take.
     after: Duration,
+    /// Whether that was over when it failed: the node's answer may have come, and its words not any more.
+    late: bool,
     pub(crate) http: HttpError,
 }
 
@@ -68,6 +70,7 @@ impl Call {
         told.whole(limit, deadline).await.map_err(|http| CallError {
             operation: self.operation,
             after,
+            late: Instant::now() >= deadline,
             http,
         })
     }
@@ -105,6 +108,7 @@ impl Call {
             Err(http) => Err(CallError {
                 operation,
                 after: stall,
+                late: false,
                 http,
             }),
         }
@@ -130,6 +134,7 @@ impl Lines {
             Err(http) => Err(CallError {
                 operation: self.operation.clone(),
                 after: self.stall,
+                late: false,
                 http,
             }),
         }
@@ -175,6 +180,10 @@ impl CallError {
                 None => unavailable(operation, refusal),
             },
             Reason::DeadlineExceeded => PinnerError::TimedOut {
+                operation,
+                after: self.after,
+            },
+            Reason::Other if self.late => PinnerError::TimedOut {
                 operation,
                 after: self.after,
             },

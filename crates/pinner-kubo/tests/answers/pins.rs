@@ -9,6 +9,8 @@ use toy_http::{Reply, Step, ToyServer};
 
 use crate::{BLOCK, JSON, cid, commands, failure, holder, late_failure, lines, node, words};
 
+type IsRight = fn(&PinnerError) -> bool;
+
 /// A node that pins as `pin/add`'s answer has it, and has no pins before.
 async fn pinning(add: Reply) -> (ToyServer, KuboPinner) {
     node("0.43.0", move |command, asked| match command {
@@ -39,7 +41,7 @@ async fn a_recursive_pin_is_made_when_the_node_says_so_and_not_before() {
     );
     assert!(!target.contains(BLOCK), "the root itself: {target}");
 
-    let cases: [(Reply, fn(&PinnerError) -> bool); 7] = [
+    let cases: [(Reply, IsRight); 7] = [
         // Status 200, progress, and the truth behind it.
         (
             late_failure(&[progress], "pin: context deadline exceeded"),
