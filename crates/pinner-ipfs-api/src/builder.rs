@@ -1,0 +1,172 @@
+//! Making an [`IpfsApiPinner`] of a client: the limits, and the one question that the node is asked beforehand.
+
+use std::{fmt, num::NonZeroUsize, time::Duration};
+
+use ipfs_api_backend_hyper::IpfsClient;
+use kubo_protocol::{Reason, Version};
+use pinner_api::{Cause, PinnerError};
+use serde::Deserialize;
+
+use crate::{
+    IpfsApiPinner,
+    error::{Asked, CallError, ConnectError, Subject},
+    request,
+    rpc::{Connector, Rpc},
+};
+
+/// What is waited for, and how many calls are made at once.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    pub(crate) block_deadline: Duration,
+    pub(crate) call_deadline: Duration,
+    pub(crate) no_progress_deadline: Duration,
+    pub(crate) in_flight: NonZeroUsize,
+    pub(crate) pins_in_flight: NonZeroUsize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            block_deadline: Duration::from_secs(60),
+            call_deadline: Duration::from_secs(30),
+            no_progress_deadline: Duration::from_secs(120),
+            in_flight: const { NonZeroUsize::new(16).unwrap() },
+            pins_in_flight: const { NonZeroUsize::new(4).unwrap() },
+        }
+    }
+}
+
+/// What makes an [`IpfsApiPinner`], with other limits than the usual ones.
+pub struct Builder<C: Connector> {
+    client: IpfsClient<C>,
+    limits: Limits,
+}
+
+// The client has no `Debug`, and knows a password.
+impl<C: Connector> fmt::Debug for Builder<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The answer of `version`, as far as it is of use.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct VersionAnswer {
+    version: String,
+}
+
+/// The longest answer of `version`, and how much of a wrong one is shown.
+const MOST_VERSION: usize = 16 * 1024;
+const SHOWN: usize = 200;
+
+impl<C: Connector> Builder<C> {
+    pub(crate) fn new(client: IpfsClient<C>) -> Self {
+        Self {
+            client,
+            limits: Limits::default(),
+        }
+    }
+
+    /// The absolute deadline of one block, from when it is its turn: 60 s unless set.
+    pub fn block_deadline(mut self, deadline: Duration) -> Self {
+        self.limits.block_deadline = deadline;
+        self
+    }
+
+    /// The absolute deadline of everything that is neither a block nor a recursive pin: 30 s unless set. For a
+    /// listing of pins, of each piece of it.
+    pub fn call_deadline(mut self, deadline: Duration) -> Self {
+        self.limits.call_deadline = deadline;
+        self
+    }
+
+    /// How long a recursive pin may go without a node or a byte more: 120 s unless set.
+    pub fn no_progress_deadline(mut self, deadline: Duration) -> Self {
+        self.limits.no_progress_deadline = deadline;
+        self
+    }
+
+    /// How many calls are made at once, each of which has a connection of its own: 16 unless set. The others wait.
+    /// Recursive pins and listings are not counted.
+    pub fn in_flight(mut self, calls: NonZeroUsize) -> Self {
+        self.limits.in_flight = calls;
+        self
+    }
+
+    /// How many recursive pins are made at once: 4 unless set. The others wait.
+    pub fn pins_in_flight(mut self, pins: NonZeroUsize) -> Self {
+        self.limits.pins_in_flight = pins;
+        self
+    }
+
+    /// Asks the node for its version, which decides about lazy pins, and makes the pinner. The node is not asked
+    /// again: after it was replaced by an older one, connect anew.
+    ///
+    /// # Errors
+    /// [`ConnectError`] says what to look at. Nothing was changed on the node.
+    pub async fn connect(self) -> Result<IpfsApiPinner<C>, ConnectError> {
+        let rpc = Rpc::new(self.client, self.limits);
+        let deadline = self.limits.call_deadline;
+        let answer = rpc
+            .whole(request::Version(&[]), MOST_VERSION, deadline)
+            .await;
+        let answer = answer.map_err(|error| unfit(error, deadline))?;
+        let not_kubo = || ConnectError::NotKubo {
+            answer: String::from_utf8_lossy(&answer)
+                .chars()
+                .take(SHOWN)
+                .collect(),
+        };
+        let version: VersionAnswer = serde_json::from_slice(&answer).map_err(|_| not_kubo())?;
+        let version: Version = version.version.parse().map_err(|_| not_kubo())?;
+        Ok(IpfsApiPinner::over(rpc, version))
+    }
+}
+
+fn unfit(error: CallError, deadline: Duration) -> ConnectError {
+    let asked = Asked {
+        operation: "version".into(),
+        subject: Subject::Node,
+    };
+    match error {
+        CallError::Refused(refusal) => match refusal.reason {
+            Reason::Denied => ConnectError::Denied {
+                reason: refusal.message,
+            },
+            Reason::RateLimited | Reason::DeadlineExceeded => ConnectError::Unreachable {
+                source: CallError::Refused(refusal).about(asked, deadline),
+            },
+            // A node refuses `version` to nobody whom it lets in.
+            Reason::BlockAbsent { .. }
+            | Reason::NotPinned
+            | Reason::UpdateFromGone
+            | Reason::UpdateToThere
+            | Reason::EntryThere
+            | Reason::EntryAbsent
+            | Reason::NotUnixFs
+            | Reason::NameAbsent
+            | Reason::NameUnresolved
+            | Reason::NoSuchCommand
+            | Reason::BadRequest
+            | Reason::Other => ConnectError::NotKubo {
+                answer: refusal.message,
+            },
+        },
+        CallError::Garbled(answer) => ConnectError::NotKubo { answer },
+        CallError::Client(source) => ConnectError::Unreachable {
+            source: PinnerError::Unavailable {
+                operation: asked.operation,
+                source: Some(Cause::new(source)),
+            },
+        },
+        CallError::TimedOut(after) => ConnectError::Unreachable {
+            source: PinnerError::TimedOut {
+                operation: asked.operation,
+                after,
+            },
+        },
+    }
+}

@@ -1,0 +1,193 @@
+//! The CIDs of a `pin/ls` answer, as it comes in, and the proof that it came in whole.
+//!
+//! The client drops HTTP's trailers, and in a streamed `pin/ls` an error on the way is in the trailer alone: a
+//! listing that broke off looks like a shorter one. Asked without `stream`, Kubo gives one JSON document,
+//! `{"Keys":{"<CID>":{"Type":"recursive","Name":""},…}}`, or an error status instead; and a document that was cut is no
+//! document. It may be of any size, so it is read here as it comes, and only one key at a time is held.
+//!
+//! Pure. Not a check of JSON: only what tells the keys, and the end.
+
+/// The longest key. A CID of ours has 130 characters; others may be longer.
+const MOST_KEY: usize = 1024;
+
+/// The reader of one answer.
+#[derive(Debug, Default)]
+pub(crate) struct PinKeys {
+    /// How many braces are open.
+    depth: usize,
+    /// Whether the one document has ended.
+    ended: bool,
+    /// The text of a string where there are keys, while it comes in.
+    text: Vec<u8>,
+    state: State,
+    /// Whether the last string was a key's text, and a colon would make it one.
+    may_be_key: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum State {
+    #[default]
+    Between,
+    InString,
+    /// Behind a backslash.
+    Escaped,
+}
+
+/// What came is no answer of `pin/ls`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("it is no answer of `pin/ls`")]
+pub(crate) struct Garbled;
+
+/// The depth of `Keys`, and the only name that the document may have: any other document is no answer of `pin/ls`, and
+/// must not pass for a node without pins.
+const OF_NAMES: usize = 1;
+const NAME: &[u8] = b"Keys";
+/// The depth of the CIDs: inside the document, and inside `Keys`.
+const OF_KEYS: usize = 2;
+/// What is in the values of the keys, and deeper, is none of ours; but it has to be bounded.
+const DEEPEST: usize = 16;
+
+impl PinKeys {
+    /// Takes the next bytes, and hands each key to `found`.
+    pub(crate) fn take(
+        &mut self,
+        bytes: &[u8],
+        mut found: impl FnMut(&str),
+    ) -> Result<(), Garbled> {
+        for &byte in bytes {
+            match self.state {
+                State::InString => self.in_string(byte)?,
+                State::Escaped => {
+                    self.state = State::InString;
+                    self.keep(byte)?;
+                }
+                State::Between => self.between(byte, &mut found)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the document is there to its end.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.ended
+    }
+
+    fn in_string(&mut self, byte: u8) -> Result<(), Garbled> {
+        match byte {
+            b'"' => {
+                self.state = State::Between;
+                self.may_be_key = matches!(self.depth, OF_NAMES | OF_KEYS);
+            }
+            b'\\' => {
+                self.state = State::Escaped;
+                self.keep(byte)?;
+            }
+            _ => self.keep(byte)?,
+        }
+        Ok(())
+    }
+
+    fn keep(&mut self, byte: u8) -> Result<(), Garbled> {
+        if matches!(self.depth, OF_NAMES | OF_KEYS) {
+            if self.text.len() == MOST_KEY {
+                return Err(Garbled);
+            }
+            self.text.push(byte);
+        }
+        Ok(())
+    }
+
+    fn between(&mut self, byte: u8, found: &mut impl FnMut(&str)) -> Result<(), Garbled> {
+        let may_be_key = std::mem::take(&mut self.may_be_key);
+        match byte {
+            b' ' | b'\t' | b'\r' | b'\n' => self.may_be_key = may_be_key,
+            _ if self.ended => return Err(Garbled),
+            b'{' if self.depth < DEEPEST => self.depth += 1,
+            // Everything is inside the one document.
+            _ if self.depth == 0 => return Err(Garbled),
+            b'}' => {
+                self.depth -= 1;
+                self.ended = self.depth == 0;
+            }
+            b'"' => {
+                self.text.clear();
+                self.state = State::InString;
+            }
+            b':' if may_be_key && self.depth == OF_NAMES => {
+                if self.text != NAME {
+                    return Err(Garbled);
+                }
+            }
+            // A CID has no character that would have to be escaped: a key with one is nobody's.
+            b':' if may_be_key && !self.text.contains(&b'\\') => {
+                found(std::str::from_utf8(&self.text).map_err(|_| Garbled)?);
+            }
+            b':' | b',' | b'[' | b']' | b'0'..=b'9' | b'a'..=b'z' | b'+' | b'-' | b'.' | b'E' => {}
+            _ => return Err(Garbled),
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(pieces: &[&[u8]]) -> Result<(Vec<String>, bool), Garbled> {
+        let (mut keys, mut found) = (PinKeys::default(), Vec::new());
+        for piece in pieces {
+            keys.take(piece, |key| found.push(key.to_owned()))?;
+        }
+        Ok((found, keys.is_whole()))
+    }
+
+    const TWO: &str = r#"{"Keys":{"Qm1":{"Type":"recursive","Name":"a \" {b}:\\"},"bafy2":{"Name":"x","Type":"r"}}}"#;
+
+    #[test]
+    fn the_keys_are_found_however_they_come() {
+        let wanted = (vec!["Qm1".to_owned(), "bafy2".to_owned()], true);
+        let whole = format!("{TWO}\n");
+        assert_eq!(read(&[whole.as_bytes()]), Ok(wanted.clone()));
+        let bytes: Vec<_> = whole.as_bytes().chunks(1).collect();
+        assert_eq!(read(&bytes), Ok(wanted.clone()));
+        let spaced = whole.replace(':', " : ").replace('{', "{ ");
+        assert_eq!(read(&[spaced.as_bytes()]), Ok(wanted));
+        assert_eq!(read(&[b"{}\n"]), Ok((vec![], true)));
+        assert_eq!(read(&[br#"{"Keys":{}}"#]), Ok((vec![], true)));
+        assert_eq!(read(&[br#"{"Keys":null}"#]), Ok((vec![], true)));
+    }
+
+    #[test]
+    fn a_cut_answer_is_never_whole() {
+        for length in 0..TWO.len() {
+            let (_, whole) = read(&[&TWO.as_bytes()[..length]]).expect("a beginning is no fault");
+            assert!(!whole, "cut to {length} bytes");
+        }
+    }
+
+    #[test]
+    fn what_is_something_else_is_refused() {
+        let long = format!(r#"{{"Keys":{{"{}":1}}}}"#, "x".repeat(MOST_KEY + 1));
+        let deep = "{".repeat(DEEPEST + 1);
+        let wrong = [
+            "<html>",
+            "404 page not found",
+            "[]",
+            "}",
+            "\"x\"",
+            "{}{}",
+            "{} x",
+            r#"{"Message":"it failed","Code":0,"Type":"error"}"#,
+            &long,
+            &deep,
+        ];
+        for text in wrong {
+            assert_eq!(read(&[text.as_bytes()]), Err(Garbled), "{text}");
+        }
+        assert_eq!(read(&[b"{\"Keys\":{\"\xff\":1}}"]), Err(Garbled));
+        // Strings elsewhere are no keys.
+        let elsewhere = br#"{"Keys":{"a":{"b":"c"},"d":["e",{"f":1}]}}"#;
+        let (found, whole) = read(&[elsewhere]).expect("it is JSON");
+        assert!(whole && found == ["a", "d"], "{found:?}");
+    }
+}

@@ -1,0 +1,127 @@
+//! Counted lazy pins: one entry in MFS for each `(holder, root)`; see [`mfs`].
+//!
+//! Invariants: writes of MFS go one after another, since each syncs MFS's root on the node and they would only wait
+//! there. A holder's directory goes with its last entry, so that processes that come and go leave nothing behind.
+
+use futures_util::{Stream, StreamExt, TryStreamExt, stream};
+use kubo_protocol::{Listing, Reason, mfs};
+use pinner_api::{Cid, Holder, Origin, Pin, PinDepth, Pinner, PinnerError};
+
+use crate::{
+    IpfsApiPinner,
+    error::{Asked, CallError, Subject},
+    request,
+    rpc::Connector,
+};
+
+/// Whose turn it is to write into MFS.
+#[derive(Debug, Default)]
+pub(crate) struct Turn(tokio::sync::Mutex<()>);
+
+impl<C: Connector> IpfsApiPinner<C> {
+    pub(crate) async fn pin_lazily(&self, holder: &Holder, root: &Cid) -> Result<(), PinnerError> {
+        if !self.has_lazy_pins() {
+            return Err(PinnerError::Unsupported {
+                operation: "lazy pins (a node of Kubo 0.43 or newer has them)",
+            });
+        }
+        // Here first: `files/cp` resolves its source with the lock held that a collection waits for.
+        self.block(root, &Origin::root(*root)).await?;
+        let (source, entry) = (format!("/ipfs/{root}"), mfs::pin_path(holder, root));
+        let _turn = self.lazy.0.lock().await;
+        let call = request::FilesCp(&[
+            ("arg", &source),
+            ("arg", &entry),
+            ("parents", "true"),
+            // A block that a collection has just taken is not fetched again with that lock held.
+            ("offline", "true"),
+        ]);
+        match self.rpc.silence(call).await {
+            Ok(()) => Ok(()),
+            Err(error) if error.reason() == Some(Reason::EntryThere) => Ok(()),
+            Err(error) => Err(self.fails(error, &call, &entry, Subject::Block(*root))),
+        }
+    }
+
+    pub(crate) async fn unpin_lazy(&self, holder: &Holder, root: &Cid) -> Result<(), PinnerError> {
+        if !self.has_lazy_pins() {
+            return Ok(());
+        }
+        let _turn = self.lazy.0.lock().await;
+        if !self.remove(&mfs::pin_path(holder, root), "false").await? {
+            return Ok(());
+        }
+        // Nobody but this value writes into the holder's directory, and it is this call's turn.
+        let directory = mfs::holder_path(holder);
+        if self.list(&directory).await?.names().next().is_none() {
+            self.remove(&directory, "true").await?;
+        }
+        Ok(())
+    }
+
+    /// Removes an entry; whether there was one.
+    async fn remove(&self, path: &str, recursive: &str) -> Result<bool, PinnerError> {
+        let call = request::FilesRm(&[("arg", path), ("recursive", recursive)]);
+        match self.rpc.silence(call).await {
+            Ok(()) => Ok(true),
+            Err(error) if error.reason() == Some(Reason::EntryAbsent) => Ok(false),
+            Err(error) => Err(self.fails(error, &call, path, Subject::Node)),
+        }
+    }
+
+    /// The names in a directory; none where there is no such directory.
+    async fn list(&self, path: &str) -> Result<Listing, PinnerError> {
+        let call = request::FilesLs(&[("arg", path)]);
+        match self.rpc.document(call).await {
+            Ok(listing) => Ok(listing),
+            Err(error) if error.reason() == Some(Reason::EntryAbsent) => Ok(Listing::default()),
+            Err(error) => Err(self.fails(error, &call, path, Subject::Node)),
+        }
+    }
+
+    fn fails<R: ipfs_api_prelude::ApiRequest>(
+        &self,
+        error: CallError,
+        call: &R,
+        path: &str,
+        subject: Subject,
+    ) -> PinnerError {
+        let asked = Asked {
+            operation: format!("{} {path}", request::name_of(call)),
+            subject,
+        };
+        error.about(asked, self.rpc.limits().call_deadline)
+    }
+
+    /// Every entry, one holder's directory after another.
+    pub(crate) fn lazy_pins(&self) -> impl Stream<Item = Result<Pin, PinnerError>> + Send + '_ {
+        let holders = stream::once(async {
+            match self.has_lazy_pins() {
+                true => self.list(mfs::REGISTRY).await,
+                false => Ok(Listing::default()),
+            }
+        });
+        holders
+            .map_ok(|listing| {
+                let holders: Vec<_> = listing.names().filter_map(mfs::parse_holder).collect();
+                stream::iter(holders).map(Ok)
+            })
+            .try_flatten()
+            .and_then(async |holder| {
+                let listing = self.list(&mfs::holder_path(&holder)).await?;
+                let pins: Vec<_> = listing
+                    .names()
+                    .filter_map(mfs::parse_root)
+                    .map(|root| {
+                        Ok(Pin {
+                            holder,
+                            root,
+                            depth: PinDepth::Lazy,
+                        })
+                    })
+                    .collect();
+                Ok(stream::iter(pins))
+            })
+            .try_flatten()
+    }
+}

@@ -1,0 +1,185 @@
+//! The trait's methods: which call answers which, and what may be believed of the answer.
+
+use std::fmt;
+
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt};
+use ipfs_api_backend_hyper::IpfsClient;
+use kubo_protocol::Version;
+use multihash_codetable::{Code, MultihashDigest};
+use pinner_api::{
+    BoxStream, Capabilities, Cause, Cid, Holder, MAX_BLOCK, Names, Origin, Pin, PinDepth, Pinner,
+    PinnerError, async_trait,
+};
+
+use crate::{
+    builder::Builder,
+    error::{Asked, CallError, ConnectError, Subject},
+    lazy, recursive, request,
+    rpc::{Connector, Rpc},
+};
+
+/// The code of the identity hash: such a CID is its own block.
+const IDENTITY: u64 = 0x00;
+/// What is hashed at once on an asynchronous thread, in bytes. More goes to a blocking one.
+const HASHED_AT_ONCE: usize = 64 * 1024;
+
+/// A Kubo node, through the host's client.
+///
+/// The crate's documentation says what the client cannot do, and what follows from it.
+pub struct IpfsApiPinner<C: Connector> {
+    pub(crate) rpc: Rpc<C>,
+    version: Version,
+    pub(crate) recursive: recursive::Known,
+    pub(crate) lazy: lazy::Turn,
+}
+
+impl<C: Connector> IpfsApiPinner<C> {
+    /// Over this client, with the usual limits.
+    ///
+    /// # Errors
+    /// As [`Builder::connect`].
+    pub async fn connect(client: IpfsClient<C>) -> Result<Self, ConnectError> {
+        Builder::new(client).connect().await
+    }
+
+    /// Over this client, with other limits.
+    pub fn builder(client: IpfsClient<C>) -> Builder<C> {
+        Builder::new(client)
+    }
+
+    pub(crate) fn over(rpc: Rpc<C>, version: Version) -> Self {
+        Self {
+            rpc,
+            version,
+            recursive: recursive::Known::default(),
+            lazy: lazy::Turn::default(),
+        }
+    }
+
+    /// The node's version, as it was when the pinner was made.
+    pub fn node_version(&self) -> String {
+        self.version.to_string()
+    }
+
+    pub(crate) fn has_lazy_pins(&self) -> bool {
+        self.version.has_lazy_pins()
+    }
+}
+
+// By hand: derived, it would ask for a connector that has it.
+impl<C: Connector> fmt::Debug for IpfsApiPinner<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("IpfsApiPinner")
+            .field("rpc", &self.rpc)
+            .field("version", &self.version)
+            .finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl<C: Connector> Pinner for IpfsApiPinner<C> {
+    fn capabilities(&self) -> Capabilities {
+        let all = Capabilities::blocks_only()
+            .with_recursive_pins()
+            .with_collection()
+            .with_names();
+        match self.has_lazy_pins() {
+            true => all.with_lazy_pins(),
+            false => all,
+        }
+    }
+
+    async fn block(&self, cid: &Cid, _: &Origin) -> Result<Bytes, PinnerError> {
+        if cid.hash().code() == IDENTITY {
+            return Ok(Bytes::copy_from_slice(cid.hash().digest()));
+        }
+        let text = cid.to_string();
+        let call = request::BlockGet(&[("arg", &text)]);
+        let asked = || Asked {
+            operation: format!("{} {cid}", request::name_of(&call)),
+            subject: Subject::Block(*cid),
+        };
+        let deadline = self.rpc.limits().block_deadline;
+        let bytes = self.rpc.whole(call, MAX_BLOCK, deadline).await;
+        let bytes = bytes.map_err(|error| error.about(asked(), deadline))?;
+        whole_block(*cid, bytes, asked()).await
+    }
+
+    async fn pin(&self, holder: &Holder, root: &Cid, depth: PinDepth) -> Result<(), PinnerError> {
+        match depth {
+            PinDepth::Recursive => self.pin_recursively(holder, root).await,
+            PinDepth::Lazy => self.pin_lazily(holder, root).await,
+        }
+    }
+
+    async fn unpin(&self, holder: &Holder, root: &Cid) -> Result<(), PinnerError> {
+        self.unpin_recursive(holder, root).await?;
+        self.unpin_lazy(holder, root).await
+    }
+
+    fn pins(&self) -> BoxStream<'_, Result<Pin, PinnerError>> {
+        let pins = self.recursive_pins().chain(self.lazy_pins());
+        up_to_first_error(pins).boxed()
+    }
+
+    fn names(&self) -> Option<&dyn Names> {
+        Some(self)
+    }
+}
+
+/// The stream ends at its first error, whatever would come behind it.
+fn up_to_first_error<T, E>(
+    stream: impl Stream<Item = Result<T, E>>,
+) -> impl Stream<Item = Result<T, E>> {
+    stream.scan(false, |failed, item| {
+        let item = (!*failed).then_some(item);
+        *failed = matches!(item, Some(Err(_)));
+        std::future::ready(item)
+    })
+}
+
+/// That these bytes are the block, and not its beginning: an answer that broke off cannot be told from one that
+/// ended, but by its hash.
+///
+/// Whoever asked will hash the block again, since a backend's word counts for nothing. This hash is to say what
+/// happened.
+async fn whole_block(cid: Cid, bytes: Bytes, asked: Asked) -> Result<Bytes, PinnerError> {
+    let Asked { operation, .. } = asked;
+    let Ok(code) = Code::try_from(cid.hash().code()) else {
+        // Nobody here can tell. The caller cannot either, and will refuse it.
+        return Ok(bytes);
+    };
+    let length = bytes.len();
+    let hashes_to = move |bytes: &Bytes| {
+        let digest = code.digest(bytes);
+        // A CID may hold a digest cut short.
+        !cid.hash().digest().is_empty() && digest.digest().starts_with(cid.hash().digest())
+    };
+    let (bytes, is_whole) = match length > HASHED_AT_ONCE {
+        false => (bytes.clone(), hashes_to(&bytes)),
+        true => {
+            let hashed = tokio::task::spawn_blocking(move || {
+                let is_whole = hashes_to(&bytes);
+                (bytes, is_whole)
+            });
+            hashed.await.map_err(|stopped| PinnerError::Unavailable {
+                operation: operation.clone(),
+                source: Some(Cause::new(stopped)),
+            })?
+        }
+    };
+    match is_whole {
+        true => Ok(bytes),
+        false => Err(CallError::Garbled(format!(
+            "{length} bytes came that do not hash to the CID: the answer was cut short, or is another block"
+        ))
+        .about(
+            Asked {
+                operation,
+                subject: Subject::Block(cid),
+            },
+            std::time::Duration::ZERO,
+        )),
+    }
+}

@@ -1,0 +1,150 @@
+//! One call after another through the host's client, with what the client has not: deadlines, limits, an end.
+//!
+//! Invariants: no call waits for ever, and no answer takes more memory than its limit. (An exception that cannot be
+//! mended from outside: the client reads the body of a *refused* call whole before it hands on the error, so that
+//! only the deadline bounds it.)
+
+use std::{fmt, time::Duration};
+
+use bytes::{Bytes, BytesMut};
+use futures_util::{StreamExt, stream::BoxStream};
+use hyper_0_14::client::connect::Connect;
+use ipfs_api_backend_hyper::IpfsClient;
+use ipfs_api_prelude::{ApiRequest, Backend};
+use serde::de::DeserializeOwned;
+use tokio::{
+    sync::{Semaphore, SemaphorePermit},
+    time::{Instant, timeout_at},
+};
+
+use crate::{builder::Limits, error::CallError};
+
+/// The longest answer that is read whole and is no block: a listing of an MFS directory, of some 100 bytes an entry.
+const MOST_ANSWER: usize = 64 * 1024 * 1024;
+
+/// What a connector has to be for the client to be of use here.
+///
+/// Implemented by everything that is so: `hyper` 0.14's `HttpConnector`, and those of the client's TLS features.
+pub trait Connector: Connect + Clone + Send + Sync + 'static {}
+
+impl<C: Connect + Clone + Send + Sync + 'static> Connector for C {}
+
+/// The client and its limits.
+pub(crate) struct Rpc<C: Connector> {
+    client: IpfsClient<C>,
+    limits: Limits,
+    /// For what ends soon.
+    calls: Semaphore,
+    /// For what may take hours, so that it leaves the others their turn.
+    pins: Semaphore,
+}
+
+impl<C: Connector> Rpc<C> {
+    pub(crate) fn new(client: IpfsClient<C>, limits: Limits) -> Self {
+        Self {
+            client,
+            calls: Semaphore::new(limits.in_flight.get()),
+            pins: Semaphore::new(limits.pins_in_flight.get()),
+            limits,
+        }
+    }
+
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// A turn for a pin that may take long.
+    pub(crate) async fn pin_turn(&self) -> Option<SemaphorePermit<'_>> {
+        // It is never closed.
+        self.pins.acquire().await.ok()
+    }
+
+    /// The whole answer, of at most `most` bytes, within `deadline` from when it is this call's turn.
+    pub(crate) async fn whole<R: ApiRequest>(
+        &self,
+        request: R,
+        most: usize,
+        deadline: Duration,
+    ) -> Result<Bytes, CallError> {
+        let _turn = self.calls.acquire().await;
+        let mut answer = self.answer(request)?;
+        let until = Instant::now() + deadline;
+        let mut whole = BytesMut::new();
+        while let Some(bytes) = answer.next_until(until, deadline).await? {
+            if whole.len() + bytes.len() > most {
+                return Err(CallError::Garbled(format!("more than {most} bytes")));
+            }
+            whole.extend_from_slice(&bytes);
+        }
+        Ok(whole.freeze())
+    }
+
+    /// An answer that is one JSON document.
+    pub(crate) async fn document<R: ApiRequest, T: DeserializeOwned>(
+        &self,
+        request: R,
+    ) -> Result<T, CallError> {
+        let deadline = self.limits.call_deadline;
+        let whole = self.whole(request, MOST_ANSWER, deadline).await?;
+        serde_json::from_slice(&whole)
+            .map_err(|wrong| CallError::Garbled(format!("{} bytes, {wrong}", whole.len())))
+    }
+
+    /// The answer of a call that says nothing when it succeeds.
+    ///
+    /// What it says, with status 200, is why it failed: one JSON string a line. That the last of the errors is in the
+    /// trailer, and so lost, does no harm here.
+    pub(crate) async fn silence<R: ApiRequest>(&self, request: R) -> Result<(), CallError> {
+        let deadline = self.limits.call_deadline;
+        let said = self.whole(request, 64 * 1024, deadline).await?;
+        if said.is_empty() {
+            return Ok(());
+        }
+        let mut lines = crate::lines::Lines::default();
+        let mut words: Vec<String> = lines.take(&said).map_err(CallError::Garbled)?;
+        words.extend(lines.end().map_err(CallError::Garbled)?);
+        let words = words.join("; ");
+        Err(CallError::Refused(kubo_protocol::Refusal::from_message(
+            &words,
+        )))
+    }
+
+    /// The answer as it comes in. Takes no turn: whoever reads it may stop in the middle for as long as they like.
+    pub(crate) fn answer<R: ApiRequest>(&self, request: R) -> Result<Answer, CallError> {
+        let request = self.client.build_base_request(request, None)?;
+        Ok(Answer(self.client.request_stream_bytes(request).boxed()))
+    }
+}
+
+impl<C: Connector> fmt::Debug for Rpc<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The client has no `Debug`, and knows a password.
+        f.debug_struct("Rpc")
+            .field("limits", &self.limits)
+            .field("calls", &self.calls.available_permits())
+            .finish_non_exhaustive()
+    }
+}
+
+/// An answer that comes in. Dropping it closes the connection, which ends the call on the node too.
+pub(crate) struct Answer(BoxStream<'static, Result<Bytes, ipfs_api_backend_hyper::Error>>);
+
+impl Answer {
+    /// The next bytes, or the answer's end; `deadline` is what the error names.
+    pub(crate) async fn next_until(
+        &mut self,
+        until: Instant,
+        deadline: Duration,
+    ) -> Result<Option<Bytes>, CallError> {
+        // Looked at first: a node from which there is always something to read would never be out of time.
+        if Instant::now() >= until {
+            return Err(CallError::TimedOut(deadline));
+        }
+        match timeout_at(until, self.0.next()).await {
+            Ok(Some(Ok(bytes))) => Ok(Some(bytes)),
+            Ok(Some(Err(error))) => Err(error.into()),
+            Ok(None) => Ok(None),
+            Err(_elapsed) => Err(CallError::TimedOut(deadline)),
+        }
+    }
+}

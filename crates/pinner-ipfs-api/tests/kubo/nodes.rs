@@ -1,0 +1,127 @@
+//! Daemons that are lent to one case after another: a start takes longer than most cases.
+//!
+//! Invariants: a daemon has one borrower at a time, since a collection takes what any case has left unpinned. The
+//! daemons go with the last borrower: what a static holds is never dropped, and their repositories would stay.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use kubo_daemon::{Daemon, Kubo};
+use pinner_conformance::FixtureResult;
+
+/// Whether a node can fetch what it does not hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Network {
+    /// `ipfs daemon --offline`.
+    None,
+    /// One other node, which is connected.
+    OneNeighbour,
+}
+
+/// A daemon, and the one that it is connected to.
+#[derive(Debug)]
+pub(crate) struct Nodes {
+    pub(crate) node: Daemon,
+    pub(crate) neighbour: Option<Daemon>,
+}
+
+/// Nodes that go back when they are dropped.
+#[derive(Debug)]
+pub(crate) struct Lent {
+    network: Network,
+    nodes: Option<Nodes>,
+}
+
+/// What waits for its next borrower, and how many have borrowed.
+#[derive(Debug)]
+struct Pool {
+    waiting: Vec<Nodes>,
+    lent: usize,
+}
+
+impl Pool {
+    const fn new() -> Mutex<Self> {
+        Mutex::new(Self {
+            waiting: Vec::new(),
+            lent: 0,
+        })
+    }
+}
+
+static OFFLINE: Mutex<Pool> = Pool::new();
+static ONLINE: Mutex<Pool> = Pool::new();
+
+fn pool(network: Network) -> MutexGuard<'static, Pool> {
+    let pool = match network {
+        Network::None => &OFFLINE,
+        Network::OneNeighbour => &ONLINE,
+    };
+    pool.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Nodes that nobody else uses now. Blocks.
+pub(crate) fn lend(kubo: &Kubo, network: Network) -> FixtureResult<Lent> {
+    let waiting = {
+        let mut pool = pool(network);
+        pool.lent += 1;
+        pool.waiting.pop()
+    };
+    // Counted before it is started, and given back whether or not it does.
+    let mut lent = Lent {
+        network,
+        nodes: waiting,
+    };
+    if lent.nodes.is_none() {
+        lent.nodes = Some(start(kubo, network)?);
+    }
+    Ok(lent)
+}
+
+fn start(kubo: &Kubo, network: Network) -> FixtureResult<Nodes> {
+    let node = kubo.node().without_gateway();
+    Ok(match network {
+        Network::None => Nodes {
+            node: node.offline().start()?,
+            neighbour: None,
+        },
+        Network::OneNeighbour => {
+            // A record of a name is kept by other nodes, and looked for there: a routing of the two of them.
+            let routed = |node: kubo_daemon::Node| {
+                node.config("Routing.Type", "dhtserver")
+                    .config("Routing.LoopbackAddressesOnLanDHT", true)
+            };
+            let neighbour = kubo.node().without_gateway();
+            let (node, neighbour) = (routed(node).start()?, routed(neighbour).start()?);
+            node.connect(&neighbour)?;
+            Nodes {
+                node,
+                neighbour: Some(neighbour),
+            }
+        }
+    })
+}
+
+impl Lent {
+    pub(crate) fn nodes(&self) -> FixtureResult<&Nodes> {
+        self.nodes
+            .as_ref()
+            .ok_or_else(|| "the nodes were given back".into())
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        let mut pool = pool(self.network);
+        pool.lent -= 1;
+        // What a failed case leaves would be the next one's trouble.
+        if !std::thread::panicking() {
+            pool.waiting.extend(self.nodes.take());
+        }
+        let last = match pool.lent {
+            0 => std::mem::take(&mut pool.waiting),
+            _ => Vec::new(),
+        };
+        // Stopped without the pool: others may want theirs meanwhile.
+        drop(pool);
+        drop(last);
+    }
+}
