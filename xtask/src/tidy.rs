@@ -4,6 +4,7 @@
 
 mod boundaries;
 mod files;
+mod packaging;
 
 use anyhow::{Result, bail};
 use clap::{Args, builder::PossibleValuesParser};
@@ -22,7 +23,7 @@ pub(crate) struct Flags {
 }
 
 /// What the checks are called.
-const NAMES: [&str; 8] = [
+const NAMES: [&str; 10] = [
     "format",
     "format-guests",
     "clippy",
@@ -31,6 +32,8 @@ const NAMES: [&str; 8] = [
     "boundaries",
     "files",
     "dependencies",
+    "resolution",
+    "packages",
 ];
 
 /// Runs the checks; the error names those that failed.
@@ -82,6 +85,8 @@ fn check(workspace: &Workspace, flags: &Flags, name: &str) -> Result<()> {
         "boundaries" => boundaries::check(workspace),
         "files" => files::check(workspace),
         "dependencies" => dependencies(workspace, flags),
+        "resolution" => packaging::resolves_afresh(workspace),
+        "packages" => packaging::packs(workspace),
         unknown => bail!("no check is called {unknown}"),
     }
 }

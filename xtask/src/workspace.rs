@@ -19,20 +19,33 @@ pub(crate) struct Workspace {
     pub(crate) target: PathBuf,
 }
 
+/// A crate of the workspace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Member {
+    /// Its name.
+    pub(crate) name: String,
+    /// Whether it is for a registry: without `publish = false`.
+    pub(crate) is_published: bool,
+}
+
+fn metadata() -> Result<Value> {
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
+    let mut cargo = Command::new("cargo");
+    cargo.args([
+        "metadata",
+        "--no-deps",
+        "--format-version",
+        "1",
+        "--manifest-path",
+    ]);
+    let answer = process::output(cargo.arg(manifest))?;
+    serde_json::from_str(&answer).context("cargo metadata is no JSON")
+}
+
 impl Workspace {
     /// Asks Cargo.
     pub(crate) fn find() -> Result<Self> {
-        let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
-        let mut cargo = Command::new("cargo");
-        cargo.args([
-            "metadata",
-            "--no-deps",
-            "--format-version",
-            "1",
-            "--manifest-path",
-        ]);
-        let answer = process::output(cargo.arg(manifest))?;
-        let metadata: Value = serde_json::from_str(&answer).context("cargo metadata is no JSON")?;
+        let metadata = metadata()?;
         let path = |key: &str| {
             let text = metadata[key].as_str();
             text.map(PathBuf::from)
@@ -42,6 +55,24 @@ impl Workspace {
             root: path("workspace_root")?,
             target: path("target_directory")?,
         })
+    }
+
+    /// Its crates, as Cargo lists them.
+    pub(crate) fn members(&self) -> Result<Vec<Member>> {
+        let metadata = metadata()?;
+        let packages = metadata["packages"].as_array();
+        let packages = packages.context("cargo metadata has no packages")?;
+        let member = |package: &Value| {
+            let name = package["name"].as_str().context("a package has no name")?;
+            Ok(Member {
+                name: name.to_owned(),
+                // `null` is any registry, a list is those; `publish = false` is the empty list.
+                is_published: package["publish"]
+                    .as_array()
+                    .is_none_or(|to| !to.is_empty()),
+            })
+        };
+        packages.iter().map(member).collect()
     }
 
     /// Where the built guests lie: `p1/NAME.wasm` and `p2/NAME.wasm`.
@@ -59,5 +90,23 @@ impl Workspace {
         let mut cargo = Command::new("cargo");
         cargo.current_dir(&self.root).args(arguments);
         cargo
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn members_are_told_apart() -> Result<()> {
+        let members = Workspace::find()?.members()?;
+        let is_published = |name: &str| {
+            let member = members.iter().find(|member| member.name == name);
+            member.map(|member| member.is_published)
+        };
+        assert_eq!(is_published("xtask"), Some(false));
+        assert_eq!(is_published("pinner-api"), Some(true));
+        assert_eq!(is_published("serde_json"), None);
+        Ok(())
     }
 }

@@ -4,12 +4,15 @@ use std::collections::BTreeSet;
 
 use anyhow::{Result, bail};
 
-use crate::{process, workspace::Workspace};
+use crate::{
+    process,
+    workspace::{Member, Workspace},
+};
 
 /// A crate, and what its tree of normal dependencies must not hold.
-#[derive(Debug)]
-struct Boundary {
-    of: &'static str,
+#[derive(Clone, Copy, Debug)]
+struct Boundary<'a> {
+    of: &'a str,
     /// Names of crates; `*` at the end stands for any rest.
     forbidden: &'static [&'static str],
     /// Exceptions to `forbidden`.
@@ -32,7 +35,7 @@ const BESIDE_BACKENDS: &[&str] = &[
 ];
 
 /// As the table of crates has it: whoever needs one of these in one of those has found a fault in the design.
-const BOUNDARIES: &[Boundary] = &[
+const BOUNDARIES: &[Boundary<'static>] = &[
     Boundary {
         of: "pinner-api",
         forbidden: &[
@@ -50,6 +53,35 @@ const BOUNDARIES: &[Boundary] = &[
             "wasmtime*",
         ],
         allowed: &[],
+    },
+    Boundary {
+        of: "kubo-protocol",
+        forbidden: &[
+            "tokio*",
+            "mio",
+            "hyper*",
+            "h2",
+            "reqwest",
+            "http*",
+            "cap-std",
+            "rustix",
+            "wasmtime*",
+            "pinset",
+            "wasi-ipfs*",
+        ],
+        allowed: &[],
+    },
+    Boundary {
+        of: "pinner-ipfs-api",
+        forbidden: &[
+            "wasmtime*",
+            "wit-*",
+            "reqwest",
+            "pinset",
+            "wasi-ipfs*",
+            "pinner-*",
+        ],
+        allowed: &["pinner-api"],
     },
     Boundary {
         of: "pinner-mock",
@@ -112,8 +144,25 @@ const BOUNDARIES: &[Boundary] = &[
     },
 ];
 
-impl Boundary {
-    fn crossed_by<'a>(&self, tree: &'a str) -> BTreeSet<&'a str> {
+/// What cannot be resolved without a patch, and stands on what gets no more fixes: whoever has it in its tree cannot be
+/// published. It is in one crate's, and in nobody else's.
+const UNPUBLISHABLE: &[&str] = &["core2", "ipfs-api-*", "hyper-multipart-rfc7578"];
+const ITS_CRATE: &str = "pinner-ipfs-api";
+
+/// The boundaries of every member, by its name.
+fn of_members<'a>(members: &'a [Member]) -> impl Iterator<Item = Boundary<'a>> {
+    let others = members.iter().filter(|member| {
+        !UNPUBLISHABLE.contains(&member.name.as_str()) && member.name != ITS_CRATE
+    });
+    others.map(|member| Boundary {
+        of: &member.name,
+        forbidden: UNPUBLISHABLE,
+        allowed: &[],
+    })
+}
+
+impl Boundary<'_> {
+    fn crossed_by<'t>(&self, tree: &'t str) -> BTreeSet<&'t str> {
         let names = tree
             .lines()
             .filter_map(|line| line.split_whitespace().next());
@@ -134,7 +183,8 @@ fn matches(pattern: &str, name: &str) -> bool {
 /// Looks at each crate's tree, all features on.
 pub(super) fn check(workspace: &Workspace) -> Result<()> {
     let mut crossed = Vec::new();
-    for boundary in BOUNDARIES {
+    let members = workspace.members()?;
+    for boundary in BOUNDARIES.iter().copied().chain(of_members(&members)) {
         let tree = [
             "tree",
             "-p",
@@ -180,5 +230,21 @@ wasmtime-wasi v48.0.0
         let crossed: Vec<_> = pinset.crossed_by(tree).into_iter().collect();
         assert_eq!(crossed, ["pinner-car", "wasmtime-wasi"]);
         assert!(matches("http*", "http-body") && !matches("smol", "smol_str"));
+    }
+
+    #[test]
+    fn what_cannot_be_published_is_in_one_crate_alone() {
+        let members = ["core2", "pinner-ipfs-api", "pinset"].map(|name| Member {
+            name: name.to_owned(),
+            is_published: true,
+        });
+        let boundaries: Vec<_> = of_members(&members).collect();
+        assert_eq!(
+            boundaries.iter().map(|b| b.of).collect::<Vec<_>>(),
+            ["pinset"]
+        );
+        let tree = "pinset v0.1.0\ncore2 v0.4.0 (/somewhere)\nipfs-api-prelude v0.6.0\n";
+        let crossed: Vec<_> = boundaries[0].crossed_by(tree).into_iter().collect();
+        assert_eq!(crossed, ["core2", "ipfs-api-prelude"]);
     }
 }
