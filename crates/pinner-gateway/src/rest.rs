@@ -8,6 +8,9 @@ use tokio::time::Instant;
 
 /// The first rest.
 const FIRST: Duration = Duration::from_millis(500);
+/// How many times as long as a call that failed took the rest is at least: of the time of those who ask, no more than
+/// a part goes to a gateway that hangs.
+const TIMES_WASTED: u32 = 4;
 /// The longest of the rests that we choose.
 const LONGEST: Duration = Duration::from_secs(60);
 /// The longest that a gateway can ask for: a wrong one is not to be lost for the life of the process.
@@ -59,7 +62,12 @@ impl Rest {
         let doubled = 2_u32.saturating_pow(self.failures);
         self.failures = self.failures.saturating_add(1);
         self.failed_at = Some(now);
-        self.until = Some(now + FIRST.saturating_mul(doubled).min(LONGEST));
+        let wasted = now.saturating_duration_since(began);
+        let rest = FIRST
+            .saturating_mul(doubled)
+            .max(wasted.saturating_mul(TIMES_WASTED))
+            .min(LONGEST);
+        self.until = Some(now + rest);
     }
 
     pub(crate) fn readiness(&self, now: Instant) -> Readiness {
@@ -105,6 +113,18 @@ mod tests {
         // And one that began before, and comes back well, does not end the rest.
         rest.worked(began);
         assert_eq!(rest.readiness(first), Readiness::Resting(first + FIRST));
+    }
+
+    #[test]
+    fn a_failure_that_took_long_is_rested_from_for_longer() {
+        let began = Instant::now();
+        for (took, wanted) in [(0, 500), (100, 500), (1000, 4000), (100_000, 60_000)] {
+            let mut rest = Rest::default();
+            let now = began + Duration::from_millis(took);
+            rest.failed(began, now, None);
+            let until = now + Duration::from_millis(wanted);
+            assert_eq!(rest.readiness(now), Readiness::Resting(until));
+        }
     }
 
     #[test]

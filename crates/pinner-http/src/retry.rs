@@ -9,7 +9,8 @@ use std::{
 
 use crate::HttpError;
 
-/// How often, and after which failures, a call is made again. The call's own deadline bounds all of it: where the
+/// How often, and after which failures, a call is made again: a POST as well as a GET, so that a call which must not
+/// take effect twice needs [`NEVER`](Self::NEVER). The call's own deadline bounds all of it: where the
 /// wait would end behind the deadline, the failure is given at once.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
