@@ -71,8 +71,8 @@ impl Pinset {
         self
     }
 
-    /// The directory in which the staging directory and the holder's lock are made. Default: one per user, in
-    /// `$XDG_RUNTIME_DIR` or the directory for temporary files. It is made, mode 0700, if it is not there.
+    /// The directory in which the staging directory and the holder's lock are made. Default: one per user, at
+    /// [`LockDir::default_path`], below the user's directory for caches. It is made, mode 0700, if it is not there.
     pub fn lock_dir(mut self, path: impl Into<PathBuf>) -> Self {
         self.lock_dir = Some(path.into());
         self
@@ -103,8 +103,10 @@ impl Pinset {
                 minimum_bytes: Self::MIN_BUDGET,
             });
         }
-        let path = self.lock_dir.unwrap_or_else(LockDir::default_path);
-        let lock_dir = LockDir::open(&path)?;
+        let lock_dir = match &self.lock_dir {
+            Some(path) => LockDir::open(path)?,
+            None => LockDir::open_default()?,
+        };
         recovery::start(&self.pinner, &lock_dir);
         let held = lock_dir.hold()?;
         let staging = Staging::create(held.staging_dir()?, self.budget_bytes)?;

@@ -106,13 +106,39 @@ pub enum LockDirError {
 }
 
 impl LockDir {
-    /// Where the lock directory is unless one is chosen: `$XDG_RUNTIME_DIR/wasi-ipfs`, else
-    /// `wasi-ipfs-<uid>` in the directory for temporary files.
+    /// Where the lock directory is unless one is chosen: `$XDG_CACHE_HOME/wasi-ipfs`, else `$HOME/.cache/wasi-ipfs`,
+    /// else, for a user without a home, `wasi-ipfs-<uid>` in the directory for temporary files.
+    ///
+    /// A place that outlives a restart of the machine: the [`id`](Self::id) is what proves that the pins of a
+    /// holder that a power loss ended are ours to release. And one on a disk: staging is to cost no memory.
     pub fn default_path() -> PathBuf {
-        match env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from) {
-            Some(runtime) if runtime.is_absolute() => runtime.join("wasi-ipfs"),
-            _ => env::temp_dir().join(format!("wasi-ipfs-{}", user())),
+        let named = |variable| env::var_os(variable).map(PathBuf::from);
+        let cache = named("XDG_CACHE_HOME").filter(|cache| cache.is_absolute());
+        // Users of services often have a home that is not there (`/nonexistent`).
+        let home = || named("HOME").filter(|home| home.is_absolute() && home.is_dir());
+        match cache.or_else(|| Some(home()?.join(".cache"))) {
+            Some(cache) => cache.join("wasi-ipfs"),
+            None => env::temp_dir().join(format!("wasi-ipfs-{}", user())),
         }
+    }
+
+    /// Opens the lock directory at its [default place](Self::default_path); makes it where there is none, and what is
+    /// missing of its parents, mode 0700 as the XDG Base Directory Specification says.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_default() -> Result<Self, LockDirError> {
+        let path = Self::default_path();
+        if let Some(parent) = path.parent() {
+            let mut builder = fs::DirBuilder::new();
+            let made = builder.recursive(true).mode(0o700).create(parent);
+            made.map_err(|source| LockDirError::Io {
+                action: "make the parents of the directory",
+                path: path.clone(),
+                source,
+            })?;
+        }
+        Self::open(&path)
     }
 
     /// Opens the lock directory at `path`; makes it, with mode 0700, where there is none (but not its parents).

@@ -377,22 +377,59 @@ fn a_lock_that_went_or_was_replaced_before_it_was_taken_proves_nothing() {
 }
 
 #[test]
-fn the_default_is_in_the_users_runtime_directory() {
-    const TEST: &str = "lock_dir::tests::the_default_is_in_the_users_runtime_directory";
+fn the_default_is_in_the_users_cache_directory() {
+    const TEST: &str = "lock_dir::tests::the_default_is_in_the_users_cache_directory";
     if let Some(expected) = place(TEST) {
         assert_eq!(LockDir::default_path(), expected);
         return;
     }
+    let home = tempfile::tempdir().unwrap();
+    let home = home.path().to_str().unwrap();
+    let below_home = format!("{home}/.cache/wasi-ipfs");
     let own = format!("/var/tmp/wasi-ipfs-{}", user());
-    for (runtime, expected) in [
-        ("/run/user/7", "/run/user/7/wasi-ipfs"),
-        ("relative", own.as_str()),
-        ("", own.as_str()),
+    for (cache, home, expected) in [
+        ("/a/cache", home, "/a/cache/wasi-ipfs"),
+        ("", home, &below_home),
+        ("relative", home, &below_home),
+        ("relative", "", &own),
+        ("relative", "/nonexistent", &own),
     ] {
         let status = child(TEST, Path::new(expected))
-            .env("XDG_RUNTIME_DIR", runtime)
+            .env("XDG_CACHE_HOME", cache)
+            .env("HOME", home)
             .env("TMPDIR", "/var/tmp")
             .status();
-        assert!(status.unwrap().success(), "{runtime:?}");
+        assert!(status.unwrap().success(), "{cache:?} {home:?}");
     }
+}
+
+#[test]
+fn what_is_missing_on_the_way_to_the_default_is_made_for_its_owner_alone() {
+    const TEST: &str =
+        "lock_dir::tests::what_is_missing_on_the_way_to_the_default_is_made_for_its_owner_alone";
+    if let Some(home) = place(TEST) {
+        let first = LockDir::open_default().unwrap();
+        assert_eq!(LockDir::open_default().unwrap().id(), first.id());
+        for made in ["new", "new/cache", "new/cache/wasi-ipfs"] {
+            let mode = fs::metadata(home.join(made)).unwrap().mode();
+            assert_eq!(mode & 0o777, 0o700, "{made}");
+        }
+        return;
+    }
+    let home = tempfile::tempdir().unwrap();
+    let status = child(TEST, home.path())
+        .env("XDG_CACHE_HOME", home.path().join("new/cache"))
+        .status();
+    assert!(status.unwrap().success());
+    // What is in the way is named.
+    let file = home.path().join("file");
+    fs::write(&file, "").unwrap();
+    let mut refused = child(TEST, home.path());
+    refused.env("XDG_CACHE_HOME", file.join("cache"));
+    let output = refused.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        !output.status.success() && said.contains("wasi-ipfs"),
+        "{said}"
+    );
 }

@@ -85,6 +85,9 @@ impl Scene {
         command
             .arg(subcommand)
             .current_dir(self.folder.path())
+            // What has no --staging: never the real cache of whoever runs the tests. That of compilations, whose
+            // place follows from the same variable, is as much the scene's own.
+            .env("XDG_CACHE_HOME", self.path("cache"))
             .env_remove("WASI_IPFS_LOG")
             .env_remove("RUST_LOG")
             .stdin(Stdio::null())
