@@ -14,8 +14,8 @@
 //! 6. `engine`: what is not there is fetched once for all who wait (`flight`), verified (`block`), and staged.
 //! 7. `readahead`: what a sequential reader will want next.
 //!
-//! Beside it: `whole` (streams, prefetch, copies), `lock_dir` and `recovery` (whose process lives, and what the
-//! dead left), `session` (access and limits), `stats`.
+//! Beside it: `whole` (streams, prefetch, copies), [`lock_dir`] and
+//! [`recovery`] (whose process lives, and what the dead left), `session` (access and limits), `stats`.
 
 #![allow(
     clippy::result_large_err,
@@ -36,7 +36,7 @@ mod nodes;
 mod path;
 mod pins;
 mod readahead;
-mod recovery;
+pub mod recovery;
 pub mod replacement;
 mod session;
 pub mod staging;

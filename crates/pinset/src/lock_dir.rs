@@ -33,7 +33,7 @@ mod held;
 #[cfg(test)]
 mod tests;
 
-pub use dead::DeadHolder;
+pub use dead::{DeadHolder, Evidence};
 pub use held::{HeldLock, StagingDir};
 
 /// The name of the file with the directory's own name.
@@ -199,6 +199,14 @@ impl LockDir {
     /// the next time.
     pub fn dead(&self) -> Result<Vec<DeadHolder>, LockDirError> {
         dead::dead(self)
+    }
+
+    /// What there is to show that the holder of this `name` lives, or is dead.
+    ///
+    /// # Errors
+    /// [`LockDirError::Io`].
+    pub fn evidence(&self, name: [u8; 16]) -> Result<Evidence, LockDirError> {
+        dead::evidence(self, name)
     }
 
     fn io(&self, action: &'static str) -> impl Fn(io::Error) -> LockDirError + '_ {

@@ -1,14 +1,181 @@
-//! What the dead of our own lock directory left: their staging directories are swept, their pins released.
+//! Whose pins are on a backend, and the release of what the dead left: by each start for its own lock directory, and
+//! by hand ([`survey`], [`reap`], [`release`]).
 //!
-//! Only the lock directory that a holder names can prove its death (I5): holders of other directories are never
-//! touched here.
+//! Invariant (I5): only the lock directory that a holder names can prove its death. Without that proof nothing is
+//! released but by [`Proof::Waived`], which is a person's word; and a holder that is seen to live not even then.
+//! While a holder's pins are being released its lock is held, so that no two recoverers work on the same one, and
+//! its lock file goes last: a release that was cut short is found again.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{collections::HashMap, sync::Arc};
 
-use futures_util::StreamExt;
-use pinner_api::{Holder, Pinner, PinnerError};
+use futures_util::{StreamExt, TryStreamExt, stream};
+use pinner_api::{Cid, Holder, Pin, Pinner, PinnerError};
 
-use crate::lock_dir::{DeadHolder, LockDir};
+use crate::lock_dir::{DeadHolder, Evidence, LockDir, LockDirError};
+
+/// Releases side by side.
+const RELEASES: usize = 8;
+
+/// What a lock directory says of a holder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Standing {
+    /// It lives in this lock directory; or it died, and another process is releasing its pins just now.
+    Alive,
+    /// It lived in this lock directory, and is proven dead: its lock is free.
+    Dead,
+    /// It names this lock directory, in which there is no lock of it: somebody removed the file. Neither its life
+    /// nor its death can be shown.
+    Lost,
+    /// It lives in another lock directory: of another user, container, or host. Nothing can be told from here.
+    Elsewhere,
+}
+
+/// A pin on the backend, and what is known of who holds it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Surveyed {
+    /// The pin.
+    pub pin: Pin,
+    /// Its holder's standing.
+    pub standing: Standing,
+}
+
+/// What was released.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Reaped {
+    /// Holders that had pins here, and have none now.
+    pub holders: u64,
+    /// `(holder, root)` pairs.
+    pub pins: u64,
+}
+
+/// Whether a release needs the proof of the holder's death.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Proof {
+    /// It does.
+    Required,
+    /// A person knows that the holder is dead where no lock directory in reach can tell.
+    Waived,
+}
+
+/// Why pins could not be listed or released.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RecoveryError {
+    /// The backend did not list its pins to the end. Nothing was released.
+    #[error("the backend's pins could not be listed")]
+    List {
+        /// The backend's error.
+        source: PinnerError,
+    },
+    /// The backend did not release a pin. What is left of it is found by the next start, or the next call.
+    #[error("the pin of {holder} on {root} could not be released, after {} others were", released.pins)]
+    Release {
+        /// Who holds it.
+        holder: Holder,
+        /// On what.
+        root: Cid,
+        /// What was released before.
+        released: Reaped,
+        /// The backend's error.
+        source: PinnerError,
+    },
+    /// The lock directory cannot be used.
+    #[error(transparent)]
+    LockDir(#[from] LockDirError),
+    /// The holder lives: nobody but itself releases its pins.
+    #[error("the holder {holder} is alive: its process releases its pins when it ends")]
+    Alive {
+        /// Which.
+        holder: Holder,
+    },
+    /// Nothing proves the holder's death.
+    #[error("nothing here proves that the holder {holder} is dead ({})", why(*standing))]
+    NotProven {
+        /// Which.
+        holder: Holder,
+        /// What is known of it.
+        standing: Standing,
+    },
+}
+
+fn why(standing: Standing) -> &'static str {
+    match standing {
+        Standing::Elsewhere => "it lives in another lock directory",
+        Standing::Lost => "its lock file is gone",
+        Standing::Alive | Standing::Dead => "its lock was taken meanwhile",
+    }
+}
+
+/// Every pin of this library's on the backend, by holder and root, with its holder's standing as `lock_dir` has it.
+///
+/// Changes nothing. A start that recovers while a dead holder is looked at may leave that one to the next.
+///
+/// # Errors
+/// [`RecoveryError::List`], also where the backend has no pins; [`RecoveryError::LockDir`].
+pub async fn survey(
+    pinner: &dyn Pinner,
+    lock_dir: &LockDir,
+) -> Result<Vec<Surveyed>, RecoveryError> {
+    let mut pins = list(pinner, |_| true).await?;
+    pins.sort_unstable();
+    let mut standings = HashMap::new();
+    for pin in &pins {
+        if !standings.contains_key(&pin.holder) {
+            let standing = match examine(lock_dir, &pin.holder)? {
+                Examined::Dead(_let_go) => Standing::Dead,
+                Examined::Otherwise(standing) => standing,
+            };
+            standings.insert(pin.holder, standing);
+        }
+    }
+    let standing = |holder: &Holder| standings.get(holder).copied().unwrap_or(Standing::Lost);
+    if standings.values().any(|it| *it == Standing::Lost) {
+        // One that ended in order after the first look has neither pins nor a lock any more.
+        let lost = |pin: &Pin| standing(&pin.holder) == Standing::Lost;
+        let still = list(pinner, lost).await?;
+        pins.retain(|pin| !lost(pin) || still.contains(pin));
+    }
+    let surveyed = pins.into_iter().map(|pin| Surveyed {
+        standing: standing(&pin.holder),
+        pin,
+    });
+    Ok(surveyed.collect())
+}
+
+/// Releases what the proven dead of `lock_dir` left on the backend, as each start does, and sweeps their staging.
+///
+/// # Errors
+/// [`RecoveryError::List`], [`RecoveryError::Release`], [`RecoveryError::LockDir`].
+pub async fn reap(pinner: &dyn Pinner, lock_dir: &LockDir) -> Result<Reaped, RecoveryError> {
+    release_of(pinner, lock_dir, lock_dir.dead()?).await
+}
+
+/// Releases all that one holder has on the backend: without a [`Proof`] also one of another lock directory, or whose
+/// lock file is gone; one that is seen to live never.
+///
+/// # Errors
+/// As [`reap`]; [`RecoveryError::Alive`], [`RecoveryError::NotProven`].
+pub async fn release(
+    pinner: &dyn Pinner,
+    lock_dir: &LockDir,
+    holder: &Holder,
+    proof: Proof,
+) -> Result<Reaped, RecoveryError> {
+    let holder = *holder;
+    match (examine(lock_dir, &holder)?, proof) {
+        (Examined::Dead(dead), _) => release_of(pinner, lock_dir, vec![dead]).await,
+        (Examined::Otherwise(Standing::Alive), _) => Err(RecoveryError::Alive { holder }),
+        (Examined::Otherwise(_), Proof::Waived) => {
+            let pins = list(pinner, |pin| pin.holder == holder).await?;
+            let mut released = Reaped::default();
+            release_all(pinner, &pins, &mut released).await?;
+            Ok(released)
+        }
+        (Examined::Otherwise(standing), Proof::Required) => {
+            Err(RecoveryError::NotProven { holder, standing })
+        }
+    }
+}
 
 /// Sweeps now, and releases pins beside what follows. A failure leaves things for the next start.
 pub(crate) fn start(pinner: &Arc<dyn Pinner>, lock_dir: &LockDir) {
@@ -23,43 +190,133 @@ pub(crate) fn start(pinner: &Arc<dyn Pinner>, lock_dir: &LockDir) {
         // Their pins are on another backend: their locks stay for a pinset that can release them.
         return;
     }
-    let (pinner, id) = (pinner.clone(), lock_dir.id());
+    let (pinner, lock_dir) = (pinner.clone(), lock_dir.clone());
     if let Ok(runtime) = tokio::runtime::Handle::try_current() {
         runtime.spawn(async move {
-            if let Err(error) = release(&*pinner, id, dead).await {
-                tracing::warn!(%error, "pins of dead processes were not released");
+            match release_of(&*pinner, &lock_dir, dead).await {
+                Ok(Reaped { holders: 0, .. }) => {}
+                Ok(Reaped { holders, pins }) => {
+                    tracing::info!(holders, pins, "pins of dead processes were released");
+                }
+                Err(error) => {
+                    let error = &error as &dyn std::error::Error;
+                    tracing::warn!(error, "pins of dead processes were not released");
+                }
             }
         });
     }
 }
 
-async fn release(
+/// What can be said of a holder; its lock, where it is free.
+enum Examined {
+    Dead(DeadHolder),
+    Otherwise(Standing),
+}
+
+fn examine(lock_dir: &LockDir, holder: &Holder) -> Result<Examined, LockDirError> {
+    if holder.lock_dir() != lock_dir.id() {
+        return Ok(Examined::Otherwise(Standing::Elsewhere));
+    }
+    Ok(match lock_dir.evidence(name(holder))? {
+        Evidence::Dead(dead) => Examined::Dead(dead),
+        Evidence::Alive => Examined::Otherwise(Standing::Alive),
+        Evidence::None => Examined::Otherwise(Standing::Lost),
+    })
+}
+
+/// What tells a holder from the others of its lock directory.
+fn name(holder: &Holder) -> [u8; 16] {
+    let mut name = [0; 16];
+    name.copy_from_slice(&holder.as_bytes()[8..]);
+    name
+}
+
+async fn list(
     pinner: &dyn Pinner,
-    lock_dir: [u8; 8],
-    dead: Vec<DeadHolder>,
-) -> Result<(), PinnerError> {
-    let mut released = HashSet::new();
-    let names: HashSet<_> = dead.iter().map(DeadHolder::name).collect();
-    let mut of_the_dead = Vec::new();
+    wanted: impl Fn(&Pin) -> bool,
+) -> Result<Vec<Pin>, RecoveryError> {
     let mut pins = pinner.pins();
+    let mut found = Vec::new();
     while let Some(pin) = pins.next().await {
-        let pin = pin?;
-        let mut name = [0; 16];
-        name.copy_from_slice(&pin.holder.as_bytes()[8..]);
-        if pin.holder.lock_dir() == lock_dir && names.contains(&name) {
-            of_the_dead.push(pin);
+        let pin = pin.map_err(|source| RecoveryError::List { source })?;
+        if wanted(&pin) {
+            found.push(pin);
         }
     }
-    for pin in of_the_dead {
-        pinner.unpin(&pin.holder, &pin.root).await?;
-        released.insert(pin.holder);
+    Ok(found)
+}
+
+/// Releases what these have on the backend, one holder after the other.
+async fn release_of(
+    pinner: &dyn Pinner,
+    lock_dir: &LockDir,
+    dead: Vec<DeadHolder>,
+) -> Result<Reaped, RecoveryError> {
+    let mut left: HashMap<Holder, Vec<Pin>> = dead
+        .iter()
+        .map(|dead| (Holder::new(lock_dir.id(), dead.name()), Vec::new()))
+        .collect();
+    if left.is_empty() {
+        return Ok(Reaped::default());
     }
-    // One without pins here may have some on another backend: its lock stays as the proof for whoever finds them.
-    let released = |holder: &DeadHolder| released.contains(&Holder::new(lock_dir, holder.name()));
-    for holder in dead.into_iter().filter(released) {
-        if let Err(error) = holder.finish() {
+    for pin in list(pinner, |pin| left.contains_key(&pin.holder)).await? {
+        left.entry(pin.holder).or_default().push(pin);
+    }
+    let mut released = Reaped::default();
+    for dead in dead {
+        let holder = Holder::new(lock_dir.id(), dead.name());
+        let pins = left.remove(&holder).unwrap_or_default();
+        if pins.is_empty() {
+            // It may have some on another backend: its lock stays as the proof for whoever finds them.
+            continue;
+        }
+        release_all(pinner, &pins, &mut released).await?;
+        if let Err(error) = dead.finish() {
             tracing::warn!(%error, "a dead process's lock stays");
         }
     }
+    Ok(released)
+}
+
+/// Releases these pins of one holder.
+async fn release_all(
+    pinner: &dyn Pinner,
+    pins: &[Pin],
+    released: &mut Reaped,
+) -> Result<(), RecoveryError> {
+    // A pair may be listed at each depth; one release takes it out at both.
+    let mut pairs: Vec<_> = pins.iter().map(|pin| (pin.holder, pin.root)).collect();
+    pairs.sort_unstable();
+    pairs.dedup();
+    let any = !pairs.is_empty();
+    let mut done = stream::iter(pairs)
+        .map(|(holder, root)| unpin(pinner, holder, root))
+        .buffer_unordered(RELEASES);
+    loop {
+        match done.try_next().await {
+            Ok(Some(())) => released.pins += 1,
+            Ok(None) => break,
+            Err((holder, root, source)) => {
+                return Err(RecoveryError::Release {
+                    holder,
+                    root,
+                    released: *released,
+                    source,
+                });
+            }
+        }
+    }
+    if any {
+        released.holders += 1;
+    }
     Ok(())
+}
+
+async fn unpin(
+    pinner: &dyn Pinner,
+    holder: Holder,
+    root: Cid,
+) -> Result<(), (Holder, Cid, PinnerError)> {
+    let unpinned = pinner.unpin(&holder, &root).await;
+    unpinned.map_err(|source| (holder, root, source))
 }

@@ -47,6 +47,35 @@ impl fmt::Debug for DeadHolder {
     }
 }
 
+/// What a lock directory can show of one holder.
+#[derive(Debug)]
+pub enum Evidence {
+    /// Its lock is free: it is dead. Locked now, as by [`LockDir::dead`].
+    Dead(DeadHolder),
+    /// Its lock is held: by itself, or by whoever recovers what it left.
+    Alive,
+    /// There is no lock of it.
+    None,
+}
+
+pub(super) fn evidence(lock_dir: &LockDir, name: [u8; 16]) -> Result<Evidence, LockDirError> {
+    let file_name = lock_file(&name);
+    let file = match lock_dir.dir.open_with(&file_name, &read_options()) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Evidence::None),
+        Err(error) => return Err(lock_dir.io("look at a lock")(error)),
+    };
+    Ok(match lock_opened(lock_dir, &file_name, file) {
+        Some(file) => Evidence::Dead(DeadHolder {
+            lock_dir: lock_dir.clone(),
+            name,
+            _file: file,
+        }),
+        None if lock_dir.dir.exists(&file_name) => Evidence::Alive,
+        None => Evidence::None,
+    })
+}
+
 pub(super) fn dead(lock_dir: &LockDir) -> Result<Vec<DeadHolder>, LockDirError> {
     let mut found = Vec::new();
     let io = lock_dir.io("list what there is");
@@ -89,9 +118,14 @@ pub(super) fn dead(lock_dir: &LockDir) -> Result<Vec<DeadHolder>, LockDirError> 
 
 /// Locks the file if nobody holds it and it is still the one of that name.
 fn lock_if_free(lock_dir: &LockDir, name: &str) -> Option<File> {
+    let file = lock_dir.dir.open_with(name, &read_options()).ok()?;
+    lock_opened(lock_dir, name, file)
+}
+
+fn read_options() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.read(true);
-    lock_opened(lock_dir, name, lock_dir.dir.open_with(name, &options).ok()?)
+    options
 }
 
 /// The second half: `file` is what had that name a moment ago.
