@@ -17,7 +17,7 @@ foreach_guest!(assert_guest_has_test);
 
 four_variants! {
     access bench canonicalize_readlink cat copy_out file_as_dir_and_reverse io_error limits list_dir many_handles
-    missing_names mounts native_io open_read_whole read_past_end relative_chdir seek_read stat symlinks tour two_guests
+    missing_names mounts names native_io open_read_whole read_past_end relative_chdir seek_read stat symlinks tour two_guests
     walk_hash write_denied
 }
 
@@ -534,6 +534,26 @@ async fn mounts(variant: Variant) {
         .program(&program)
         .await;
     assert_eq!(unreached.success(), "e ENOENT \"\"\n");
+}
+
+/// The whole of it is in `names.rs`.
+async fn names(variant: Variant) {
+    let sample = Sample::new();
+    sample
+        .content
+        .node
+        .set_name("sample.example", sample.content.root, "", None);
+    let builder = variant.builder(&sample.content).name("sample.example");
+    let ctx = builder.build().await.expect("a context");
+    let arguments = ["read", "/ipns/sample.example/hello.txt"];
+    let outcome = run(guests::NAMES, &arguments)
+        .ipfs(ctx)
+        .program(&variant.program(guests::NAMES))
+        .await;
+    assert_eq!(
+        outcome.success(),
+        "read /ipns/sample.example/hello.txt: hello, /ipfs\n\n"
+    );
 }
 
 /// A fetch that hangs ends by its deadline, as an I/O error.

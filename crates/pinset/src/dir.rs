@@ -9,6 +9,7 @@ use crate::{
     block::cid_of,
     engine::Ask,
     error::Error,
+    names::FixedName,
     node::{Identity, Kind, Metadata},
     nodes::Decoded,
     pins::PinGuard,
@@ -51,7 +52,7 @@ impl Dir {
         pin: Option<PinGuard>,
     ) -> Self {
         let cid = match &place {
-            Place::Namespace => None,
+            Place::Ipfs | Place::Ipns | Place::Name(_) => None,
             Place::Link { link, .. } => Some(cid_of(&link.target)),
         };
         Self {
@@ -68,7 +69,13 @@ impl Dir {
     /// `/ipfs` itself.
     pub(crate) fn namespace(session: &Session) -> Result<Self, Error> {
         let handle = session.handle()?;
-        Ok(Self::new(handle, Place::Namespace, Self::NAMESPACE, None))
+        Ok(Self::new(handle, Place::Ipfs, Self::NAMESPACE, None))
+    }
+
+    /// `/ipns` itself.
+    pub(crate) fn names(session: &Session) -> Result<Self, Error> {
+        let handle = session.handle()?;
+        Ok(Self::new(handle, Place::Ipns, Self::NAMESPACE, None))
     }
 
     pub(crate) fn place(&self) -> Place {
@@ -85,7 +92,7 @@ impl Dir {
         self.inner.place.identity()
     }
 
-    /// Its CID; none for `/ipfs` itself.
+    /// Its CID; none for `/ipfs` and `/ipns` themselves.
     pub fn cid(&self) -> Option<&Cid> {
         self.inner.cid.as_ref()
     }
@@ -108,6 +115,8 @@ impl Dir {
 pub enum EntryKind {
     /// A raw block: a file.
     File,
+    /// A name in `/ipns`.
+    Symlink,
     /// File, directory or symlink: its own block would have to be fetched to know.
     Unknown,
 }
@@ -157,8 +166,9 @@ enum State {
     Sharded {
         levels: Vec<Level>,
     },
-    Roots {
-        cids: std::vec::IntoIter<Cid>,
+    /// The roots or names that were granted.
+    Granted {
+        entries: std::vec::IntoIter<Entry>,
     },
     /// It ended, or failed: an error is not followed by an end (I7).
     Done(Option<Error>),
@@ -170,7 +180,7 @@ impl std::fmt::Debug for State {
             Self::Start => "Start",
             Self::Plain { .. } => "Plain",
             Self::Sharded { .. } => "Sharded",
-            Self::Roots { .. } => "Roots",
+            Self::Granted { .. } => "Granted",
             Self::Done(_) => "Done",
         })
     }
@@ -213,14 +223,7 @@ impl Entries {
                 State::Done(Some(error)) => return Err(error.clone()),
                 State::Done(None) => return Ok(None),
                 State::Start => self.state = start(&self.dir).await?,
-                State::Roots { cids } => {
-                    return Ok(cids.next().map(|cid| Entry {
-                        name: cid.to_string(),
-                        kind: EntryKind::Unknown,
-                        cid,
-                        size_bytes: None,
-                    }));
-                }
+                State::Granted { entries } => return Ok(entries.next()),
                 State::Plain { node, next } => {
                     let unixfs::Node::Directory(dir) = &node.node else {
                         return Ok(None);
@@ -262,14 +265,12 @@ impl Entries {
 }
 
 async fn start(dir: &Dir) -> Result<State, Error> {
-    let Place::Link { link, .. } = &dir.inner.place else {
-        let mut cids: Vec<Cid> = match dir.session().access() {
-            Access::Roots(roots) => roots.iter().copied().collect(),
-            Access::Any => Vec::new(),
-        };
-        cids.sort_unstable();
-        let cids = cids.into_iter();
-        return Ok(State::Roots { cids });
+    let link = match &dir.inner.place {
+        Place::Ipfs => return Ok(granted(roots(dir.session()))),
+        Place::Ipns => return Ok(granted(names(dir.session()))),
+        // A link is never open as a directory.
+        Place::Name(_) => return Ok(granted(Vec::new())),
+        Place::Link { link, .. } => link,
     };
     let node = load(dir, &link.target).await?;
     Ok(match &node.node {
@@ -278,6 +279,36 @@ async fn start(dir: &Dir) -> Result<State, Error> {
         },
         _ => State::Plain { node, next: 0 },
     })
+}
+
+fn granted(entries: Vec<Entry>) -> State {
+    let entries = entries.into_iter();
+    State::Granted { entries }
+}
+
+fn roots(session: &Session) -> Vec<Entry> {
+    let mut cids: Vec<Cid> = match session.access() {
+        Access::Roots(roots) => roots.iter().copied().collect(),
+        Access::Any => Vec::new(),
+    };
+    cids.sort_unstable();
+    let entry = |cid: Cid| Entry {
+        name: cid.to_string(),
+        kind: EntryKind::Unknown,
+        cid,
+        size_bytes: None,
+    };
+    cids.into_iter().map(entry).collect()
+}
+
+fn names(session: &Session) -> Vec<Entry> {
+    let entry = |fixed: &FixedName| Entry {
+        name: fixed.name().to_string(),
+        kind: EntryKind::Symlink,
+        cid: *fixed.target(),
+        size_bytes: None,
+    };
+    session.names().map(entry).collect()
 }
 
 async fn load(dir: &Dir, target: &Target) -> Result<Arc<Decoded>, Error> {
@@ -303,7 +334,7 @@ async fn shard_below(dir: &Dir, target: &Target) -> Result<Arc<Decoded>, Error> 
 
 fn origin(dir: &Dir) -> Origin {
     match &dir.inner.place {
-        Place::Namespace => Origin::root(Cid::default()),
+        Place::Ipfs | Place::Ipns | Place::Name(_) => Origin::root(Cid::default()),
         Place::Link { origin, .. } => origin.clone(),
     }
 }

@@ -114,6 +114,11 @@ impl Engine {
         }
     }
 
+    /// How long one call to the backend may take.
+    pub(crate) fn block_deadline(&self) -> Duration {
+        self.block_deadline
+    }
+
     /// What is at hand for `target`, without waiting; no use is noted.
     pub(crate) fn at_hand(&self, target: &Target) -> Option<Held> {
         match target {

@@ -19,6 +19,28 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// Not a name that can stand behind `/ipns/`.
+    #[error("'{name}' is no name: {reason}; a key or a domain with a DNSLink record is wanted")]
+    InvalidName {
+        /// The name as it was given.
+        name: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// The backend resolves no names at all.
+    #[error("the backend resolves no names: /ipns/{name} needs one that does, as an IPFS node")]
+    NoNames {
+        /// The name.
+        name: String,
+    },
+    /// A name could not be resolved.
+    #[error("the name '{name}' could not be resolved")]
+    Name {
+        /// The name.
+        name: String,
+        /// The backend's error.
+        source: PinnerError,
+    },
     /// A path longer than the limit.
     #[error("a path of {len} bytes is longer than the limit of {limit}")]
     PathTooLong {
@@ -32,7 +54,7 @@ pub enum Error {
     NotFound {
         /// The name.
         name: String,
-        /// The directory's CID, or `/ipfs`.
+        /// The directory's CID, or `/ipfs` or `/ipns`.
         directory: String,
     },
     /// The first CID of a path is proven unknown to the backend.

@@ -14,7 +14,7 @@
 //! 6. `engine`: what is not there is fetched once for all who wait (`flight`), verified (`block`), and staged.
 //! 7. `readahead`: what a sequential reader will want next.
 //!
-//! Beside it: `whole` (streams, prefetch, copies), [`lock_dir`] and
+//! Beside it: `names` (`/ipns`, resolved once and held fixed), `whole` (streams, prefetch, copies), [`lock_dir`] and
 //! [`recovery`] (whose process lives, and what the dead left), `session` (access and limits), `stats`.
 
 #![allow(
@@ -31,6 +31,7 @@ mod file;
 mod flight;
 pub mod lock_dir;
 mod mode;
+mod names;
 mod node;
 mod nodes;
 mod path;
@@ -54,6 +55,7 @@ pub use dir::{Dir, Entries, Entry, EntryKind};
 pub use error::{Error, Limit};
 pub use file::File;
 pub use mode::{CacheMode, IsolatedPinset, PinsetCache};
+pub use names::{FixedName, IpnsName, IpnsPath};
 pub use node::{Identity, Kind, Metadata, Mtime, Node, Symlink};
 pub use path::IpfsPath;
 pub use readahead::Advice;

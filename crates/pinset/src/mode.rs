@@ -11,6 +11,7 @@ use crate::{
     block::{cid_of, target_of},
     engine::{Ask, Engine},
     error::Error,
+    names::{self, FixedName, IpnsName},
     node::Node,
     path::IpfsPath,
     session::{Access, Limits, Session, Symlinks},
@@ -77,7 +78,30 @@ impl CacheMode {
 
     /// What one guest gets: these roots, within these limits.
     pub fn session(&self, access: Access, limits: Limits) -> Session {
-        Session::new(self.engine().clone(), access, limits)
+        self.session_with_names(access, limits, [])
+    }
+
+    /// As [`session`](Self::session), with these names as links in its [`/ipns`](Session::names_root). What they
+    /// lead to is granted: by its own CID, and not by what is above it.
+    pub fn session_with_names(
+        &self,
+        access: Access,
+        limits: Limits,
+        names: impl IntoIterator<Item = FixedName>,
+    ) -> Session {
+        Session::new(self.engine().clone(), access, limits, names)
+    }
+
+    /// Asks the backend what `name` stands for now, and finds the CID of what is there. The answer does not change
+    /// any more, whatever becomes of the name.
+    ///
+    /// Which CID it is is the backend's word, which cannot be verified; what is below it is verified as ever.
+    ///
+    /// # Errors
+    /// [`Error::NoNames`] where the backend resolves none; [`Error::Name`]; those of [`open`](Self::open) where what
+    /// it stands for cannot be had.
+    pub async fn fix(&self, name: &IpnsName) -> Result<FixedName, Error> {
+        names::fix(&self.host(), name).await
     }
 
     /// The host's own session: any root, no limits beyond the defaults.

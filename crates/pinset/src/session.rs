@@ -4,7 +4,7 @@
 //! without its limits.
 
 use std::{
-    collections::HashSet,
+    collections::{BTreeMap, HashSet},
     sync::{
         Arc, Mutex,
         atomic::{AtomicU64, AtomicUsize, Ordering},
@@ -19,6 +19,7 @@ use crate::{
     dir::Dir,
     engine::Engine,
     error::{Error, Limit},
+    names::FixedName,
     node::{Identity, Metadata, Node},
     path::{IpfsPath, parse_root},
     sync::lock,
@@ -40,6 +41,17 @@ impl Access {
     /// These roots, and what lies below them. CIDv0 and CIDv1 of one block are one root.
     pub fn roots(roots: impl IntoIterator<Item = Cid>) -> Self {
         Self::Roots(roots.into_iter().map(canonical).collect())
+    }
+
+    /// With `root` as well.
+    fn with(self, root: Cid) -> Self {
+        match self {
+            Self::Roots(mut roots) => {
+                roots.insert(canonical(root));
+                Self::Roots(roots)
+            }
+            Self::Any => Self::Any,
+        }
     }
 
     /// Whether `root` may be asked for.
@@ -93,6 +105,8 @@ pub struct Session {
 pub(crate) struct SessionInner {
     pub(crate) engine: Arc<Engine>,
     access: Access,
+    /// What `/ipns` shows, by name. Nothing changes it.
+    names: BTreeMap<Box<str>, Arc<FixedName>>,
     limits: Limits,
     open_handles: AtomicUsize,
     fetched_bytes: AtomicU64,
@@ -107,17 +121,29 @@ impl std::fmt::Debug for Session {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Session")
             .field("access", &self.inner.access)
+            .field("names", &self.inner.names)
             .field("limits", &self.inner.limits)
             .finish_non_exhaustive()
     }
 }
 
 impl Session {
-    pub(crate) fn new(engine: Arc<Engine>, access: Access, limits: Limits) -> Self {
+    pub(crate) fn new(
+        engine: Arc<Engine>,
+        mut access: Access,
+        limits: Limits,
+        fixed: impl IntoIterator<Item = FixedName>,
+    ) -> Self {
+        let mut names = BTreeMap::new();
+        for fixed in fixed {
+            access = access.with(*fixed.target());
+            names.insert(fixed.name().as_str().into(), Arc::new(fixed));
+        }
         let inner = SessionInner {
             engine,
             fetches: Semaphore::new(limits.fetches_in_flight.clamp(1, Semaphore::MAX_PERMITS)),
             access,
+            names,
             limits,
             open_handles: AtomicUsize::new(0),
             fetched_bytes: AtomicU64::new(0),
@@ -135,6 +161,24 @@ impl Session {
     /// [`Error::LimitReached`] with too many open handles.
     pub fn root(&self) -> Result<Dir, Error> {
         Dir::namespace(self)
+    }
+
+    /// `/ipns`: a directory whose entries are links, from the names that were granted into `/ipfs`. Theirs is the
+    /// only way from one directory without a CID to the other.
+    ///
+    /// # Errors
+    /// [`Error::LimitReached`] with too many open handles.
+    pub fn names_root(&self) -> Result<Dir, Error> {
+        Dir::names(self)
+    }
+
+    /// The names that were granted, in their order.
+    pub fn names(&self) -> impl Iterator<Item = &FixedName> {
+        self.inner.names.values().map(|fixed| &**fixed)
+    }
+
+    pub(crate) fn fixed_name(&self, name: &str) -> Option<&Arc<FixedName>> {
+        self.inner.names.get(name)
     }
 
     /// Opens `/ipfs/<CID>/a/b`; symlinks are followed.

@@ -3,6 +3,9 @@
 //! `..` and symlinks resolve as in a native preopen: physically, and never out of the directory that the walk
 //! started in. Nothing of a path ever reaches the host's file system (I4). A root is looked at only if the session
 //! was granted it (I10).
+//!
+//! One kind of link leads from one directory of ours into another: a name in `/ipns`, which the host made, to the
+//! CID below `/ipfs` that it granted with the name. A link that content brings along never does.
 
 use std::{borrow::Cow, sync::Arc};
 
@@ -15,6 +18,7 @@ use crate::{
     engine::Ask,
     error::Error,
     file::File,
+    names::FixedName,
     node::{Identity, Kind, Metadata, Node, Symlink},
     nodes::Decoded,
     path::{Segment, segments, shown, wants_directory},
@@ -28,7 +32,7 @@ pub const MAX_SYMLINKS: usize = 40;
 /// The most levels of shards: fanout 8 takes 3 of the hash's 64 bits a level. [`unixfs`] checks the bits.
 const MAX_SHARD_LEVELS: usize = 22;
 
-/// Where a walk stands: `/ipfs` itself, or what a link names.
+/// Where a walk stands: `/ipfs` or `/ipns` itself, a name in the latter, or what a link names.
 #[derive(Clone, Debug)]
 #[allow(
     clippy::large_enum_variant,
@@ -36,7 +40,11 @@ const MAX_SHARD_LEVELS: usize = 22;
 )]
 pub(crate) enum Place {
     /// `/ipfs`: the directory of all roots.
-    Namespace,
+    Ipfs,
+    /// `/ipns`: the directory of the names that were granted.
+    Ipns,
+    /// A name in it: a link into `/ipfs`.
+    Name(Arc<FixedName>),
     /// Something with a CID.
     Link {
         link: Link,
@@ -139,8 +147,17 @@ impl<'a> Walk<'a> {
                 }
                 Step::Name(name) => name,
             };
-            let place = look_up(self.session, self.top(), &name).await?;
+            let mut place = look_up(self.session, self.top(), &name).await?;
             let ends_here = self.todo.is_empty() && !self.directory;
+            if let Place::Name(name) = &place
+                && !(ends_here && self.last == Symlinks::NoFollow)
+            {
+                let target = Place::of_name(name);
+                self.count_symlink()?;
+                // Physically: what is above the target is `/ipfs`, and above that nothing.
+                self.stack = vec![Place::Ipfs];
+                place = target;
+            }
             if ends_here && (self.last == Symlinks::NoFollow || place.is_raw()) {
                 return Ok(Found { place });
             }
@@ -161,17 +178,22 @@ impl<'a> Walk<'a> {
                 }
             }
         }
-        let place = self.stack.pop().unwrap_or(Place::Namespace);
+        let place = self.stack.pop().unwrap_or(Place::Ipfs);
         Ok(Found { place })
     }
 
-    fn follow(&mut self, target: &str) -> Result<(), Error> {
+    fn count_symlink(&mut self) -> Result<(), Error> {
         self.symlinks += 1;
         if self.symlinks > MAX_SYMLINKS {
             return Err(Error::TooManySymlinks {
                 path: shown(self.path),
             });
         }
+        Ok(())
+    }
+
+    fn follow(&mut self, target: &str) -> Result<(), Error> {
+        self.count_symlink()?;
         let limit = self.session.limits().path_bytes;
         if target.len() > limit {
             let len = target.len();
@@ -184,7 +206,7 @@ impl<'a> Walk<'a> {
     }
 
     fn top(&self) -> &Place {
-        self.stack.last().unwrap_or(&Place::Namespace)
+        self.stack.last().unwrap_or(&Place::Ipfs)
     }
 
     fn escapes(&self) -> Error {
@@ -198,7 +220,9 @@ fn absent(name: &str, directory: &Place) -> Error {
     Error::NotFound {
         name: shown(name),
         directory: match directory {
-            Place::Namespace => "/ipfs".to_owned(),
+            Place::Ipfs => "/ipfs".to_owned(),
+            Place::Ipns => "/ipns".to_owned(),
+            Place::Name(fixed) => fixed.target().to_string(),
             Place::Link { link, .. } => cid_of(&link.target).to_string(),
         },
     }
@@ -207,7 +231,15 @@ fn absent(name: &str, directory: &Place) -> Error {
 /// One segment: what `name` is in the directory at `place`.
 async fn look_up(session: &Session, place: &Place, name: &str) -> Result<Place, Error> {
     let (link, origin) = match place {
-        Place::Namespace => return root(session, name),
+        Place::Ipfs => return root(session, name),
+        Place::Ipns => {
+            // From what was granted and fixed: nobody is asked.
+            let fixed = session
+                .fixed_name(name)
+                .ok_or_else(|| absent(name, place))?;
+            return Ok(Place::Name(fixed.clone()));
+        }
+        Place::Name(_) => return Err(Error::NotDirectory { path: shown(name) }),
         Place::Link { link, origin, .. } => (link, origin),
     };
     let ask = Ask { session, origin };
@@ -261,18 +293,26 @@ async fn look_up(session: &Session, place: &Place, name: &str) -> Result<Place, 
 fn root(session: &Session, name: &str) -> Result<Place, Error> {
     // What is no CID is simply not there, as far as a guest is concerned.
     let cid = session.granted_root(name)?;
-    let cid = cid.ok_or_else(|| absent(name, &Place::Namespace))?;
+    let cid = cid.ok_or_else(|| absent(name, &Place::Ipfs))?;
     Ok(Place::of_root(&cid))
 }
 
 impl Place {
     pub(crate) fn of_root(cid: &Cid) -> Self {
+        Self::rooted(cid, Origin::root(*cid))
+    }
+
+    fn of_name(fixed: &FixedName) -> Self {
+        Self::rooted(fixed.target(), fixed.origin())
+    }
+
+    fn rooted(cid: &Cid, origin: Origin) -> Self {
         Self::Link {
             link: Link {
                 target: target_of(cid),
                 tsize: None,
             },
-            origin: Origin::root(*cid),
+            origin,
             is_root: true,
         }
     }
@@ -283,7 +323,9 @@ impl Place {
 
     pub(crate) fn identity(&self) -> Identity {
         match self {
-            Self::Namespace => Identity::of_bytes(b"/ipfs"),
+            Self::Ipfs => Identity::of_bytes(b"/ipfs"),
+            Self::Ipns => Identity::of_bytes(b"/ipns"),
+            Self::Name(fixed) => fixed.identity(),
             Self::Link { link, .. } => match &link.target {
                 unixfs::Target::Block(cid) => Identity::of(cid),
                 unixfs::Target::Inline { bytes, .. } => Identity::of_bytes(bytes),
@@ -298,8 +340,13 @@ impl Place {
             is_root,
         } = self
         else {
-            return Err(Error::IsDirectory {
-                path: "/ipfs".to_owned(),
+            return Err(match self {
+                Self::Ipns => is_directory("/ipns"),
+                // A walk follows a name, or ends at it; nobody asks for its block.
+                Self::Name(fixed) => Error::NotDirectory {
+                    path: format!("/ipns/{}", fixed.name()),
+                },
+                Self::Ipfs | Self::Link { .. } => is_directory("/ipfs"),
             });
         };
         let ask = Ask { session, origin };
@@ -328,6 +375,12 @@ impl Place {
     }
 }
 
+fn is_directory(path: &str) -> Error {
+    Error::IsDirectory {
+        path: path.to_owned(),
+    }
+}
+
 /// An absence is one of the path's only where it is the root that is absent: below it, a block is missing (I7).
 fn unknown_root(error: Error) -> Error {
     match error {
@@ -346,8 +399,10 @@ impl Found {
 
     /// What is known of it, without opening it.
     pub(crate) async fn metadata(&self, session: &Session) -> Result<Metadata, Error> {
-        if matches!(self.place, Place::Namespace) {
-            return Ok(Dir::NAMESPACE);
+        match &self.place {
+            Place::Ipfs | Place::Ipns => return Ok(Dir::NAMESPACE),
+            Place::Name(fixed) => return Ok(fixed.metadata()),
+            Place::Link { .. } => {}
         }
         if self.place.is_raw() {
             return Ok(Metadata {
@@ -374,8 +429,19 @@ impl Found {
     /// Opens it: a handle of the session's.
     pub(crate) async fn open(self, session: &Session) -> Result<Node, Error> {
         let metadata = self.metadata(session).await?;
-        let Place::Link { link, origin, .. } = &self.place else {
-            return Dir::namespace(session).map(Node::Dir);
+        let (link, origin) = match &self.place {
+            Place::Ipfs => return Dir::namespace(session).map(Node::Dir),
+            Place::Ipns => return Dir::names(session).map(Node::Dir),
+            Place::Name(fixed) => {
+                return Ok(Node::Symlink(Symlink {
+                    target: fixed.link_target().into(),
+                    mode: metadata.mode,
+                    mtime: metadata.mtime,
+                    identity: fixed.identity(),
+                    _handle: Arc::new(session.handle()?),
+                }));
+            }
+            Place::Link { link, origin, .. } => (link, origin),
         };
         session.target(&link.target)?;
         let handle = session.handle()?;

@@ -1,16 +1,22 @@
-//! What one guest gets: a session of the cache, and the mounts. It knows no wasmtime.
+//! What one guest gets: a session of the cache, the names, and the mounts. It knows no wasmtime.
 //!
-//! Invariant (I10): a mount grants what lies below its own root, and only through itself; `/ipfs` obeys the
-//! [`Access`] that the embedder chose, whatever is mounted.
+//! Invariants (I10): a mount grants what lies below its own root, and only through itself; `/ipfs` obeys the
+//! [`Access`] that the embedder chose, and has besides it what the granted names lead to, whatever is mounted. Each
+//! name is resolved once, before the guest starts, however often it is granted or mounted.
 
-use std::{fmt, sync::Arc};
+use std::{collections::HashMap, fmt, sync::Arc};
 
-use pinset::{Access, CacheMode, Dir, Limits, Node, Session};
+use pinset::{
+    Access, CacheMode, Dir, FixedName, IpfsPath, IpnsName, IpnsPath, Limits, Node, Session,
+};
 
 use crate::Error;
 
 /// The guest's name of the tree of all content.
 pub(crate) const IPFS: &str = "/ipfs";
+
+/// The guest's name of the directory of the names that it was granted; there with the first of them.
+pub(crate) const IPNS: &str = "/ipns";
 
 /// One guest's IPFS: which roots it may read, under which limits, and what is mounted where. Cheap to clone; all
 /// clones are one guest.
@@ -42,6 +48,7 @@ impl IpfsCtx {
             cache: mode.into(),
             access,
             limits: Limits::default(),
+            names: Vec::new(),
             mounts: Vec::new(),
         }
     }
@@ -49,6 +56,11 @@ impl IpfsCtx {
     /// The cache behind it, for its `stats` and its `close`.
     pub fn cache(&self) -> &CacheMode {
         &self.0.cache
+    }
+
+    /// The names that the guest was granted, with the CIDs that they stand for to it as long as it lives.
+    pub fn names(&self) -> impl Iterator<Item = &FixedName> {
+        self.0.session.names()
     }
 
     /// The guest's session: its limits, and what it fetched.
@@ -76,6 +88,7 @@ pub struct IpfsCtxBuilder {
     cache: CacheMode,
     access: Access,
     limits: Limits,
+    names: Vec<String>,
     mounts: Vec<(String, String)>,
 }
 
@@ -86,39 +99,63 @@ impl IpfsCtxBuilder {
         self
     }
 
-    /// Shows the directory `path` (`/ipfs/<CID>/sub`) to the guest as `guest` (`/data`), whatever its access.
+    /// Grants the mutable name `name`, a key or a domain with a DNSLink record, without `/ipns/`.
     ///
-    /// The name is absolute, without `.` and `..`, no other mount's, and not `/ipfs` or below it. A mount comes after
+    /// It is resolved by the backend when the context is built, once, and stands for that as long as the guest lives:
+    /// the guest finds a link `/ipns/<name>` to `/ipfs/<CID>`, and may read what is below that CID, of which every
+    /// block is verified. **Which CID it is is the backend's word**, which nobody can verify: grant names to guests
+    /// for which the content may be chosen by the backend's owner and by whoever publishes the name. A guest cannot
+    /// ask for other names, which would be a way to send data out.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.names.push(name.into());
+        self
+    }
+
+    /// Shows the directory `path` (`/ipfs/<CID>/sub`, `/ipns/<name>/sub`) to the guest as `guest` (`/data`), whatever
+    /// its access. A name is resolved as in [`name`](Self::name), and not granted beyond this mount.
+    ///
+    /// The mount's name is absolute, without `.` and `..`, no other mount's, and not `/ipfs`, `/ipns` or below them. A
+    /// mount comes after
     /// wasmtime-wasi's preopened directories; where both have one name, the usual libraries take the mount.
     pub fn mount(mut self, guest: impl Into<String>, path: impl Into<String>) -> Self {
         self.mounts.push((guest.into(), path.into()));
         self
     }
 
-    /// Resolves the mounts, which fetches the directory blocks on their way, and makes the context.
+    /// Resolves the names and the mounts, which fetches the directory blocks on their way, and makes the context.
     ///
     /// # Errors
-    /// [`Error::MountName`], [`Error::Mount`], [`Error::MountNotDirectory`], [`Error::TooFewHandles`]: each names
-    /// the mount.
+    /// [`Error::Name`], which names the name; [`Error::MountName`], [`Error::Mount`], [`Error::MountNotDirectory`],
+    /// which name the mount; [`Error::TooFewHandles`].
     pub async fn build(self) -> Result<IpfsCtx, Error> {
-        let preopens = self.mounts.len() + 1;
+        let preopens = self.mounts.len() + 1 + usize::from(!self.names.is_empty());
         if self.limits.open_handles <= preopens {
             return Err(Error::TooFewHandles {
                 limit: self.limits.open_handles,
                 preopens,
             });
         }
+        let mut fixed = HashMap::new();
+        let mut names = Vec::with_capacity(self.names.len());
+        for name in &self.names {
+            let granted = self.fix(name, &mut fixed).await;
+            names.push(granted.map_err(|source| Error::Name {
+                name: name.clone(),
+                source: Box::new(source),
+            })?);
+        }
         let mut mounts: Vec<Mount> = Vec::with_capacity(self.mounts.len());
-        for (name, path) in self.mounts {
-            let guest = guest_name(&name)?;
+        for (name, path) in &self.mounts {
+            let guest = guest_name(name)?;
+            let path = path.clone();
             if mounts.iter().any(|mount| mount.guest == guest) {
                 return Err(Error::MountName {
-                    guest: name,
+                    guest: name.clone(),
                     reason: "another mount has that name",
                 });
             }
             // By the host's own right: what the guest itself may ask for is decided by its session.
-            match self.cache.open(&path).await {
+            match self.open(&path, &mut fixed).await {
                 Ok(Node::Dir(dir)) => mounts.push(Mount { guest, dir }),
                 Ok(Node::File(_) | Node::Symlink(_)) => {
                     return Err(Error::MountNotDirectory { guest, path });
@@ -132,12 +169,44 @@ impl IpfsCtxBuilder {
                 }
             }
         }
-        let session = self.cache.session(self.access, self.limits);
+        let session = self
+            .cache
+            .session_with_names(self.access, self.limits, names);
         Ok(IpfsCtx(Arc::new(Inner {
             cache: self.cache,
             session,
             mounts,
         })))
+    }
+
+    async fn open(
+        &self,
+        path: &str,
+        fixed: &mut HashMap<IpnsName, FixedName>,
+    ) -> Result<Node, pinset::Error> {
+        let path: IpfsPath = match IpnsPath::prefixed(path) {
+            Some(_) => {
+                let IpnsPath { name, rest } = path.parse()?;
+                self.fix(name.as_str(), fixed).await?.below(&rest)
+            }
+            None => path.parse()?,
+        };
+        self.cache.open(&path.to_string()).await
+    }
+
+    /// What `name` stands for: asked for the first time, remembered after that.
+    async fn fix(
+        &self,
+        name: &str,
+        fixed: &mut HashMap<IpnsName, FixedName>,
+    ) -> Result<FixedName, pinset::Error> {
+        let name: IpnsName = name.parse()?;
+        if let Some(known) = fixed.get(&name) {
+            return Ok(known.clone());
+        }
+        let found = self.cache.fix(&name).await?;
+        fixed.insert(name, found.clone());
+        Ok(found)
     }
 }
 
@@ -146,6 +215,7 @@ impl fmt::Debug for IpfsCtxBuilder {
         f.debug_struct("IpfsCtxBuilder")
             .field("access", &self.access)
             .field("limits", &self.limits)
+            .field("names", &self.names)
             .field("mounts", &self.mounts)
             .finish_non_exhaustive()
     }
@@ -178,6 +248,9 @@ fn guest_name(name: &str) -> Result<String, Error> {
     if segments.first() == IPFS.strip_prefix('/').as_ref() {
         return refused("/ipfs is where all content is; choose a name outside it");
     }
+    if segments.first() == IPNS.strip_prefix('/').as_ref() {
+        return refused("/ipns is where the names are; choose a name outside it");
+    }
     Ok(format!("/{}", segments.join("/")))
 }
 
@@ -192,11 +265,13 @@ mod tests {
             ("/", "/"),
             ("//a//b/", "/a/b"),
             ("/ipfsx", "/ipfsx"),
+            ("/ipnsx", "/ipnsx"),
         ] {
             assert_eq!(guest_name(given).ok().as_deref(), Some(shown));
         }
         for wrong in [
-            "", "data", "./data", "/a/../b", "/.", "/a\0b", "/ipfs", "/ipfs/", "//ipfs/x",
+            "", "data", "./data", "/a/../b", "/.", "/a\0b", "/ipfs", "/ipfs/", "//ipfs/x", "/ipns",
+            "/ipns/a",
         ] {
             let error = guest_name(wrong).expect_err(wrong).to_string();
             assert!(error.contains(wrong), "{error}");

@@ -3,7 +3,7 @@
 //!
 //! | what happened | code |
 //! |---|---|
-//! | a name proven absent, a first segment that is no CID, a root proven unknown, a root not granted | `NoEntry` |
+//! | a name proven absent, a first segment that is no CID, a root proven unknown, a root or name not granted | `NoEntry` |
 //! | a block below a found root missing, corrupt, late or refused; over the limit of fetched bytes | `Io` |
 //! | any way to write | `NotPermitted`, as wasmtime-wasi's own read-only preopens |
 //! | creating with `EXCLUSIVE` what exists | `Exist` |
@@ -72,6 +72,7 @@ impl From<Refusal> for FsError {
 fn code(error: &Error) -> ErrorCode {
     match error {
         Error::InvalidPath { .. }
+        | Error::InvalidName { .. }
         | Error::NotFound { .. }
         | Error::RootNotFound { .. }
         | Error::NotGranted { .. } => ErrorCode::NoEntry,
@@ -95,7 +96,9 @@ fn code(error: &Error) -> ErrorCode {
         | Error::BudgetTooSmall { .. }
         | Error::Pin { .. }
         | Error::Staging { .. }
-        | Error::Write { .. } => ErrorCode::Io,
+        | Error::Write { .. }
+        | Error::NoNames { .. }
+        | Error::Name { .. } => ErrorCode::Io,
     }
 }
 

@@ -5,6 +5,14 @@
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
+    /// A name that was to be granted could not be resolved, or what it stands for could not be had.
+    #[error("cannot grant the name '{name}'")]
+    Name {
+        /// The name as it was given.
+        name: String,
+        /// Why.
+        source: Box<pinset::Error>,
+    },
     /// A mount's name in the guest cannot be used.
     #[error("cannot mount at '{guest}': {reason}")]
     MountName {
@@ -38,7 +46,7 @@ pub enum Error {
     TooFewHandles {
         /// [`Limits::open_handles`](pinset::Limits::open_handles).
         limit: usize,
-        /// `/ipfs` and the mounts.
+        /// `/ipfs`, `/ipns` where there are names, and the mounts.
         preopens: usize,
     },
     /// Bytes that are no WebAssembly, or broken WebAssembly.

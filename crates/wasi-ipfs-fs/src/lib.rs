@@ -39,9 +39,9 @@
 //! # The way of one read
 //!
 //! 1. [`load`](mod@load): a preview 1 module becomes a component, so that both previews take one way.
-//! 2. [`ctx`](IpfsCtx): what one guest gets: a session of the cache, and the mounts.
+//! 2. [`ctx`](IpfsCtx): what one guest gets: a session of the cache, the names, and the mounts.
 //! 3. `view`: the linker functions, and which state the host calls see.
-//! 4. `preopens`: `/ipfs` and the mounts appear beside wasmtime-wasi's preopened directories.
+//! 4. `preopens`: `/ipfs`, `/ipns` and the mounts appear beside wasmtime-wasi's preopened directories.
 //! 5. `table`: our nodes in wasmtime's `ResourceTable`, and how they are recognised.
 //! 6. `descriptor`: every method of a descriptor, one by one: ours, or delegated. `stat` says what a node looks like.
 //! 7. `stream`, `dirstream`: a file's bytes and a directory's entries as the guest pulls them.

@@ -1,10 +1,10 @@
-//! `/ipfs` and the mounts appear beside wasmtime-wasi's preopened directories, after them. No host directory stands
-//! behind ours.
+//! `/ipfs`, `/ipns` where a name was granted, and the mounts appear beside wasmtime-wasi's preopened directories, after
+//! them. No host directory stands behind ours.
 
 use wasmtime_wasi::p2::bindings::filesystem::preopens::Host;
 
 use crate::{
-    ctx::IPFS,
+    ctx::{IPFS, IPNS},
     table::{self, Fd, Open, OpenDir},
     view::IpfsPreopensView,
 };
@@ -17,15 +17,20 @@ impl Host for IpfsPreopensView<'_> {
         let Some(ipfs) = &self.ipfs else {
             return Ok(directories);
         };
-        let root = (IPFS.to_owned(), ipfs.session().root()?);
+        let session = ipfs.session();
+        let root = (IPFS.to_owned(), session.root()?);
+        let names = match ipfs.names().next() {
+            Some(_) => Some((IPNS.to_owned(), session.names_root()?)),
+            None => None,
+        };
         let mounts = ipfs
             .mounts()
             .iter()
             .map(|mount| (mount.guest.clone(), mount.dir.clone()));
-        for (name, dir) in std::iter::once(root).chain(mounts) {
+        for (name, dir) in std::iter::once(root).chain(names).chain(mounts) {
             let open = Open::Dir(OpenDir {
                 dir,
-                session: ipfs.session().clone(),
+                session: session.clone(),
             });
             directories.push((table::push(self.wasi.table, open)?, name));
         }

@@ -26,6 +26,7 @@ pub(crate) fn node_type(kind: Kind) -> DescriptorType {
 pub(crate) fn entry_type(kind: EntryKind) -> DescriptorType {
     match kind {
         EntryKind::File => DescriptorType::RegularFile,
+        EntryKind::Symlink => DescriptorType::SymbolicLink,
         EntryKind::Unknown => DescriptorType::Unknown,
     }
 }
