@@ -1,8 +1,8 @@
 //! A counted lazy pin: an entry of our own for each `(holder, root)` in the node's mutable file system (MFS).
 //!
 //! What hangs below MFS is kept by the node's collector as far as it is there, and what is missing is not missed.
-//! Entries are `/wasi-ipfs-pins/<holder>/<root's CID>`, made by `files/cp`: so one holder's pins are one directory, and a
-//! dead holder is released by one `files/rm`. Needs Kubo 0.43: see [`Version::LAZY_PINS`](crate::Version::LAZY_PINS).
+//! Entries are `/wasi-ipfs-pins/<holder>/<root's CID>`, made by `files/cp`: so one holder's pins are one directory, and
+//! a dead holder is released by one `files/rm`. Needs Kubo 0.43: see [`Version::LAZY_PINS`](crate::Version::LAZY_PINS).
 //!
 //! Invariant: only what is named exactly as we name it is ours; whatever else somebody puts below the directory is
 //! neither listed nor touched.

@@ -2,8 +2,8 @@
 //!
 //! The client drops HTTP's trailers, and in a streamed `pin/ls` an error on the way is in the trailer alone: a
 //! listing that broke off looks like a shorter one. Asked without `stream`, Kubo gives one JSON document,
-//! `{"Keys":{"<CID>":{"Type":"recursive","Name":""},…}}`, or an error status instead; and a document that was cut is no
-//! document. It may be of any size, so it is read here as it comes, and only one key at a time is held.
+//! `{"Keys":{"<CID>":{"Type":"recursive","Name":""},…}}`, or an error status instead; and a document that was cut is
+//! no document. It may be of any size, so it is read here as it comes, and only one key at a time is held.
 //!
 //! Pure. Not a check of JSON: only what tells the keys, and the end.
 

@@ -1,9 +1,9 @@
 //! A Kubo node as a [`Pinner`](pinner_api::Pinner), through a client of `ipfs-api-backend-hyper` that the host already
 //! has.
 //!
-//! **Take `pinner-kubo` where you can choose.** This crate is for programs that hold an `IpfsClient` anyway, and want no
-//! second client, address and set of credentials beside it. `pinner-kubo` has all that this one has, is several times
-//! faster, and stands on an HTTP client that is looked after.
+//! **Take `pinner-kubo` where you can choose.** This crate is for programs that hold an `IpfsClient` anyway, and want
+//! no second client, address and set of credentials beside it. `pinner-kubo` has all that this one has, keeps its
+//! connections, reads from the node's gateway, and stands on an HTTP client that is looked after.
 //!
 //! ```no_run
 //! use std::sync::Arc;
@@ -35,14 +35,14 @@
 //!   `Retry-After` is not known; an error page of a proxy's is `Unavailable` unless its text holds the status.
 //! * **It reads the body of a refused call whole**, however long it is; the deadline alone ends it.
 //! * **It has no deadlines.** They are set here: see [`Builder`].
-//! * **It makes a connection for each call.** [`Builder::in_flight`] bounds how many there are at once. A cold sequential read
-//!   is slower than over kept connections.
-//! * **It speaks `http://` to `host:port`**, and `https://` with one of its TLS features: no unix sockets, no bearer tokens,
-//!   no proxies. The node's gateway, which gives blocks faster than its RPC does, is not used.
-//! * **The hint of where to look** ([`Origin`](pinner_api::Origin)) is not used: each block is looked for by itself, and
-//!   what only its root's provider has may not be found.
-//! * **Not for IPFS Cluster's proxy.** Its `pin/add` answers before the content is there, and lazy pins would be on one of
-//!   the cluster's nodes alone.
+//! * **It makes a connection for each call.** [`Builder::in_flight`] bounds how many there are at once. A cold
+//!   sequential read is slower than over kept connections.
+//! * **It speaks `http://` to `host:port`**, and `https://` with one of its TLS features: no unix sockets, no bearer
+//!   tokens, no proxies. The node's gateway, which gives blocks faster than its RPC does, is not used.
+//! * **The hint of where to look** ([`Origin`](pinner_api::Origin)) is not used: each block is looked for by itself,
+//!   and what only its root's provider has may not be found.
+//! * **Not for IPFS Cluster's proxy.** Its `pin/add` answers before the content is there, and lazy pins would be on
+//!   one of the cluster's nodes alone.
 //!
 //! # What it stands on
 //!
