@@ -50,6 +50,9 @@ fn copy_to(from: &Path, to: &Path) -> Result<()> {
 }
 
 /// That every crate that is to be published can be packed, and those in [`BUILT`] be built from their packages.
+///
+/// A crate that depends on one with `publish = false` cannot: a registry would not have it. (A dependency of tests
+/// alone, by path without a version, is left out of the package, and does no harm.)
 pub(super) fn packs(workspace: &Workspace) -> Result<()> {
     let members = workspace.members()?;
     let published = members.iter().filter(|member| member.is_published);
