@@ -108,16 +108,17 @@ impl CallError {
                 operation,
                 after: deadline,
             },
-            (Reason::Denied | Reason::NoSuchCommand, _) => PinnerError::Denied {
+            // A block that the node will not keep, or ask for, is refused the next time as well.
+            (
+                Reason::Denied | Reason::NoSuchCommand | Reason::NotUnixFs | Reason::BadRequest,
+                _,
+            ) => PinnerError::Denied {
                 operation,
                 reason: refusal.message,
             },
             (Reason::RateLimited, _) => PinnerError::RateLimited {
                 operation,
                 retry_after: None,
-            },
-            (Reason::NotUnixFs, _) => PinnerError::Unsupported {
-                operation: "lazy pins of what is no UnixFS",
             },
             (
                 Reason::BlockAbsent { .. }
@@ -128,7 +129,6 @@ impl CallError {
                 | Reason::EntryThere
                 | Reason::EntryAbsent
                 | Reason::NameUnresolved
-                | Reason::BadRequest
                 | Reason::Other,
                 _,
             ) => PinnerError::Unavailable {
