@@ -126,6 +126,7 @@ async fn all_that_hang_are_late_together() {
         other => panic!("{other:?}"),
     }
     assert!(started.elapsed() >= SHORT);
+    assert!(started.elapsed() < SHORT * 10, "{:?}", started.elapsed());
     assert_eq!((first.requests().len(), second.requests().len()), (1, 1));
 }
 

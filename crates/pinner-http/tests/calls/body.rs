@@ -6,7 +6,7 @@ use pinner_http::{HeaderValue, HttpError, RetryPolicy, Waiting};
 use tokio::time::Instant;
 use toy_http::{Reply, Step};
 
-use crate::{LIMIT, builder, client, late, once, serve, soon};
+use crate::{LIMIT, builder, client, in_time, late, once, serve, soon};
 
 #[tokio::test]
 async fn an_answer_comes_whole_with_its_headers() {
@@ -151,6 +151,7 @@ async fn a_server_that_drips_has_failed_at_the_deadline() {
         Err(HttpError::TimedOut { waiting, after, .. }) => {
             assert_eq!(waiting, Waiting::Rest);
             assert!(after <= Duration::from_millis(300) && started.elapsed() >= after);
+            assert!(in_time(started.elapsed()), "{:?}", started.elapsed());
         }
         other => panic!("{other:?}"),
     }
@@ -159,6 +160,7 @@ async fn a_server_that_drips_has_failed_at_the_deadline() {
 
 #[tokio::test]
 async fn a_server_that_says_nothing_has_failed_at_the_deadline() {
+    let started = Instant::now();
     let server = serve(|_| Reply::of([Step::Hang])).await;
     match once(&server, soon()).await {
         Err(HttpError::TimedOut { waiting, .. }) => assert_eq!(waiting, Waiting::Answer),
@@ -172,6 +174,7 @@ async fn a_server_that_says_nothing_has_failed_at_the_deadline() {
         Err(HttpError::TimedOut { waiting, .. }) => assert_eq!(waiting, Waiting::Answer),
         other => panic!("{other:?}"),
     }
+    assert!(in_time(started.elapsed()), "{:?}", started.elapsed());
 }
 
 #[tokio::test]

@@ -4,9 +4,10 @@ use std::{pin::pin, time::Duration};
 
 use futures_util::StreamExt;
 use pinner_http::{HttpError, Streamed, Waiting};
+use tokio::time::Instant;
 use toy_http::{Reply, Step, ToyServer};
 
-use crate::{LIMIT, builder, client, late, serve};
+use crate::{LIMIT, builder, client, in_time, late, serve};
 
 const STALL: Duration = Duration::from_millis(200);
 
@@ -42,8 +43,10 @@ async fn a_line_comes_before_the_next_is_sent() {
     .await;
     let mut lines = stream(&server).await;
     assert_eq!(lines.line(LIMIT).await.unwrap().unwrap(), "first");
+    let asked = Instant::now();
     match lines.line(LIMIT).await {
         Err(HttpError::TimedOut { after, waiting, .. }) => {
+            assert!(in_time(asked.elapsed()), "{:?}", asked.elapsed());
             assert_eq!((after, waiting), (STALL, Waiting::Rest));
         }
         other => panic!("{other:?}"),
