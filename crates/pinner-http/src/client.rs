@@ -6,6 +6,8 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use http::{HeaderValue, Method};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use rustls::pki_types::CertificateDer;
+use rustls_platform_verifier::Verifier;
 use tokio::sync::Semaphore;
 
 use crate::{
@@ -15,8 +17,8 @@ use crate::{
 
 /// The connections to one server, shared by all clones.
 ///
-/// Servers of `https` are trusted as the system trusts them; on Linux the variables `SSL_CERT_FILE` and `SSL_CERT_DIR`
-/// name other certificates. A proxy that the environment names (`HTTPS_PROXY`, `NO_PROXY`, …) is used, but never to
+/// Servers of `https` are trusted as the system trusts them (on Linux the variables `SSL_CERT_FILE` and `SSL_CERT_DIR`
+/// name other certificates), and by the certificates of [`ClientBuilder::trust`]. A proxy that the environment names (`HTTPS_PROXY`, `NO_PROXY`, …) is used, but never to
 /// reach this machine itself.
 ///
 /// A call takes a kept connection if one is idle, else it opens one; so there are never more connections than calls
@@ -41,6 +43,7 @@ impl Client {
             retry: RetryPolicy::default(),
             redirects: Redirects::Never,
             user_agent: concat!("wasi-ipfs/", env!("CARGO_PKG_VERSION")).to_owned(),
+            trusted: Vec::new(),
         }
     }
 
@@ -94,6 +97,8 @@ pub struct ClientBuilder {
     retry: RetryPolicy,
     redirects: Redirects,
     user_agent: String,
+    /// In DER.
+    trusted: Vec<Vec<u8>>,
 }
 
 impl ClientBuilder {
@@ -134,11 +139,18 @@ impl ClientBuilder {
         self
     }
 
+    /// Trusts servers whose certificate is this one or was signed by it (X.509, in DER), beside those that the system
+    /// trusts: a private server with an authority of its own. May be said several times.
+    pub fn trust(mut self, certificate: impl Into<Vec<u8>>) -> Self {
+        self.trusted.push(certificate.into());
+        self
+    }
+
     /// The client. Connects nowhere yet.
     ///
     /// # Errors
-    /// [`HttpError::Unusable`]: credentials that no header can hold; no trusted certificates on this machine, where
-    /// the endpoint is `https`.
+    /// [`HttpError::Unusable`]: credentials that no header can hold; a certificate to trust that is none; no
+    /// trusted certificates at all, where the endpoint is `https`.
     pub fn build(self) -> Result<Client, HttpError> {
         let endpoint = Arc::new(self.endpoint);
         let unusable = |reason: &str, source: Option<Source>| HttpError::Unusable {
@@ -155,7 +167,7 @@ impl ClientBuilder {
             Some(_) => Redirects::Never,
             None => self.redirects,
         };
-        let tls = tls(&endpoint, redirects).map_err(|source| {
+        let tls = tls(&endpoint, redirects, self.trusted).map_err(|source| {
             unusable(
                 "TLS cannot be set up; are root certificates installed?",
                 Some(source),
@@ -193,13 +205,16 @@ impl ClientBuilder {
     }
 }
 
-/// The system's trusted certificates, by *ring*: its build needs nothing but a C compiler.
-fn tls(endpoint: &Endpoint, redirects: Redirects) -> Result<rustls::ClientConfig, Source> {
-    use rustls_platform_verifier::BuilderVerifierExt;
-
+/// TLS by *ring*, whose build needs nothing but a C compiler, for servers that the system or the caller trusts.
+fn tls(
+    endpoint: &Endpoint,
+    redirects: Redirects,
+    trusted: Vec<Vec<u8>>,
+) -> Result<rustls::ClientConfig, Source> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = || {
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()
+        rustls::ClientConfig::builder_with_provider(provider.clone())
+            .with_safe_default_protocol_versions()
     };
     let trusting_nobody = || -> Result<_, Source> {
         let nobody = rustls::RootCertStore::empty();
@@ -212,9 +227,14 @@ fn tls(endpoint: &Endpoint, redirects: Redirects) -> Result<rustls::ClientConfig
         // Reading the system's certificates takes milliseconds, and a container may have none.
         return trusting_nobody();
     }
-    match config()?.with_platform_verifier() {
-        Ok(config) => Ok(config.with_no_client_auth()),
-        Err(error) if encrypted => Err(error.into()),
+    let asked_for = !trusted.is_empty();
+    let trusted = trusted.into_iter().map(CertificateDer::from);
+    match Verifier::new_with_extra_roots(trusted, provider.clone()) {
+        Ok(verifier) => Ok(config()?
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(verifier))
+            .with_no_client_auth()),
+        Err(error) if encrypted || asked_for => Err(error.into()),
         Err(error) => {
             tracing::debug!(%endpoint, %error, "no trusted certificates: no redirect to https will work");
             trusting_nobody()

@@ -42,6 +42,22 @@ async fn connections_are_kept_and_no_more_than_allowed_are_in_flight() {
 }
 
 #[tokio::test]
+async fn several_blocks_are_asked_for_at_once() {
+    let head = Reply::announcing(9, 200, &[("Content-Type", "application/vnd.ipld.raw")], "");
+    let server = always(head.then(Step::Hang)).await;
+    let pinner = over(&[&server]).in_flight(4).build().unwrap();
+    let cids: Vec<_> = (0..8).map(|_| block().cid).collect();
+    let origin = Origin::root(cids[0]);
+    let mut blocks = pinner.blocks(&cids, &origin);
+    tokio::select! {
+        answer = futures_util::StreamExt::next(&mut blocks) => panic!("{answer:?}"),
+        () = server.until_open(4) => {}
+    }
+    drop(blocks);
+    server.until_open(0).await;
+}
+
+#[tokio::test]
 async fn an_identity_cid_is_answered_without_asking() {
     let server = serve(absent).await;
     let pinner = over(&[&server]).build().unwrap();

@@ -114,6 +114,37 @@ async fn one_that_hangs_does_not_eat_the_deadline() {
 }
 
 #[tokio::test]
+async fn one_that_works_again_rests_no_longer() {
+    let (slow, both, only_first) = (block(), block(), block());
+    let cids = (slow.cid.to_string(), only_first.cid.to_string());
+    let (known, extra) = (both.clone(), only_first.clone());
+    let first = serve(move |asked| match asked.last_segment() {
+        cid if cid == cids.0 => Reply::of([Step::Hang]),
+        cid if cid == cids.1 => raw(&extra),
+        _ => raw(&known),
+    })
+    .await;
+    let (had, has) = (slow.clone(), both.clone());
+    let second = serve(move |asked| match asked.last_segment() {
+        cid if cid == had.cid.to_string() => raw(&had),
+        cid if cid == has.cid.to_string() => raw(&has),
+        _ => absent(asked),
+    })
+    .await;
+    let pinner = over(&[&first, &second]).deadline(SHORT).build().unwrap();
+    get(&pinner, &slow.cid).await.unwrap();
+    // It rests, but nobody else has this one.
+    get(&pinner, &only_first.cid).await.unwrap();
+    let asked = second.requests().len();
+    get(&pinner, &both.cid).await.unwrap();
+    assert_eq!(
+        second.requests().len(),
+        asked,
+        "the first is the first again"
+    );
+}
+
+#[tokio::test]
 async fn all_that_hang_are_late_together() {
     let (first, second) = (
         always(Reply::of([Step::Hang])).await,

@@ -6,6 +6,7 @@ mod errors;
 mod redirects;
 mod retries;
 mod streams;
+mod tls;
 
 use std::{net::SocketAddr, time::Duration};
 
