@@ -117,6 +117,8 @@ const WORDS: &[(&str, Reason)] = &[
     ),
     ("not pinned or pinned indirectly", Reason::NotPinned),
     ("is not pinned", Reason::NotPinned),
+    // IPFS Cluster's, through its proxy.
+    ("pin is not part of the pinset", Reason::NotPinned),
     (
         "directory already has entry by that name",
         Reason::EntryThere,
@@ -216,6 +218,7 @@ mod tests {
             ),
             ("not pinned or pinned indirectly", Reason::NotPinned),
             ("path 'bafyqa' is not pinned", Reason::NotPinned),
+            ("pin is not part of the pinset", Reason::NotPinned),
             (
                 "'from' cid was not recursively pinned already",
                 Reason::UpdateFromGone,

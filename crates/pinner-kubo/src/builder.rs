@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use crate::{
     KuboError, KuboPinner,
+    cluster::Front,
     discover::Repo,
     gateway::{Gateway, Ownership},
     rpc::{CallError, call},
@@ -168,6 +169,8 @@ impl KuboBuilder {
             .map_err(settings)?;
         let version = greet(&control, GREETING.min(block_deadline)).await?;
 
+        let front = Front::of(&control, GREETING.min(block_deadline)).await;
+
         let capabilities = Capabilities::blocks_only()
             .with_recursive_pins()
             .with_collection()
@@ -178,9 +181,10 @@ impl KuboBuilder {
             control,
             gateway: None,
             version,
-            capabilities: match version.has_lazy_pins() {
-                true => capabilities.with_lazy_pins(),
-                false => capabilities,
+            front,
+            capabilities: match front {
+                Front::Node if version.has_lazy_pins() => capabilities.with_lazy_pins(),
+                Front::Node | Front::ClusterProxy => capabilities,
             },
             block_deadline,
             pin_stall_deadline: self.pin_stall_deadline.min(LONGEST_DEADLINE),

@@ -18,7 +18,8 @@
 //! 1. `discover`: where the node is, by the files that its daemon leaves in the repository.
 //! 2. `builder`: [`KuboBuilder`] holds the settings; `connect` asks for the version, once, and so learns whether
 //!    there are lazy pins. What can go wrong is a [`KuboError`].
-//! 3. `gateway`: the node's own gateway, proven to be this node's before it is used ([`GatewayChoice`]).
+//! 3. `cluster`: whether it is IPFS Cluster's proxy that answers, and what is different then.
+//! 4. `gateway`: the node's own gateway, proven to be this node's before it is used ([`GatewayChoice`]).
 //!
 //! # The way of one call
 //!
@@ -45,6 +46,7 @@
 
 mod blocks;
 mod builder;
+mod cluster;
 mod discover;
 mod error;
 mod gateway;

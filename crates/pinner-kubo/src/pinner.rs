@@ -11,7 +11,7 @@ use pinner_api::{
 use pinner_http::{Client, Endpoint};
 use tokio::time::Instant;
 
-use crate::{KuboBuilder, gateway::Gateway, turns::Turns};
+use crate::{KuboBuilder, cluster::Front, gateway::Gateway, turns::Turns};
 
 /// A Kubo node.
 ///
@@ -35,6 +35,7 @@ pub struct KuboPinner {
     pub(crate) control: Client,
     pub(crate) gateway: Option<Gateway>,
     pub(crate) version: Version,
+    pub(crate) front: Front,
     pub(crate) capabilities: Capabilities,
     pub(crate) block_deadline: Duration,
     pub(crate) pin_stall_deadline: Duration,
@@ -57,6 +58,12 @@ impl KuboPinner {
     /// The gateway that blocks come through, where there is one.
     pub fn gateway(&self) -> Option<&Endpoint> {
         self.gateway.as_ref().map(Gateway::endpoint)
+    }
+
+    /// Whether what answers at [`endpoint`](Self::endpoint) is IPFS Cluster's proxy: pins are the cluster's then,
+    /// and there are no lazy ones.
+    pub fn is_cluster_proxy(&self) -> bool {
+        self.front == Front::ClusterProxy
     }
 
     /// What the node was when it was connected to.
@@ -82,7 +89,10 @@ impl Pinner for KuboPinner {
         match depth {
             PinDepth::Recursive => self.pin_recursive(holder, root).await,
             PinDepth::Lazy if !self.capabilities.lazy_pins => Err(PinnerError::Unsupported {
-                operation: "lazy pins (a Kubo node has them from 0.43 on)",
+                operation: match self.front {
+                    Front::Node => "lazy pins (a Kubo node has them from 0.43 on)",
+                    Front::ClusterProxy => "lazy pins (IPFS Cluster's proxy takes no part in MFS)",
+                },
             }),
             PinDepth::Lazy => self.pin_lazy(holder, root).await,
         }

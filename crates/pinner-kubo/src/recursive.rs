@@ -11,6 +11,7 @@ use pinner_api::{Cause, Holder, PinnerError};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::{
+    cluster::Front,
     pinner::KuboPinner,
     rpc::{CallError, call},
 };
@@ -41,6 +42,10 @@ impl KuboPinner {
     }
 
     async fn pin_unpinned(&self, wrapper: &Wrapper) -> Result<(), PinnerError> {
+        if self.front == Front::ClusterProxy {
+            // It answers before anything is fetched.
+            self.complete(&wrapper.root).await?;
+        }
         if let Some(live) = self.live_pin_of(&wrapper.root).await {
             match self.update(&live, wrapper).await {
                 Ok(()) => return Ok(()),

@@ -63,6 +63,10 @@ async fn node(
 ) -> (ToyServer, KuboPinner) {
     let server = ToyServer::start(move |asked| match command(asked).as_str() {
         "version" => version(kubo),
+        // Whether this is IPFS Cluster's proxy.
+        "pin/ls" if asked.target.contains("arg=bafkqaaa") => {
+            failure("path 'bafkqaaa' is not pinned")
+        }
         command => script(command, asked),
     })
     .await
