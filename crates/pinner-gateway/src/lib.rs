@@ -34,10 +34,13 @@
 //!
 //! # Only raw blocks
 //!
-//! Gateways hand out whole DAGs and ranges of files as CARs too. They save round trips, and cost more than they save:
-//! a node takes the DAG apart and writes it as one stream, one core's work, where raw blocks side by side use all of
-//! them and may be verified and staged as they come. [`Pinner::blocks`](pinner_api::Pinner::blocks) is therefore
-//! raw requests side by side, as many as may be in flight.
+//! Gateways hand out whole DAGs and ranges of files as CARs too. Those save round trips, and cost more than they save:
+//! a node writes each as one stream, block after block, where raw blocks side by side use all its cores and are
+//! verified and staged as they come. Measured on Kubo 0.43.0 with 1 MiB leaves, in MB/s of one run each: blocks that
+//! the node has, raw 365-415 (1 to 4 in flight), CAR whole 172, in ranges of 8 MiB 123-235; blocks of a node behind
+//! it, raw 22, 89, 89, 100 (1, 4, 8, 16 in flight), CAR whole 38, in ranges 40 (one) and 76 (four at a time).
+//! [`Pinner::blocks`](pinner_api::Pinner::blocks) is therefore raw requests side by side, as many as may be in
+//! flight.
 
 mod error;
 mod gateway;
