@@ -17,7 +17,8 @@ use crate::{
     turns::Turns,
 };
 
-/// The oldest node that is spoken to.
+/// The oldest node that is spoken to: from it on, the calls that are made and the words of refusals that are
+/// understood are those of 0.43, which is the one that is tested with.
 const OLDEST: Version = Version::new(0, 20, 0);
 
 /// The longest that a node may take to say which version it is.
@@ -103,6 +104,9 @@ impl KuboBuilder {
     }
 
     /// By which credentials the RPC is asked. By none unless set. A gateway is never shown them.
+    ///
+    /// Where the node's `API.Authorizations` allows some calls alone, blocks need `version`, `id` and `block`; pins
+    /// `pin` and `files` as well; names `name`; and through IPFS Cluster's proxy also `refs`.
     pub fn auth(mut self, auth: Auth) -> Self {
         self.auth = auth;
         self
@@ -207,7 +211,8 @@ impl KuboBuilder {
             GatewayChoice::Auto => match repo.map(|repo| repo.gateway()) {
                 Some(Ok(Some(endpoint))) => {
                     let gateway = gateway(endpoint, Ownership::Proven)?;
-                    gateway.proves(&node).await.then_some(gateway)
+                    let deadline = Instant::now() + block_deadline;
+                    gateway.proves(&node, deadline).await.then_some(gateway)
                 }
                 Some(Ok(None)) | None => None,
                 Some(Err(error)) => {

@@ -26,7 +26,7 @@ use crate::{
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// The longest pause.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
-/// How long proving may take.
+/// How long proving may take at most.
 const PROVING: Duration = Duration::from_secs(5);
 
 const RAW_BLOCK: HeaderValue = HeaderValue::from_static("application/vnd.ipld.raw");
@@ -90,10 +90,14 @@ impl Gateway {
         cid: &Cid,
         deadline: Instant,
     ) -> Option<Result<Bytes, PinnerError>> {
-        if !self.usable(node).await {
+        // Half the time: a gateway that hangs leaves the other half to the RPC. A block that is not found by then is
+        // looked for again, by a node that has met whoever might have it.
+        let now = Instant::now();
+        let share = now + deadline.saturating_duration_since(now) / 2;
+        if !self.usable(node, share).await {
             return None;
         }
-        match self.blocks.block(cid, deadline).await {
+        match self.blocks.block(cid, share).await {
             Ok(block) if block.is_empty() && !may_be_empty(cid) => {
                 self.pause("it gives an empty body for a block");
                 None
@@ -118,17 +122,16 @@ impl Gateway {
             }
         };
         match &error {
-            // Of these two the RPC could do no better: no time is left, and a block is as large there.
+            // It would be as large by the RPC.
             HttpError::TooLarge { .. } => Some(Err(error.into_pinner(format_args!("block {cid}")))),
-            HttpError::TimedOut { waiting, .. } => {
-                if *waiting != Waiting::Turn {
-                    self.pause("it does not answer in time");
-                }
-                Some(Err(error.into_pinner(format_args!("block {cid}"))))
-            }
+            // The gateway was not asked: as many calls as are allowed were in flight.
+            HttpError::TimedOut {
+                waiting: Waiting::Turn,
+                ..
+            } => None,
             HttpError::Status(status) => {
-                // 504 is a block that was not found in time: another one may be.
-                if matches!(status.status.as_u16(), 429 | 500 | 502 | 503) {
+                // A block that was not found in time, or may not be given: another one may be.
+                if !matches!(status.status.as_u16(), 451 | 504) {
                     self.pause(&error.to_string());
                 }
                 None
@@ -144,8 +147,8 @@ impl Gateway {
     ///
     /// The block is put on the node for this, once: it is the same each time, named after the node's key, and not
     /// pinned.
-    pub(crate) async fn proves(&self, node: &KuboPinner) -> bool {
-        let deadline = Instant::now() + PROVING;
+    pub(crate) async fn proves(&self, node: &KuboPinner, deadline: Instant) -> bool {
+        let deadline = deadline.min(Instant::now() + PROVING);
         match self.shows_its_nodes_block(node, deadline).await {
             Ok(shows) => shows,
             Err(error) => {
@@ -192,7 +195,7 @@ impl Gateway {
     }
 
     /// Whether it may be asked now. After a pause, one caller tries it out while the others go on without.
-    async fn usable(&self, node: &KuboPinner) -> bool {
+    async fn usable(&self, node: &KuboPinner, deadline: Instant) -> bool {
         {
             let mut state = self.state();
             match *state {
@@ -203,7 +206,7 @@ impl Gateway {
         }
         let proves = match self.ownership {
             Ownership::Given => true,
-            Ownership::Proven => self.proves(node).await,
+            Ownership::Proven => self.proves(node, deadline).await,
         };
         if proves && self.ownership == Ownership::Proven {
             self.works();

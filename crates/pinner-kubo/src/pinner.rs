@@ -82,7 +82,15 @@ impl Pinner for KuboPinner {
     /// connected to, which those are that had the root.
     async fn block(&self, cid: &Cid, _origin: &Origin) -> Result<Bytes, PinnerError> {
         let deadline = Instant::now() + self.block_deadline;
-        self.fetch(cid, deadline).await
+        let fetched = self.fetch(cid, deadline).await;
+        fetched.map_err(|error| match error {
+            // Not the share of the one that was asked last.
+            PinnerError::TimedOut { operation, .. } => PinnerError::TimedOut {
+                operation,
+                after: self.block_deadline,
+            },
+            other => other,
+        })
     }
 
     async fn pin(&self, holder: &Holder, root: &Cid, depth: PinDepth) -> Result<(), PinnerError> {

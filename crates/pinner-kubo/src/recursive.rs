@@ -19,6 +19,9 @@ use crate::{
 /// How long another holder's pin of the same root is looked for. Finding one saves the node a walk over the DAG.
 const LOOKING: Duration = Duration::from_secs(2);
 
+/// How long a pin that failed may take to be taken out again: its caller waits for the error.
+const UNDOING: Duration = Duration::from_secs(10);
+
 impl KuboPinner {
     /// Pins the whole DAG; returns once the node says that it is complete.
     pub(crate) async fn pin_recursive(
@@ -34,7 +37,8 @@ impl KuboPinner {
         let pinned = self.pin_unpinned(&wrapper).await;
         if pinned.is_err() {
             // The node may have pinned it, and only its answer was lost; an error says that nothing is pinned.
-            if let Err(error) = self.unpin_recursive(holder, root).await {
+            let deadline = Instant::now() + UNDOING.min(self.block_deadline);
+            if let Err(error) = self.remove(&wrapper, deadline).await {
                 tracing::debug!(%wrapper, %error, "a pin that failed could not be made sure to be gone");
             }
         }
@@ -63,10 +67,13 @@ impl KuboPinner {
         holder: &Holder,
         root: &Cid,
     ) -> Result<(), PinnerError> {
-        let wrapper = Wrapper::new(*holder, *root);
         // It waits for a collection that is going on.
         let deadline = Instant::now() + self.pin_stall_deadline;
-        let removed = call(&self.control, "pin/rm", root)
+        self.remove(&Wrapper::new(*holder, *root), deadline).await
+    }
+
+    async fn remove(&self, wrapper: &Wrapper, deadline: Instant) -> Result<(), PinnerError> {
+        let removed = call(&self.control, "pin/rm", wrapper.root)
             .arg(wrapper)
             .done(deadline)
             .await;

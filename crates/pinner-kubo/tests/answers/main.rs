@@ -3,6 +3,7 @@
 
 mod blocks;
 mod connecting;
+mod gateway;
 mod listing;
 mod names;
 mod pins;

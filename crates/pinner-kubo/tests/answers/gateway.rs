@@ -1,0 +1,95 @@
+//! A gateway that answers wrongly: the node is asked instead, and the gateway left alone for a while.
+
+use std::time::{Duration, Instant};
+
+use pinner_api::{MAX_BLOCK, Origin, Pinner, PinnerError};
+use pinner_kubo::{Auth, GatewayChoice};
+use toy_http::{Reply, Step, ToyServer};
+
+use crate::{BLOCK, builder, cid, command, failure, version};
+
+const RAW: &str = "application/vnd.ipld.raw";
+
+/// A node that has one block.
+async fn node() -> ToyServer {
+    let node = ToyServer::start(|asked| match command(asked).as_str() {
+        "version" => version("0.43.0"),
+        "block/get" => Reply::ok("application/octet-stream", "a block"),
+        _ => failure("nobody needs it"),
+    });
+    node.await.expect("a server")
+}
+
+#[tokio::test]
+async fn whatever_a_gateway_answers_the_block_comes() {
+    let absent = Reply::with(404, &[("X-Ipfs-Path", "/ipfs/x")], "not found");
+    let cases = [
+        // A gateway that works, of a node that may not fetch: it is asked for the next block too.
+        (absent, 2),
+        (Reply::with(504, &[], "not found in time"), 2),
+        // What works is used.
+        (Reply::ok(RAW, "a block"), 2),
+        // What is none, or fails, is left alone.
+        (Reply::with(404, &[], "no such page"), 1),
+        (Reply::with(500, &[], ""), 1),
+        (Reply::with(429, &[("Retry-After", "1")], ""), 1),
+        (Reply::with(403, &[], "go away"), 1),
+        (Reply::ok("text/html", "<html>a block</html>"), 1),
+        (Reply::ok(RAW, ""), 1),
+        (
+            Reply::announcing(100, 200, &[("Content-Type", RAW)], "a").then(Step::Close),
+            1,
+        ),
+        (
+            Reply::with(302, &[("Location", "http://127.0.0.1:1/")], ""),
+            1,
+        ),
+        (Reply::of([Step::Reset]), 1),
+        (Reply::of([Step::Hang]), 1),
+    ];
+    for (reply, asked) in cases {
+        let said = format!("{reply:?}");
+        let node = node().await;
+        let gateway = ToyServer::start(move |_| reply.clone())
+            .await
+            .expect("a server");
+        let address = gateway.url().parse().expect("an address");
+        let pinner = builder(&node)
+            .gateway(GatewayChoice::At(address))
+            .auth(Auth::bearer("a-token"))
+            .connect()
+            .await
+            .expect("a node");
+        let mut begun = Instant::now();
+        for _ in 0..2 {
+            begun = Instant::now();
+            let got = pinner.block(&cid(), &Origin::root(cid())).await;
+            assert_eq!(got.expect("the node has it"), "a block", "{said}");
+            assert!(begun.elapsed() < Duration::from_secs(2), "{said}");
+        }
+        let requests = gateway.requests();
+        // On a machine that is so slow, the pause is over.
+        if begun.elapsed() < Duration::from_millis(900) {
+            assert_eq!(requests.len(), asked, "{said}");
+        }
+        assert!(requests[0].target.starts_with(&format!("/ipfs/{BLOCK}?")));
+        assert_eq!(
+            requests[0].header("authorization"),
+            None,
+            "the node's alone"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_block_that_is_too_large_is_not_asked_for_again() {
+    let node = node().await;
+    let gateway = ToyServer::start(|_| Reply::ok(RAW, vec![0; MAX_BLOCK + 1]));
+    let gateway = gateway.await.expect("a server");
+    let address = gateway.url().parse().expect("an address");
+    let pinner = builder(&node).gateway(GatewayChoice::At(address));
+    let pinner = pinner.connect().await.expect("a node");
+    let error = pinner.block(&cid(), &Origin::root(cid())).await;
+    let error = error.expect_err("it is too large");
+    assert!(matches!(error, PinnerError::Corrupt { .. }), "{error:?}");
+}
