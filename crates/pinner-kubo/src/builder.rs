@@ -6,7 +6,7 @@ use kubo_protocol::Version;
 use pinner_api::{Capabilities, Cause};
 use pinner_http::{Auth, Client, Endpoint, HttpError, RetryPolicy};
 use serde::Deserialize;
-use tokio::time::Instant;
+use tokio::{sync::Semaphore, time::Instant};
 
 use crate::{
     KuboError, KuboPinner,
@@ -27,7 +27,7 @@ const GREETING: Duration = Duration::from_secs(10);
 /// Calls in flight that are neither for blocks nor pins that may take hours.
 const CONTROL_CALLS: usize = 8;
 
-/// Recursive pins in flight. The others wait here, where a deadline that counts progress does not run.
+/// Recursive pins under way. The others wait, and no deadline runs for them: those before them may take hours.
 const LONG_CALLS: usize = 4;
 
 /// No deadline is longer: a sum with the time of day stays in range.
@@ -193,6 +193,7 @@ impl KuboBuilder {
             block_deadline,
             pin_stall_deadline: self.pin_stall_deadline.min(LONGEST_DEADLINE),
             turns: Turns::default(),
+            places: Semaphore::new(LONG_CALLS),
             mfs: tokio::sync::Mutex::new(()),
         };
         let gateway = |endpoint, ownership| {

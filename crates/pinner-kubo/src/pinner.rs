@@ -9,7 +9,7 @@ use pinner_api::{
     async_trait,
 };
 use pinner_http::{Client, Endpoint};
-use tokio::time::Instant;
+use tokio::{sync::Semaphore, time::Instant};
 
 use crate::{KuboBuilder, cluster::Front, gateway::Gateway, turns::Turns};
 
@@ -40,6 +40,8 @@ pub struct KuboPinner {
     pub(crate) block_deadline: Duration,
     pub(crate) pin_stall_deadline: Duration,
     pub(crate) turns: Turns,
+    /// How many recursive pins are under way. A pin waits for its place here for as long as it takes.
+    pub(crate) places: Semaphore,
     /// Held while MFS is written.
     pub(crate) mfs: tokio::sync::Mutex<()>,
 }

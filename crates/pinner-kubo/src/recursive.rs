@@ -34,6 +34,9 @@ impl KuboPinner {
         if self.is_pinned(&wrapper).await? {
             return Ok(());
         }
+        // A place means a turn in the lane of long calls: the deadline for the first sign of an answer begins there.
+        // Nobody closes the semaphore, so that there is always one in the end.
+        let _place = self.places.acquire().await.ok();
         let pinned = self.pin_unpinned(&wrapper).await;
         if pinned.is_err() {
             // The node may have pinned it, and only its answer was lost; an error says that nothing is pinned.

@@ -78,31 +78,35 @@ async fn a_recursive_pin_is_made_when_the_node_says_so_and_not_before() {
     }
 }
 
-#[tokio::test]
-async fn a_pin_may_take_as_long_as_it_gets_on() {
-    let slow = |progress: &dyn Fn(u64) -> String| {
-        let mut steps = vec![Step::Send(Reply::head(
-            200,
-            &[("Transfer-Encoding", "chunked")],
-        ))];
-        for n in 0..8 {
-            // The bytes of a chunk, one by one: some 250 ms each.
-            let chunk = Reply::chunk(progress(n));
-            let every = Duration::from_millis(250) / u32::try_from(chunk.len()).expect("short");
-            steps.push(Step::Drip(chunk, every));
-        }
-        steps
-    };
-    // Two seconds in all, and each quarter of one brings it further.
-    let mut steps = slow(&|n| format!("{{\"Progress\":{n}}}\n"));
+/// The beginning of an answer of eight lines, a quarter of a second each.
+fn slow(progress: impl Fn(u64) -> String) -> Vec<Step> {
+    let head = Reply::head(200, &[("Transfer-Encoding", "chunked")]);
+    let mut steps = vec![Step::Send(head)];
+    for n in 0..8 {
+        // The bytes of a chunk, one by one.
+        let chunk = Reply::chunk(progress(n));
+        let every = Duration::from_millis(250) / u32::try_from(chunk.len()).expect("short");
+        steps.push(Step::Drip(chunk, every));
+    }
+    steps
+}
+
+/// A pin that takes two seconds, and gets on all the time.
+fn slow_pin() -> Reply {
+    let mut steps = slow(|n| format!("{{\"Progress\":{n}}}\n"));
     steps.push(Step::Send(Reply::chunk("{\"Pins\":[\"x\"]}\n")));
     steps.push(Step::Send(b"0\r\n\r\n".to_vec()));
-    let (_server, pinner) = pinning(Reply::of(steps)).await;
+    Reply::of(steps)
+}
+
+#[tokio::test]
+async fn a_pin_may_take_as_long_as_it_gets_on() {
+    let (_server, pinner) = pinning(slow_pin()).await;
     let pinned = pinner.pin(&holder(), &cid(), PinDepth::Recursive).await;
     pinned.expect("it got on all the time");
 
     // As many lines, and nothing in them: that is no progress.
-    let mut steps = slow(&|_| "{\"Progress\":5,\"Bytes\":7}\n".to_owned());
+    let mut steps = slow(|_| "{\"Progress\":5,\"Bytes\":7}\n".to_owned());
     steps.push(Step::Hang);
     let (_server, pinner) = pinning(Reply::of(steps)).await;
     let begun = Instant::now();
@@ -114,6 +118,20 @@ async fn a_pin_may_take_as_long_as_it_gets_on() {
         "{:?}",
         begun.elapsed()
     );
+}
+
+#[tokio::test]
+async fn a_pin_waits_for_those_before_it_without_being_late() {
+    let (_server, pinner) = pinning(slow_pin()).await;
+    let root = cid();
+    // More than are made at once, each of which takes far longer than one may stand still.
+    let holders: Vec<_> = (0..6).map(|n| Holder::new([n; 8], [n; 16])).collect();
+    let pins = holders
+        .iter()
+        .map(|holder| pinner.pin(holder, &root, PinDepth::Recursive));
+    for pinned in futures_util::future::join_all(pins).await {
+        pinned.expect("its turn comes");
+    }
 }
 
 #[tokio::test]
