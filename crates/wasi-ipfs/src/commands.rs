@@ -4,5 +4,7 @@ pub(crate) mod cat;
 pub(crate) mod get;
 pub(crate) mod import;
 pub(crate) mod ls;
+pub(crate) mod pins;
+pub(crate) mod prefetch;
 pub(crate) mod run;
 pub(crate) mod stat;

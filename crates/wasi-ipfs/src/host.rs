@@ -3,7 +3,10 @@
 //! Invariant: whatever ends a command (its own end, an error, SIGINT, SIGTERM), the cache is closed before the
 //! process ends: pins released, staging removed.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::Context;
 use clap::Args;
@@ -40,11 +43,12 @@ struct CacheArgs {
     #[arg(long, value_name = "SIZE", default_value = "1GiB", value_parser = parse_size)]
     budget: u64,
 
-    /// An existing directory to make the temporary staging directory in, instead of the user's own
+    /// An existing directory to make the temporary staging directory in, instead of the user's own,
+    /// $XDG_CACHE_HOME/wasi-ipfs or ~/.cache/wasi-ipfs
     #[arg(long, value_name = "DIR")]
     staging: Option<PathBuf>,
 
-    /// How long one block may take: 500ms, 30s, 2m. What takes longer is an I/O error
+    /// How long one block, or the resolution of a name, may take: 500ms, 30s, 2m. What takes longer is an I/O error
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_duration)]
     timeout: Duration,
 
@@ -143,24 +147,16 @@ impl HostArgs {
             })
             .context("--budget"));
         }
-        if let Some(staging) = staging {
-            anyhow::ensure!(
-                staging.is_dir(),
-                "--staging '{}' is no directory; make it first, or name another",
-                staging.display()
-            );
-        }
+        let lock_dir = staging.as_deref().map(lock_dir_in).transpose()?;
         let scratch = staging.clone().unwrap_or_else(std::env::temp_dir);
         let Sources {
             pinner,
             roots,
             total,
-        } = self.sources.open(&scratch).await?;
+        } = self.sources.open(&scratch, *timeout).await?;
         let mut pinset = Pinset::new(pinner, *budget).block_deadline(*timeout);
-        if let Some(staging) = staging {
-            // A directory of our own in it, as in the one for temporary files: it must be closed to others.
-            let user = rustix::process::getuid().as_raw();
-            pinset = pinset.lock_dir(staging.join(format!("wasi-ipfs-{user}")));
+        if let Some(lock_dir) = lock_dir {
+            pinset = pinset.lock_dir(lock_dir);
         }
         let cache = match sharing {
             Sharing::Shared => pinset.shared().map(CacheMode::from),
@@ -177,6 +173,18 @@ impl HostArgs {
             },
         })
     }
+}
+
+/// The lock directory in the `--staging` directory: one of our own, as in the one for temporary files, since it must
+/// be closed to others.
+pub(crate) fn lock_dir_in(staging: &Path) -> anyhow::Result<PathBuf> {
+    anyhow::ensure!(
+        staging.is_dir(),
+        "--staging '{}' is no directory; make it first, or name another",
+        staging.display()
+    );
+    let user = rustix::process::getuid().as_raw();
+    Ok(staging.join(format!("wasi-ipfs-{user}")))
 }
 
 /// Opens a host, runs `body` on its cache, and closes it: at the end of `body`, at an error, or at a signal, which

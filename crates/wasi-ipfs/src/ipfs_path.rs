@@ -1,34 +1,57 @@
-//! Paths and CIDs as a person writes them on the command line, brought into the form `/ipfs/<CID>/a/b`.
+//! Paths as a person writes them on the command line, brought into the form `/ipfs/<CID>/a/b` or `/ipns/<name>/a/b`.
 //!
-//! Only the CID is looked at here, so that a typing error is a usage error before anything is opened; what is
-//! below it is for `pinset` to check.
+//! Only the first segment is looked at here, so that a typing error is a usage error before anything is opened; what
+//! is below it is for `pinset` to check. A name becomes an immutable path once, by [`ContentPath::resolve`].
 
+use anyhow::Context;
 use cid::Cid;
+use pinset::{CacheMode, IpfsPath, IpnsPath};
 
-/// `/ipfs/<CID>/a/b`, with a CID that parses.
+/// A path to content.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct IpfsPath {
-    /// The CID it starts with.
-    pub(crate) root: Cid,
-    /// The whole, with `/ipfs/` before the CID as it was written.
+pub(crate) struct ContentPath {
+    start: Start,
+    /// The whole, with `/ipfs/` or `/ipns/` before what was written.
     text: String,
 }
 
-/// A text that is no path below `/ipfs`.
+/// What it starts with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Start {
+    Root(Cid),
+    Name(IpnsPath),
+}
+
+/// A text that is no path to content.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("'{text}' is no IPFS path: {reason}; write /ipfs/<CID>/name or <CID>/name")]
+#[error(
+    "'{text}' is no IPFS path: {reason}; write /ipfs/<CID>/name, <CID>/name or /ipns/<name>/name"
+)]
 pub(crate) struct ParsePathError {
     text: String,
     reason: String,
 }
 
-impl IpfsPath {
+impl ContentPath {
     /// The path itself.
     pub(crate) fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// The last name: what a copy of it is called. The CID where nothing is below it.
+    /// The CID it starts with; none where that is a name's to say.
+    pub(crate) fn root(&self) -> Option<Cid> {
+        match &self.start {
+            Start::Root(cid) => Some(*cid),
+            Start::Name(_) => None,
+        }
+    }
+
+    /// Whether it starts with a name.
+    pub(crate) fn is_named(&self) -> bool {
+        matches!(self.start, Start::Name(_))
+    }
+
+    /// The last name: what a copy of it is called. The CID or the name where nothing is below it.
     pub(crate) fn last_name(&self) -> &str {
         self.text
             .trim_end_matches('/')
@@ -36,41 +59,62 @@ impl IpfsPath {
             .next()
             .unwrap_or(&self.text)
     }
+
+    /// The immutable path. A name is asked for, at this moment; what it stands for is the word of the source.
+    ///
+    /// # Errors
+    /// That the source resolves no names, or not this one.
+    pub(crate) async fn resolve(&self, cache: &CacheMode) -> anyhow::Result<IpfsPath> {
+        match &self.start {
+            Start::Root(_) => Ok(self.text.parse()?),
+            Start::Name(IpnsPath { name, rest }) => {
+                let fixed = cache.fix(name).await;
+                let fixed = fixed.with_context(|| format!("cannot resolve '{}'", self.text))?;
+                tracing::info!(%name, path = %fixed.path(), "resolved");
+                Ok(fixed.below(rest))
+            }
+        }
+    }
 }
 
-impl std::fmt::Display for IpfsPath {
+impl std::fmt::Display for ContentPath {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.text)
     }
 }
 
-impl std::str::FromStr for IpfsPath {
+impl std::str::FromStr for ContentPath {
     type Err = ParsePathError;
 
-    /// `/ipfs/<CID>/a`, `ipfs/<CID>/a`, `ipfs://<CID>/a` or `<CID>/a`.
+    /// `/ipfs/<CID>/a`, `ipfs/<CID>/a`, `ipfs://<CID>/a` or `<CID>/a`, and the like of `ipns` but the last.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let wrong = |reason: String| ParsePathError {
             text: text.to_owned(),
             reason,
         };
-        let rest = ["/ipfs/", "ipfs://", "ipfs/"]
-            .iter()
-            .find_map(|prefix| text.strip_prefix(prefix))
-            .unwrap_or(text);
-        if text.starts_with("/ipns/") || text.starts_with("ipns://") {
-            return Err(wrong(
-                "names (/ipns) need a source that resolves them, and no source given here does"
-                    .into(),
-            ));
+        let below = |prefixes: [&str; 3]| prefixes.iter().find_map(|it| text.strip_prefix(it));
+        if let Some(named) = below(["/ipns/", "ipns://", "ipns/"]) {
+            let path: IpnsPath = format!("/ipns/{named}")
+                .parse()
+                .map_err(|error: pinset::Error| wrong(error.to_string()))?;
+            return Ok(Self {
+                text: path.to_string(),
+                start: Start::Name(path),
+            });
         }
+        let rest = below(["/ipfs/", "ipfs://", "ipfs/"]).unwrap_or(text);
         let first = rest.split('/').next().unwrap_or_default();
         if first.is_empty() {
-            return Err(wrong("it has no CID".into()));
+            let address = ["/ip4/", "/ip6/", "/dns", "/unix/"];
+            return Err(wrong(match address.iter().any(|it| text.starts_with(it)) {
+                true => "it is a node's address, which is given as --kubo=ADDR".into(),
+                false => "it has no CID".into(),
+            }));
         }
         let root = Cid::try_from(first)
             .map_err(|error| wrong(format!("'{first}' is no CID ({error})")))?;
         Ok(Self {
-            root,
+            start: Start::Root(root),
             text: format!("/ipfs/{rest}"),
         })
     }
@@ -107,14 +151,23 @@ mod tests {
             format!("ipfs://{V1}/a/b"),
             format!("{V1}/a/b"),
         ] {
-            let path: IpfsPath = text.parse().expect(&text);
+            let path: ContentPath = text.parse().expect(&text);
             assert_eq!(path.as_str(), format!("/ipfs/{V1}/a/b"));
-            assert_eq!(path.root.to_string(), V1);
+            assert_eq!(path.root().expect("a CID").to_string(), V1);
             assert_eq!(path.last_name(), "b");
         }
-        let root: IpfsPath = V0.parse().expect("a CIDv0");
+        for text in [
+            "/ipns/a.example/b",
+            "ipns/a.example/b",
+            "ipns://a.example/b",
+        ] {
+            let path: ContentPath = text.parse().expect(text);
+            assert_eq!(path.as_str(), "/ipns/a.example/b");
+            assert_eq!((path.root(), path.last_name()), (None, "b"));
+        }
+        let root: ContentPath = V0.parse().expect("a CIDv0");
         assert_eq!(root.last_name(), V0);
-        let slashed: IpfsPath = format!("/ipfs/{V0}/").parse().expect("a slash behind it");
+        let slashed: ContentPath = format!("/ipfs/{V0}/").parse().expect("a slash behind it");
         assert_eq!(slashed.last_name(), V0);
     }
 
@@ -128,11 +181,17 @@ mod tests {
             "/ipfs//a",
             "nonsense/a",
             "../a",
-            "/ipns/example.org",
+            "/ipns/",
+            "/ipns//a",
+            "/ipns/a b",
+            "ipns://é.example/",
         ] {
-            let error = text.parse::<IpfsPath>().expect_err(text);
+            let error = text.parse::<ContentPath>().expect_err(text);
             assert!(error.to_string().contains(&format!("'{text}'")), "{error}");
         }
+        let address = "/ip4/127.0.0.1/tcp/5001".parse::<ContentPath>();
+        let error = address.expect_err("an address").to_string();
+        assert!(error.contains("--kubo=ADDR"), "{error}");
     }
 
     #[test]

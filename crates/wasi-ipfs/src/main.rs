@@ -1,7 +1,7 @@
-//! The command `wasi-ipfs`: run a WASI program on `/ipfs`, and list, read, copy and import what is there.
+//! The command `wasi-ipfs`: run a WASI program on `/ipfs`, and list, read, copy, fetch and import what is there.
 //!
 //! The way of one call: `main` parses the flags; `commands/*` is one file a subcommand; `host` opens the sources
-//! (`source`), sets up the cache, and closes it at every end (`signals`); `guest` runs a program. What is printed
+//! (`source`, `layered`), sets up the cache, and closes it at every end (`signals`); `guest` runs a program. What is printed
 //! goes through `output`, `columns` and `progress`.
 //!
 //! Statuses: the guest's own from `run`; 0; 1 for an error; 2 for a wrong call; 128 + n for signal n.
@@ -12,6 +12,7 @@ mod guest;
 mod host;
 mod importing;
 mod ipfs_path;
+mod layered;
 mod output;
 mod progress;
 mod signals;
@@ -38,6 +39,7 @@ Examples:
   wasi-ipfs import ./photos -o photos.car          # prints the CID
   wasi-ipfs ls --car photos.car /ipfs/<CID>
   wasi-ipfs run --car photos.car program.wasm /ipfs/<CID>/a.jpg
+  wasi-ipfs run --kubo program.wasm /ipfs/<CID>    # from the Kubo node that `ipfs` speaks to
 
 WASI_IPFS_LOG (or RUST_LOG) sets what is logged on standard error: warn, pinset=debug, …";
 
@@ -48,6 +50,8 @@ enum Command {
     Cat(commands::cat::Args),
     Get(commands::get::Args),
     Stat(commands::stat::Args),
+    Prefetch(commands::prefetch::Args),
+    Pins(commands::pins::Args),
     Import(commands::import::Args),
 }
 
@@ -73,6 +77,8 @@ fn main() -> ExitCode {
             Command::Cat(args) => commands::cat::run(args).await,
             Command::Get(args) => commands::get::run(args).await,
             Command::Stat(args) => commands::stat::run(args).await,
+            Command::Prefetch(args) => commands::prefetch::run(args).await,
+            Command::Pins(args) => commands::pins::run(args).await,
             Command::Import(args) => commands::import::run(args).await,
         }
     });

@@ -10,6 +10,8 @@ use crate::units::show_size;
 #[derive(Debug)]
 pub(crate) struct Line {
     bar: ProgressBar,
+    /// How many bytes there are, where that is known: of the content, which the blocks around it come on top of.
+    total_bytes: Option<u64>,
 }
 
 impl Line {
@@ -21,7 +23,16 @@ impl Line {
         }
         // Hidden by indicatif where standard error is no terminal.
         bar.enable_steady_tick(Duration::from_millis(250));
-        Self { bar }
+        Self {
+            bar,
+            total_bytes: None,
+        }
+    }
+
+    /// So many bytes of content are to come.
+    pub(crate) fn of(mut self, total_bytes: u64) -> Self {
+        self.total_bytes = Some(total_bytes);
+        self
     }
 
     /// How far it is.
@@ -40,6 +51,17 @@ impl Drop for Line {
 
 impl pinset::Progress for Line {
     fn advanced(&self, blocks: u64, bytes: u64) {
-        self.say(format_args!("{blocks} blocks, {}", show_size(bytes)));
+        let so_far = show_size(bytes);
+        match self.total_bytes {
+            // The blocks' own bytes are no progress beyond the end.
+            Some(total) if total > 0 => {
+                let percent = bytes.min(total) as u128 * 100 / u128::from(total);
+                let total = show_size(total);
+                self.say(format_args!(
+                    "{blocks} blocks, {so_far} of {total} ({percent} %)"
+                ));
+            }
+            Some(_) | None => self.say(format_args!("{blocks} blocks, {so_far}")),
+        }
     }
 }

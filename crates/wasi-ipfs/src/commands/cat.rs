@@ -5,7 +5,7 @@ use pinset::{CacheMode, Node};
 
 use crate::{
     host::{self, HostArgs, Sharing},
-    ipfs_path::IpfsPath,
+    ipfs_path::ContentPath,
     output::{Output, ReaderGone},
 };
 
@@ -19,15 +19,16 @@ pub(crate) struct Args {
     #[command(flatten)]
     host: HostArgs,
 
-    /// The files: /ipfs/CID/name or CID/name
+    /// The files: /ipfs/CID/name, CID/name or /ipns/NAME/name
     #[arg(value_name = "PATH", required = true)]
-    paths: Vec<IpfsPath>,
+    paths: Vec<ContentPath>,
 }
 
 const EXAMPLES: &str = "\
 Examples:
   wasi-ipfs cat --car site.car /ipfs/<CID>/index.html
-  wasi-ipfs cat --car logs.car <CID>/jan.log <CID>/feb.log | grep error";
+  wasi-ipfs cat --car logs.car <CID>/jan.log <CID>/feb.log | grep error
+  wasi-ipfs cat --gateway https://trustless-gateway.link <CID>";
 
 pub(crate) async fn run(args: &Args) -> anyhow::Result<i32> {
     host::with_host(args.host.open(Sharing::Shared), async |cache| {
@@ -50,8 +51,9 @@ pub(crate) async fn run(args: &Args) -> anyhow::Result<i32> {
     .await
 }
 
-async fn print(mode: &CacheMode, path: &IpfsPath, output: &mut Output) -> anyhow::Result<()> {
-    let file = match mode.open(path.as_str()).await.context("cannot open")? {
+async fn print(mode: &CacheMode, path: &ContentPath, output: &mut Output) -> anyhow::Result<()> {
+    let immutable = path.resolve(mode).await?.to_string();
+    let file = match mode.open(&immutable).await.context("cannot open")? {
         Node::File(file) => file,
         Node::Dir(_) => {
             anyhow::bail!("'{path}' is a directory; list it with ls, or copy it with get")

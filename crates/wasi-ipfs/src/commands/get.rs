@@ -14,7 +14,7 @@ use cap_std::{ambient_authority, fs::Dir};
 
 use crate::{
     host::{self, HostArgs, Sharing},
-    ipfs_path::IpfsPath,
+    ipfs_path::ContentPath,
     progress::Line,
 };
 
@@ -33,14 +33,15 @@ pub(crate) struct Args {
     #[arg(short, long, value_name = "DEST")]
     output: Option<PathBuf>,
 
-    /// What to copy: /ipfs/CID/name or CID/name
-    path: IpfsPath,
+    /// What to copy: /ipfs/CID/name, CID/name or /ipns/NAME/name
+    path: ContentPath,
 }
 
 const EXAMPLES: &str = "\
 Examples:
   wasi-ipfs get --car site.car /ipfs/<CID>/docs            # makes ./docs
-  wasi-ipfs get --car site.car <CID>/docs -o manual";
+  wasi-ipfs get --car site.car <CID>/docs -o manual
+  wasi-ipfs get --kubo <CID>";
 
 pub(crate) async fn run(args: &Args) -> anyhow::Result<i32> {
     let destination = args.destination()?;
@@ -54,9 +55,10 @@ pub(crate) async fn run(args: &Args) -> anyhow::Result<i32> {
         let beside = Beside::new(parent).with_context(cannot)?;
         let directory =
             Dir::open_ambient_dir(&beside.path, ambient_authority()).with_context(cannot)?;
+        let immutable = args.path.resolve(cache).await?.to_string();
         let line = Line::new(format!("copying {}", args.path));
         cache
-            .materialize(args.path.as_str(), &directory, COPY, &line)
+            .materialize(&immutable, &directory, COPY, &line)
             .await
             .with_context(|| format!("cannot copy '{}'", args.path))?;
         rename_new(&beside.path.join(COPY), &destination)

@@ -6,7 +6,7 @@ use pinset::{Access, Dir, Entry, Limits, Node, Session, Symlinks};
 use crate::{
     columns,
     host::{self, HostArgs, Sharing},
-    ipfs_path::IpfsPath,
+    ipfs_path::ContentPath,
     output::Output,
 };
 
@@ -22,14 +22,15 @@ pub(crate) struct Args {
     #[arg(short = 'l', long)]
     long: bool,
 
-    /// The directory: /ipfs/CID/name or CID/name
-    path: IpfsPath,
+    /// The directory: /ipfs/CID/name, CID/name or /ipns/NAME/name
+    path: ContentPath,
 }
 
 const EXAMPLES: &str = "\
 Examples:
   wasi-ipfs ls --car site.car /ipfs/<CID>
   wasi-ipfs ls -l --car site.car <CID>/docs
+  wasi-ipfs ls --kubo /ipns/docs.ipfs.tech
 
 With -l, what UnixFS does not record is shown as ? (mode) and - (size of a directory, time).";
 
@@ -37,7 +38,8 @@ pub(crate) async fn run(args: &Args) -> anyhow::Result<i32> {
     host::with_host(args.host.open(Sharing::Shared), async |cache| {
         let session = cache.session(Access::Any, Limits::default());
         let mut output = Output::new();
-        let ended = list(args, &session, &mut output).await;
+        let path = args.path.resolve(cache).await?.to_string();
+        let ended = list(args, &path, &session, &mut output).await;
         // What was listed before an error is true.
         output.finish().await?;
         ended
@@ -45,9 +47,14 @@ pub(crate) async fn run(args: &Args) -> anyhow::Result<i32> {
     .await
 }
 
-async fn list(args: &Args, session: &Session, output: &mut Output) -> anyhow::Result<i32> {
+async fn list(
+    args: &Args,
+    immutable: &str,
+    session: &Session,
+    output: &mut Output,
+) -> anyhow::Result<i32> {
     let path = &args.path;
-    let directory = match session.open(path.as_str()).await.context("cannot open")? {
+    let directory = match session.open(immutable).await.context("cannot open")? {
         Node::Dir(directory) => directory,
         Node::File(file) => {
             let name = output.name(path.last_name()).into_owned();

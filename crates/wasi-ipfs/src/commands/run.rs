@@ -10,29 +10,30 @@ use std::{
 
 use anyhow::Context;
 use cid::Cid;
-use pinset::{Access, CacheMode};
+use pinset::{Access, CacheMode, IpnsName};
 use wasi_ipfs_fs::IpfsCtx;
 
 use crate::{
     guest::{Guest, Preopen, Surroundings},
     host::{self, HostArgs, Sharing},
-    ipfs_path::{IpfsPath, roots_in},
+    ipfs_path::{ContentPath, roots_in},
     usage::Usage,
 };
 
 /// Run a WASI program that sees /ipfs/CID/… as files
 ///
 /// The program is a WASI preview 1 module or a preview 2 component. It may read the roots that the sources name
-/// (CAR headers, --add), those of --mount, and every /ipfs/CID in its arguments; more with --any-cid. Its exit
-/// status is this command's; 134 if it trapped.
+/// (CAR headers, --add), those of --mount, and every /ipfs/CID in its arguments; more with --any-cid, and /ipns/NAME
+/// with --ipns NAME. Its exit status is this command's; 134 if it trapped.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES, override_usage = "wasi-ipfs run [OPTIONS] GUEST.wasm [ARGS]...")]
 pub(crate) struct Args {
     #[command(flatten)]
     host: HostArgs,
 
-    /// Show a directory of IPFS to the guest under another name; may be given several times
-    #[arg(long, value_name = "GUEST=/ipfs/CID/…", help_heading = "Guest")]
+    /// Show a directory of IPFS (/ipfs/CID/…, /ipns/NAME/…) to the guest under another name; may be given several
+    /// times
+    #[arg(long, value_name = "GUEST=PATH", help_heading = "Guest")]
     mount: Vec<Mount>,
 
     /// Grant access to a host directory, under its own name or another; may be given several times
@@ -46,6 +47,12 @@ pub(crate) struct Args {
     /// What the guest is told it is called, instead of its file's name
     #[arg(long, value_name = "NAME", help_heading = "Guest")]
     argv0: Option<String>,
+
+    /// Grant the name NAME, a key or a domain with a DNSLink record: the guest finds /ipns/NAME, a link to the /ipfs/CID
+    /// that the name stands for now, for as long as it runs. Which CID that is is the word of the node; what is below
+    /// it is verified as ever. May be given several times
+    #[arg(long, value_name = "NAME", help_heading = "Guest")]
+    ipns: Vec<IpnsName>,
 
     /// Let the guest ask for any CID. It can then tell a source that is not local what it has read
     #[arg(long, help_heading = "Guest")]
@@ -71,13 +78,14 @@ Examples:
   wasi-ipfs run --car site.car rg.wasm needle /ipfs/<CID>/docs
   wasi-ipfs run --add ./data --dir ./out::/out convert.wasm /ipfs/<CID>/in.csv /out/result
   wasi-ipfs run --car python.car --mount /lib=/ipfs/<CID>/lib --env PYTHONHOME=/lib python.wasm -c 'import json'
-  wasi-ipfs run --car big.car --budget 64MiB --stats sum.wasm /ipfs/<CID>";
+  wasi-ipfs run --car big.car --budget 64MiB --stats sum.wasm /ipfs/<CID>
+  wasi-ipfs run --kubo --ipns docs.ipfs.tech rg.wasm pinning /ipns/docs.ipfs.tech";
 
 /// One `--mount`.
 #[derive(Clone, Debug)]
 struct Mount {
     guest: String,
-    path: IpfsPath,
+    path: ContentPath,
 }
 
 pub(crate) async fn run(args: &Args) -> anyhow::Result<i32> {
@@ -122,7 +130,7 @@ impl Args {
                 roots
                     .iter()
                     .copied()
-                    .chain(self.mount.iter().map(|mount| mount.path.root))
+                    .chain(self.mount.iter().filter_map(|mount| mount.path.root()))
                     .chain(arguments.iter().flat_map(|argument| roots_in(argument))),
             ),
         };
@@ -130,7 +138,14 @@ impl Args {
         for Mount { guest, path } in &self.mount {
             ipfs = ipfs.mount(guest, path.as_str());
         }
-        Ok(ipfs.build().await?)
+        for name in &self.ipns {
+            ipfs = ipfs.name(name.as_str());
+        }
+        let ipfs = ipfs.build().await?;
+        for fixed in ipfs.names() {
+            eprintln!("resolved {} /ipns/{}", fixed.target(), fixed.name());
+        }
+        Ok(ipfs)
     }
 
     fn surroundings(&self, program: &Path, rest: &[OsString]) -> anyhow::Result<Surroundings> {

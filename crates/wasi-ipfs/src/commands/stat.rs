@@ -6,7 +6,7 @@ use pinset::{Access, Kind, Limits, Node, Symlinks};
 use crate::{
     columns,
     host::{self, HostArgs, Sharing},
-    ipfs_path::IpfsPath,
+    ipfs_path::ContentPath,
     output::{Output, escape},
     progress::Line,
     units::show_size,
@@ -23,21 +23,23 @@ pub(crate) struct Args {
     #[arg(long)]
     blocks: bool,
 
-    /// The path: /ipfs/CID/name or CID/name. A symlink at its end is shown, not followed
-    path: IpfsPath,
+    /// The path: /ipfs/CID/name, CID/name or /ipns/NAME/name. A symlink at its end is shown, not followed
+    path: ContentPath,
 }
 
 const EXAMPLES: &str = "\
 Examples:
   wasi-ipfs stat --car site.car /ipfs/<CID>/index.html
-  wasi-ipfs stat --blocks --car site.car <CID>";
+  wasi-ipfs stat --blocks --car site.car <CID>
+  wasi-ipfs stat --kubo /ipns/docs.ipfs.tech       # shows what the name stands for now";
 
 pub(crate) async fn run(args: &Args) -> anyhow::Result<i32> {
     host::with_host(args.host.open(Sharing::Shared), async |cache| {
         let path = &args.path;
         let session = cache.session(Access::Any, Limits::default());
         let root = session.root()?;
-        let relative = path.as_str().trim_start_matches("/ipfs/");
+        let immutable = path.resolve(cache).await?.to_string();
+        let relative = immutable.trim_start_matches("/ipfs/");
         let node = session
             .open_at(&root, relative, Symlinks::NoFollow)
             .await
@@ -54,6 +56,11 @@ pub(crate) async fn run(args: &Args) -> anyhow::Result<i32> {
         output
             .line(format_args!("Path:   {}", output.name(path.as_str())))
             .await?;
+        if path.is_named() {
+            output
+                .line(format_args!("Is:     {}", output.name(&immutable)))
+                .await?;
+        }
         if let Some(cid) = cid {
             output.line(format_args!("CID:    {cid}")).await?;
         }
@@ -79,7 +86,7 @@ pub(crate) async fn run(args: &Args) -> anyhow::Result<i32> {
         if args.blocks {
             let line = Line::new(format!("counting {path}"));
             let whole = cache
-                .prefetch(path.as_str(), &line)
+                .prefetch(&immutable, &line)
                 .await
                 .context("cannot count the blocks")?;
             drop(line);

@@ -19,6 +19,8 @@ const HUNG: Duration = Duration::from_secs(120);
 /// A folder with a tree, its CAR, and room for more.
 pub(crate) struct Scene {
     folder: TempDir,
+    /// The user's directory for caches, as the command sees it.
+    cache: TempDir,
     /// The tree's CID.
     pub(crate) cid: String,
 }
@@ -39,6 +41,7 @@ impl Scene {
     pub(crate) fn new() -> Self {
         let mut scene = Self {
             folder: tempfile::tempdir().expect("a temporary folder"),
+            cache: tempfile::tempdir().expect("a temporary folder"),
             cid: String::new(),
         };
         fs::create_dir_all(scene.path("tree/dir")).expect("a folder");
@@ -87,7 +90,10 @@ impl Scene {
             .current_dir(self.folder.path())
             // What has no --staging: never the real cache of whoever runs the tests. That of compilations, whose
             // place follows from the same variable, is as much the scene's own.
-            .env("XDG_CACHE_HOME", self.path("cache"))
+            .env("XDG_CACHE_HOME", self.cache.path())
+            // Nor a real node, or what is shown to it.
+            .env("IPFS_PATH", self.path("no-repository"))
+            .env_remove("WASI_IPFS_KUBO_AUTH")
             .env_remove("WASI_IPFS_LOG")
             .env_remove("RUST_LOG")
             .stdin(Stdio::null())
@@ -157,7 +163,7 @@ impl std::fmt::Debug for Ended {
 }
 
 impl Ended {
-    fn of(output: Output) -> Self {
+    pub(crate) fn of(output: Output) -> Self {
         let ended = Self {
             status: status(output.status),
             stdout: output.stdout,

@@ -2,18 +2,22 @@
 
 use crate::{guests, harness::Scene};
 
+const SOURCES: [&str; 5] = [
+    "no source",
+    "--car FILE",
+    "--add PATH",
+    "--kubo[=ADDR]",
+    "--gateway URL",
+];
+
 #[test]
 fn without_a_source_the_sources_are_listed() {
     let scene = Scene::new();
-    for command in ["ls", "cat", "get", "stat"] {
-        scene
-            .call(command, &[&scene.cid])
-            .failed(2, &["no source", "--car FILE", "--add PATH"]);
+    for command in ["ls", "cat", "get", "stat", "prefetch"] {
+        scene.call(command, &[&scene.cid]).failed(2, &SOURCES);
     }
     let guest = scene.guest("return", guests::RETURN);
-    scene
-        .call("run", &[guest])
-        .failed(2, &["no source", "--car FILE", "--add PATH"]);
+    scene.call("run", &[guest]).failed(2, &SOURCES);
 }
 
 #[test]
@@ -24,7 +28,8 @@ fn a_malformed_path_is_named() {
         "/",
         "/ipfs/",
         "no-cid/a",
-        "/ipns/example.org",
+        "/ipns/",
+        "/ipns/exa mple.org",
         "/etc/passwd",
         "bafk",
         "../x",
@@ -96,7 +101,9 @@ fn timeouts_and_staging() {
 #[test]
 fn every_subcommand_has_examples() {
     let scene = Scene::new();
-    for command in ["run", "ls", "cat", "get", "stat", "import"] {
+    for command in [
+        "run", "ls", "cat", "get", "stat", "prefetch", "pins", "import",
+    ] {
         let help = scene.call(command, &["--help"]);
         assert!(
             help.succeeded().text().contains("Examples:\n  wasi-ipfs"),

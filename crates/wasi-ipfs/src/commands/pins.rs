@@ -1,0 +1,160 @@
+//! `pins`: what this library has pinned on a node, who holds it, and the release of what the dead left.
+//!
+//! Listed is what every host, container and user has there; released is only what is proven to be a dead process's
+//! of our own lock directory, or what a person names and takes the word for (I5).
+
+use std::{path::PathBuf, time::Duration};
+
+use anyhow::Context;
+use pinner_api::{Holder, PinDepth, Pinner};
+use pinset::{
+    lock_dir::LockDir,
+    recovery::{self, Proof, Reaped, RecoveryError, Standing, Surveyed},
+};
+
+use crate::{
+    host::{lock_dir_in, until_stopped},
+    output::Output,
+    source::KuboArgs,
+    units::parse_duration,
+    usage::Usage,
+};
+
+/// List the pins of this library's on a Kubo node, and release those that the dead left
+///
+/// One line a pin: standing, depth, holder, root. The standing is `ours` (its process lives, and uses this lock
+/// directory), `dead` (its process used this lock directory, and is proven to be dead), `elsewhere` (it uses another:
+/// of another user, container or host, of which nothing can be known here), or `lost` (it used this one, and its
+/// lock file was removed). Pins of the node's owner are neither listed nor touched.
+///
+/// Every start of a `wasi-ipfs` on a node releases what the dead of its own lock directory left.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    #[command(flatten, next_help_heading = "Node")]
+    kubo: KuboArgs,
+
+    /// Release the pins of those that are dead
+    #[arg(long)]
+    reap: bool,
+
+    /// With --reap: release the pins of this holder alone
+    #[arg(long, value_name = "HOLDER", requires = "reap")]
+    holder: Option<Holder>,
+
+    /// With --holder: also where nothing here proves that it is dead. Content that a living process relies on may
+    /// then be collected
+    #[arg(long, requires = "holder")]
+    force: bool,
+
+    /// The directory that was given to the runs as --staging: in it is the lock directory to judge by
+    #[arg(long, value_name = "DIR")]
+    staging: Option<PathBuf>,
+
+    /// How long one call to the node may take: 500ms, 30s, 2m
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_duration)]
+    timeout: Duration,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  wasi-ipfs pins                                   # on the node that `ipfs` speaks to
+  wasi-ipfs pins --kubo=/ip4/10.0.0.7/tcp/5001
+  wasi-ipfs pins --reap                            # of the dead of this user on this host
+  wasi-ipfs pins --reap --holder <HOLDER> --force  # of a host that is gone for good";
+
+pub(crate) async fn run(args: &Args) -> anyhow::Result<i32> {
+    if args.timeout.is_zero() {
+        return Err(Usage::invalid(
+            "--timeout 0 leaves no time for any call; give 30s",
+        ));
+    }
+    let lock_dir = match &args.staging {
+        Some(staging) => LockDir::open(&lock_dir_in(staging)?),
+        None => LockDir::open_default(),
+    };
+    let lock_dir = lock_dir.context("whose pins are dead cannot be told")?;
+    until_stopped(async {
+        let node = args.kubo.connect(args.timeout).await?;
+        match (args.reap, &args.holder) {
+            (false, _) => list(&node, &lock_dir).await,
+            (true, None) => {
+                let reaped = recovery::reap(&node, &lock_dir).await.map_err(explain)?;
+                report(&reaped).await
+            }
+            (true, Some(holder)) => {
+                let proof = match args.force {
+                    true => Proof::Waived,
+                    false => Proof::Required,
+                };
+                let released = recovery::release(&node, &lock_dir, holder, proof).await;
+                report(&released.map_err(explain)?).await
+            }
+        }
+    })
+    .await
+}
+
+async fn list(node: &dyn Pinner, lock_dir: &LockDir) -> anyhow::Result<i32> {
+    let surveyed = recovery::survey(node, lock_dir).await.map_err(explain)?;
+    let mut output = Output::new();
+    for Surveyed { pin, standing } in &surveyed {
+        let depth = match pin.depth {
+            PinDepth::Recursive => "recursive",
+            PinDepth::Lazy => "lazy",
+        };
+        output
+            .line(format_args!(
+                "{:<9} {depth:<9} {} {}",
+                word(*standing),
+                pin.holder,
+                pin.root
+            ))
+            .await?;
+    }
+    output.finish().await?;
+    Ok(0)
+}
+
+fn word(standing: Standing) -> &'static str {
+    match standing {
+        Standing::Alive => "ours",
+        Standing::Dead => "dead",
+        Standing::Lost => "lost",
+        Standing::Elsewhere => "elsewhere",
+    }
+}
+
+async fn report(reaped: &Reaped) -> anyhow::Result<i32> {
+    let mut output = Output::new();
+    let Reaped { holders, pins } = reaped;
+    output
+        .line(format_args!("released {pins} pins of {holders} holders"))
+        .await?;
+    output.finish().await?;
+    Ok(0)
+}
+
+/// With what is to be done about it.
+fn explain(error: RecoveryError) -> anyhow::Error {
+    let what_to_do = match &error {
+        RecoveryError::NotProven { .. } => Some(
+            "its pins may be what keeps the content of a running process; if its host or container is gone for \
+             good, give --force",
+        ),
+        RecoveryError::Alive { .. } => {
+            Some("end that process; --force does not release what lives")
+        }
+        RecoveryError::List { .. } => Some("nothing was released"),
+        RecoveryError::Release { .. } => Some("call it again for the rest"),
+        _ => None,
+    };
+    let error = anyhow::Error::new(error);
+    match what_to_do {
+        Some(what_to_do) => {
+            let said = format!("{error:#}");
+            anyhow::anyhow!("{said}: {what_to_do}")
+        }
+        None => error,
+    }
+}

@@ -1,0 +1,83 @@
+//! `prefetch`: whole DAGs through the cache, block by block, each verified: so that the source has them at hand.
+//!
+//! Nothing of it is kept here, since staging is temporary; what is gained is at the source. A Kubo node has fetched
+//! the blocks, and keeps them until its garbage collection finds them unpinned. A gateway has them in its own cache.
+//! Of an archive it is proven that nothing is missing.
+
+use anyhow::Context;
+use pinset::{CacheMode, Node};
+
+use crate::{
+    host::{self, HostArgs, Sharing},
+    ipfs_path::ContentPath,
+    output::Output,
+    progress::Line,
+    units::show_size,
+};
+
+/// Have the source fetch all that is below a path
+///
+/// Fetches and verifies every block, and prints how many there are. A Kubo node (--kubo) has them after that, until
+/// its garbage collection takes what nobody has pinned; a gateway may have them in its cache; of an archive (--car) it
+/// is proven that it is whole. Here, nothing is kept.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    host: HostArgs,
+
+    /// What to fetch: /ipfs/CID/name, CID/name or /ipns/NAME/name
+    #[arg(value_name = "PATH", required = true)]
+    paths: Vec<ContentPath>,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  wasi-ipfs prefetch --kubo /ipfs/<CID>/data       # later runs find it on the node
+  wasi-ipfs prefetch --car site.car <CID>          # fails if a block is missing or wrong";
+
+pub(crate) async fn run(args: &Args) -> anyhow::Result<i32> {
+    host::with_host(args.host.open(Sharing::Shared), async |cache| {
+        let mut output = Output::new();
+        let mut status = 0;
+        for path in &args.paths {
+            // One that fails does not hide the others.
+            match fetch(cache, path).await {
+                Ok(fetched) => {
+                    let name = output.name(path.as_str()).into_owned();
+                    output
+                        .line(format_args!(
+                            "{name}: {} blocks, {} bytes ({})",
+                            fetched.blocks,
+                            fetched.bytes,
+                            show_size(fetched.bytes)
+                        ))
+                        .await?;
+                }
+                Err(error) => {
+                    output.finish().await?;
+                    eprintln!("error: {error:#}");
+                    status = 1;
+                }
+            }
+        }
+        output.finish().await?;
+        Ok(status)
+    })
+    .await
+}
+
+async fn fetch(cache: &CacheMode, path: &ContentPath) -> anyhow::Result<pinset::Fetched> {
+    let immutable = path.resolve(cache).await?.to_string();
+    let line = Line::new(format!("fetching {path}"));
+    let node = cache.open(&immutable).await.context("cannot open")?;
+    // A file says how long it is; what a directory holds is known when it has been seen.
+    let line = match &node {
+        Node::File(file) => line.of(file.len()),
+        Node::Dir(_) | Node::Symlink(_) => line,
+    };
+    cache
+        .prefetch(&immutable, &line)
+        .await
+        .with_context(|| format!("cannot fetch all of '{path}'"))
+}

@@ -1,0 +1,166 @@
+//! Local sources and one behind them as a single backend: what is local is read here, the rest comes from there.
+//!
+//! Names, capabilities and pins are those of the backend behind. Only a pin on a root that lies here is kept here: a
+//! node that has never heard of it would look for it in vain, and what is local no collection takes. What the local
+//! sources lack *below* such a root comes from behind as ever, without a pin's protection there.
+//!
+//! Invariant: what is local is never asked for elsewhere. An error of a local source is no absence: it is given, and
+//! the other is not asked, so that a damaged archive is seen.
+
+use std::{
+    collections::BTreeSet,
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use futures_util::{StreamExt, stream, stream::FuturesUnordered};
+use pinner_api::{
+    BoxStream, Bytes, Capabilities, Cid, Holder, Names, Origin, Pin, PinDepth, Pinner, PinnerError,
+    async_trait,
+};
+
+/// Two backends as one.
+pub(crate) struct Layered {
+    local: Arc<dyn Pinner>,
+    behind: Arc<dyn Pinner>,
+    kept: Mutex<Kept>,
+}
+
+/// Which pins are kept here, in the memory of this process, as a CAR's are.
+#[derive(Default)]
+struct Kept {
+    here: BTreeSet<Pin>,
+    /// Pairs of local roots that had to be pinned behind, since they are not complete here.
+    behind_too: BTreeSet<(Holder, Cid)>,
+}
+
+impl Layered {
+    /// `local` first, then `behind`. `local` must not collect.
+    pub(crate) fn new(local: Arc<dyn Pinner>, behind: Arc<dyn Pinner>) -> Self {
+        Self {
+            local,
+            behind,
+            kept: Mutex::default(),
+        }
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the pin needs nothing of the backend behind: its root lies here, and below it all that a whole pin
+    /// promises.
+    async fn needs_nothing(
+        &self,
+        holder: &Holder,
+        root: &Cid,
+        depth: PinDepth,
+    ) -> Result<bool, PinnerError> {
+        let here = match self.local.block(root, &Origin::root(*root)).await {
+            Ok(_) => true,
+            Err(PinnerError::NotFound { .. }) => false,
+            Err(other) => return Err(other),
+        };
+        if !here || depth == PinDepth::Lazy {
+            return Ok(here);
+        }
+        // Complete is what the local source says is complete; where it cannot say, it is not.
+        match self.local.pin(holder, root, depth).await {
+            Ok(()) => Ok(true),
+            Err(PinnerError::NotFound { .. } | PinnerError::Unsupported { .. }) => Ok(false),
+            Err(other) => Err(other),
+        }
+    }
+}
+
+impl fmt::Debug for Layered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Layered")
+            .field("local", &self.local)
+            .field("behind", &self.behind)
+            .finish_non_exhaustive()
+    }
+}
+
+#[deny(
+    clippy::missing_trait_methods,
+    reason = "a method that is not handed on would be answered by nobody"
+)]
+#[async_trait]
+impl Pinner for Layered {
+    fn capabilities(&self) -> Capabilities {
+        self.behind.capabilities()
+    }
+
+    async fn block(&self, cid: &Cid, origin: &Origin) -> Result<Bytes, PinnerError> {
+        match self.local.block(cid, origin).await {
+            Err(PinnerError::NotFound { .. }) => self.behind.block(cid, origin).await,
+            there_or_failed => there_or_failed,
+        }
+    }
+
+    fn blocks<'a>(
+        &'a self,
+        cids: &'a [Cid],
+        origin: &'a Origin,
+    ) -> BoxStream<'a, (Cid, Result<Bytes, PinnerError>)> {
+        cids.iter()
+            .map(|cid| async move { (*cid, self.block(cid, origin).await) })
+            .collect::<FuturesUnordered<_>>()
+            .boxed()
+    }
+
+    async fn pin(&self, holder: &Holder, root: &Cid, depth: PinDepth) -> Result<(), PinnerError> {
+        // What it lacks it refuses, before any effect here.
+        if !self.capabilities().pins(depth) || !self.needs_nothing(holder, root, depth).await? {
+            self.behind.pin(holder, root, depth).await?;
+            self.kept().behind_too.insert((*holder, *root));
+            return Ok(());
+        }
+        self.kept().here.insert(Pin {
+            holder: *holder,
+            root: *root,
+            depth,
+        });
+        Ok(())
+    }
+
+    async fn unpin(&self, holder: &Holder, root: &Cid) -> Result<(), PinnerError> {
+        let (was_here, behind_too) = {
+            let kept = self.kept();
+            let pair = |pin: &Pin| (pin.holder, pin.root) == (*holder, *root);
+            let behind = kept.behind_too.contains(&(*holder, *root));
+            (kept.here.iter().any(pair), behind)
+        };
+        // A pair that was not made here is somebody's who died, and can only be behind.
+        if behind_too || !was_here {
+            self.behind.unpin(holder, root).await?;
+        }
+        if was_here {
+            match self.local.unpin(holder, root).await {
+                Ok(()) | Err(PinnerError::Unsupported { .. }) => {}
+                Err(other) => return Err(other),
+            }
+        }
+        let mut kept = self.kept();
+        kept.behind_too.remove(&(*holder, *root));
+        kept.here
+            .retain(|pin| (pin.holder, pin.root) != (*holder, *root));
+        Ok(())
+    }
+
+    fn pins(&self) -> BoxStream<'_, Result<Pin, PinnerError>> {
+        if !self.capabilities().any_pins() {
+            return self.behind.pins();
+        }
+        let here: Vec<_> = self.kept().here.iter().copied().map(Ok).collect();
+        stream::iter(here).chain(self.behind.pins()).boxed()
+    }
+
+    fn names(&self) -> Option<&dyn Names> {
+        self.behind.names()
+    }
+}
+
+#[cfg(test)]
+mod tests;
