@@ -72,8 +72,8 @@ async fn granted_names_are_links(variant: Variant) {
     let text = |path: &str| std::fs::read_to_string(sample.local_path(path)).expect("a file");
     let wanted = format!(
         "list l {KEY}\nlist l {SITE}\n\
-         link {SITE} -> ../ipfs/{site} => d /ipfs/{site}\n\
-         link {KEY} -> ../ipfs/{key} => f /ipfs/{key}\n\
+         link {SITE} -> /ipfs/{site} => d /ipfs/{site}\n\
+         link {KEY} -> /ipfs/{key} => f /ipfs/{key}\n\
          read {still}: {}\nread {file}: {}\n",
         text("docs/deep/er/still.txt"),
         text("hello.txt"),

@@ -56,7 +56,7 @@ pub use error::{Error, Limit};
 pub use file::File;
 pub use mode::{CacheMode, IsolatedPinset, PinsetCache};
 pub use names::{FixedName, IpnsName, IpnsPath};
-pub use node::{Identity, Kind, Metadata, Mtime, Node, Symlink};
+pub use node::{Identity, Kind, MadeBy, Metadata, Mtime, Node, Symlink};
 pub use path::IpfsPath;
 pub use readahead::Advice;
 pub use session::{Access, Limits, Session, Symlinks};

@@ -156,10 +156,10 @@ impl FixedName {
         IpfsPath { root: *root, rest }
     }
 
-    /// Where the link `/ipns/<name>` points. Relative: WASI knows no links to absolute paths, and a guest that
-    /// follows it by itself comes out at the right place.
+    /// Where the link `/ipns/<name>` points. Absolute, so that a guest's `realpath` comes out at the right place: it
+    /// would look at the `..` of a relative one, which leaves the preopened directory.
     pub(crate) fn link_target(&self) -> String {
-        format!("../ipfs/{}", self.target)
+        format!("/ipfs/{}", self.target)
     }
 
     pub(crate) fn metadata(&self) -> Metadata {

@@ -91,6 +91,15 @@ impl Identity {
     }
 }
 
+/// Whose word a symlink is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MadeBy {
+    /// The DAG's author's: text that nobody has checked.
+    Content,
+    /// The host's: a name in `/ipns`, which leads to the absolute path of what was granted with it.
+    Host,
+}
+
 /// A symlink that was not to be followed.
 #[derive(Clone, Debug)]
 pub struct Symlink {
@@ -98,13 +107,19 @@ pub struct Symlink {
     pub(crate) mode: Option<u32>,
     pub(crate) mtime: Option<Mtime>,
     pub(crate) identity: Identity,
+    pub(crate) made_by: MadeBy,
     pub(crate) _handle: Arc<HandleGuard>,
 }
 
 impl Symlink {
-    /// Where it points, as the DAG says: text that nobody has checked.
+    /// Where it points: as the DAG says, text that nobody has checked, or as the host does.
     pub fn target(&self) -> &str {
         &self.target
+    }
+
+    /// Whose word that is.
+    pub fn made_by(&self) -> MadeBy {
+        self.made_by
     }
 
     /// What is known of it.

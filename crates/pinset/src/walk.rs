@@ -19,7 +19,7 @@ use crate::{
     error::Error,
     file::File,
     names::FixedName,
-    node::{Identity, Kind, Metadata, Node, Symlink},
+    node::{Identity, Kind, MadeBy, Metadata, Node, Symlink},
     nodes::Decoded,
     path::{Segment, segments, shown, wants_directory},
     session::{Session, Symlinks},
@@ -438,6 +438,7 @@ impl Found {
                     mode: metadata.mode,
                     mtime: metadata.mtime,
                     identity: fixed.identity(),
+                    made_by: MadeBy::Host,
                     _handle: Arc::new(session.handle()?),
                 }));
             }
@@ -464,6 +465,7 @@ impl Found {
                 mode: metadata.mode,
                 mtime: metadata.mtime,
                 identity: self.place.identity(),
+                made_by: MadeBy::Content,
                 _handle: Arc::new(handle),
             }),
         })

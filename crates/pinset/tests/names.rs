@@ -77,7 +77,7 @@ async fn a_name_is_a_link_to_the_cid_that_it_was_fixed_to() {
     assert_eq!(entry.cid, cid);
     assert_eq!(listed.next().await.unwrap(), None);
 
-    let wanted = format!("../ipfs/{cid}");
+    let wanted = format!("/ipfs/{cid}");
     let at = |last| session.open_at(&names, NAME, last);
     let Node::Symlink(link) = at(Symlinks::NoFollow).await.unwrap() else {
         panic!("a name is a link");

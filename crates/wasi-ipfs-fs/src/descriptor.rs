@@ -4,7 +4,7 @@
 //! What wasmtime-wasi's read-only preopens check first is checked first here as well, so that a guest gets the same
 //! answer from both; the answers themselves are `errno.rs`'s.
 
-use pinset::{Node, Symlinks};
+use pinset::{MadeBy, Node, Symlinks};
 use wasmtime::component::Resource;
 use wasmtime_wasi::{
     filesystem::Descriptor,
@@ -233,7 +233,10 @@ impl HostDescriptor for IpfsFilesystemView<'_> {
         let OpenDir { dir, session } = open.dir()?;
         let node = session.open_at(dir, &path, Symlinks::NoFollow).await;
         match node.map_err(errno::failed)? {
-            Node::Symlink(link) if link.target().starts_with('/') => {
+            // As wasmtime-wasi of a native one; but a name's link is the host's own, to a path that the guest has.
+            Node::Symlink(link)
+                if link.made_by() == MadeBy::Content && link.target().starts_with('/') =>
+            {
                 Err(Refusal::AbsoluteTarget.into())
             }
             Node::Symlink(link) => Ok(link.target().to_owned()),

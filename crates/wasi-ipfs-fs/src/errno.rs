@@ -43,7 +43,7 @@ pub(crate) enum Refusal {
     CrossDevice,
     /// `readlink` of what is no symlink.
     NotSymlink,
-    /// `readlink` of a symlink to an absolute path: wasmtime-wasi shows none.
+    /// `readlink` of content's symlink to an absolute path: wasmtime-wasi shows none.
     AbsoluteTarget,
     /// `DIRECTORY` together with a way to create or truncate.
     ContradictoryFlags,
