@@ -37,7 +37,8 @@ struct Inner {
     tree: Tree,
     metadata: Metadata,
     cursor: Mutex<Cursor>,
-    pin: Option<PinGuard>,
+    /// Says that the pin is in use.
+    _pin: Option<PinGuard>,
 }
 
 /// Where the handle reads.
@@ -78,7 +79,7 @@ impl File {
                 },
                 metadata,
                 cursor: Mutex::default(),
-                pin,
+                _pin: pin,
             }),
         }
     }
@@ -218,7 +219,7 @@ impl File {
                 let (session, tree) = (self.session(), &self.inner.tree);
                 let (scratch, purpose) = (Scratch::default(), Purpose::Read);
                 let step = tree.step(session, offset, &scratch, purpose, above.as_ref());
-                match self.watched(step)? {
+                match step? {
                     Step::Ready(piece) => {
                         let hits = &session.engine().counters.hits;
                         hits.fetch_add(1, Ordering::Relaxed);
@@ -247,7 +248,7 @@ impl File {
         }
         let tree = &self.inner.tree;
         let piece = tree.descend(self.session(), offset, Purpose::Read).await;
-        let piece = self.now_at(self.watched(piece)?);
+        let piece = self.now_at(piece?);
         let (at, len) = within(&piece, offset, len);
         match &piece.source {
             Source::Memory(bytes) => Ok(bytes.slice(at as usize..at as usize + len)),
@@ -256,16 +257,6 @@ impl File {
                 Err(error) => Err(self.session().engine().unreadable(block, error)),
             },
         }
-    }
-
-    /// A DAG that shows what a node's garbage collector would stumble over loses its pin at once (I5).
-    fn watched<T>(&self, result: Result<T, Error>) -> Result<T, Error> {
-        if let (Err(Error::Malformed { .. } | Error::Unsupported { .. }), Some(_)) =
-            (&result, &self.inner.pin)
-        {
-            self.session().engine().pins.refuse(&self.inner.tree.target);
-        }
-        result
     }
 
     /// The current block, if `offset` is in it and it is still staged; else where to start looking.

@@ -22,18 +22,22 @@ const OVERHEAD: u64 = 400;
 /// A decoded node, and what was seen of it once.
 pub(crate) struct Decoded {
     pub(crate) node: unixfs::Node,
-    /// Whether a node's garbage collector would walk over it: every link has a hash function and a digest that it
-    /// takes (I5).
+    /// Whether a lazy pin of it can never be in the way of a node's garbage collector, whatever else is fetched: every
+    /// link leads to a raw block, in which there is nothing to walk, by a hash function and digest that a node takes
+    /// (I5).
     pub(crate) pinnable: bool,
 }
 
 impl Decoded {
     pub(crate) fn new(codec: Codec, block: Bytes) -> Result<Self, Malformed> {
         let pinnable = unixfs::links(codec, &block)?.all(|link| match link {
-            Ok(unixfs::Link { target, .. }) => match target {
-                Target::Block(cid) => acceptable(&cid).is_ok(),
-                Target::Inline { .. } => true,
-            },
+            Ok(unixfs::Link { target, .. }) => {
+                let taken = match &target {
+                    Target::Block(cid) => acceptable(cid).is_ok(),
+                    Target::Inline { .. } => true,
+                };
+                taken && target.codec() == Codec::Raw
+            }
             Err(_) => false,
         });
         Ok(Self {

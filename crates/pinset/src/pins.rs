@@ -1,8 +1,8 @@
 //! The pins on the backend: one per opened target and holder, made beside the reads, kept until replacement lets
 //! go, released at the end.
 //!
-//! Invariant (I5): only what this holder pinned is released, and nothing is pinned whose links a node's garbage
-//! collector would stumble over. No lock is held across a call to the backend.
+//! Invariant (I5): only what this holder pinned is released, and no lazy pin is made that a node's garbage collector
+//! could ever stumble over. No lock is held across a call to the backend.
 
 mod ensure;
 mod worker;
@@ -36,9 +36,6 @@ use crate::{
 /// Pins that wait to be made. More are dropped, and counted: a pin that is late protects little.
 const QUEUE: usize = 256;
 
-/// Targets that are remembered as not to be pinned. When there are more, all are forgotten, and found out again.
-const REFUSED: usize = 1 << 16;
-
 /// Releases side by side on closing.
 const RELEASES: usize = 16;
 
@@ -65,7 +62,6 @@ struct State {
     policy: Replacement<Cid>,
     /// Invariant: the same keys as are resident in `policy`.
     entries: HashMap<Cid, Entry>,
-    refused: HashSet<Cid>,
     jobs: VecDeque<Job>,
     /// Releases that were begun and have not succeeded: closing tries them again.
     unreleased: HashSet<Cid>,
@@ -103,7 +99,6 @@ impl Pins {
         let state = State {
             policy: Replacement::new(budget_bytes),
             entries: HashMap::new(),
-            refused: HashSet::new(),
             jobs: VecDeque::new(),
             unreleased: HashSet::new(),
             worker: None,
@@ -131,6 +126,9 @@ impl Pins {
 
     /// A target was opened, and its root block is verified: queues a lazy pin, unless it has one block only, has
     /// a pin, or cannot have one. The guard says how long it is open.
+    ///
+    /// Only on a block that leads to raw blocks alone: a collector that comes upon a block below a pin that it cannot
+    /// read fails as a whole, and what lies deeper is known only once it is on the node, where it is too late.
     pub(crate) fn opened(&self, target: &Target, decoded: &Decoded) -> Option<PinGuard> {
         let inner = &self.inner;
         let (Target::Block(cid), true) = (target, inner.capabilities.lazy_pins) else {
@@ -148,7 +146,7 @@ impl Pins {
         let cid = canonical(*cid);
         let declared_bytes = decoded.node.declared_size(0).min(inner.budget_bytes);
         let mut state = lock(&inner.state);
-        if state.closed || state.refused.contains(&cid) {
+        if state.closed {
             return None;
         }
         if let Some(entry) = state.entries.get_mut(&cid) {
@@ -169,24 +167,6 @@ impl Pins {
             inner: inner.clone(),
             cid,
         })
-    }
-
-    /// The DAG below `target` shows what a node's collector would stumble over: its pin is released at once, and
-    /// it gets no other.
-    pub(crate) fn refuse(&self, target: &Target) {
-        let Target::Block(cid) = target else { return };
-        if !self.inner.capabilities.lazy_pins {
-            return;
-        }
-        let cid = canonical(*cid);
-        let mut state = lock(&self.inner.state);
-        if state.refused.len() >= REFUSED {
-            state.refused.clear();
-        }
-        if state.refused.insert(cid) && state.forget(&cid) {
-            state.jobs.push_back(Job::Release(cid));
-            self.inner.work(&mut state);
-        }
     }
 
     /// Pins that are on the backend now.

@@ -257,9 +257,6 @@ impl Tree {
             if file.len() != span.end - span.start {
                 return Err(wrong_len(file.len()));
             }
-            if !decoded.pinnable {
-                engine.pins.refuse(&self.target);
-            }
             match file.locate(offset - span.start) {
                 InNode::Inline { .. } => {
                     let payload = file.payload();
