@@ -365,6 +365,7 @@ async fn bench(variant: Variant) {
     let arguments = [
         ["open", &large, "10"],
         ["stat", &large, "10"],
+        ["first", &large, "10"],
         ["seq", &large, "65536"],
         ["rand", &large, "10"],
         ["randp", &large, "10"],

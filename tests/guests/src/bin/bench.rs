@@ -3,6 +3,7 @@
 //! Arguments, any number of them, done in order; the first of a kind is also its warm-up:
 //! - `open FILE N`: opens and closes it N times;
 //! - `stat FILE N`: asks for its metadata N times;
+//! - `first FILE N`: opens it and reads its first byte, N times;
 //! - `seq FILE CHUNK`: reads it to its end in calls of CHUNK bytes; `n` is the bytes read;
 //! - `rand FILE N`: N times, seeks to a random place and reads 4 KiB;
 //! - `randp FILE N`: the same by pread;
@@ -32,7 +33,7 @@ use guest::{
 /// The size of a random read in bytes.
 const PIECE: usize = 4096;
 
-const USAGE: &str = "bench (open FILE N | stat FILE N | seq FILE CHUNK | rand FILE N | randp FILE N | handles DIR N | handles-read DIR N | touch DIR N | list DIR N)…";
+const USAGE: &str = "bench (open FILE N | stat FILE N | first FILE N | seq FILE CHUNK | rand FILE N | randp FILE N | handles DIR N | handles-read DIR N | touch DIR N | list DIR N)…";
 
 fn main() {
     let mut arguments = Arguments::of(USAGE);
@@ -42,6 +43,7 @@ fn main() {
         let (done, seconds, checksum) = match what.as_str() {
             "open" => timed(|| open(&path, n)),
             "stat" => timed(|| stat(&path, n)),
+            "first" => timed(|| first(&path, n)),
             "seq" => timed(|| sequential(&path, n as usize)),
             "rand" => timed(|| random(&path, n, seek_and_read)),
             "randp" => timed(|| {
@@ -85,6 +87,15 @@ fn stat(path: &str, n: u64) -> io::Result<(u64, u64)> {
         length = black_box(fs::metadata(path)?).len();
     }
     Ok((n, length))
+}
+
+fn first(path: &str, n: u64) -> io::Result<(u64, u64)> {
+    let (mut byte, mut sum) = ([0], 0);
+    for _ in 0..n {
+        File::open(path)?.read_exact(&mut byte)?;
+        sum = mix(sum, &byte);
+    }
+    Ok((n, sum))
 }
 
 /// The ends of each chunk go into the checksum: hashing every byte would be most of the time measured. The

@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: the same guest on the same bytes, by `/ipfs` and by wasmtime-wasi's own preopened directory,
 //! side by side in one run. Prints ratios as a table, and as JSON where `--json` says.
 
+mod kubo;
 mod memory;
 mod speed;
 
@@ -20,6 +21,9 @@ struct Flags {
     /// How often each measurement is made; the best of each counts.
     #[arg(long, default_value_t = 5)]
     rounds: u32,
+    /// Cold reads out of the Kubo that WASI_IPFS_KUBO names, instead of warm ones.
+    #[arg(long)]
+    kubo: bool,
     /// Only the work whose name has this in it; for profiles.
     #[arg(long, value_name = "TEXT", default_value = "")]
     work: String,
@@ -82,18 +86,23 @@ fn main() -> ExitCode {
         Some(Only::ColdHandles) => return memory::cold_handles(),
         None => {}
     }
-    let ways = if flags.profile { 1 } else { 3 };
-    let (seconds, mut figures) = speed::measure(
-        flags.large_mib,
-        flags.rounds,
-        &flags.work,
-        &Way::ALL[..ways],
-    );
-    if flags.profile {
-        println!("{seconds:#}");
-        return ExitCode::SUCCESS;
-    }
-    figures.extend(memory::measure());
+    let (seconds, figures) = if flags.kubo {
+        kubo::measure(flags.rounds)
+    } else {
+        let ways = if flags.profile { 1 } else { 3 };
+        let (seconds, mut figures) = speed::measure(
+            flags.large_mib,
+            flags.rounds,
+            &flags.work,
+            &Way::ALL[..ways],
+        );
+        if flags.profile {
+            println!("{seconds:#}");
+            return ExitCode::SUCCESS;
+        }
+        figures.extend(memory::measure());
+        (seconds, figures)
+    };
     println!("\n{:<58} {:>9}  target", "ratio, or MiB", "measured");
     let mut short = false;
     for figure in &figures {
