@@ -6,7 +6,10 @@
 //! While a holder's pins are being released its lock is held, so that no two recoverers work on the same one, and
 //! its lock file goes last: a release that was cut short is found again.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet, hash_map::Entry},
+    sync::Arc,
+};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use pinner_api::{Cid, Holder, Pin, Pinner, PinnerError};
@@ -120,19 +123,18 @@ pub async fn survey(
     pins.sort_unstable();
     let mut standings = HashMap::new();
     for pin in &pins {
-        if !standings.contains_key(&pin.holder) {
-            let standing = match examine(lock_dir, &pin.holder)? {
+        if let Entry::Vacant(unknown) = standings.entry(pin.holder) {
+            unknown.insert(match examine(lock_dir, &pin.holder)? {
                 Examined::Dead(_let_go) => Standing::Dead,
                 Examined::Otherwise(standing) => standing,
-            };
-            standings.insert(pin.holder, standing);
+            });
         }
     }
     let standing = |holder: &Holder| standings.get(holder).copied().unwrap_or(Standing::Lost);
     if standings.values().any(|it| *it == Standing::Lost) {
         // One that ended in order after the first look has neither pins nor a lock any more.
         let lost = |pin: &Pin| standing(&pin.holder) == Standing::Lost;
-        let still = list(pinner, lost).await?;
+        let still: HashSet<_> = list(pinner, lost).await?.into_iter().collect();
         pins.retain(|pin| !lost(pin) || still.contains(pin));
     }
     let surveyed = pins.into_iter().map(|pin| Surveyed {

@@ -46,7 +46,7 @@ pub(crate) struct SourceArgs {
     #[command(flatten)]
     kubo: KuboArgs,
 
-    /// A trustless HTTP gateway (https://trustless-gateway.link), which is trusted with nothing: every block is
+    /// A trustless HTTP gateway (`https://trustless-gateway.link`), which is trusted with nothing: every block is
     /// verified. May be given several times: each is asked when those before it fail. Not together with --kubo,
     /// whose node finds blocks by itself
     #[arg(long, value_name = "URL", conflicts_with = "kubo")]

@@ -14,6 +14,8 @@ use crate::{process, workspace::Workspace};
 const BUILT: &[&str] = &[
     "kubo-protocol",
     "pinner-api",
+    // What the others' tests depend on by its version.
+    "pinner-conformance",
     "pinner-gateway",
     "pinner-http",
     "pinner-kubo",

@@ -1,3 +1,5 @@
+//! Addresses in all their spellings, and what is none.
+
 use super::*;
 
 fn shown(text: &str) -> String {

@@ -57,7 +57,7 @@ fn blocks(scene: &Scene) -> HashMap<Cid, Bytes> {
         Ok(())
     };
     let options = ImportOptions::default();
-    let imported = import(&scene.path("tree"), &options, sink, |_| {
+    let imported = import(scene.path("tree"), &options, sink, |_| {
         ControlFlow::Continue(())
     });
     assert_eq!(imported.expect("imported").root.to_string(), scene.cid);
