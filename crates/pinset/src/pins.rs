@@ -36,8 +36,9 @@ use crate::{
 /// Pins that wait to be made. More are dropped, and counted: a pin that is late protects little.
 const QUEUE: usize = 256;
 
-/// Releases side by side on closing.
-const RELEASES: usize = 16;
+/// Releases side by side on closing. Few: a node makes such changes one after the other, each may wait for a
+/// collection, and the time of a release runs while it waits behind the others'.
+const RELEASES: usize = 4;
 
 /// All pins of one holder.
 pub(crate) struct Pins {

@@ -130,7 +130,7 @@ async fn a_node_that_hangs_is_given_up_at_the_deadline() {
 async fn an_unknown_root_is_told_from_a_missing_block() {
     let node = MockNode::new();
     let host = Host::new(&node, BUDGET);
-    let cid = "bafkreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku";
+    let cid = "bafkreig6ljxxqelozjrnp7c44fm5eoxgxce3gznboonnftzw7es2cqgqzq";
     let error = host.mode.open(&format!("/ipfs/{cid}/a")).await.unwrap_err();
     assert!(matches!(error, Error::NotDirectory { .. }), "{error}");
     let error = host.mode.open(&format!("/ipfs/{cid}")).await.unwrap_err();
@@ -142,4 +142,14 @@ async fn an_unknown_root_is_told_from_a_missing_block() {
     node.script(When::any_block(), Fault::Error(unavailable));
     let error = host.mode.open(&format!("/ipfs/{cid}")).await.unwrap_err();
     assert!(matches!(error, Error::Fetch { .. }), "{error}");
+}
+
+/// What its hash says is not asked for: of a node that has to look for it, it may never come.
+#[tokio::test]
+async fn a_block_of_nothing_is_there_without_being_asked_for() {
+    let node = MockNode::new();
+    let host = Host::new(&node, BUDGET);
+    let empty = "bafkreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku";
+    assert_eq!(host.read(&format!("/ipfs/{empty}")).await, b"");
+    assert!(node.log().is_empty());
 }

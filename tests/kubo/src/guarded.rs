@@ -25,14 +25,16 @@ use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use crate::{Error, Result};
 
 /// The arguments are the folder and the program with its own. What runs it prints its own process id first, then
-/// becomes the program. Only the guard kills it by SIGKILL and leaves the shell alive, whose status it then is.
+/// becomes the program. Only the guard kills it by SIGKILL and leaves the shell alive, whose status it then is. The shell
+/// itself says nothing: a word of its own that nobody reads any more would end it by SIGPIPE, before it has cleaned up.
 const SHELL: &str = r#"
 folder=$1
 shift
 exec 3<&0 2>&1
 ( exec 3<&- </dev/null; exec sh -c 'echo "$$"; exec "$@"' program "$@" ) &
 program=$!
-( read -r _ <&3; kill -s KILL "$program" ) >/dev/null &
+exec >/dev/null 2>&1
+( read -r _ <&3; kill -s KILL "$program" ) &
 guard=$!
 wait "$program"
 status=$?

@@ -19,6 +19,8 @@ struct Node {
     daemon: Daemon,
     /// The tree's CID, as the node has it.
     cid: String,
+    /// That of its directory `dir`, whose entries are raw blocks, so that it gets a lazy pin.
+    dir: String,
 }
 
 impl Node {
@@ -33,7 +35,15 @@ impl Node {
         let cid = daemon.add(&tree, &["--pin=false"]).expect("added");
         let cid = cid.to_string();
         assert_eq!(cid, scene.cid, "the node's import and ours agree");
-        Self { scene, daemon, cid }
+        let dir = daemon.ipfs(&["resolve", &format!("/ipfs/{cid}/dir")]);
+        let dir = String::from_utf8(dir.expect("it is there")).expect("text");
+        let dir = dir.trim().trim_start_matches("/ipfs/").to_owned();
+        Self {
+            scene,
+            daemon,
+            cid,
+            dir,
+        }
     }
 
     /// `--kubo=…`, by the RPC's URL.
@@ -78,7 +88,7 @@ impl Node {
         }
     }
 
-    /// A guest that waits, with the tree mounted and therefore pinned.
+    /// A guest that waits, with `dir` mounted and therefore pinned.
     fn waiting(&self, arguments: &[&str]) -> Waiting {
         let guest = self.scene.guest("wait", guests::WAIT);
         let mut command = self.scene.command("run");
@@ -86,7 +96,7 @@ impl Node {
             .args([
                 &self.flag(),
                 "--mount",
-                &format!("/data=/ipfs/{}", self.cid),
+                &format!("/data=/ipfs/{}/dir", self.cid),
             ])
             .args(arguments)
             .arg(guest)
@@ -128,7 +138,9 @@ impl Drop for Waiting {
 fn a_node_is_read_by_each_of_its_addresses() {
     let kubo = kubo_or_not_run!("the command on a node");
     let node = Node::start(&kubo);
-    let Node { scene, daemon, cid } = &node;
+    let Node {
+        scene, daemon, cid, ..
+    } = &node;
     let url = node.flag();
     let multiaddr = format!("--kubo={}", daemon.api_tcp());
     let gateway = daemon.gateway_url().expect("a gateway");
@@ -211,13 +223,13 @@ fn what_a_kill_leaves_is_seen_and_reaped() {
     let kubo = kubo_or_not_run!("pins after a kill");
     let node = Node::start(&kubo);
     node.daemon
-        .ipfs(&["pin", "add", &node.cid])
+        .ipfs(&["pin", "add", &node.dir])
         .expect("the owner's own pin");
     let one = |standing: &'static str| move |pins: &[[String; 4]]| matches!(pins, [[its, depth, _, _]] if its == standing && depth == "lazy");
     let mut waiting = node.waiting(&[]);
     let pins = node.pins_until(&[], one("ours"));
     let [_, _, holder, root] = &pins[0];
-    assert_eq!(*root, node.cid);
+    assert_eq!(*root, node.dir);
     // While it lives, nothing takes its pins.
     let reaped = node.call("pins", &["--reap"]);
     assert_eq!(reaped.succeeded().text(), "released 0 pins of 0 holders\n");
@@ -248,7 +260,7 @@ fn what_a_kill_leaves_is_seen_and_reaped() {
     );
     let owners = node.daemon.ipfs(&["pin", "ls", "--type=recursive", "-q"]);
     let owners = String::from_utf8(owners.expect("listed")).expect("text");
-    assert!(owners.contains(&node.cid), "the owner's pin is the owner's");
+    assert!(owners.contains(&node.dir), "the owner's pin is the owner's");
 }
 
 #[test]
@@ -280,7 +292,9 @@ fn a_published_name_leads_to_its_cid() {
     let kubo = kubo_or_not_run!("a name published on the node");
     // Without a network: a node with one looks for names there alone.
     let node = Node::of(kubo.node().profile("unixfs-v1-2025").offline());
-    let Node { scene, daemon, cid } = &node;
+    let Node {
+        scene, daemon, cid, ..
+    } = &node;
     let publish = |path: &str| {
         let arguments = ["name", "publish", "--allow-offline", "-Q", path];
         let name = daemon.ipfs(&arguments).expect("published");
