@@ -40,6 +40,9 @@ const QUEUE: usize = 256;
 /// collection, and the time of a release runs while it waits behind the others'.
 const RELEASES: usize = 4;
 
+/// The time for a change of pins, in deadlines for a block.
+const CHANGE_DEADLINES: u32 = 4;
+
 /// All pins of one holder.
 pub(crate) struct Pins {
     inner: Arc<Inner>,
@@ -51,7 +54,7 @@ struct Inner {
     holder: Holder,
     /// The proof that the holder lives.
     held: HeldLock,
-    deadline: Duration,
+    block_deadline: Duration,
     budget_bytes: u64,
     state: Mutex<State>,
     ensuring: Flights<Cid, Result<(), Error>>,
@@ -95,7 +98,7 @@ impl Pins {
         pinner: Arc<dyn Pinner>,
         held: HeldLock,
         budget_bytes: u64,
-        deadline: Duration,
+        block_deadline: Duration,
     ) -> Self {
         let state = State {
             policy: Replacement::new(budget_bytes),
@@ -111,7 +114,7 @@ impl Pins {
                 pinner,
                 holder: Holder::new(held.lock_dir().id(), held.name()),
                 held,
-                deadline,
+                block_deadline,
                 budget_bytes,
                 state: Mutex::new(state),
                 ensuring: Flights::new(),
@@ -302,16 +305,22 @@ impl Inner {
 
     async fn release(&self, cid: Cid) -> Result<(), Error> {
         let released = self.pinner.unpin(&self.holder, &cid);
-        let released = tokio::time::timeout(self.deadline, released).await;
+        let released = tokio::time::timeout(self.change_deadline(), released).await;
         released
             .unwrap_or_else(|_| Err(self.timed_out("unpin", &cid)))
             .map_err(|source| self.failed(cid, source))
     }
 
+    /// How long a lazy pin or a release may take. A backend makes such changes one after the other, for all its
+    /// holders, and each may wait for a collection: longer than for a block.
+    fn change_deadline(&self) -> Duration {
+        self.block_deadline.saturating_mul(CHANGE_DEADLINES)
+    }
+
     fn timed_out(&self, what: &str, cid: &Cid) -> PinnerError {
         PinnerError::TimedOut {
             operation: format!("{what} {cid}"),
-            after: self.deadline,
+            after: self.change_deadline(),
         }
     }
 

@@ -28,7 +28,7 @@ impl Inner {
             return;
         }
         let made = self.pinner.pin(&self.holder, &cid, PinDepth::Lazy);
-        let made = tokio::time::timeout(self.deadline, made).await;
+        let made = tokio::time::timeout(self.change_deadline(), made).await;
         let made = made.unwrap_or_else(|_| Err(self.timed_out("pin", &cid)));
         let mut state = lock(&self.state);
         match made {
