@@ -198,11 +198,12 @@ fn write_to_mfs(node: &Daemon, load: &Load, stop: &AtomicBool) {
     let block = node.rpc().block_put("raw", "sha2-256", b"mine").unwrap();
     call("files/mkdir", &[("arg", "/owner")]);
     let source = format!("/ipfs/{block}");
-    // A collection may have come first.
+    // A collection may have come first. What is then nowhere is not to be looked for: the node's collector would wait as
+    // long, and all who change its pins behind it.
     let copy = |to: &str| {
         node.rpc().block_put("raw", "sha2-256", b"mine").unwrap();
-        node.rpc()
-            .call("files/cp", &[("arg", &source), ("arg", to)])
+        let arguments = [("arg", &*source), ("arg", to), ("timeout", "1s")];
+        node.rpc().call("files/cp", &arguments)
     };
     while copy("/owner/kept").is_err() {}
     while !stop.load(Ordering::Relaxed) {
