@@ -194,7 +194,8 @@ impl Session {
     /// Opens what `path` names, seen from `base`.
     ///
     /// Fetches the directory blocks on the way that are not at hand, and the target's root block; not even that
-    /// for a file whose link says that it is one raw block. Queues a lazy pin for a target of several blocks.
+    /// for a file whose link says that it is one raw block. Queues a lazy pin for a target that leads to raw blocks
+    /// alone.
     ///
     /// # Errors
     /// Those of the walk ([`Error::NotFound`], [`Error::RootNotFound`], [`Error::NotGranted`],
