@@ -288,12 +288,13 @@ impl Daemon {
         }
     }
 
-    /// Freezes the daemon (SIGSTOP): connections are taken, and nothing is answered.
+    /// Freezes the daemon (SIGSTOP): connections are taken, and nothing is answered. When this returns, each of its
+    /// threads has stopped.
     ///
     /// # Errors
     /// Where it does not run.
     pub fn stop_signal(&mut self) -> Result<()> {
-        self.running()?.signal(Signal::STOP)
+        self.running()?.freeze()
     }
 
     /// Lets a frozen daemon go on (SIGCONT).

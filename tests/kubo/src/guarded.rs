@@ -10,7 +10,7 @@
 
 use std::{
     ffi::OsStr,
-    fmt,
+    fmt, fs,
     io::{self, BufRead, BufReader},
     os::unix::process::CommandExt,
     path::{Path, PathBuf},
@@ -174,6 +174,25 @@ impl Guarded {
         )))
     }
 
+    /// Stops the program (SIGSTOP), and waits until each of its threads has stopped: a thread that runs on another
+    /// core does so until the kernel interrupts it, which is long enough to answer a call.
+    ///
+    /// # Errors
+    /// Where it has ended, or does not stop.
+    pub(crate) fn freeze(&mut self) -> Result<()> {
+        self.signal(Signal::STOP)?;
+        let until = Instant::now() + GRACE;
+        let stopped = loop {
+            match all_threads_stopped(self.pid()) {
+                Ok(false) if Instant::now() < until => thread::sleep(Duration::from_millis(1)),
+                Ok(false) => break Err(io::ErrorKind::TimedOut.into()),
+                Ok(true) => break Ok(()),
+                Err(error) => break Err(error),
+            }
+        };
+        stopped.map_err(Error::io(format!("stop {}", self.program.display())))
+    }
+
     /// Waits for what it was told, SIGTERM; kills it where it does not end.
     pub(crate) fn terminate(&mut self) {
         // Errors mean that it has ended already. A stopped program is told nothing before it goes on.
@@ -207,6 +226,18 @@ impl Guarded {
     fn ended(&mut self) -> io::Result<Option<ExitStatus>> {
         self.shell.try_wait()
     }
+}
+
+/// What Linux says of a process's threads; see proc_pid_stat(5) for the state behind the name in parentheses.
+fn all_threads_stopped(pid: u32) -> io::Result<bool> {
+    for thread in fs::read_dir(format!("/proc/{pid}/task"))? {
+        let stat = fs::read_to_string(thread?.path().join("stat"))?;
+        let state = stat.rsplit_once(") ").map(|(_, rest)| rest);
+        if !state.is_some_and(|state| state.starts_with('T')) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 impl Drop for Guarded {
