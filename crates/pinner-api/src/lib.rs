@@ -348,7 +348,8 @@ impl Origin {
 
     /// The root itself.
     pub fn root(root: Cid) -> Self {
-        Self::new(root, "")
+        let path = Arc::default();
+        Self { root, path }
     }
 }
 

@@ -78,8 +78,8 @@ impl Dir {
         Ok(Self::new(handle, Place::Ipns, Self::NAMESPACE, None))
     }
 
-    pub(crate) fn place(&self) -> Place {
-        self.inner.place.clone()
+    pub(crate) fn place(&self) -> &Place {
+        &self.inner.place
     }
 
     /// What is known of it.

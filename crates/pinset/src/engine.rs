@@ -290,16 +290,22 @@ impl Engine {
         target: &Target,
         ask: Ask<'_>,
     ) -> Result<Arc<Decoded>, Error> {
-        self.open()?;
-        if let Some(node) = self.cached_node(target) {
-            // A use of a node is one of its block.
-            if let Target::Block(cid) = target {
-                self.store.touch(cid.hash());
-            }
+        if let Some(node) = self.node_at_hand(target) {
             return Ok(node);
         }
         let held = self.obtain(target, ask).await?;
         self.decode(target, &held).await
+    }
+
+    /// The decoded node for use, if it is at hand decoded and the pinset is open.
+    pub(crate) fn node_at_hand(&self, target: &Target) -> Option<Arc<Decoded>> {
+        self.open().ok()?;
+        let node = self.cached_node(target)?;
+        // A use of a node is one of its block.
+        if let Target::Block(cid) = target {
+            self.store.touch(cid.hash());
+        }
+        Some(node)
     }
 
     /// The decoded node, if it is at hand decoded.

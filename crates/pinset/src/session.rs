@@ -217,7 +217,7 @@ impl Session {
         path: &str,
         last: Symlinks,
     ) -> Result<Metadata, Error> {
-        let found = walk::walk(self, base, path, last).await?;
+        let mut found = walk::walk(self, base, path, last).await?;
         found.metadata(self).await
     }
 

@@ -11,6 +11,7 @@ use std::{borrow::Cow, sync::Arc};
 
 use cid::Cid;
 use pinner_api::{Origin, PinnerError};
+use smallvec::SmallVec;
 
 use crate::{
     block::{cid_of, target_of},
@@ -23,14 +24,11 @@ use crate::{
     nodes::Decoded,
     path::{Segment, segments, shown, wants_directory},
     session::{Session, Symlinks},
-    unixfs::{self, Codec, Found as InShard, Link, Prefix},
+    unixfs::{self, Codec, Found as InShard, Link, Prefix, Target},
 };
 
 /// The most symlinks on one path, as Linux has it.
 pub const MAX_SYMLINKS: usize = 40;
-
-/// The most levels of shards: fanout 8 takes 3 of the hash's 64 bits a level. [`unixfs`] checks the bits.
-const MAX_SHARD_LEVELS: usize = 22;
 
 /// Where a walk stands: `/ipfs` or `/ipns` itself, a name in the latter, or what a link names.
 #[derive(Clone, Debug)]
@@ -54,9 +52,10 @@ pub(crate) enum Place {
     },
 }
 
-/// What a path names.
+/// A place, and what stands there, once it was looked at. What a path names is one, and each directory on its way.
 pub(crate) struct Found {
     place: Place,
+    node: Option<Arc<Decoded>>,
 }
 
 /// Walks `path` from `base`.
@@ -66,26 +65,15 @@ pub(crate) async fn walk(
     path: &str,
     last: Symlinks,
 ) -> Result<Found, Error> {
-    let limit = session.limits().path_bytes;
-    if path.len() > limit {
-        let len = path.len();
-        return Err(Error::PathTooLong { len, limit });
+    let mut walk = Walk::new(session, base.place(), path, last)?;
+    loop {
+        let needed = match walk.turn()? {
+            Turn::Found(found) => return Ok(found),
+            Turn::Needs(needed) => needed,
+        };
+        // Boxed, as every wait here is: nearly all walks wait for nothing, and their futures stay small.
+        walk.had = Some(Box::pin(needed.have(session)).await?);
     }
-    let place = base.place();
-    if path.is_empty() {
-        return Err(absent("", &place));
-    }
-    let mut walk = Walk {
-        session,
-        path,
-        last,
-        stack: vec![place],
-        todo: Vec::new(),
-        directory: false,
-        symlinks: 0,
-    };
-    walk.push(Cow::Borrowed(path))?;
-    walk.run().await
 }
 
 struct Walk<'a> {
@@ -93,10 +81,18 @@ struct Walk<'a> {
     /// As it was given, for messages.
     path: &'a str,
     last: Symlinks,
-    /// The directories from the base down to where the walk stands; never empty.
-    stack: Vec<Place>,
+    /// Where the walk cannot get out of.
+    base: &'a Place,
+    /// The directories from below the base down to where the walk stands.
+    stack: Vec<Found>,
     /// The segments to go, the next one last.
-    todo: Vec<Step<'a>>,
+    todo: SmallVec<[Step<'a>; 6]>,
+    /// The shard that the look-up of the next segment has come to, in a directory of several.
+    shard: Option<(Target, Prefix)>,
+    /// What the last segment was found to be, before it is looked at.
+    reached: Option<Place>,
+    /// What the last turn needed, for this one.
+    had: Option<Arc<Decoded>>,
     /// Whether the path's end must be a directory.
     directory: bool,
     symlinks: usize,
@@ -107,7 +103,79 @@ enum Step<'a> {
     Name(Cow<'a, str>),
 }
 
+/// How far a walk gets without waiting.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "lives for a moment: a box would cost more than it saves"
+)]
+enum Turn {
+    Found(Found),
+    /// This node has to be had first.
+    Needs(Needed),
+}
+
+struct Needed {
+    target: Target,
+    origin: Origin,
+    is_root: bool,
+}
+
+impl Needed {
+    fn new(link: &Link, origin: &Origin, is_root: bool) -> Self {
+        Self {
+            target: link.target.clone(),
+            origin: origin.clone(),
+            is_root,
+        }
+    }
+
+    async fn have(self, session: &Session) -> Result<Arc<Decoded>, Error> {
+        let Self {
+            target,
+            origin,
+            is_root,
+        } = &self;
+        let ask = Ask { session, origin };
+        let node = session.engine().node(target, ask).await;
+        node.map_err(|error| if *is_root { unknown_root(error) } else { error })
+    }
+}
+
+/// `/ipfs`, for a walk that a name led there.
+static IPFS: Place = Place::Ipfs;
+
 impl<'a> Walk<'a> {
+    fn new(
+        session: &'a Session,
+        base: &'a Place,
+        path: &'a str,
+        last: Symlinks,
+    ) -> Result<Self, Error> {
+        let limit = session.limits().path_bytes;
+        if path.len() > limit {
+            let len = path.len();
+            return Err(Error::PathTooLong { len, limit });
+        }
+        if path.is_empty() {
+            return Err(absent("", base));
+        }
+        let mut walk = Self {
+            session,
+            path,
+            last,
+            base,
+            stack: Vec::new(),
+            todo: SmallVec::new(),
+            shard: None,
+            reached: None,
+            had: None,
+            directory: false,
+            symlinks: 0,
+        };
+        walk.push(Cow::Borrowed(path))?;
+        Ok(walk)
+    }
+
     /// Puts the segments of `path` before what is still to go.
     fn push(&mut self, path: Cow<'a, str>) -> Result<(), Error> {
         if path.starts_with('/') {
@@ -135,19 +203,34 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    async fn run(mut self) -> Result<Found, Error> {
-        while let Some(step) = self.todo.pop() {
-            let name = match step {
-                Step::Up => {
-                    self.stack.pop();
-                    if self.stack.is_empty() {
-                        return Err(self.escapes());
+    /// Goes as far as that goes with what is at hand. The next turn goes on from there.
+    fn turn(&mut self) -> Result<Turn, Error> {
+        loop {
+            let mut place = match self.reached.take() {
+                Some(place) => place,
+                None => match self.todo.pop() {
+                    None => {
+                        let base = || Found {
+                            place: self.base.clone(),
+                            node: None,
+                        };
+                        return Ok(Turn::Found(self.stack.pop().unwrap_or_else(base)));
                     }
-                    continue;
-                }
-                Step::Name(name) => name,
+                    Some(Step::Up) => {
+                        if self.stack.pop().is_none() {
+                            return Err(self.escapes());
+                        }
+                        continue;
+                    }
+                    Some(Step::Name(name)) => match self.look_up(&name)? {
+                        Ok(place) => place,
+                        Err(needed) => {
+                            self.todo.push(Step::Name(name));
+                            return Ok(Turn::Needs(needed));
+                        }
+                    },
+                },
             };
-            let mut place = look_up(self.session, self.top(), &name).await?;
             let ends_here = self.todo.is_empty() && !self.directory;
             if let Place::Name(name) = &place
                 && !(ends_here && self.last == Symlinks::NoFollow)
@@ -155,22 +238,44 @@ impl<'a> Walk<'a> {
                 let target = Place::of_name(name);
                 self.count_symlink()?;
                 // Physically: what is above the target is `/ipfs`, and above that nothing.
-                self.stack = vec![Place::Ipfs];
+                self.stack.clear();
+                self.base = &IPFS;
                 place = target;
             }
-            if ends_here && (self.last == Symlinks::NoFollow || place.is_raw()) {
-                return Ok(Found { place });
+            let raw = place.is_raw();
+            let Place::Link {
+                link,
+                origin,
+                is_root,
+            } = &place
+            else {
+                return Ok(Turn::Found(Found { place, node: None }));
+            };
+            if ends_here && (self.last == Symlinks::NoFollow || raw) {
+                return Ok(Turn::Found(Found { place, node: None }));
             }
-            if place.is_raw() {
+            if raw {
                 return Err(Error::NotDirectory {
                     path: shown(self.path),
                 });
             }
-            let node = place.node(self.session).await?;
+            let had = self.had.take();
+            let Some(node) = had.or_else(|| self.session.engine().node_at_hand(&link.target))
+            else {
+                let needed = Needed::new(link, origin, *is_root);
+                self.reached = Some(place);
+                return Ok(Turn::Needs(needed));
+            };
             match &node.node {
                 unixfs::Node::Symlink(link) => self.follow(link.target())?,
-                unixfs::Node::Directory(_) | unixfs::Node::Shard(_) => self.stack.push(place),
-                unixfs::Node::File(_) if ends_here => return Ok(Found { place }),
+                unixfs::Node::Directory(_) | unixfs::Node::Shard(_) => {
+                    let node = Some(node);
+                    self.stack.push(Found { place, node });
+                }
+                unixfs::Node::File(_) if ends_here => {
+                    let node = Some(node);
+                    return Ok(Turn::Found(Found { place, node }));
+                }
                 unixfs::Node::File(_) => {
                     return Err(Error::NotDirectory {
                         path: shown(self.path),
@@ -178,8 +283,6 @@ impl<'a> Walk<'a> {
                 }
             }
         }
-        let place = self.stack.pop().unwrap_or(Place::Ipfs);
-        Ok(Found { place })
     }
 
     fn count_symlink(&mut self) -> Result<(), Error> {
@@ -206,7 +309,84 @@ impl<'a> Walk<'a> {
     }
 
     fn top(&self) -> &Place {
-        self.stack.last().unwrap_or(&Place::Ipfs)
+        self.stack.last().map_or(self.base, |found| &found.place)
+    }
+
+    /// One segment: what `name` is in the directory where the walk stands, or the node of it that is needed first.
+    ///
+    /// A sharded directory has no more levels than the hash has bits: [`unixfs`] sees to that.
+    fn look_up(&mut self, name: &str) -> Result<Result<Place, Needed>, Error> {
+        let (shard, had) = (self.shard.take(), self.had.take());
+        let (place, node) = match self.stack.last() {
+            Some(found) => (&found.place, found.node.as_ref()),
+            None => (self.base, None),
+        };
+        let (link, origin) = match place {
+            Place::Ipfs => return root(self.session, name).map(Ok),
+            Place::Ipns => {
+                // From what was granted and fixed: nobody is asked.
+                let fixed = self.session.fixed_name(name);
+                let fixed = fixed.ok_or_else(|| absent(name, place))?;
+                return Ok(Ok(Place::Name(fixed.clone())));
+            }
+            Place::Name(_) => return Err(Error::NotDirectory { path: shown(name) }),
+            Place::Link { link, origin, .. } => (link, origin),
+        };
+        let engine = self.session.engine();
+        let mut below;
+        let (mut target, mut at, mut node) = match shard {
+            Some((shard, at)) => {
+                below = shard;
+                (&below, at, had)
+            }
+            None => (&link.target, Prefix::ROOT, had.or_else(|| node.cloned())),
+        };
+        let found = loop {
+            let Some(decoded) = node.take().or_else(|| engine.node_at_hand(target)) else {
+                let needed = Needed {
+                    target: target.clone(),
+                    origin: origin.clone(),
+                    is_root: false,
+                };
+                self.shard = Some((target.clone(), at));
+                return Ok(Err(needed));
+            };
+            break match &decoded.node {
+                unixfs::Node::Directory(dir) => dir.lookup(name),
+                unixfs::Node::Shard(shard) => match shard.lookup(name, at) {
+                    Ok(InShard::Entry(link)) => Ok(Some(link)),
+                    Ok(InShard::Absent) => Ok(None),
+                    Ok(InShard::Shard { link, at: deeper }) => {
+                        below = link.target;
+                        target = &below;
+                        at = deeper;
+                        continue;
+                    }
+                    Err(error) => Err(error),
+                },
+                unixfs::Node::File(_) | unixfs::Node::Symlink(_) if at.is_root() => {
+                    return Err(Error::NotDirectory { path: shown(name) });
+                }
+                unixfs::Node::File(_) | unixfs::Node::Symlink(_) => Err(unixfs::Malformed::new(
+                    "it stands where a HAMT shard has to be, and is none",
+                )),
+            };
+        };
+        let link = found
+            .map_err(|malformed| Error::Malformed {
+                cid: cid_of(target),
+                reason: malformed.to_string(),
+            })?
+            .ok_or_else(|| absent(name, place))?;
+        let path: Arc<str> = match &*origin.path {
+            "" => name.into(),
+            above => format!("{above}/{name}").into(),
+        };
+        Ok(Ok(Place::Link {
+            link,
+            origin: Origin::new(origin.root, path),
+            is_root: false,
+        }))
     }
 
     fn escapes(&self) -> Error {
@@ -226,67 +406,6 @@ fn absent(name: &str, directory: &Place) -> Error {
             Place::Link { link, .. } => cid_of(&link.target).to_string(),
         },
     }
-}
-
-/// One segment: what `name` is in the directory at `place`.
-async fn look_up(session: &Session, place: &Place, name: &str) -> Result<Place, Error> {
-    let (link, origin) = match place {
-        Place::Ipfs => return root(session, name),
-        Place::Ipns => {
-            // From what was granted and fixed: nobody is asked.
-            let fixed = session
-                .fixed_name(name)
-                .ok_or_else(|| absent(name, place))?;
-            return Ok(Place::Name(fixed.clone()));
-        }
-        Place::Name(_) => return Err(Error::NotDirectory { path: shown(name) }),
-        Place::Link { link, origin, .. } => (link, origin),
-    };
-    let ask = Ask { session, origin };
-    let malformed = |target, malformed: unixfs::Malformed| Error::Malformed {
-        cid: cid_of(target),
-        reason: malformed.to_string(),
-    };
-    let mut target = link.target.clone();
-    let mut at = Prefix::ROOT;
-    for _ in 0..=MAX_SHARD_LEVELS {
-        let node = session.engine().node(&target, ask).await?;
-        let found = match &node.node {
-            unixfs::Node::Directory(dir) => dir.lookup(name),
-            unixfs::Node::Shard(shard) => match shard.lookup(name, at) {
-                Ok(InShard::Entry(link)) => Ok(Some(link)),
-                Ok(InShard::Absent) => Ok(None),
-                Ok(InShard::Shard { link, at: below }) => {
-                    target = link.target;
-                    at = below;
-                    continue;
-                }
-                Err(error) => Err(error),
-            },
-            unixfs::Node::File(_) | unixfs::Node::Symlink(_) if at.is_root() => {
-                return Err(Error::NotDirectory { path: shown(name) });
-            }
-            unixfs::Node::File(_) | unixfs::Node::Symlink(_) => Err(unixfs::Malformed::new(
-                "it stands where a HAMT shard has to be, and is none",
-            )),
-        };
-        let link = found
-            .map_err(|error| malformed(&target, error))?
-            .ok_or_else(|| absent(name, place))?;
-        let path: Arc<str> = match &*origin.path {
-            "" => name.into(),
-            above => format!("{above}/{name}").into(),
-        };
-        return Ok(Place::Link {
-            link,
-            origin: Origin::new(origin.root, path),
-            is_root: false,
-        });
-    }
-    Err(malformed(
-        &target,
-        unixfs::Malformed::new("too many levels of shards"),
-    ))
 }
 
 /// The first segment below `/ipfs`: a CID that was granted.
@@ -333,27 +452,6 @@ impl Place {
         }
     }
 
-    async fn node(&self, session: &Session) -> Result<Arc<Decoded>, Error> {
-        let Self::Link {
-            link,
-            origin,
-            is_root,
-        } = self
-        else {
-            return Err(match self {
-                Self::Ipns => is_directory("/ipns"),
-                // A walk follows a name, or ends at it; nobody asks for its block.
-                Self::Name(fixed) => Error::NotDirectory {
-                    path: format!("/ipns/{}", fixed.name()),
-                },
-                Self::Ipfs | Self::Link { .. } => is_directory("/ipfs"),
-            });
-        };
-        let ask = Ask { session, origin };
-        let node = session.engine().node(&link.target, ask).await;
-        node.map_err(|error| if *is_root { unknown_root(error) } else { error })
-    }
-
     /// The length of what is one raw block.
     async fn raw_len(&self, session: &Session) -> Result<u64, Error> {
         let Self::Link {
@@ -369,15 +467,9 @@ impl Place {
             return Ok(tsize);
         }
         let ask = Ask { session, origin };
-        let held = session.engine().obtain(&link.target, ask).await;
+        let held = Box::pin(session.engine().obtain(&link.target, ask)).await;
         let held = held.map_err(|error| if *is_root { unknown_root(error) } else { error })?;
         Ok(held.len() as u64)
-    }
-}
-
-fn is_directory(path: &str) -> Error {
-    Error::IsDirectory {
-        path: path.to_owned(),
     }
 }
 
@@ -398,36 +490,55 @@ impl Found {
     }
 
     /// What is known of it, without opening it.
-    pub(crate) async fn metadata(&self, session: &Session) -> Result<Metadata, Error> {
-        match &self.place {
-            Place::Ipfs | Place::Ipns => return Ok(Dir::NAMESPACE),
-            Place::Name(fixed) => return Ok(fixed.metadata()),
-            Place::Link { .. } => {}
-        }
-        if self.place.is_raw() {
-            return Ok(Metadata {
+    pub(crate) async fn metadata(&mut self, session: &Session) -> Result<Metadata, Error> {
+        self.look_at(session).await?;
+        match (&self.place, &self.node) {
+            (Place::Ipfs | Place::Ipns, _) => Ok(Dir::NAMESPACE),
+            (Place::Name(fixed), _) => Ok(fixed.metadata()),
+            (Place::Link { .. }, Some(decoded)) => {
+                let node = &decoded.node;
+                let (kind, len) = match node {
+                    unixfs::Node::File(file) => (Kind::File, file.len()),
+                    unixfs::Node::Directory(_) | unixfs::Node::Shard(_) => (Kind::Dir, 0),
+                    unixfs::Node::Symlink(link) => (Kind::Symlink, link.target().len() as u64),
+                };
+                Ok(Metadata {
+                    kind,
+                    len,
+                    mode: node.mode(),
+                    mtime: node.mtime(),
+                })
+            }
+            (Place::Link { .. }, None) => Ok(Metadata {
                 kind: Kind::File,
                 len: self.place.raw_len(session).await?,
                 mode: None,
                 mtime: None,
-            });
+            }),
         }
-        let node = &self.place.node(session).await?.node;
-        let (kind, len) = match node {
-            unixfs::Node::File(file) => (Kind::File, file.len()),
-            unixfs::Node::Directory(_) | unixfs::Node::Shard(_) => (Kind::Dir, 0),
-            unixfs::Node::Symlink(link) => (Kind::Symlink, link.target().len() as u64),
-        };
-        Ok(Metadata {
-            kind,
-            len,
-            mode: node.mode(),
-            mtime: node.mtime(),
-        })
+    }
+
+    /// Has the node that stands here, where one does and the walk has not looked at it.
+    async fn look_at(&mut self, session: &Session) -> Result<(), Error> {
+        if let Place::Link {
+            link,
+            origin,
+            is_root,
+        } = &self.place
+            && self.node.is_none()
+            && !self.place.is_raw()
+        {
+            let node = match session.engine().node_at_hand(&link.target) {
+                Some(node) => node,
+                None => Box::pin(Needed::new(link, origin, *is_root).have(session)).await?,
+            };
+            self.node = Some(node);
+        }
+        Ok(())
     }
 
     /// Opens it: a handle of the session's.
-    pub(crate) async fn open(self, session: &Session) -> Result<Node, Error> {
+    pub(crate) async fn open(mut self, session: &Session) -> Result<Node, Error> {
         let metadata = self.metadata(session).await?;
         let (link, origin) = match &self.place {
             Place::Ipfs => return Dir::namespace(session).map(Node::Dir),
@@ -446,21 +557,20 @@ impl Found {
         };
         session.target(&link.target)?;
         let handle = session.handle()?;
-        if self.place.is_raw() {
-            let tree = (link.target.clone(), origin.clone());
-            return Ok(Node::File(File::new(handle, tree, metadata, None)));
-        }
-        let decoded = self.place.node(session).await?;
-        let pin = session.engine().pins.opened(&link.target, &decoded);
-        Ok(match &decoded.node {
-            unixfs::Node::File(_) => {
+        let pin = self
+            .node
+            .as_ref()
+            .and_then(|decoded| session.engine().pins.opened(&link.target, decoded));
+        Ok(match self.node.as_ref().map(|decoded| &decoded.node) {
+            // A raw block.
+            None | Some(unixfs::Node::File(_)) => {
                 let tree = (link.target.clone(), origin.clone());
                 Node::File(File::new(handle, tree, metadata, pin))
             }
-            unixfs::Node::Directory(_) | unixfs::Node::Shard(_) => {
+            Some(unixfs::Node::Directory(_) | unixfs::Node::Shard(_)) => {
                 Node::Dir(Dir::new(handle, self.place, metadata, pin))
             }
-            unixfs::Node::Symlink(link) => Node::Symlink(Symlink {
+            Some(unixfs::Node::Symlink(link)) => Node::Symlink(Symlink {
                 target: link.target().into(),
                 mode: metadata.mode,
                 mtime: metadata.mtime,

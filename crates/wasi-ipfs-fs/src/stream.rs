@@ -27,7 +27,8 @@ pub(crate) async fn read_at(file: &File, offset: u64, len: usize) -> Result<Byte
             tokio::task::coop::consume_budget().await;
             first?
         }
-        None => match file.read_at(offset, len).await {
+        // Boxed: a read that waits for nothing, which is nearly every one, has a small future.
+        None => match Box::pin(file.read_at(offset, len)).await {
             Ok(all) => return Ok(all),
             // The block that failed may be the second of two. What is there is given first, as a disk would; the
             // guest meets the error at its next read.
@@ -43,7 +44,7 @@ pub(crate) async fn read_at(file: &File, offset: u64, len: usize) -> Result<Byte
         return Ok(first);
     }
     // What is at hand ends at a block's end. A native file gives all that was asked for, and so do we.
-    match file.read_at(next, missing).await {
+    match Box::pin(file.read_at(next, missing)).await {
         Ok(rest) => {
             let mut whole = BytesMut::with_capacity(first.len() + rest.len());
             whole.extend_from_slice(&first);
