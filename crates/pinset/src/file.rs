@@ -53,7 +53,7 @@ struct Current {
     span: Range<u64>,
     block: Weak<Staged>,
     at: u64,
-    above: Option<Above>,
+    above: Option<Arc<Above>>,
 }
 
 impl std::fmt::Debug for Current {
@@ -260,7 +260,7 @@ impl File {
     }
 
     /// The current block, if `offset` is in it and it is still staged; else where to start looking.
-    fn current(&self, offset: u64) -> Result<Piece, Option<Above>> {
+    fn current(&self, offset: u64) -> Result<Piece, Option<Arc<Above>>> {
         let cursor = lock(&self.inner.cursor);
         let Some(current) = &cursor.current else {
             return Err(None);

@@ -37,14 +37,12 @@ pub(crate) struct Piece {
     pub(crate) span: Range<u64>,
     pub(crate) source: Source,
     /// The inner node right above, if there is one: where the next descent may start.
-    pub(crate) above: Option<Above>,
+    pub(crate) above: Option<Arc<Above>>,
 }
 
 /// An inner node that a descent went through.
-#[derive(Clone)]
 pub(crate) struct Above {
     span: Range<u64>,
-    key: Key,
     node: Weak<Decoded>,
 }
 
@@ -120,7 +118,7 @@ impl Tree {
         offset: u64,
         scratch: &Scratch,
         purpose: Purpose,
-        start: Option<&Above>,
+        start: Option<&Arc<Above>>,
     ) -> Result<Step, Error> {
         let engine = session.engine();
         let mut way: SmallVec<[Key; 2]> = SmallVec::new();
@@ -137,8 +135,8 @@ impl Tree {
             } = file.locate(offset - start.span.start)
             && let Ok(link) = file.child(index)
         {
-            // The last descent went through here, and has checked all above.
-            way.push(start.key);
+            // The last descent went through here, and has checked all above. One handle that stays below one inner
+            // node makes one use of it, as of a leaf.
             above = Some(start.clone());
             target = link.target;
             span = start.span.start + at..start.span.start + at + len;
@@ -287,11 +285,10 @@ impl Tree {
                     let link = file.child(index);
                     let link = link.map_err(|error| malformed(&target, error.to_string()))?;
                     way.push(*key);
-                    above = Some(Above {
+                    above = Some(Arc::new(Above {
                         span: span.clone(),
-                        key: *key,
                         node: Arc::downgrade(&decoded),
-                    });
+                    }));
                     span = span.start + start..span.start + start + len;
                     target = link.target;
                 }
