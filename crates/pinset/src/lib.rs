@@ -23,6 +23,7 @@
 )]
 
 mod block;
+mod buffers;
 mod builder;
 mod dir;
 mod engine;

@@ -17,6 +17,7 @@ use bytes::Bytes;
 
 use crate::{
     block::{Key, KeyHash},
+    buffers::Buffers,
     replacement::{Admission, Decision, Eviction, Insertion, Replacement},
     staging::{Extent, Staging},
     sync::lock,
@@ -31,6 +32,7 @@ pub(crate) struct Staged {
     extent: Arc<Extent>,
     /// Where a file's bytes lie in the block, once it was decoded as a dag-pb leaf.
     leaf: OnceLock<Range<u32>>,
+    buffers: Arc<Buffers>,
 }
 
 impl Staged {
@@ -53,7 +55,10 @@ impl Staged {
 
     /// What the page cache has, on this thread; `None` where the disk would have to be waited for.
     pub(crate) fn try_read(&self, at: u64, len: usize) -> io::Result<Option<Bytes>> {
-        Ok(self.extent.try_read(at as usize, len)?.map(Bytes::from))
+        let at = at as usize;
+        let len = len.min(self.len().saturating_sub(at));
+        let read = |into: &mut [u8]| self.extent.try_read_into(at, into);
+        self.buffers.fill(len, read)
     }
 
     /// `len` bytes from `at`, from a blocking thread if need be.
@@ -78,6 +83,7 @@ impl std::fmt::Debug for Staged {
 /// All staged blocks of a pinset.
 pub(crate) struct Store {
     staging: Staging,
+    buffers: Arc<Buffers>,
     state: Mutex<State>,
     pub(crate) unstaged: AtomicU64,
     pub(crate) evicted: AtomicU64,
@@ -98,6 +104,7 @@ impl Store {
         };
         Self {
             staging,
+            buffers: Arc::default(),
             state: Mutex::new(state),
             unstaged: AtomicU64::new(0),
             evicted: AtomicU64::new(0),
@@ -188,6 +195,7 @@ impl Store {
                     key,
                     extent,
                     leaf: OnceLock::new(),
+                    buffers: self.buffers.clone(),
                 });
                 state.index.insert(key, staged.clone());
                 Some(staged)
