@@ -86,6 +86,10 @@ fn main() -> ExitCode {
         Some(Only::ColdHandles) => return memory::cold_handles(),
         None => {}
     }
+    if flags.kubo && flags.profile {
+        println!("{:#}", kubo::profile(flags.rounds));
+        return ExitCode::SUCCESS;
+    }
     let (seconds, figures) = if flags.kubo {
         kubo::measure(flags.rounds)
     } else {

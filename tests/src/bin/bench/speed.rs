@@ -124,11 +124,12 @@ pub(crate) fn measure(
 
 fn target(name: &str, way: Way) -> Option<Target> {
     let least = match (name, way) {
-        ("open+close", Way::Default) => 20.0,
+        ("open+close", Way::Default) => 25.0,
         ("open+close", Way::CurrentThread) => 3.0,
         ("sequential 64 KiB reads", Way::Default) => 3.0,
         ("sequential 64 KiB reads", Way::CurrentThread) => 1.0,
-        (random, Way::Default) if random.starts_with("random") => 5.0,
+        (random, Way::Default) if random.starts_with("random") => 8.0,
+        (random, Way::CurrentThread) if random.starts_with("random") => 1.0,
         _ => return None,
     };
     Some(Target::AtLeast(least))
