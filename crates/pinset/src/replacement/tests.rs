@@ -1,7 +1,10 @@
-//! [`Replacement`] against the paper's pseudo-code, against itself at other scales, and against its own promises.
+//! [`Replacement`] against the paper's pseudo-code, against a plain model in weights, against itself at other scales,
+//! and against its own promises.
 
+mod cost;
 mod paper;
 mod read_ahead;
+mod weighted;
 
 use std::{collections::HashSet, fmt::Debug};
 
@@ -498,35 +501,4 @@ fn what_is_removed_leaves_no_ghost() {
     assert_eq!(arc.remove(&1), None, "it was a ghost");
     assert_eq!(arc.remove(&7), None, "it was never there");
     assert_eq!(all_keys(&arc), [vec![], vec![], vec![0], vec![], vec![]]);
-}
-
-#[test]
-fn ghosts_are_bounded_in_number_too() {
-    let budget = 70_000;
-    let mut arc = Replacement::new(budget as u64);
-    uses(&mut arc, (0..budget).chain(0..budget));
-    assert_eq!(arc.len(), budget as usize);
-    let _ = ask(&mut arc, budget, u64::from(budget), Admission::Use);
-    assert_eq!(arc.stats().frequent_ghosts.entries, GHOSTS_ALWAYS);
-    assert_eq!(arc.len(), 1);
-}
-
-#[test]
-fn an_entry_takes_at_most_100_bytes_beyond_its_key() {
-    fn beyond_the_key<K: Clone + Eq + std::hash::Hash + Debug>(key: impl Fn(u32) -> K) -> usize {
-        let mut order = Order::new(RandomState::new());
-        let mut most = 0;
-        for i in 0..40_000 {
-            order.insert(key(i), 1, List::Recent, End::Hot);
-            if i >= 1000 {
-                let an_entry = order.allocated_bytes().div_ceil(i as usize + 1);
-                most = most.max(an_entry - size_of::<K>());
-            }
-        }
-        most
-    }
-    // A multihash of 32 bytes, and one of 64 with its code and length.
-    let short = beyond_the_key(|i| [i; 9]);
-    let long = beyond_the_key(|i| [u64::from(i); 10]);
-    assert!(short <= 100 && long <= 100, "{short} and {long} bytes");
 }
