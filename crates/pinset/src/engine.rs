@@ -17,16 +17,21 @@ use bytes::Bytes;
 use cid::Cid;
 use multihash_codetable::MultihashDigest;
 use pinner_api::{MAX_BLOCK, Origin, Pinner, PinnerError};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::Instant,
+};
+use tracing::{Instrument, Span, field::Empty};
 
 use crate::{
     block::{Block, Key, UnverifiedBlock, acceptable, cid_of},
     error::Error,
     flight::Flights,
+    metrics,
     nodes::{Decoded, NodeCache},
     pins::Pins,
     session::Session,
-    stats::Counters,
+    stats::{Counters, Kind},
     store::{OFF_THREAD, Staged, Store},
     sync::lock,
     unixfs::{self, Codec, Target},
@@ -120,6 +125,12 @@ impl Engine {
         self.block_deadline
     }
 
+    /// Memory that is reserved for blocks on their way, in bytes.
+    pub(crate) fn reserved_bytes(&self) -> u64 {
+        let free = self.in_flight.available_permits() as u64;
+        u64::from(self.in_flight_permits).saturating_sub(free) * PERMIT_BYTES as u64
+    }
+
     /// What is at hand for `target`, without waiting; no use is noted.
     pub(crate) fn at_hand(&self, target: &Target) -> Option<Held> {
         match target {
@@ -171,7 +182,6 @@ impl Engine {
             Target::Block(cid) => cid,
         };
         if let Some(held) = self.peek(cid.hash()) {
-            self.counters.hits.fetch_add(1, Ordering::Relaxed);
             return Ok(held);
         }
         // Refused before anybody is asked.
@@ -183,7 +193,8 @@ impl Engine {
         let flight = self.flights.join(*cid.hash(), || {
             let engine = self.clone();
             let (cid, origin) = (*cid, ask.origin.clone());
-            async move { engine.fetch(cid, origin).await }
+            let span = tracing::debug_span!("fetch", %cid, bytes = Empty, outcome = Empty);
+            engine.fetch(cid, origin).instrument(span)
         });
         let held = flight.await?;
         ask.session.fetched(held.len() as u64);
@@ -198,11 +209,15 @@ impl Engine {
         }
         self.counters.misses.fetch_add(1, Ordering::Relaxed);
         let room = self.room_in_memory().await?;
-        let unverified = self.ask_backend(&cid, &origin).await?;
+        let asked = Instant::now();
+        let unverified = self.ask_backend(&cid, &origin).await;
+        metrics::fetched(asked.elapsed());
+        let unverified = unverified?;
         let fetched = unverified.len() as u64;
         let counters = &self.counters;
         counters.blocks_fetched.fetch_add(1, Ordering::Relaxed);
         counters.bytes_fetched.fetch_add(fetched, Ordering::Relaxed);
+        Span::current().record("bytes", fetched);
         let held = if unverified.len() > OFF_THREAD {
             let engine = self.clone();
             // Not cancelled with the flight: what has arrived is staged.
@@ -214,9 +229,16 @@ impl Engine {
         } else {
             self.take_in(&cid, unverified, room)
         };
-        if matches!(held, Err(Error::Corrupt { .. })) {
-            self.counters.corrupt_blocks.fetch_add(1, Ordering::Relaxed);
-        }
+        let outcome = match &held {
+            Ok(Held::Staged(_)) => "staged",
+            Ok(Held::Memory(_)) => "unstaged",
+            Err(Error::Corrupt { .. }) => {
+                self.counters.corrupt_blocks.fetch_add(1, Ordering::Relaxed);
+                "wrong bytes"
+            }
+            Err(_) => "failed",
+        };
+        Span::current().record("outcome", outcome);
         held
     }
 
@@ -246,7 +268,9 @@ impl Engine {
             Err(error) => Err(error),
         }
         .map_err(|source| {
-            self.counters.fetch_failures.fetch_add(1, Ordering::Relaxed);
+            let kind = Kind::of(&source);
+            self.counters.fetch_failed(kind);
+            Span::current().record("outcome", kind.name());
             Error::Fetch { cid: *cid, source }
         })
     }
@@ -259,6 +283,10 @@ impl Engine {
         _room: OwnedSemaphorePermit,
     ) -> Result<Held, Error> {
         let block = unverified.verify(cid)?;
+        let len = block.bytes().len() as u64;
+        self.counters
+            .bytes_verified
+            .fetch_add(len, Ordering::Relaxed);
         let key = *cid.hash();
         if let Some(staged) = self.store.stage(key, block.bytes()) {
             return Ok(Held::Staged(staged));

@@ -5,7 +5,7 @@
 
 use std::{
     ops::Range,
-    sync::{Arc, Mutex, Weak, atomic::Ordering},
+    sync::{Arc, Mutex, Weak},
 };
 
 use bytes::{Bytes, BytesMut};
@@ -220,11 +220,7 @@ impl File {
                 let (scratch, purpose) = (Scratch::default(), Purpose::Read);
                 let step = tree.step(session, offset, &scratch, purpose, above.as_ref());
                 match step? {
-                    Step::Ready(piece) => {
-                        let hits = &session.engine().counters.hits;
-                        hits.fetch_add(1, Ordering::Relaxed);
-                        self.now_at(piece)
-                    }
+                    Step::Ready(piece) => self.now_at(piece),
                     Step::Need(_) => return Ok(None),
                 }
             }

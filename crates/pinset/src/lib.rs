@@ -15,7 +15,7 @@
 //! 7. `readahead`: what a sequential reader will want next.
 //!
 //! Beside it: `names` (`/ipns`, resolved once and held fixed), `whole` (streams, prefetch, copies), [`lock_dir`] and
-//! [`recovery`] (whose process lives, and what the dead left), `session` (access and limits), `stats`.
+//! [`recovery`] (whose process lives, and what the dead left), `session` (access and limits), `stats` and [`metrics`].
 
 #![allow(
     clippy::result_large_err,
@@ -31,6 +31,7 @@ mod error;
 mod file;
 mod flight;
 pub mod lock_dir;
+pub mod metrics;
 mod mode;
 mod names;
 mod node;
@@ -61,6 +62,6 @@ pub use node::{Identity, Kind, MadeBy, Metadata, Mtime, Node, Symlink};
 pub use path::IpfsPath;
 pub use readahead::Advice;
 pub use session::{Access, Limits, Session, Symlinks};
-pub use stats::Stats;
+pub use stats::{FetchFailures, Stats};
 pub use walk::MAX_SYMLINKS;
 pub use whole::{Fetched, Progress};

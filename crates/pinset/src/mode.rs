@@ -6,11 +6,13 @@ use bytes::Bytes;
 use cid::Cid;
 use futures_core::Stream;
 use pinner_api::{Holder, Origin};
+use tracing::{Instrument, field::Empty};
 
 use crate::{
     block::{cid_of, target_of},
     engine::{Ask, Engine},
     error::Error,
+    metrics::Metrics,
     names::{self, FixedName, IpnsName},
     node::Node,
     path::IpfsPath,
@@ -175,7 +177,12 @@ impl CacheMode {
         };
         let root: IpfsPath = path.parse()?;
         let origin = Origin::new(root.root, root.rest);
-        whole::prefetch(&session, target_of(&cid), &origin, progress).await
+        let span = tracing::debug_span!("prefetch", %cid, blocks = Empty, bytes = Empty);
+        let fetched = whole::prefetch(&session, target_of(&cid), &origin, progress);
+        let fetched = fetched.instrument(span.clone()).await?;
+        span.record("blocks", fetched.blocks);
+        span.record("bytes", fetched.bytes);
+        Ok(fetched)
     }
 
     /// Copies the file or tree at `path` to `dest/name`, which must not be there; a symlink at the end of the
@@ -222,6 +229,12 @@ impl CacheMode {
     /// What it did so far.
     pub fn stats(&self) -> Stats {
         Stats::of(self.engine())
+    }
+
+    /// What [`stats`](Self::stats) says, to be published with these labels through the facade `metrics`, to the
+    /// recorder that is installed now.
+    pub fn metrics(&self, labels: impl ::metrics::IntoLabels) -> Metrics {
+        Metrics::new(self.engine(), labels)
     }
 
     /// Ends it: releases the pins and empties staging. Every later call fails with [`Error::Closed`].

@@ -21,6 +21,7 @@ use cid::Cid;
 use futures_util::{StreamExt, stream};
 use pinner_api::{Capabilities, Holder, PinDepth, Pinner, PinnerError};
 use tokio::{runtime::Handle, task::AbortHandle};
+use tracing::Instrument;
 
 use crate::{
     error::Error,
@@ -180,6 +181,11 @@ impl Pins {
         state.entries.values().filter(held).count()
     }
 
+    /// Releases that were begun and have not succeeded.
+    pub(crate) fn unreleased(&self) -> usize {
+        lock(&self.inner.state).unreleased.len()
+    }
+
     /// Lazy pins that were not made for want of room, in the queue or in the budget.
     pub(crate) fn dropped(&self) -> u64 {
         self.inner.dropped.load(Ordering::Relaxed)
@@ -304,7 +310,8 @@ impl Inner {
     }
 
     async fn release(&self, cid: Cid) -> Result<(), Error> {
-        let released = self.pinner.unpin(&self.holder, &cid);
+        let span = tracing::debug_span!("release", %cid);
+        let released = self.pinner.unpin(&self.holder, &cid).instrument(span);
         let released = tokio::time::timeout(self.change_deadline(), released).await;
         released
             .unwrap_or_else(|_| Err(self.timed_out("unpin", &cid)))

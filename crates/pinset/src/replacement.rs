@@ -105,6 +105,11 @@ pub struct ReplacementStats {
     pub recent_ghosts: ListSize,
     /// B2.
     pub frequent_ghosts: ListSize,
+    /// Uses of what had been used before and was still resident, since the start: the cache's hits. The first use of
+    /// what was read ahead is none.
+    pub hits: u64,
+    /// Their weights' sum, in bytes.
+    pub hit_bytes: u64,
     /// Hits in B1, since the start.
     pub recent_ghost_hits: u64,
     /// Hits in B2, since the start.
@@ -117,6 +122,8 @@ pub struct Replacement<K, S = RandomState> {
     order: Order<K, S>,
     budget: u64,
     p: f64,
+    hits: u64,
+    hit_bytes: u64,
     recent_ghost_hits: u64,
     frequent_ghost_hits: u64,
 }
@@ -136,6 +143,8 @@ impl<K: Clone + Eq + Hash, S: BuildHasher> Replacement<K, S> {
             order: Order::new(hasher),
             budget: budget.min(MAX_BUDGET),
             p: 0.0,
+            hits: 0,
+            hit_bytes: 0,
             recent_ghost_hits: 0,
             frequent_ghost_hits: 0,
         }
@@ -313,6 +322,8 @@ impl<K: Clone + Eq + Hash, S: BuildHasher> Replacement<K, S> {
             frequent: size(List::Frequent),
             recent_ghosts: size(List::RecentGhosts),
             frequent_ghosts: size(List::FrequentGhosts),
+            hits: self.hits,
+            hit_bytes: self.hit_bytes,
             recent_ghost_hits: self.recent_ghost_hits,
             frequent_ghost_hits: self.frequent_ghost_hits,
         }
@@ -339,7 +350,11 @@ impl<K: Clone + Eq + Hash, S: BuildHasher> Replacement<K, S> {
                 self.order.set_ghost_of(slot, None);
                 List::Frequent
             }
-            _ => List::Frequent,
+            _ => {
+                self.hits += 1;
+                self.hit_bytes += node.weight;
+                List::Frequent
+            }
         };
         self.order.relink(slot, to, End::Hot);
     }

@@ -1,62 +1,203 @@
-//! Counters of what a pinset did.
+//! Counters of what a pinset did, and a look at them and at what it holds.
+//!
+//! The counters are the truth, and cost a reader one addition a read; `metrics` publishes what is seen here.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+
+use pinner_api::PinnerError;
 
 use crate::engine::Engine;
 
 /// What a pinset did since it was made, and what it holds now. All sizes are in bytes.
+///
+/// Each figure is right by itself; under load they may be of slightly different moments.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
     /// The budget.
     pub budget_bytes: u64,
-    /// What staging takes of it now, as the file system counts.
+    /// What staging takes of it now, as the file system counts: blocks that are staged, being written or being removed.
     pub bytes_staged: u64,
     /// Blocks staged now.
     pub blocks_staged: u64,
+    /// Of what is staged, what was read ahead and waits for its reader: it is in use, and not replaced. (What lies
+    /// inside a read at this very moment is in use too, and not counted here.)
+    pub bytes_in_use: u64,
+    /// Memory that is reserved for blocks on their way and being written: 2 MiB for each until its length is known.
+    pub bytes_reserved: u64,
+    /// Of the budget, what replacement means to give to blocks that were used once: ARC's `p`.
+    pub p_bytes: u64,
     /// Blocks that the backend gave, right or wrong.
     pub blocks_fetched: u64,
     /// Their bytes.
     pub bytes_fetched: u64,
+    /// Of these, the bytes of blocks that hash to their CID.
+    pub bytes_verified: u64,
     /// Bytes of files that readers were given.
     pub bytes_served: u64,
-    /// Blocks that were asked for and were there.
+    /// Uses of staged blocks that had been used before. A block's first use after it was fetched is none, whether
+    /// the reader waited for it or it was read ahead.
     pub hits: u64,
+    /// The same by the blocks' bytes.
+    pub hit_bytes: u64,
     /// Blocks that had to be fetched.
     pub misses: u64,
-    /// Blocks that were fetched ahead of a sequential reader.
+    /// Blocks that came back soon after they were replaced: a larger budget would have kept them. Those that had been
+    /// used once before.
+    pub recent_ghost_hits: u64,
+    /// The same of those that had been used more often.
+    pub frequent_ghost_hits: u64,
+    /// Blocks that were asked for ahead of a sequential reader, or on a guest's advice.
     pub read_ahead_blocks: u64,
     /// Blocks that found no room in staging, and were served from memory.
     pub unstaged_blocks: u64,
+    /// Of these, blocks that the disk would not take.
+    pub staging_failures: u64,
     /// Blocks that left staging for others.
     pub evictions: u64,
     /// Fetches that failed.
     pub fetch_failures: u64,
+    /// The same by kind.
+    pub fetch_failures_by_kind: FetchFailures,
     /// Blocks whose bytes did not hash to their CID.
     pub corrupt_blocks: u64,
     /// Pins on the backend now.
     pub pins_held: u64,
+    /// Pins whose release was begun and has not succeeded: it is tried again on closing, and by the next start.
+    pub pins_unreleased: u64,
     /// Lazy pins that were not made, for want of room in the queue or the budget.
     pub pins_dropped: u64,
     /// Pins that could not be made or released.
     pub pin_failures: u64,
 }
 
+impl Stats {
+    /// Of the blocks that were asked for, the share that was there: 0 to 1. `None` before the first.
+    pub fn hit_rate(&self) -> Option<f64> {
+        share(self.hits, self.misses)
+    }
+
+    /// The same by bytes, of the blocks that verified.
+    pub fn byte_hit_rate(&self) -> Option<f64> {
+        share(self.hit_bytes, self.bytes_verified)
+    }
+}
+
+fn share(part: u64, rest: u64) -> Option<f64> {
+    let all = part as f64 + rest as f64;
+    (all > 0.0).then_some(part as f64 / all)
+}
+
+/// Fetches that failed, by what the backend said.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct FetchFailures {
+    /// It proved that the block is not there.
+    pub not_found: u64,
+    /// It could not be reached, or failed for reasons of its own.
+    pub unavailable: u64,
+    /// It asked for fewer calls.
+    pub rate_limited: u64,
+    /// A deadline passed.
+    pub timed_out: u64,
+    /// Credentials or policy forbade it.
+    pub denied: u64,
+    /// Its answer was no block: too large, cut short, garbled.
+    pub corrupt: u64,
+    /// Anything else.
+    pub other: u64,
+}
+
+impl FetchFailures {
+    /// All of them.
+    pub fn total(&self) -> u64 {
+        let Self {
+            not_found,
+            unavailable,
+            rate_limited,
+            timed_out,
+            denied,
+            corrupt,
+            other,
+        } = self;
+        not_found + unavailable + rate_limited + timed_out + denied + corrupt + other
+    }
+}
+
+/// A kind of failed fetch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    NotFound,
+    Unavailable,
+    RateLimited,
+    TimedOut,
+    Denied,
+    Corrupt,
+    Other,
+}
+
+impl Kind {
+    pub(crate) fn of(error: &PinnerError) -> Self {
+        match error {
+            PinnerError::NotFound { .. } => Self::NotFound,
+            PinnerError::Unavailable { .. } => Self::Unavailable,
+            PinnerError::RateLimited { .. } => Self::RateLimited,
+            PinnerError::TimedOut { .. } => Self::TimedOut,
+            PinnerError::Denied { .. } => Self::Denied,
+            PinnerError::Corrupt { .. } => Self::Corrupt,
+            // What no fetch of a block should give, and what `PinnerError` may grow by: counted, if not told apart.
+            _ => Self::Other,
+        }
+    }
+
+    /// For labels and logs.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::NotFound => "not_found",
+            Self::Unavailable => "unavailable",
+            Self::RateLimited => "rate_limited",
+            Self::TimedOut => "timed_out",
+            Self::Denied => "denied",
+            Self::Corrupt => "corrupt",
+            Self::Other => "other",
+        }
+    }
+}
+
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
     pub(crate) blocks_fetched: AtomicU64,
     pub(crate) bytes_fetched: AtomicU64,
+    pub(crate) bytes_verified: AtomicU64,
     pub(crate) bytes_served: AtomicU64,
-    pub(crate) hits: AtomicU64,
+    /// Of now: what read-ahead keeps.
+    pub(crate) bytes_in_use: AtomicU64,
     pub(crate) misses: AtomicU64,
     pub(crate) read_ahead_blocks: AtomicU64,
-    pub(crate) fetch_failures: AtomicU64,
     pub(crate) corrupt_blocks: AtomicU64,
+    failures: [AtomicU64; Kind::Other as usize + 1],
 }
 
 impl Counters {
     pub(crate) fn served(&self, bytes: usize) {
         self.bytes_served.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    pub(crate) fn fetch_failed(&self, kind: Kind) {
+        self.failures[kind as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn failures(&self) -> FetchFailures {
+        let now = |kind: Kind| self.failures[kind as usize].load(Ordering::Relaxed);
+        FetchFailures {
+            not_found: now(Kind::NotFound),
+            unavailable: now(Kind::Unavailable),
+            rate_limited: now(Kind::RateLimited),
+            timed_out: now(Kind::TimedOut),
+            denied: now(Kind::Denied),
+            corrupt: now(Kind::Corrupt),
+            other: now(Kind::Other),
+        }
     }
 }
 
@@ -69,21 +210,33 @@ impl Stats {
             pins,
             ..
         } = engine;
+        let replacement = store.replacement();
+        let failures = counters.failures();
         Self {
             budget_bytes: engine.budget_bytes,
             bytes_staged: store.used(),
             blocks_staged: store.len() as u64,
+            bytes_in_use: now(&counters.bytes_in_use),
+            bytes_reserved: engine.reserved_bytes(),
+            p_bytes: replacement.p as u64,
             blocks_fetched: now(&counters.blocks_fetched),
             bytes_fetched: now(&counters.bytes_fetched),
+            bytes_verified: now(&counters.bytes_verified),
             bytes_served: now(&counters.bytes_served),
-            hits: now(&counters.hits),
+            hits: replacement.hits,
+            hit_bytes: replacement.hit_bytes,
             misses: now(&counters.misses),
+            recent_ghost_hits: replacement.recent_ghost_hits,
+            frequent_ghost_hits: replacement.frequent_ghost_hits,
             read_ahead_blocks: now(&counters.read_ahead_blocks),
             unstaged_blocks: now(&store.unstaged),
+            staging_failures: now(&store.failures),
             evictions: now(&store.evicted),
-            fetch_failures: now(&counters.fetch_failures),
+            fetch_failures: failures.total(),
+            fetch_failures_by_kind: failures,
             corrupt_blocks: now(&counters.corrupt_blocks),
             pins_held: pins.len() as u64,
+            pins_unreleased: pins.unreleased() as u64,
             pins_dropped: pins.dropped(),
             pin_failures: pins.failures(),
         }

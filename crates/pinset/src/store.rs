@@ -18,7 +18,7 @@ use bytes::Bytes;
 use crate::{
     block::{Key, KeyHash},
     buffers::Buffers,
-    replacement::{Admission, Decision, Eviction, Insertion, Replacement},
+    replacement::{Admission, Decision, Eviction, Insertion, Replacement, ReplacementStats},
     staging::{Extent, Staging},
     sync::lock,
 };
@@ -86,6 +86,8 @@ pub(crate) struct Store {
     buffers: Arc<Buffers>,
     state: Mutex<State>,
     pub(crate) unstaged: AtomicU64,
+    /// Blocks that the disk would not take.
+    pub(crate) failures: AtomicU64,
     pub(crate) evicted: AtomicU64,
 }
 
@@ -107,6 +109,7 @@ impl Store {
             buffers: Arc::default(),
             state: Mutex::new(state),
             unstaged: AtomicU64::new(0),
+            failures: AtomicU64::new(0),
             evicted: AtomicU64::new(0),
         }
     }
@@ -204,6 +207,7 @@ impl Store {
                 state.policy.remove(&key);
                 drop(state);
                 if let Some(error) = error {
+                    self.failures.fetch_add(1, Ordering::Relaxed);
                     tracing::warn!(%error, "a block was not staged, and is served from memory");
                 }
                 None
@@ -219,6 +223,11 @@ impl Store {
     /// Bytes resident now, as the file system counts them.
     pub(crate) fn used(&self) -> u64 {
         self.staging.usage().reserved
+    }
+
+    /// What replacement has counted, and where it stands.
+    pub(crate) fn replacement(&self) -> ReplacementStats {
+        lock(&self.state).policy.stats()
     }
 
     /// Number of blocks resident now.

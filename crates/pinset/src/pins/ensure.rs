@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use cid::Cid;
 use pinner_api::{PinDepth, PinnerError};
+use tracing::Instrument;
 
 use super::{Inner, Job, Phase, Pins};
 use crate::{error::Error, session::canonical, sync::lock};
@@ -61,9 +62,11 @@ async fn pin_whole(inner: Arc<Inner>, cid: Cid, declared_bytes: u64) -> Result<(
     };
     inner.pins_may_remain().await?;
     // No deadline from here: a large DAG may take hours. The backend has one for no progress.
+    let span = tracing::debug_span!("pin", %cid, depth = "recursive");
     let pinned = inner
         .pinner
         .pin(&inner.holder, &cid, PinDepth::Recursive)
+        .instrument(span)
         .await;
     match pinned {
         Ok(()) => {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use cid::Cid;
 use pinner_api::PinDepth;
 use tokio::runtime::Handle;
+use tracing::Instrument;
 
 use super::{Inner, Job, Phase, State};
 use crate::sync::lock;
@@ -27,7 +28,9 @@ impl Inner {
             lock(&self.state).forget(&cid);
             return;
         }
+        let span = tracing::debug_span!("pin", %cid, depth = "lazy");
         let made = self.pinner.pin(&self.holder, &cid, PinDepth::Lazy);
+        let made = made.instrument(span);
         let made = tokio::time::timeout(self.change_deadline(), made).await;
         let made = made.unwrap_or_else(|_| Err(self.timed_out("pin", &cid)));
         let mut state = lock(&self.state);

@@ -5,6 +5,8 @@
     reason = "each test binary uses its own part"
 )]
 
+pub mod balanced;
+
 use std::{ops::ControlFlow, path::Path, sync::Arc, time::Duration};
 
 use cid::Cid;

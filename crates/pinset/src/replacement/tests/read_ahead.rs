@@ -10,8 +10,15 @@ fn the_first_touch_of_what_was_read_ahead_is_its_first_use() {
     assert_eq!(keys(&arc, List::Ahead), [1]);
     assert!(arc.touch(&1));
     assert_eq!(keys(&arc, List::Recent), [1]);
+    assert_eq!((arc.stats().hits, arc.stats().hit_bytes), (0, 0));
     assert!(arc.touch(&1));
     assert_eq!(keys(&arc, List::Frequent), [1]);
+    // A hit is a use of what was used before.
+    let _ = ask(&mut arc, 1, 1, Admission::Use);
+    let _ = ask(&mut arc, 2, 2, Admission::Use);
+    assert_eq!((arc.stats().hits, arc.stats().hit_bytes), (2, 2));
+    assert!(arc.touch(&2));
+    assert_eq!((arc.stats().hits, arc.stats().hit_bytes), (3, 4));
 }
 
 #[test]
