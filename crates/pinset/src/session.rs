@@ -13,6 +13,7 @@ use std::{
 
 use cid::Cid;
 use tokio::sync::{Semaphore, SemaphorePermit};
+use tracing::Instrument;
 
 use crate::{
     block::KeyHash,
@@ -203,8 +204,11 @@ impl Session {
     /// fetching ([`Error::Fetch`], [`Error::Corrupt`], [`Error::Malformed`], [`Error::Unsupported`]), and
     /// [`Error::LimitReached`].
     pub async fn open_at(&self, base: &Dir, path: &str, last: Symlinks) -> Result<Node, Error> {
-        let found = walk::walk(self, base, path, last).await?;
-        found.open(self).await
+        let open = async {
+            let found = walk::walk(self, base, path, last).await?;
+            found.open(self).await
+        };
+        open.instrument(tracing::trace_span!("open", path)).await
     }
 
     /// What is known of what `path` names, without opening it.

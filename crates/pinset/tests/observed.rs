@@ -306,6 +306,7 @@ async fn spans_tell_what_was_done_to_what_and_how_it_ended() {
         ),
         format!("fetch{{cid={root} outcome=\"not_found\"}}"),
         "outcome=\"wrong bytes\"}".to_owned(),
+        format!("open{{path=\"{root}\"}}"),
         format!("prefetch{{cid={root} blocks=3 bytes="),
         format!("pin{{cid={root} depth=\"lazy\"}}"),
         format!("pin{{cid={root} depth=\"recursive\"}}"),
