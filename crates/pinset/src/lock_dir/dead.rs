@@ -7,7 +7,7 @@ use rustix::fs::{FlockOperation, flock};
 
 use super::{
     LOCK_SUFFIX, LockDir, LockDirError, NEW_PREFIX, STAGING_SUFFIX,
-    held::{lock_file, staging_name},
+    held::{is_held_here, lock_file, staging_name},
     hex, unhex,
 };
 
@@ -86,7 +86,9 @@ pub(super) fn dead(lock_dir: &LockDir) -> Result<Vec<DeadHolder>, LockDirError> 
             continue;
         };
         if let Some(name) = file_name.strip_suffix(LOCK_SUFFIX).and_then(unhex) {
-            if let Some(file) = lock_if_free(lock_dir, file_name) {
+            if !is_held_here(&name)
+                && let Some(file) = lock_if_free(lock_dir, file_name)
+            {
                 let pins_may_remain = file.metadata().map_err(&io)?.len() > 0;
                 let holder = DeadHolder {
                     lock_dir: lock_dir.clone(),
@@ -107,6 +109,7 @@ pub(super) fn dead(lock_dir: &LockDir) -> Result<Vec<DeadHolder>, LockDirError> 
             // Its maker died, or has not locked it yet: then the maker sees that it is gone and makes another.
             let _ = lock_dir.dir.remove_file(file_name);
         } else if let Some(name) = file_name.strip_suffix(STAGING_SUFFIX).and_then(unhex)
+            && !is_held_here(&name)
             && !lock_dir.dir.exists(lock_file(&name))
         {
             // A staging directory comes after its lock and goes before it: nobody's.

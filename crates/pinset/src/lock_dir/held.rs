@@ -1,6 +1,7 @@
 //! A living holder: its lock, and the temporary staging directory beside it.
 
 use std::{
+    collections::BTreeSet,
     fmt, fs,
     io::{self, Write as _},
     path::{Path, PathBuf},
@@ -36,6 +37,15 @@ struct Held {
     unswept: AtomicBool,
 }
 
+/// The names of the locks that this process holds, in whatever directory. One with a thousand pinsets would else, at
+/// each start, try all the locks that are its own.
+static HELD: Mutex<BTreeSet<[u8; 16]>> = Mutex::new(BTreeSet::new());
+
+/// Whether this process holds the lock of this name. `false` says nothing.
+pub(super) fn is_held_here(name: &[u8; 16]) -> bool {
+    lock(&HELD).contains(name)
+}
+
 pub(super) fn hold(lock_dir: &LockDir) -> Result<HeldLock, LockDirError> {
     let io = lock_dir.io("make a lock");
     let name = random::<16>().map_err(&io)?;
@@ -46,6 +56,7 @@ pub(super) fn hold(lock_dir: &LockDir) -> Result<HeldLock, LockDirError> {
         let _ = lock_dir.dir.remove_file(&new);
         return Err(io(error));
     }
+    lock(&HELD).insert(name);
     Ok(HeldLock {
         inner: Arc::new(Held {
             lock_dir: lock_dir.clone(),
@@ -146,6 +157,7 @@ impl fmt::Debug for HeldLock {
 
 impl Drop for Held {
     fn drop(&mut self) {
+        lock(&HELD).remove(&self.name);
         if !*lock(&self.marked) && !self.unswept.load(Ordering::SeqCst) {
             // While the lock is still held, so that nobody takes this holder for one to recover.
             let _ = self.lock_dir.dir.remove_file(lock_file(&self.name));
