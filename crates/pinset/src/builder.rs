@@ -5,6 +5,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use pinner_api::{MAX_BLOCK, Pinner};
 
 use crate::{
+    budget::{Budget, Refused},
     engine::{Engine, Settings},
     error::Error,
     lock_dir::{LockDir, LockDirError},
@@ -29,7 +30,7 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct Pinset {
     pinner: Arc<dyn Pinner>,
-    budget_bytes: u64,
+    budget: Budget,
     in_flight_bytes: u64,
     node_cache_bytes: u64,
     block_deadline: Duration,
@@ -41,11 +42,12 @@ impl Pinset {
     pub const MIN_BUDGET: u64 = 2 * MAX_BLOCK as u64;
 
     /// Over this backend, within this budget: what staging takes of the disk, in bytes, never exceeds it, and
-    /// what is pinned on the backend aims at it.
-    pub fn new(pinner: Arc<dyn Pinner>, budget_bytes: u64) -> Self {
+    /// what is pinned on the backend aims at it. A number is a budget of this pinset's own; a [`Budget`] can be given
+    /// to several, each of which gets an equal share.
+    pub fn new(pinner: Arc<dyn Pinner>, budget: impl Into<Budget>) -> Self {
         Self {
             pinner,
-            budget_bytes,
+            budget: budget.into(),
             in_flight_bytes: 32 << 20,
             node_cache_bytes: 16 << 20,
             block_deadline: Duration::from_secs(30),
@@ -83,7 +85,9 @@ impl Pinset {
     /// Sweeps the staging directories of processes that died, and releases their pins beside what follows.
     ///
     /// # Errors
-    /// [`Error::BudgetTooSmall`]; [`Error::Staging`] where the lock directory or its file system cannot be used.
+    /// [`Error::BudgetTooSmall`], also where the budget is one of several pinsets' and there are too many of them;
+    /// [`Error::Staging`] where the lock directory or its file system cannot be used, or where others are reading
+    /// all that the budget has at this instant.
     pub fn shared(self) -> Result<Arc<PinsetCache>, Error> {
         Ok(Arc::new(PinsetCache::new(self.engine()?)))
     }
@@ -97,32 +101,37 @@ impl Pinset {
     }
 
     fn engine(self) -> Result<Engine, Error> {
-        if self.budget_bytes < Self::MIN_BUDGET {
-            return Err(Error::BudgetTooSmall {
-                budget_bytes: self.budget_bytes,
-                minimum_bytes: Self::MIN_BUDGET,
-            });
+        let budget_bytes = self.budget.total_bytes();
+        let too_small = |minimum_bytes| Error::BudgetTooSmall {
+            budget_bytes,
+            minimum_bytes,
+        };
+        if budget_bytes < Self::MIN_BUDGET {
+            return Err(too_small(Self::MIN_BUDGET));
         }
+        let share = self.budget.join().map_err(|refused| match refused {
+            Refused::TooSmall { least } => too_small(least),
+            Refused::InUse => Error::Staging {
+                what: format!(
+                    "other pinsets are reading all of the {budget_bytes} bytes that they share with this one; try again"
+                ),
+                source: None,
+            },
+        })?;
         let lock_dir = match &self.lock_dir {
             Some(path) => LockDir::open(path)?,
             None => LockDir::open_default()?,
         };
         recovery::start(&self.pinner, &lock_dir);
         let held = lock_dir.hold()?;
-        let staging = Staging::create(held.staging_dir()?, self.budget_bytes)?;
-        let pins = Pins::new(
-            self.pinner.clone(),
-            held,
-            self.budget_bytes,
-            self.block_deadline,
-        );
+        let staging = Staging::create_within(held.staging_dir()?, share.clone())?;
+        let pins = Pins::new(self.pinner.clone(), held, share, self.block_deadline);
         Ok(Engine::new(
             self.pinner,
             Store::new(staging),
             NodeCache::new(self.node_cache_bytes),
             pins,
             Settings {
-                budget_bytes: self.budget_bytes,
                 in_flight_bytes: self.in_flight_bytes,
                 block_deadline: self.block_deadline,
             },

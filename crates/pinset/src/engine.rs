@@ -37,7 +37,7 @@ use crate::{
     unixfs::{self, Codec, Target},
 };
 
-/// Bytes of blocks that found no room in staging and are kept in memory for the next read of them.
+/// The most bytes of blocks that found no room in staging and are kept in memory for the next read of them.
 const POOL_BYTES: usize = 4 * MAX_BLOCK;
 
 /// What a permit of the in-flight semaphore stands for, in bytes.
@@ -46,11 +46,10 @@ const PERMIT_BYTES: usize = 1024;
 /// The shared heart of a pinset.
 pub(crate) struct Engine {
     pub(crate) pinner: Arc<dyn Pinner>,
-    pub(crate) store: Store,
+    pub(crate) store: Arc<Store>,
     pub(crate) nodes: NodeCache,
     pub(crate) pins: Pins,
     pub(crate) counters: Counters,
-    pub(crate) budget_bytes: u64,
     flights: Flights<Key, Result<Held, Error>>,
     /// Blocks on their way, or being written: so many bytes of memory (I9).
     in_flight: Arc<Semaphore>,
@@ -64,7 +63,7 @@ impl fmt::Debug for Engine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Engine")
             .field("pinner", &self.pinner)
-            .field("budget_bytes", &self.budget_bytes)
+            .field("budget_bytes", &self.budget_bytes())
             .finish_non_exhaustive()
     }
 }
@@ -97,7 +96,7 @@ pub(crate) struct Ask<'a> {
 impl Engine {
     pub(crate) fn new(
         pinner: Arc<dyn Pinner>,
-        store: Store,
+        store: Arc<Store>,
         nodes: NodeCache,
         pins: Pins,
         settings: Settings,
@@ -110,7 +109,6 @@ impl Engine {
             nodes,
             pins,
             counters: Counters::default(),
-            budget_bytes: settings.budget_bytes,
             flights: Flights::new(),
             in_flight: Arc::new(Semaphore::new(in_flight_permits as usize)),
             in_flight_permits,
@@ -118,6 +116,11 @@ impl Engine {
             block_deadline: settings.block_deadline,
             closed: AtomicBool::new(false),
         }
+    }
+
+    /// What this pinset may use of its budget now.
+    pub(crate) fn budget_bytes(&self) -> u64 {
+        self.store.budget_bytes()
     }
 
     /// How long one call to the backend may take.
@@ -159,9 +162,12 @@ impl Engine {
     }
 
     fn keep_in_pool(&self, key: Key, bytes: &Bytes) {
+        // Not more than a small budget has of the disk: there may be a thousand such. But a block, whatever its size.
+        let share = usize::try_from(self.budget_bytes()).unwrap_or(usize::MAX);
+        let most = share.clamp(MAX_BLOCK, POOL_BYTES);
         let mut pool = lock(&self.pool);
         pool.push_back((key, bytes.clone()));
-        while pool.iter().map(|(_, bytes)| bytes.len()).sum::<usize>() > POOL_BYTES {
+        while pool.iter().map(|(_, bytes)| bytes.len()).sum::<usize>() > most {
             pool.pop_front();
         }
     }
@@ -404,7 +410,6 @@ impl Engine {
 /// What an [`Engine`] is set to.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
-    pub(crate) budget_bytes: u64,
     pub(crate) in_flight_bytes: u64,
     pub(crate) block_deadline: Duration,
 }

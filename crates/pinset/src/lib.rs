@@ -11,6 +11,7 @@
 //! 3. `pins`: a lazy pin on the target, queued beside the reads.
 //! 4. `tree`: from an offset to its leaf, through the decoded nodes that `nodes` keeps and `unixfs` decodes.
 //! 5. `store`: the staged blocks; `staging`: their bytes under the budget; [`replacement`]: which stay.
+//!    `budget`: how much of a total that several pinsets share is whose.
 //! 6. `engine`: what is not there is fetched once for all who wait (`flight`), verified (`block`), and staged.
 //! 7. `readahead`: what a sequential reader will want next.
 //!
@@ -23,6 +24,11 @@
 )]
 
 mod block;
+mod budget;
+/// Not a part of `budget.rs`, which `tests/concurrency` builds as well.
+#[cfg(test)]
+#[path = "budget/tests.rs"]
+mod budget_tests;
 mod buffers;
 mod builder;
 mod dir;
@@ -52,6 +58,7 @@ pub mod unixfs;
 mod walk;
 mod whole;
 
+pub use budget::Budget;
 pub use builder::Pinset;
 pub use dir::{Dir, Entries, Entry, EntryKind};
 pub use error::{Error, Limit};

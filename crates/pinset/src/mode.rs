@@ -30,6 +30,25 @@ pub struct PinsetCache {
 
 /// One guest's own pinset: own holder, own staging, nothing shared, so that no guest can tell by the time a read
 /// takes what another has read.
+///
+/// Isolated pinsets that share a [`Budget`](crate::Budget) have equal shares of it, whatever their guests do: a guest
+/// can tell how many there are, from what it may stage, and nothing of what is in them. A new one makes the others'
+/// shares smaller, at once.
+///
+/// # What is not hidden
+/// What lies outside this library is one for all: the backend's own store and connections, the disk and the processor.
+/// A block that a neighbour has fetched comes faster out of an IPFS node, which keeps it: who must not be able to tell
+/// that either needs a node of its own. The node's owner sees each holder's pins and each request; other processes of
+/// the same user see the lock directory, with a name for each pinset and the sizes of what it has staged.
+///
+/// # What one costs
+/// Descriptors: three, and one for each of up to ten sizes of blocks that it has staged. Memory: what its guest makes
+/// of [`in_flight_bytes`](crate::Pinset::in_flight_bytes) and
+/// [`node_cache_bytes`](crate::Pinset::node_cache_bytes), which are limits for this one pinset, and blocks that
+/// found no room in staging, of which it keeps as many bytes as it may stage, at least 2 MiB and at most 8 MiB; a few
+/// kilobytes when it does nothing. It has no thread of its own, and no task
+/// while nothing is under way. For a thousand, set these limits lower than for one, and the process's limit of
+/// descriptors (`ulimit -n`) higher: where none are left, blocks are served from memory.
 #[derive(Debug)]
 pub struct IsolatedPinset {
     engine: Arc<Engine>,

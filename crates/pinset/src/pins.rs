@@ -24,6 +24,7 @@ use tokio::{runtime::Handle, task::AbortHandle};
 use tracing::Instrument;
 
 use crate::{
+    budget::Share,
     error::Error,
     flight::Flights,
     lock_dir::HeldLock,
@@ -56,11 +57,12 @@ struct Inner {
     /// The proof that the holder lives.
     held: HeldLock,
     block_deadline: Duration,
-    budget_bytes: u64,
     state: Mutex<State>,
     ensuring: Flights<Cid, Result<(), Error>>,
     dropped: AtomicU64,
     failures: AtomicU64,
+    /// Last: the lock file is paid for out of it.
+    share: Arc<Share>,
 }
 
 struct State {
@@ -98,11 +100,11 @@ impl Pins {
     pub(crate) fn new(
         pinner: Arc<dyn Pinner>,
         held: HeldLock,
-        budget_bytes: u64,
+        share: Arc<Share>,
         block_deadline: Duration,
     ) -> Self {
         let state = State {
-            policy: Replacement::new(budget_bytes),
+            policy: Replacement::new(share.bytes()),
             entries: HashMap::new(),
             jobs: VecDeque::new(),
             unreleased: HashSet::new(),
@@ -116,11 +118,11 @@ impl Pins {
                 holder: Holder::new(held.lock_dir().id(), held.name()),
                 held,
                 block_deadline,
-                budget_bytes,
                 state: Mutex::new(state),
                 ensuring: Flights::new(),
                 dropped: AtomicU64::new(0),
                 failures: AtomicU64::new(0),
+                share,
             }),
         }
     }
@@ -149,7 +151,8 @@ impl Pins {
             return None;
         }
         let cid = canonical(*cid);
-        let declared_bytes = decoded.node.declared_size(0).min(inner.budget_bytes);
+        let budget_bytes = inner.share.bytes();
+        let declared_bytes = decoded.node.declared_size(0).min(budget_bytes);
         let mut state = lock(&inner.state);
         if state.closed {
             return None;
@@ -158,7 +161,7 @@ impl Pins {
             entry.opens += 1;
             state.policy.touch(&cid);
         } else {
-            if state.jobs.len() >= QUEUE || !state.admit(cid, declared_bytes, Phase::Queued) {
+            if state.jobs.len() >= QUEUE || !state.admit(cid, declared_bytes, budget_bytes) {
                 inner.dropped.fetch_add(1, Ordering::Relaxed);
                 return None;
             }
@@ -218,8 +221,10 @@ impl Drop for Pins {
 }
 
 impl State {
-    /// Takes `cid` among the pins, and queues the release of those that have to go for it.
-    fn admit(&mut self, cid: Cid, bytes: u64, phase: Phase) -> bool {
+    /// Takes `cid` among the pins to be made, and queues the release of those that have to go for it under the budget
+    /// as it is now.
+    fn admit(&mut self, cid: Cid, bytes: u64, budget_bytes: u64) -> bool {
+        self.policy.set_budget(budget_bytes);
         let Decision::Admit(room) = self.policy.request(&cid, bytes, Admission::Use) else {
             return false;
         };
@@ -241,6 +246,7 @@ impl State {
         };
         let admitted = found && matches!(self.policy.insert(cid, room), Insertion::Admitted);
         if admitted {
+            let phase = Phase::Queued;
             entries.insert(cid, Entry { phase, opens: 0 });
         }
         admitted

@@ -11,7 +11,7 @@ use std::{
 
 use crate::{
     session::Session,
-    store::Staged,
+    store::Kept,
     task::Task,
     tree::{Purpose, Scratch, Source, Step, Tree},
 };
@@ -69,7 +69,7 @@ struct Ahead {
     _task: Task,
     /// Its block, once it is there: read ahead and not consumed yet is in use, else the next one to arrive would
     /// push it out.
-    _kept: Arc<OnceLock<Arc<Staged>>>,
+    _kept: Arc<OnceLock<Kept>>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -114,7 +114,7 @@ impl ReadAhead {
         } else {
             return;
         }
-        let most = MAX_BYTES.min(session.engine().budget_bytes / BUDGET_SHARE) / length.max(1);
+        let most = MAX_BYTES.min(session.engine().budget_bytes() / BUDGET_SHARE) / length.max(1);
         let window = self.window.min(most);
         self.fill(session, tree, &leaf, window);
     }
@@ -136,7 +136,7 @@ impl ReadAhead {
                 self.stop();
             }
             Advice::WillNeed => {
-                let most = MAX_BYTES.min(session.engine().budget_bytes / BUDGET_SHARE);
+                let most = MAX_BYTES.min(session.engine().budget_bytes() / BUDGET_SHARE);
                 let end = offset.saturating_add(len.min(most)).min(tree.len);
                 if offset < end && self.ahead.len() < MAX_BLOCKS as usize {
                     self.ahead
@@ -199,7 +199,7 @@ impl Ahead {
                 if let Source::Staged { block, .. } = piece.source
                     && offset >= range.end
                 {
-                    _ = keep.set(block);
+                    _ = keep.set(block.keep());
                 }
             }
         };

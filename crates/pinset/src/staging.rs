@@ -36,7 +36,10 @@ use std::{
     },
 };
 
-use crate::lock_dir::StagingDir;
+use crate::{
+    budget::{Budget, Share},
+    lock_dir::StagingDir,
+};
 
 mod error;
 mod extent;
@@ -49,6 +52,7 @@ pub(crate) mod tests;
 
 pub use error::StagingError;
 pub use extent::Extent;
+pub(crate) use space::Overhead;
 pub use space::Reservation;
 
 use probe::{ReadWay, Suitable};
@@ -75,19 +79,21 @@ pub struct Staging {
 /// What [`Staging`] and its extents share.
 pub(crate) struct Inner {
     dir: StagingDir,
-    space: Space,
     read_way: ReadWay,
     classes: [ClassFile; CLASSES],
     /// The metadata that the file system reports of each class's file, in bytes, as last seen.
     metadata: Mutex<[u64; CLASSES]>,
     writes: AtomicU32,
+    /// Last, since fields are dropped in their order: the budget gets its part back once the files are removed and
+    /// closed, which is when the file system does.
+    space: Space,
 }
 
 /// What a [`Staging`] uses, in bytes unless said otherwise.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct StagingUsage {
-    /// The budget that was given.
+    /// The budget that was given, or the part of one that is shared.
     pub capacity: u64,
     /// What of it can be reserved: the capacity without what is set aside for the file system's own metadata.
     pub usable: u64,
@@ -114,20 +120,25 @@ impl Staging {
     /// * [`StagingError::Unsuitable`]: it punches no holes; names the directory and what to do.
     /// * the others: making or trying a file there failed.
     pub fn create(dir: StagingDir, capacity: u64) -> Result<Self, StagingError> {
+        Self::create_within(dir, Budget::alone(capacity))
+    }
+
+    /// As [`create`](Self::create), with a part of a budget that others have parts of too.
+    pub(crate) fn create_within(dir: StagingDir, share: Arc<Share>) -> Result<Self, StagingError> {
         let Suitable {
             unit,
             kind,
             read_way,
         } = probe::probe(&dir)?;
-        let space = Space::new(capacity, unit, kind);
+        let space = Space::new(share, unit, kind);
         Ok(Self {
             inner: Arc::new(Inner {
                 dir,
-                space,
                 read_way,
                 classes: std::array::from_fn(|n| ClassFile::new(MIN_CLASS << n)),
                 metadata: Mutex::default(),
                 writes: AtomicU32::new(0),
+                space,
             }),
         })
     }
@@ -148,7 +159,7 @@ impl Staging {
 
     /// What can be reserved in all, in bytes: the capacity of replacement.
     pub fn usable(&self) -> u64 {
-        self.inner.space.usable()
+        self.inner.space.share().usable()
     }
 
     /// Writes a block into the space reserved for it.
@@ -181,11 +192,11 @@ impl Staging {
     pub fn usage(&self) -> StagingUsage {
         let inner = &self.inner;
         let mut usage = StagingUsage {
-            capacity: inner.space.capacity(),
-            usable: inner.space.usable(),
-            reserved: inner.space.used(),
+            capacity: inner.space.share().bytes(),
+            usable: inner.space.share().usable(),
+            reserved: inner.space.share().used(),
             leaked_bytes: inner.space.leaked(),
-            excess_metadata: inner.space.excess(),
+            excess_metadata: inner.space.share().excess(),
             ..StagingUsage::default()
         };
         for class in &inner.classes {
@@ -194,6 +205,18 @@ impl Staging {
             usage.descriptors += u64::from(class.opened().is_some());
         }
         usage
+    }
+
+    /// The directory's part of the budget.
+    pub(crate) fn share(&self) -> &Arc<Share> {
+        self.inner.space.share()
+    }
+
+    /// Gives up what the budget granted beyond the share, as far as it is not used any more.
+    pub(crate) fn lower(&self) {
+        // Trees of extents do not shrink with what they led to, and less is set aside for them from now on.
+        self.inner.measure_metadata();
+        self.inner.space.share().lower();
     }
 
     /// The directory.
@@ -225,7 +248,13 @@ impl Inner {
     /// Asked at every 32nd write, since a tree of extents grows then, if at all; whoever finds another thread
     /// asking leaves it to that one.
     fn audit(&self) {
-        if !self.space.metadata_grows() || self.writes.fetch_add(1, Ordering::Relaxed) % 32 != 31 {
+        if self.writes.fetch_add(1, Ordering::Relaxed) % 32 == 31 {
+            self.measure_metadata();
+        }
+    }
+
+    fn measure_metadata(&self) {
+        if !self.space.metadata_grows() {
             return;
         }
         let mut metadata = match self.metadata.try_lock() {

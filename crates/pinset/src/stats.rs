@@ -14,7 +14,7 @@ use crate::engine::Engine;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
-    /// The budget.
+    /// The budget, or this pinset's share of one that several have.
     pub budget_bytes: u64,
     /// What staging takes of it now, as the file system counts: blocks that are staged, being written or being removed.
     pub bytes_staged: u64,
@@ -213,7 +213,7 @@ impl Stats {
         let replacement = store.replacement();
         let failures = counters.failures();
         Self {
-            budget_bytes: engine.budget_bytes,
+            budget_bytes: engine.budget_bytes(),
             bytes_staged: store.used(),
             blocks_staged: store.len() as u64,
             bytes_in_use: now(&counters.bytes_in_use),

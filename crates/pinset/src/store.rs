@@ -7,20 +7,18 @@ use std::{
     collections::HashMap,
     io,
     ops::Range,
-    sync::{
-        Arc, Mutex, OnceLock,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, OnceLock, Weak},
 };
 
 use bytes::Bytes;
 
 use crate::{
     block::{Key, KeyHash},
+    budget::Evict,
     buffers::Buffers,
     replacement::{Admission, Decision, Eviction, Insertion, Replacement, ReplacementStats},
     staging::{Extent, Staging},
-    sync::lock,
+    sync::{AtomicU64, AtomicUsize, Mutex, Ordering, lock},
 };
 
 /// What is longer is hashed, written and read on a blocking thread, in bytes.
@@ -33,6 +31,8 @@ pub(crate) struct Staged {
     /// Where a file's bytes lie in the block, once it was decoded as a dag-pb leaf.
     leaf: OnceLock<Range<u32>>,
     buffers: Arc<Buffers>,
+    /// How often it was read ahead and has not been consumed yet.
+    kept: AtomicUsize,
 }
 
 impl Staged {
@@ -51,6 +51,22 @@ impl Staged {
     pub(crate) fn set_leaf(&self, payload: Range<usize>) {
         // A block is at most 2 MiB.
         _ = self.leaf.set(payload.start as u32..payload.end as u32);
+    }
+
+    /// Keeps it from replacement: it was read ahead, and the reader has not come to it.
+    pub(crate) fn keep(self: &Arc<Self>) -> Kept {
+        self.kept.fetch_add(1, Ordering::SeqCst);
+        Kept(Arc::downgrade(self))
+    }
+
+    /// Whether replacement is to pass it over. The index has one `Arc` of it.
+    fn in_use(self: &Arc<Self>) -> bool {
+        self.is_read() || self.kept.load(Ordering::SeqCst) > 0
+    }
+
+    /// Whether somebody is reading it.
+    fn is_read(self: &Arc<Self>) -> bool {
+        Arc::strong_count(self) > 1
     }
 
     /// What the page cache has, on this thread; `None` where the disk would have to be waited for.
@@ -80,6 +96,19 @@ impl std::fmt::Debug for Staged {
     }
 }
 
+/// A block that was read ahead: in use, so that the next to arrive does not push it out. It yields to a share of the
+/// budget that became smaller, though, or one reader that stops in its file could hold up every new pinset.
+#[derive(Debug)]
+pub(crate) struct Kept(Weak<Staged>);
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        if let Some(staged) = self.0.upgrade() {
+            staged.kept.fetch_sub(1, Ordering::SeqCst);
+        }
+    }
+}
+
 /// All staged blocks of a pinset.
 pub(crate) struct Store {
     staging: Staging,
@@ -99,19 +128,22 @@ struct State {
 }
 
 impl Store {
-    pub(crate) fn new(staging: Staging) -> Self {
+    pub(crate) fn new(staging: Staging) -> Arc<Self> {
         let state = State {
             index: HashMap::default(),
             policy: Replacement::with_hasher(staging.usable(), KeyHash::default()),
         };
-        Self {
+        let store = Arc::new(Self {
             staging,
             buffers: Arc::default(),
             state: Mutex::new(state),
             unstaged: AtomicU64::new(0),
             failures: AtomicU64::new(0),
             evicted: AtomicU64::new(0),
-        }
+        });
+        let weak = Arc::downgrade(&store);
+        store.staging.share().owned_by(weak);
+        store
     }
 
     /// The block, if it is staged; no use is noted.
@@ -159,8 +191,10 @@ impl Store {
     }
 
     fn try_stage(&self, key: Key, bytes: &[u8]) -> Option<Arc<Staged>> {
+        self.staging.share().settle();
         let mut guard = lock(&self.state);
         let state = &mut *guard;
+        state.policy.set_budget(self.staging.usable());
         let charge = self.staging.charge(bytes.len());
         let room = match state.policy.request(&key, charge, Admission::Ahead) {
             Decision::Resident => return state.index.get(&key).cloned(),
@@ -171,7 +205,7 @@ impl Store {
         let index = &mut state.index;
         let found = loop {
             // What is not in the index is being written: in use as well.
-            let in_use = |key: &Key| index.get(key).is_none_or(|it| Arc::strong_count(it) > 1);
+            let in_use = |key: &Key| index.get(key).is_none_or(Staged::in_use);
             match state.policy.evict(&room, in_use) {
                 Eviction::Enough => break true,
                 Eviction::NoneFree => break false,
@@ -199,6 +233,7 @@ impl Store {
                     extent,
                     leaf: OnceLock::new(),
                     buffers: self.buffers.clone(),
+                    kept: AtomicUsize::new(0),
                 });
                 state.index.insert(key, staged.clone());
                 Some(staged)
@@ -213,6 +248,11 @@ impl Store {
                 None
             }
         }
+    }
+
+    /// What the pinset may use of its budget now, in bytes.
+    pub(crate) fn budget_bytes(&self) -> u64 {
+        self.staging.share().bytes()
     }
 
     /// Where the blocks are, for messages.
@@ -242,5 +282,24 @@ impl Store {
         state.policy = Replacement::with_hasher(self.staging.usable(), KeyHash::default());
         drop(state);
         drop(gone);
+    }
+}
+
+impl Evict for Store {
+    fn evict_beyond_share(&self) {
+        let mut gone = Vec::new();
+        let mut guard = lock(&self.state);
+        let State { index, policy } = &mut *guard;
+        policy.set_budget(self.staging.usable());
+        let in_use = |key: &Key| index.get(key).is_none_or(Staged::is_read);
+        while let Eviction::Victim { key, .. } = policy.evict_excess(in_use) {
+            gone.push(key);
+        }
+        let gone: Vec<_> = gone.iter().filter_map(|key| index.remove(key)).collect();
+        drop(guard);
+        self.evicted.fetch_add(gone.len() as u64, Ordering::Relaxed);
+        // As for a block that needs room: the holes come first.
+        drop(gone);
+        self.staging.lower();
     }
 }

@@ -1,6 +1,15 @@
-//! The one way to take a lock here. No lock of this crate is held across an await.
+//! The primitives of what is proven under a scheduler of its own (`tests/concurrency`, which has another `sync`), and
+//! the one way to take a lock here. No lock of this crate is held across an await.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::PoisonError;
+
+pub(crate) use std::{
+    sync::{
+        Mutex, MutexGuard,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+    thread::sleep,
+};
 
 /// Locks `mutex`. A holder that panicked left the state between two statements at worst: everything behind these
 /// locks stays usable then (a block too much or too few in a list), so poison is passed over.

@@ -1,15 +1,13 @@
-//! One block is fetched once for all who wait, and cancelling one of them harms no other (I6); isolated pinsets
-//! share nothing.
+//! One block is fetched once for all who wait, and cancelling one of them harms no other (I6).
 
 mod content;
 
-use std::{collections::HashSet, sync::Arc};
+use std::sync::Arc;
 
-use content::{Host, MIB, add_file, read_all, stream};
+use content::{Host, MIB, add_file, stream};
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use pinner_car::Profile;
 use pinner_mock::{Fault, Gate, MockNode, When};
-use pinset::{CacheMode, Node, Pinset};
 
 const BUDGET: u64 = 64 << 20;
 
@@ -65,37 +63,6 @@ async fn a_fetch_that_nobody_waits_for_is_dropped() {
     gate.deserted().await;
     gate.open();
     assert_eq!(host.read(&path).await, b"nobody");
-}
-
-#[tokio::test]
-async fn isolated_pinsets_share_no_fetch_no_file_and_no_pin() {
-    let node = MockNode::new();
-    let bytes = stream(3 * MIB);
-    let cid = add_file(&node, &bytes, Profile::default());
-    let dir = tempfile::tempdir().unwrap();
-    let lock_dir = dir.path().join("lock");
-    let isolated = || -> CacheMode {
-        let pinset = Pinset::new(Arc::new(node.clone()), BUDGET).lock_dir(&lock_dir);
-        pinset.isolated().unwrap().into()
-    };
-    let (one, two) = (isolated(), isolated());
-    assert_ne!(one.holder(), two.holder());
-    assert_ne!(one.staging_dir(), two.staging_dir());
-    for mode in [&one, &two] {
-        let Node::File(file) = mode.open(&format!("/ipfs/{cid}")).await.unwrap() else {
-            panic!("no file");
-        };
-        assert_eq!(read_all(&file).await.unwrap(), bytes);
-    }
-    // Each fetched everything for itself.
-    assert_eq!(one.stats().blocks_fetched, two.stats().blocks_fetched);
-    for block in node.blocks() {
-        assert_eq!(node.blocks_asked(&block), 2);
-    }
-    one.close().await.unwrap();
-    two.close().await.unwrap();
-    let holders: HashSet<_> = node.pinned().into_iter().map(|pin| pin.holder).collect();
-    assert!(holders.is_empty());
 }
 
 #[tokio::test]

@@ -21,11 +21,12 @@ impl Pins {
             let source = PinnerError::Unsupported { operation };
             return Err(Error::Pin { cid, source });
         }
-        if declared_bytes > inner.budget_bytes {
+        let budget_bytes = inner.share.bytes();
+        if declared_bytes > budget_bytes {
             return Err(Error::OverBudget {
                 cid,
                 size_bytes: declared_bytes,
-                budget_bytes: inner.budget_bytes,
+                budget_bytes,
             });
         }
         inner
@@ -50,7 +51,7 @@ async fn pin_whole(inner: Arc<Inner>, cid: Cid, declared_bytes: u64) -> Result<(
         } else {
             // Without room beside what is open, it is pinned all the same: it was asked for. Only its release is
             // then not replacement's, but the end's.
-            state.admit(cid, declared_bytes, Phase::Queued);
+            state.admit(cid, declared_bytes, inner.share.bytes());
         }
         // Room may have been made.
         inner.work(&mut state);

@@ -1,8 +1,7 @@
 //! The accounting of staging's space, to the unit of the file system: I2 in arithmetic.
 //!
-//! Invariant: what is reserved and what is set aside together never exceed the capacity, and every allocated byte
-//! is reserved before it is written and until its hole is punched. No lock: one atomic word decides who gets the
-//! last unit.
+//! Invariant: what is reserved and what is set aside together never exceed the directory's part of the budget
+//! ([`Share`]), and every allocated byte is reserved before it is written and until its hole is punched.
 
 use std::{
     fmt,
@@ -12,103 +11,107 @@ use std::{
     },
 };
 
+use crate::budget::Share;
+
 use super::{CLASSES, Inner, MAX_STAGED, probe::Metadata};
 
 /// Extents in one block of an ext4 extent tree: 12 bytes each, after a header and before a checksum.
 const EXTENTS_A_BLOCK: u64 = 340;
 
-/// The space of one staging directory.
-#[derive(Debug)]
-pub(crate) struct Space {
-    capacity: u64,
-    usable: u64,
+/// What a file system takes of a capacity beyond the blocks.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Overhead {
+    /// What it allocates at once, in bytes.
     unit: u64,
-    /// What is set aside for the trees of extents; 0 where there are none.
-    trees: u64,
+    /// Directories and small files.
+    fixed: u64,
     metadata: Metadata,
-    /// Reserved bytes, in whole units.
-    used: AtomicU64,
-    leaked: AtomicU64,
-    /// Metadata beyond `trees`; part of `used`.
-    excess: AtomicU64,
 }
 
-impl Space {
-    pub(crate) fn new(capacity: u64, unit: u64, metadata: Metadata) -> Self {
-        // The directory that holds the lock and the identity, and those two, and the staging directory itself;
-        // on tmpfs the identity alone takes a page.
-        let (fixed, trees) = match metadata {
-            Metadata::Free => (unit, 0),
-            Metadata::Extents => (4 * unit, extent_trees(capacity, unit)),
-        };
-        let usable = capacity.saturating_sub(fixed + trees) / unit * unit;
+impl Overhead {
+    /// Of a directory on a file system that is not known yet: at most `bytes`.
+    pub(crate) fn unknown(bytes: u64) -> Self {
         Self {
-            capacity,
-            usable,
-            unit,
-            trees,
-            metadata,
-            used: AtomicU64::new(0),
-            leaked: AtomicU64::new(0),
-            excess: AtomicU64::new(0),
+            unit: 1,
+            fixed: bytes,
+            metadata: Metadata::Free,
         }
     }
 
-    pub(crate) fn capacity(&self) -> u64 {
-        self.capacity
+    pub(super) fn new(unit: u64, metadata: Metadata) -> Self {
+        // The directory that holds the lock and the identity, and those two, and the staging directory itself; on
+        // tmpfs directories take nothing, and the identity and the mark in the lock a page each.
+        let files = match metadata {
+            Metadata::Free => 2,
+            Metadata::Extents => 4,
+        };
+        Self {
+            unit,
+            fixed: files * unit,
+            metadata,
+        }
     }
 
-    pub(crate) fn usable(&self) -> u64 {
-        self.usable
+    /// What blocks may take of so many bytes. A byte less of these is at most a byte less of the other.
+    pub(crate) fn usable(&self, capacity: u64) -> u64 {
+        capacity.saturating_sub(self.fixed + self.trees(capacity)) / self.unit * self.unit
+    }
+
+    /// What is set aside for the trees of extents; 0 where there are none.
+    fn trees(&self, capacity: u64) -> u64 {
+        match self.metadata {
+            Metadata::Free => 0,
+            Metadata::Extents => extent_trees(capacity, self.unit),
+        }
+    }
+}
+
+/// The space of one staging directory.
+#[derive(Debug)]
+pub(crate) struct Space {
+    share: Arc<Share>,
+    overhead: Overhead,
+    leaked: AtomicU64,
+}
+
+impl Space {
+    pub(crate) fn new(share: Arc<Share>, unit: u64, metadata: Metadata) -> Self {
+        let overhead = Overhead::new(unit, metadata);
+        share.set_overhead(overhead);
+        Self {
+            share,
+            overhead,
+            leaked: AtomicU64::new(0),
+        }
+    }
+
+    pub(crate) fn share(&self) -> &Arc<Share> {
+        &self.share
     }
 
     pub(crate) fn unit(&self) -> u64 {
-        self.unit
-    }
-
-    pub(crate) fn used(&self) -> u64 {
-        self.used.load(Ordering::SeqCst)
+        self.overhead.unit
     }
 
     pub(crate) fn leaked(&self) -> u64 {
         self.leaked.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn excess(&self) -> u64 {
-        self.excess.load(Ordering::Relaxed)
-    }
-
     /// Whether a file can cost more than its data.
     pub(crate) fn metadata_grows(&self) -> bool {
-        self.metadata == Metadata::Extents
+        self.overhead.metadata == Metadata::Extents
     }
 
     /// What a block of `len` bytes costs.
     pub(crate) fn charge(&self, len: u64) -> u64 {
-        len.next_multiple_of(self.unit)
-    }
-
-    /// Takes `bytes`, or nothing where there is not so much.
-    fn take(&self, bytes: u64) -> bool {
-        self.used
-            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |used| {
-                used.checked_add(bytes).filter(|used| *used <= self.usable)
-            })
-            .is_ok()
-    }
-
-    fn give_back(&self, bytes: u64) {
-        self.used.fetch_sub(bytes, Ordering::SeqCst);
+        len.next_multiple_of(self.unit())
     }
 
     /// Told how much metadata the files have. One caller at a time.
     pub(crate) fn set_metadata(&self, bytes: u64) {
-        let new = bytes.saturating_sub(self.trees);
-        let old = self.excess.swap(new, Ordering::SeqCst);
-        // It is there whether there is room for it or not: `used` may pass `usable` by it until replacement has
-        // made room, which the next reservation asks for.
-        self.used.fetch_add(new, Ordering::SeqCst);
-        self.used.fetch_sub(old, Ordering::SeqCst);
+        let set_aside = self.overhead.trees(self.share.bytes());
+        let excess = bytes.saturating_sub(set_aside);
+        self.share.set_excess(self.charge(excess));
     }
 }
 
@@ -143,7 +146,7 @@ impl Reservation {
             return None;
         }
         let charge = inner.space.charge(len as u64);
-        inner.space.take(charge).then(|| Self {
+        inner.space.share.take(charge).then(|| Self {
             inner: Arc::clone(inner),
             len,
             charge,
@@ -184,7 +187,7 @@ impl Reservation {
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        self.inner.space.give_back(self.charge);
+        self.inner.space.share.give_back(self.charge);
     }
 }
 
