@@ -36,6 +36,10 @@ mod engine;
 mod error;
 mod file;
 mod flight;
+/// Likewise.
+#[cfg(test)]
+#[path = "flight/tests.rs"]
+mod flight_tests;
 pub mod lock_dir;
 pub mod metrics;
 mod mode;
