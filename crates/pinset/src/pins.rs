@@ -20,7 +20,7 @@ use std::{
 use cid::Cid;
 use futures_util::{StreamExt, stream};
 use pinner_api::{Capabilities, Holder, PinDepth, Pinner, PinnerError};
-use tokio::{runtime::Handle, task::AbortHandle};
+use tokio::{runtime::Handle, task::JoinHandle};
 use tracing::Instrument;
 
 use crate::{
@@ -67,12 +67,14 @@ struct Inner {
 
 struct State {
     policy: Replacement<Cid>,
-    /// Invariant: the same keys as are resident in `policy`.
+    /// Invariant: all keys that are resident in `policy`. The others are whole pins that found no room there.
     entries: HashMap<Cid, Entry>,
     jobs: VecDeque<Job>,
-    /// Releases that were begun and have not succeeded: closing tries them again.
+    /// What is to be released and may be on the backend still: closing tries it again.
     unreleased: HashSet<Cid>,
-    worker: Option<AbortHandle>,
+    /// Whole pins that are being made just now.
+    making: usize,
+    worker: Option<JoinHandle<()>>,
     closed: bool,
 }
 
@@ -96,6 +98,14 @@ enum Job {
     Release(Cid),
 }
 
+impl Job {
+    fn cid(self) -> Cid {
+        match self {
+            Self::Pin(cid) | Self::Release(cid) => cid,
+        }
+    }
+}
+
 impl Pins {
     pub(crate) fn new(
         pinner: Arc<dyn Pinner>,
@@ -108,6 +118,7 @@ impl Pins {
             entries: HashMap::new(),
             jobs: VecDeque::new(),
             unreleased: HashSet::new(),
+            making: 0,
             worker: None,
             closed: false,
         };
@@ -199,24 +210,23 @@ impl Pins {
         self.inner.failures.load(Ordering::Relaxed)
     }
 
-    /// Releases everything. What cannot be released stays for the next start to find.
+    /// Pins that are to go and could not be released yet, or are being released.
+    pub(crate) fn unreleased(&self) -> usize {
+        lock(&self.inner.state).unreleased.len()
+    }
+
+    /// Releases everything, also what an earlier call could not. What cannot be released stays for the next start to
+    /// find.
     pub(crate) async fn close(&self) -> Result<(), Error> {
-        let roots = self.inner.stop();
-        self.inner.release_all(roots).await
+        let worker = self.inner.stop();
+        self.inner.release_all(worker).await
     }
 }
 
 impl Drop for Pins {
     fn drop(&mut self) {
-        let roots = self.inner.stop();
-        if roots.is_empty() {
-            return;
-        }
-        // As far as that can be: without a runtime, or when it ends first, the next start finds them.
-        if let Ok(runtime) = Handle::try_current() {
-            let inner = self.inner.clone();
-            runtime.spawn(async move { inner.release_all(roots).await });
-        }
+        let worker = self.inner.stop();
+        self.inner.release_beside(worker);
     }
 }
 
@@ -261,38 +271,76 @@ impl State {
 }
 
 impl Inner {
-    /// Ends the making of pins. Gives all that may be on the backend.
-    fn stop(&self) -> Vec<Cid> {
-        let mut state = lock(&self.state);
+    /// Ends the making of pins: all that may be on the backend is to be released. Gives the worker, which ends soon.
+    fn stop(&self) -> Option<JoinHandle<()>> {
+        let mut guard = lock(&self.state);
+        let state = &mut *guard;
         state.closed = true;
-        if let Some(worker) = state.worker.take() {
+        state.jobs.retain(|job| matches!(job, Job::Release(_)));
+        let releases = state.jobs.drain(..).map(|job| job.cid());
+        state.unreleased.extend(releases);
+        let pinned = state.entries.drain().map(|(cid, _)| cid);
+        state.unreleased.extend(pinned);
+        let worker = state.worker.take();
+        if let Some(worker) = &worker {
             worker.abort();
         }
-        let unreleased: Vec<_> = state
-            .jobs
-            .drain(..)
-            .filter_map(|job| match job {
-                Job::Release(cid) => Some(cid),
-                Job::Pin(_) => None,
-            })
-            .collect();
-        let mut roots: Vec<_> = state.entries.drain().map(|(cid, _)| cid).collect();
-        roots.extend(unreleased);
-        roots.extend(state.unreleased.drain());
-        roots
+        worker
     }
 
-    async fn release_all(&self, roots: Vec<Cid>) -> Result<(), Error> {
-        let results = stream::iter(roots)
-            .map(|cid| self.release(cid))
-            .buffer_unordered(RELEASES)
-            .collect::<Vec<_>>()
-            .await;
-        for result in results {
-            result?;
+    async fn release_all(&self, worker: Option<JoinHandle<()>>) -> Result<(), Error> {
+        if let Some(worker) = worker {
+            // What it was making is made or not from now on: a release must not overtake it.
+            _ = worker.await;
         }
-        self.held.no_pins_remain();
-        Ok(())
+        let roots: Vec<_> = lock(&self.state).unreleased.iter().copied().collect();
+        let mut releases = stream::iter(roots)
+            .map(|cid| self.release(cid))
+            .buffer_unordered(RELEASES);
+        let mut failed = None;
+        while let Some(released) = releases.next().await {
+            let Err(error) = released else { continue };
+            let hangs = matches!(
+                error,
+                Error::Pin {
+                    source: PinnerError::TimedOut { .. },
+                    ..
+                }
+            );
+            failed.get_or_insert(error);
+            if hangs {
+                // The rest would take as long, one after the other.
+                break;
+            }
+        }
+        match failed {
+            None => {
+                self.unmark();
+                Ok(())
+            }
+            Some(error) => Err(error),
+        }
+    }
+
+    /// Releases what is left after the end, as far as that can be: without a runtime, or when it ends first, the next
+    /// start finds it.
+    fn release_beside(self: &Arc<Self>, worker: Option<JoinHandle<()>>) {
+        if lock(&self.state).unreleased.is_empty() {
+            return self.unmark();
+        }
+        if let Ok(runtime) = Handle::try_current() {
+            let inner = self.clone();
+            runtime.spawn(async move { inner.release_all(worker).await });
+        }
+    }
+
+    /// Takes the mark off the lock, if nothing of this holder's can be on the backend any more.
+    fn unmark(&self) {
+        let state = lock(&self.state);
+        // Under the lock: nothing is pinned meanwhile.
+        if state.closed && state.unreleased.is_empty() && state.making == 0 {
+            self.held.no_pins_remain();
+        }
     }
 
     /// To be waited for before a pin is made: from here on a crash leaves something to recover.
@@ -315,13 +363,18 @@ impl Inner {
         })
     }
 
+    /// Releases a pin. Until that has succeeded it is among the unreleased.
     async fn release(&self, cid: Cid) -> Result<(), Error> {
         let span = tracing::debug_span!("release", %cid);
         let released = self.pinner.unpin(&self.holder, &cid).instrument(span);
         let released = tokio::time::timeout(self.change_deadline(), released).await;
-        released
-            .unwrap_or_else(|_| Err(self.timed_out("unpin", &cid)))
-            .map_err(|source| self.failed(cid, source))
+        match released.unwrap_or_else(|_| Err(self.timed_out("unpin", &cid))) {
+            Ok(()) => {
+                lock(&self.state).unreleased.remove(&cid);
+                Ok(())
+            }
+            Err(source) => Err(self.failed(cid, source)),
+        }
     }
 
     /// How long a lazy pin or a release may take. A backend makes such changes one after the other, for all its

@@ -69,6 +69,9 @@ pub struct Stats {
     pub pins_dropped: u64,
     /// Pins that could not be made or released.
     pub pin_failures: u64,
+    /// Pins that are to go, and may be on the backend still: they are being released, or could not be. Closing tries
+    /// again, and the next start finds what is left.
+    pub pins_unreleased: u64,
 }
 
 impl Stats {
@@ -239,6 +242,7 @@ impl Stats {
             pins_unreleased: pins.unreleased() as u64,
             pins_dropped: pins.dropped(),
             pin_failures: pins.failures(),
+            pins_unreleased: pins.unreleased() as u64,
         }
     }
 }

@@ -235,3 +235,99 @@ async fn a_pin_that_fails_is_counted_and_hinders_no_read() {
     assert_eq!(host.mode.stats().pins_held, 0);
     host.mode.close().await.unwrap();
 }
+
+#[tokio::test]
+async fn the_pin_of_an_open_target_stays_whatever_else_is_opened() {
+    let node = MockNode::new();
+    let host = Host::new(&node, 8 << 20);
+    let is_pinned = |cid| node.pinned().iter().any(|pin| pin.root == cid);
+    let held = add_file(&node, &stream(3 * MIB), Profile::default());
+    let file = host.file(&format!("/ipfs/{held}")).await;
+    until("the pin", || is_pinned(held)).await;
+    let open_others = async |salt: usize| {
+        for n in 0..5 {
+            let cid = add_file(&node, &stream(3 * MIB + salt + n), Profile::default());
+            host.read(&format!("/ipfs/{cid}")).await;
+            until("another's pin", || is_pinned(cid)).await;
+        }
+    };
+    open_others(10).await;
+    until("the others' releases", || node.stats().unpins == 4).await;
+    assert!(is_pinned(held), "it was released while it was open");
+    drop(file);
+    open_others(20).await;
+    until("its release", || !is_pinned(held)).await;
+    host.mode.close().await.unwrap();
+    assert_eq!(host.mode.stats().pins_unreleased, 0);
+}
+
+#[tokio::test]
+async fn a_whole_pin_that_closing_overtakes_is_released_by_whoever_made_it() {
+    for cancelled in [false, true] {
+        let node = MockNode::new();
+        let cid = add_file(&node, &stream(3 * MIB), Profile::default());
+        let host = Arc::new(Host::new(&node, BUDGET));
+        let gate = Gate::new();
+        // It has its effect, whatever becomes of the caller.
+        node.script(When::pin(&cid), Fault::HangUntil(gate.clone()));
+        let ensuring = {
+            let host = host.clone();
+            tokio::spawn(async move { host.mode.ensure(&cid).await })
+        };
+        gate.reached(1).await;
+        host.mode.close().await.unwrap();
+        // What is being made may be there in the next moment: the proof of whose it is stays.
+        assert_eq!(marked_locks(&host), 1);
+        if cancelled {
+            ensuring.abort();
+            assert!(ensuring.await.unwrap_err().is_cancelled());
+        } else {
+            gate.open();
+            let overtaken = ensuring.await.unwrap();
+            assert!(matches!(overtaken, Err(Error::Closed)), "{overtaken:?}");
+        }
+        until("the release", || node.stats().unpins > 0).await;
+        until("the end of the mark", || marked_locks(&host) == 0).await;
+        assert!(node.pinned().is_empty());
+        assert_eq!(host.mode.stats().pins_unreleased, 0);
+    }
+}
+
+/// Locks that say that pins of their holders may remain.
+fn marked_locks(host: &Host) -> usize {
+    let locks = std::fs::read_dir(host.dir.path().join("lock")).unwrap();
+    locks
+        .map(|entry| entry.unwrap())
+        .filter(|entry| entry.file_name().to_string_lossy().ends_with(".lock"))
+        .filter(|entry| entry.metadata().unwrap().len() > 0)
+        .count()
+}
+
+#[tokio::test]
+async fn a_node_that_answers_no_release_is_not_asked_for_each() {
+    let node = MockNode::new();
+    let deadline = std::time::Duration::from_millis(50);
+    let host = Host::with(&node, |pinset| pinset.block_deadline(deadline), BUDGET);
+    for n in 0..12 {
+        let cid = add_file(&node, &stream(2 * MIB + n), Profile::default());
+        host.file(&format!("/ipfs/{cid}")).await;
+        until("the pin", || host.mode.stats().pins_held == n as u64 + 1).await;
+    }
+    node.script(When::any_unpin(), Fault::Hang);
+    let error = host.mode.close().await.unwrap_err();
+    let Error::Pin {
+        source: PinnerError::TimedOut { .. },
+        ..
+    } = error
+    else {
+        panic!("{error}");
+    };
+    let stats = host.mode.stats();
+    assert_eq!((stats.pins_held, stats.pins_unreleased), (0, 12));
+    assert!(stats.pin_failures >= 1 && node.stats().unpins < 12);
+    assert_eq!(marked_locks(&host), 1);
+    node.clear_script();
+    host.mode.close().await.unwrap();
+    assert_eq!(host.mode.stats().pins_unreleased, 0);
+    assert!(node.pinned().is_empty());
+}

@@ -86,6 +86,7 @@ async fn what_closing_cannot_release_is_an_error_and_stays_to_be_found() {
     assert_eq!(node.pinned().len(), 1);
     second.close().await.unwrap();
     drop((first, second));
+    until("its own last try", || node.stats().unpins == 2).await;
 
     // A pinset on another backend knows nothing of its pins, and must not destroy the proof of its death.
     let elsewhere = MockNode::new();
@@ -97,7 +98,7 @@ async fn what_closing_cannot_release_is_an_error_and_stays_to_be_found() {
 
     // Nor one that meets the same failure again.
     let third = start(&node);
-    until("another try", || node.stats().unpins >= 2).await;
+    until("another try", || node.stats().unpins >= 3).await;
     third.close().await.unwrap();
     drop(third);
     assert!(lock_is_there(&path, &lock), "the proof is gone");
@@ -107,6 +108,74 @@ async fn what_closing_cannot_release_is_an_error_and_stays_to_be_found() {
     until("the release", || node.pinned().is_empty()).await;
     until("the end of the lock", || !lock_is_there(&path, &lock)).await;
     last.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn closing_again_releases_what_the_first_could_not() {
+    let node = MockNode::new();
+    let host = Host::new(&node, 16 << 20);
+    for salt in 0..3 {
+        pinned(&host.mode, &node, salt).await;
+    }
+    until("all pins", || host.mode.stats().pins_held == 3).await;
+    node.script(When::any_unpin().first(1), unavailable());
+    host.mode.close().await.unwrap_err();
+    // The others were released all the same.
+    assert_eq!(node.pinned().len(), 1);
+    let stats = host.mode.stats();
+    assert_eq!((stats.pins_held, stats.pins_unreleased), (0, 1));
+    // One that is cut short has released nothing, and forgets nothing.
+    node.clear_script();
+    node.script(When::any_unpin().first(1), Fault::Hang);
+    let soon = Duration::from_millis(20);
+    let cut = tokio::time::timeout(soon, host.mode.close()).await;
+    assert!(cut.is_err());
+    assert_eq!(host.mode.stats().pins_unreleased, 1);
+    host.mode.close().await.unwrap();
+    assert!(node.pinned().is_empty());
+    assert_eq!(host.mode.stats().pins_unreleased, 0);
+    let path = host.dir.path().join("lock");
+    drop(host.mode);
+    assert_eq!(locks(&path), [""; 0]);
+}
+
+#[tokio::test]
+async fn a_pinset_that_is_dropped_releases_its_pins_beside_what_follows() {
+    let node = MockNode::new();
+    let Host { mode, dir, .. } = Host::new(&node, BUDGET);
+    pinned(&mode, &node, 0).await;
+    drop(mode);
+    until("the release", || node.pinned().is_empty()).await;
+    until("the end of the lock", || {
+        locks(&dir.path().join("lock")).is_empty()
+    })
+    .await;
+}
+
+#[test]
+fn what_is_dropped_without_a_runtime_is_found_by_the_next_start() {
+    let runtime = || {
+        let mut builder = tokio::runtime::Builder::new_current_thread();
+        builder.enable_all().build().unwrap()
+    };
+    let node = MockNode::new();
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("locks");
+    let start = || {
+        let pinset = Pinset::new(Arc::new(node.clone()), BUDGET).lock_dir(&path);
+        CacheMode::from(pinset.shared().unwrap())
+    };
+    let first = start();
+    runtime().block_on(pinned(&first, &node, 0));
+    drop(first);
+    assert_eq!((node.pinned().len(), node.stats().unpins), (1, 0));
+    let lock = only_lock(&path);
+    runtime().block_on(async {
+        let next = start();
+        until("the release", || node.pinned().is_empty()).await;
+        until("the end of the lock", || !lock_is_there(&path, &lock)).await;
+        next.close().await.unwrap();
+    });
 }
 
 fn locks(dir: &Path) -> Vec<String> {

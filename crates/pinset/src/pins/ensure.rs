@@ -55,6 +55,7 @@ async fn pin_whole(inner: Arc<Inner>, cid: Cid, declared_bytes: u64) -> Result<(
         }
         // Room may have been made.
         inner.work(&mut state);
+        state.making += 1;
     }
     let mut making = Making {
         inner: &inner,
@@ -69,23 +70,27 @@ async fn pin_whole(inner: Arc<Inner>, cid: Cid, declared_bytes: u64) -> Result<(
         .pin(&inner.holder, &cid, PinDepth::Recursive)
         .instrument(span)
         .await;
-    match pinned {
-        Ok(()) => {
-            making.done = true;
-            let mut state = lock(&inner.state);
+    // On an error the guard takes it back, and so it does where the pinset was closed meanwhile.
+    pinned.map_err(|source| inner.failed(cid, source))?;
+    making.done = true;
+    {
+        let mut state = lock(&inner.state);
+        if !state.closed {
             let entry = state.entries.entry(cid).or_insert(super::Entry {
                 phase: Phase::Queued,
                 opens: 0,
             });
             entry.phase = Phase::Held(PinDepth::Recursive);
-            Ok(())
+            return Ok(());
         }
-        // The guard takes it back.
-        Err(source) => Err(inner.failed(cid, source)),
+        state.unreleased.insert(cid);
     }
+    // Closing could not wait for this one.
+    inner.release(cid).await?;
+    Err(Error::Closed)
 }
 
-/// Takes a whole pin back that failed, or that nobody waits for any more.
+/// Takes a whole pin back that failed, that nobody waits for any more, or that the end of the pinset overtook.
 struct Making<'a> {
     inner: &'a Arc<Inner>,
     cid: Cid,
@@ -94,16 +99,22 @@ struct Making<'a> {
 
 impl Drop for Making<'_> {
     fn drop(&mut self) {
-        if self.done {
-            return;
-        }
         let mut state = lock(&self.inner.state);
+        state.making -= 1;
+        if state.closed {
+            if !self.done {
+                // It may be there by now, although closing has released what was there before.
+                state.unreleased.insert(self.cid);
+            }
+            drop(state);
+            return self.inner.release_beside(None);
+        }
         // A lazy pin of an open handle on the same root stays: only the entry made for this goes.
         let made_for_this = state
             .entries
             .get(&self.cid)
             .is_none_or(|entry| entry.phase == Phase::Queued && entry.opens == 0);
-        if made_for_this {
+        if !self.done && made_for_this {
             state.forget(&self.cid);
             state.jobs.push_back(Job::Release(self.cid));
             self.inner.work(&mut state);

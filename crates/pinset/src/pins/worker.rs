@@ -19,7 +19,7 @@ impl Inner {
         // Without a runtime the jobs wait for a call that has one.
         if let Ok(runtime) = Handle::try_current() {
             let worker = run(self.clone());
-            state.worker = Some(runtime.spawn(worker).abort_handle());
+            state.worker = Some(runtime.spawn(worker));
         }
     }
 
@@ -75,11 +75,7 @@ async fn run(inner: Arc<Inner>) {
         match job {
             Job::Pin(cid) => inner.make(cid).await,
             // What cannot be released now is counted, and tried again on closing.
-            Job::Release(cid) => {
-                if inner.release(cid).await.is_ok() {
-                    lock(&inner.state).unreleased.remove(&cid);
-                }
-            }
+            Job::Release(cid) => _ = inner.release(cid).await,
         }
     }
 }
