@@ -289,6 +289,8 @@ impl Engine {
         _room: OwnedSemaphorePermit,
     ) -> Result<Held, Error> {
         let block = unverified.verify(cid)?;
+        // Staging was emptied.
+        self.open()?;
         let len = block.bytes().len() as u64;
         self.counters
             .bytes_verified
