@@ -1,0 +1,60 @@
+//! `cargo bench -p pinset --bench replacement`: what replacement decides and what it costs, beside the caches that one
+//! would take instead, in one run.
+//!
+//! Hit rates are by object, on the published traces that `WASI_IPFS_FIXTURES` names. Costs are of one thread. All that
+//! is drawn comes from fixed seeds. `--json FILE` writes the figures there too.
+
+mod caches;
+mod cost;
+mod hit_rates;
+#[path = "../../tests/traces/mod.rs"]
+mod traces;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::Parser;
+use serde_json::json;
+
+/// Hit rates and costs of the replacement policy, beside LRU, quick_cache and moka.
+#[derive(Debug, Parser)]
+#[command(name = "replacement")]
+struct Flags {
+    /// The largest number of entries for the cost of an event, from 1,000 on in powers of ten.
+    #[arg(long, default_value_t = 1_000_000)]
+    entries: u64,
+    /// How often each cost is measured; the best counts.
+    #[arg(long, default_value_t = 3)]
+    rounds: u32,
+    /// Only this cache; for profiles.
+    #[arg(long, value_name = "NAME")]
+    cache: Option<String>,
+    /// Only the costs; for profiles.
+    #[arg(long)]
+    costs: bool,
+    /// Where to write the figures as JSON.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// What Cargo hands to every bench.
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+fn main() -> ExitCode {
+    let flags = Flags::parse();
+    let hit_rates = match flags.costs {
+        true => Vec::new(),
+        false => hit_rates::measure(),
+    };
+    let costs = cost::measure(flags.entries, flags.rounds, flags.cache.as_deref());
+    let Some(path) = flags.json else {
+        return ExitCode::SUCCESS;
+    };
+    let all = json!({ "hit_rates_percent": hit_rates, "nanoseconds_an_event": costs });
+    match std::fs::write(&path, format!("{all:#}\n")) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{}: {error}", path.display());
+            ExitCode::FAILURE
+        }
+    }
+}
