@@ -125,6 +125,17 @@ impl Pinset {
         recovery::start(&self.pinner, &lock_dir);
         let held = lock_dir.hold()?;
         let staging = Staging::create_within(held.staging_dir()?, share.clone())?;
+        if staging.usable() == 0 {
+            // coverage: takes a file system that allocates in units of 16 KiB or more.
+            return Err(Error::Staging {
+                what: format!(
+                    "a share of {} bytes holds no block on the file system of {}; give a larger budget, or share it with fewer",
+                    share.bytes(),
+                    staging.dir().path().display()
+                ),
+                source: None,
+            });
+        }
         let pins = Pins::new(self.pinner.clone(), held, share, self.block_deadline);
         Ok(Engine::new(
             self.pinner,

@@ -33,16 +33,55 @@ async fn pinned(host: &CacheMode, node: &MockNode, salt: usize) -> Cid {
 }
 
 #[tokio::test]
-async fn a_release_that_failed_is_tried_again_on_closing() {
+async fn a_release_that_failed_is_tried_again_after_another_that_did_not() {
     let node = MockNode::new();
     node.script(When::any_unpin().first(1), unavailable());
     let host = Host::new(&node, BUDGET);
     for salt in 0..4 {
         pinned(&host.mode, &node, salt).await;
     }
-    // The budget has room for two: others were to give way, and the first that was, could not.
-    until("the failure", || host.mode.stats().pin_failures == 1).await;
-    until("the releases", || node.pinned().len() <= 3).await;
+    // The budget has room for two: two were to give way, and the first of them could not.
+    until("the releases", || node.pinned().len() == 2).await;
+    until("the count", || host.mode.stats().pins_unreleased == 0).await;
+    let stats = host.mode.stats();
+    assert_eq!((stats.pin_failures, stats.pins_held), (1, 2));
+    assert_eq!(node.stats().unpins, 3);
+}
+
+#[tokio::test]
+async fn a_release_that_failed_is_tried_again_on_closing() {
+    let node = MockNode::new();
+    node.script(When::any_unpin().first(2), unavailable());
+    let host = Host::new(&node, BUDGET);
+    for salt in 0..4 {
+        pinned(&host.mode, &node, salt).await;
+    }
+    until("the failures", || host.mode.stats().pin_failures == 2).await;
+    let stats = host.mode.stats();
+    assert_eq!((stats.pins_held, stats.pins_unreleased), (2, 2));
+    assert_eq!(node.pinned().len(), 4);
+    host.mode.close().await.unwrap();
+    assert!(node.pinned().is_empty(), "{:?}", node.pinned());
+    assert_eq!(host.mode.stats().pins_unreleased, 0);
+}
+
+#[tokio::test]
+async fn what_is_pinned_again_before_its_release_succeeded_is_held() {
+    let node = MockNode::new();
+    node.script(When::any_unpin().first(1), unavailable());
+    let host = Host::new(&node, BUDGET);
+    let first = pinned(&host.mode, &node, 0).await;
+    for salt in 1..3 {
+        pinned(&host.mode, &node, salt).await;
+    }
+    until("the failure", || host.mode.stats().pins_unreleased == 1).await;
+    // It is wanted again, and another gives way, whose release succeeds: which is no reason to release this one.
+    let file = host.file(&format!("/ipfs/{first}")).await;
+    until("its pin", || node.stats().pins == 4).await;
+    until("another's release", || node.pinned().len() == 2).await;
+    until("the count", || host.mode.stats().pins_unreleased == 0).await;
+    assert!(node.pinned().iter().any(|pin| pin.root == first));
+    drop(file);
     host.mode.close().await.unwrap();
     assert!(node.pinned().is_empty(), "{:?}", node.pinned());
 }

@@ -81,6 +81,8 @@ async fn pin_whole(inner: Arc<Inner>, cid: Cid, declared_bytes: u64) -> Result<(
                 opens: 0,
             });
             entry.phase = Phase::Held(PinDepth::Recursive);
+            // An earlier one of it that could not be released is this one now.
+            state.unreleased.remove(&cid);
             return Ok(());
         }
         state.unreleased.insert(cid);

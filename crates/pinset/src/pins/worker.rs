@@ -23,6 +23,15 @@ impl Inner {
         }
     }
 
+    /// Queues one of the releases that failed, of what has not been pinned again since.
+    fn try_again(&self) {
+        let mut guard = lock(&self.state);
+        let state = &mut *guard;
+        let mut left = state.unreleased.iter();
+        let again = left.find(|cid| !state.entries.contains_key(cid));
+        state.jobs.extend(again.map(|cid| Job::Release(*cid)));
+    }
+
     async fn make(&self, cid: Cid) {
         if self.pins_may_remain().await.is_err() {
             lock(&self.state).forget(&cid);
@@ -36,10 +45,12 @@ impl Inner {
         let mut state = lock(&self.state);
         match made {
             Ok(()) => {
-                if let Some(entry) = state.entries.get_mut(&cid)
-                    && entry.phase == Phase::Queued
-                {
-                    entry.phase = Phase::Held(PinDepth::Lazy);
+                if let Some(entry) = state.entries.get_mut(&cid) {
+                    if entry.phase == Phase::Queued {
+                        entry.phase = Phase::Held(PinDepth::Lazy);
+                    }
+                    // An earlier one of it that could not be released is this one now.
+                    state.unreleased.remove(&cid);
                 }
             }
             Err(error) => {
@@ -74,8 +85,12 @@ async fn run(inner: Arc<Inner>) {
         };
         match job {
             Job::Pin(cid) => inner.make(cid).await,
-            // What cannot be released now is counted, and tried again on closing.
-            Job::Release(cid) => _ = inner.release(cid).await,
+            // What cannot be released now is counted, and tried again when the backend releases another, or on closing.
+            Job::Release(cid) => {
+                if inner.release(cid).await.is_ok() {
+                    inner.try_again();
+                }
+            }
         }
     }
 }
