@@ -48,6 +48,7 @@ mod node;
 mod nodes;
 mod path;
 mod pins;
+mod private_dir;
 mod readahead;
 pub mod recovery;
 pub mod replacement;

@@ -16,17 +16,19 @@
 
 use std::{
     env, fs, io,
-    os::unix::fs::{DirBuilderExt as _, MetadataExt as _},
+    os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt as _};
 use rustix::{
-    fs::{FlockOperation, Mode, OFlags, flock},
+    fs::{FlockOperation, flock},
     io::Errno,
 };
 use thiserror::Error;
+
+use crate::private_dir::{self, Refusal, user};
 
 mod dead;
 mod held;
@@ -148,20 +150,8 @@ impl LockDir {
     /// # Errors
     /// [`LockDirError`]: the directory is not this user's alone, or cannot be made or read.
     pub fn open(path: &Path) -> Result<Self, LockDirError> {
-        let io = |action| {
-            move |source| LockDirError::Io {
-                action,
-                path: path.to_owned(),
-                source,
-            }
-        };
-        match fs::DirBuilder::new().mode(0o700).create(path) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-                return Err(io("make the directory itself")(error));
-            }
-            _ => {}
-        }
-        let dir = open_checked(path)?;
+        let dir =
+            private_dir::open_or_make(path).map_err(|refusal| LockDirError::of(path, refusal))?;
         let id = read_or_make_id(&dir, path)?;
         Ok(Self {
             dir: Arc::new(dir),
@@ -218,50 +208,21 @@ impl LockDir {
     }
 }
 
-fn user() -> u32 {
-    rustix::process::geteuid().as_raw()
-}
-
-/// Opens the directory without following a link in its last segment, and checks what was opened rather than what
-/// the path says, which could change in between.
-fn open_checked(path: &Path) -> Result<Dir, LockDirError> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let fd = rustix::fs::open(path, flags, Mode::empty()).map_err(|errno| {
+impl LockDirError {
+    fn of(path: &Path, refusal: Refusal) -> Self {
         let path = path.to_owned();
-        match errno {
-            Errno::LOOP => LockDirError::Symlink { path },
-            // Linux says so of a link as well when both flags are given.
-            Errno::NOTDIR if path.is_symlink() => LockDirError::Symlink { path },
-            Errno::NOTDIR => LockDirError::NotADirectory { path },
-            _ => LockDirError::Io {
-                action: "open the directory itself",
+        match refusal {
+            Refusal::NotADirectory => Self::NotADirectory { path },
+            Refusal::Symlink => Self::Symlink { path },
+            Refusal::ForeignOwner { owner, user } => Self::ForeignOwner { path, owner, user },
+            Refusal::OpenToOthers { mode } => Self::OpenToOthers { path, mode },
+            Refusal::Io { action, source } => Self::Io {
+                action,
                 path,
-                source: errno.into(),
+                source,
             },
         }
-    })?;
-    let file = fs::File::from(fd);
-    let metadata = file.metadata().map_err(|source| LockDirError::Io {
-        action: "examine the directory itself",
-        path: path.to_owned(),
-        source,
-    })?;
-    let (owner, user) = (metadata.uid(), user());
-    if owner != user {
-        return Err(LockDirError::ForeignOwner {
-            path: path.to_owned(),
-            owner,
-            user,
-        });
     }
-    let mode = metadata.mode() & 0o777;
-    if mode & 0o077 != 0 {
-        return Err(LockDirError::OpenToOthers {
-            path: path.to_owned(),
-            mode,
-        });
-    }
-    Ok(Dir::from_std_file(file))
 }
 
 /// Reads the directory's id, after making one where there is none: complete under another name first, then linked

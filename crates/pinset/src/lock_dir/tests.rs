@@ -3,7 +3,7 @@
 use std::{
     collections::HashSet,
     io::{BufRead, BufReader},
-    os::unix::fs::{PermissionsExt, symlink},
+    os::unix::fs::{MetadataExt, PermissionsExt, symlink},
     process::{Child, Stdio},
     sync::Mutex,
     thread,
