@@ -202,7 +202,8 @@ pub(crate) struct Share {
     owner: OnceLock<Weak<dyn Evict>>,
 }
 
-/// Invariant: `used` is at most what the grant is worth, but for metadata that was found beyond what is set aside.
+/// Invariant: `used` is at most what the grant is worth, but for metadata that was found beyond what is set aside, and
+/// what an earlier run left until it was made to fit.
 #[derive(Debug)]
 struct Account {
     granted: u64,
@@ -272,6 +273,12 @@ impl Share {
             }
             None => false,
         }
+    }
+
+    /// Charges what is there already, whether there is room for it or not: replacement makes room before anything else
+    /// is admitted.
+    pub(crate) fn take_what_is_there(&self, bytes: u64) {
+        lock(&self.account).used += bytes;
     }
 
     pub(crate) fn give_back(&self, bytes: u64) {

@@ -4,14 +4,11 @@
 //! that comes back has been initialised; every byte that is handed out was overwritten by the read that it was taken
 //! for. Each pinset has its own, so that nothing passes from one to another.
 
-use std::{
-    io,
-    sync::{Arc, Mutex},
-};
+use std::{io, sync::Arc};
 
 use bytes::Bytes;
 
-use crate::sync::lock;
+use crate::sync::{Mutex, lock};
 
 /// The length of a buffer, in bytes: the most that a guest gets at once.
 const LENGTH: usize = 64 << 10;

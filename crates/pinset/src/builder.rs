@@ -35,6 +35,7 @@ pub struct Pinset {
     node_cache_bytes: u64,
     block_deadline: Duration,
     lock_dir: Option<PathBuf>,
+    staging: Option<PathBuf>,
 }
 
 impl Pinset {
@@ -52,6 +53,7 @@ impl Pinset {
             node_cache_bytes: 16 << 20,
             block_deadline: Duration::from_secs(30),
             lock_dir: None,
+            staging: None,
         }
     }
 
@@ -77,6 +79,18 @@ impl Pinset {
     /// [`LockDir::default_path`], below the user's directory for caches. It is made, mode 0700, if it is not there.
     pub fn lock_dir(mut self, path: impl Into<PathBuf>) -> Self {
         self.lock_dir = Some(path.into());
+        self
+    }
+
+    /// The directory in which blocks are staged, and stay: the next start on it finds them, and uses each after
+    /// verifying it once. It is made, mode 0700, if it is not there (its parents are not); it is to hold nothing
+    /// else. Without it, staging is temporary: a directory beside the holder's lock, gone with the pinset.
+    ///
+    /// Any number of pinsets and processes may use one directory. One of them stages and evicts, within its own
+    /// budget; the others read what is there, keep what they fetch in memory, and one of them takes over when the
+    /// first is gone. A guest's [isolated](Self::isolated) pinset wants a directory of its own.
+    pub fn staging(mut self, path: impl Into<PathBuf>) -> Self {
+        self.staging = Some(path.into());
         self
     }
 
@@ -124,22 +138,14 @@ impl Pinset {
         };
         recovery::start(&self.pinner, &lock_dir);
         let held = lock_dir.hold()?;
-        let staging = Staging::create_within(held.staging_dir()?, share.clone())?;
-        if staging.usable() == 0 {
-            // coverage: takes a file system that allocates in units of 16 KiB or more.
-            return Err(Error::Staging {
-                what: format!(
-                    "a share of {} bytes holds no block on the file system of {}; give a larger budget, or share it with fewer",
-                    share.bytes(),
-                    staging.dir().path().display()
-                ),
-                source: None,
-            });
-        }
+        let store = match &self.staging {
+            Some(path) => Store::open(path, share.clone())?,
+            None => Store::new(Staging::create_within(held.staging_dir()?, share.clone())?),
+        };
         let pins = Pins::new(self.pinner.clone(), held, share, self.block_deadline);
         Ok(Engine::new(
             self.pinner,
-            Store::new(staging),
+            store,
             NodeCache::new(self.node_cache_bytes),
             pins,
             Settings {

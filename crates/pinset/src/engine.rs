@@ -40,6 +40,8 @@ use crate::{
 /// The most bytes of blocks that found no room in staging and are kept in memory for the next read of them.
 const POOL_BYTES: usize = 4 * MAX_BLOCK;
 
+const MIB: usize = 1 << 20;
+
 /// What a permit of the in-flight semaphore stands for, in bytes.
 const PERMIT_BYTES: usize = 1024;
 
@@ -51,6 +53,8 @@ pub(crate) struct Engine {
     pub(crate) pins: Pins,
     pub(crate) counters: Counters,
     flights: Flights<Key, Result<Held, Error>>,
+    /// Blocks of an earlier run that are being verified.
+    pub(crate) warming: Flights<Key, Option<Held>>,
     /// Blocks on their way, or being written: so many bytes of memory (I9).
     in_flight: Arc<Semaphore>,
     in_flight_permits: u32,
@@ -110,6 +114,7 @@ impl Engine {
             pins,
             counters: Counters::default(),
             flights: Flights::new(),
+            warming: Flights::new(),
             in_flight: Arc::new(Semaphore::new(in_flight_permits as usize)),
             in_flight_permits,
             pool: Mutex::default(),
@@ -167,6 +172,11 @@ impl Engine {
         let most = share.clamp(MAX_BLOCK, POOL_BYTES);
         let mut pool = lock(&self.pool);
         pool.push_back((key, bytes.clone()));
+        let most = match self.store.reads_along() {
+            // All that it fetches is here, and what is read ahead has to last until it is read.
+            true => POOL_BYTES + 16 * MIB,
+            false => most,
+        };
         while pool.iter().map(|(_, bytes)| bytes.len()).sum::<usize>() > most {
             pool.pop_front();
         }
@@ -194,6 +204,9 @@ impl Engine {
         if acceptable(cid)?.digest(b"").digest() == cid.hash().digest() {
             // Nothing is what has this hash, and between Kubo nodes a block of nothing does not travel.
             return Ok(Held::Memory(Bytes::new()));
+        }
+        if let Some(held) = self.warm(cid).await {
+            return Ok(held);
         }
         let _permit = ask.session.fetch_permit().await?;
         let flight = self.flights.join(*cid.hash(), || {
@@ -249,7 +262,7 @@ impl Engine {
     }
 
     /// Waits until there is memory for one more block on its way.
-    async fn room_in_memory(&self) -> Result<OwnedSemaphorePermit, Error> {
+    pub(crate) async fn room_in_memory(&self) -> Result<OwnedSemaphorePermit, Error> {
         // What comes is not known before it is there: it may be as large as a block can be.
         let largest = (MAX_BLOCK / PERMIT_BYTES) as u32;
         let permits = largest.min(self.in_flight_permits);
@@ -404,7 +417,7 @@ impl Engine {
         self.closed.store(true, Ordering::Release);
         self.in_flight.close();
         lock(&self.pool).clear();
-        self.store.clear();
+        self.store.close();
         self.pins.close().await
     }
 }

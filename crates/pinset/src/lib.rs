@@ -52,6 +52,7 @@ mod private_dir;
 mod readahead;
 pub mod recovery;
 pub mod replacement;
+mod reverify;
 mod session;
 pub mod staging;
 mod stats;
@@ -61,6 +62,7 @@ mod task;
 mod tree;
 pub mod unixfs;
 mod walk;
+mod warm;
 mod whole;
 
 pub use budget::Budget;

@@ -195,11 +195,6 @@ impl Pins {
         state.entries.values().filter(held).count()
     }
 
-    /// Releases that were begun and have not succeeded.
-    pub(crate) fn unreleased(&self) -> usize {
-        lock(&self.inner.state).unreleased.len()
-    }
-
     /// Lazy pins that were not made for want of room, in the queue or in the budget.
     pub(crate) fn dropped(&self) -> u64 {
         self.inner.dropped.load(Ordering::Relaxed)

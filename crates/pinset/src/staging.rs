@@ -21,8 +21,11 @@
 //! Elsewhere than on Linux every directory is refused with [`StagingError::Unsuitable`]: punching holes on macOS
 //! (`F_PUNCHHOLE`) is not done.
 //!
-//! **It can become persistent** as it is: the slots stay where they are, and an index beside them says which block
-//! lies in which slot; what it does not name is punched at the start.
+//! **Persistent** ([`Pinset::staging`](crate::Pinset::staging)): the slots are where they are else, and beside each
+//! class's file an index says which block lies in which slot. A block's record is written after its bytes, and
+//! cleared before they go; what no record names is punched at the next start; what a record names is hashed before
+//! it is used, once in a run (I3). So no crash and no power loss leads to wrong bytes, and nothing is ever synced.
+//! `docs/staging-format.md` describes the files, the orders, the locks and the recovery.
 //!
 //! A write-back that fails later (a dying disk) is seen by nobody: the page is dropped from the page cache, and
 //! the block then reads as whatever the disk has. Whoever fears that verifies again what
@@ -32,21 +35,32 @@ use std::{
     fmt,
     sync::{
         Arc, Mutex, TryLockError,
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
 };
 
 use crate::{
+    block::Key,
     budget::{Budget, Share},
     lock_dir::StagingDir,
+    sync::lock,
 };
 
+pub(crate) mod along;
+mod changes;
 mod error;
 mod extent;
+mod files;
+mod index;
+pub(crate) mod layout;
 mod platform;
 mod probe;
+mod record;
+pub(crate) mod resume;
 mod slots;
 mod space;
+mod steps;
+pub mod stored;
 #[cfg(test)]
 pub(crate) mod tests;
 
@@ -55,9 +69,11 @@ pub use extent::Extent;
 pub(crate) use space::Overhead;
 pub use space::Reservation;
 
+use changes::Changes;
 use probe::{ReadWay, Suitable};
+use resume::{Unfreed, Warm};
 use slots::ClassFile;
-use space::Space;
+use space::{Beside, Space};
 
 /// The largest block that is staged, in bytes: 2 MiB, as `pinner_api::MAX_BLOCK`.
 pub const MAX_STAGED: usize = 2 * 1024 * 1024;
@@ -67,6 +83,19 @@ const MIN_CLASS: u64 = 4096;
 
 /// Ten classes: 4 KiB to 2 MiB.
 const CLASSES: usize = (MAX_STAGED as u64 / MIN_CLASS).ilog2() as usize + 1;
+
+/// The length of the slots of class number `class`, in bytes.
+fn class_bytes(class: usize) -> u64 {
+    MIN_CLASS << class
+}
+
+/// The number of the class of blocks of `len` bytes (1 to [`MAX_STAGED`]): the smallest that holds them and is no
+/// smaller than what the file system allocates at once, or two slots would share a unit and never free it.
+fn class_of(len: u64, unit: u64) -> usize {
+    let class = len.next_power_of_two().max(unit);
+    let index = (class / MIN_CLASS).max(1).ilog2() as usize;
+    index.min(CLASSES - 1)
+}
 
 /// A staging directory that is open. Cheap to clone; all clones are one.
 ///
@@ -80,7 +109,14 @@ pub struct Staging {
 pub(crate) struct Inner {
     dir: StagingDir,
     read_way: ReadWay,
-    classes: [ClassFile; CLASSES],
+    /// One for each class, by its number.
+    classes: Vec<ClassFile>,
+    /// There in a persistent directory.
+    changes: Option<Changes>,
+    /// Slots that could not be freed so far.
+    unfreed: Mutex<Vec<Unfreed>>,
+    /// Whether the file system was found to be read-only.
+    read_only: AtomicBool,
     /// The metadata that the file system reports of each class's file, in bytes, as last seen.
     metadata: Mutex<[u64; CLASSES]>,
     writes: AtomicU32,
@@ -99,8 +135,11 @@ pub struct StagingUsage {
     pub usable: u64,
     /// What is reserved now: blocks that are staged, being written, or being removed, and what leaked.
     pub reserved: u64,
-    /// What is lost until the directory goes, since the file system refused to punch a hole.
+    /// What could not be freed so far, since the file system refused to punch a hole, or another process leases the
+    /// block; it is tried again when there is no room. It is counted in `reserved`.
     pub leaked_bytes: u64,
+    /// What the index files take, in a persistent directory; it is counted in `reserved`.
+    pub index_bytes: u64,
     /// Metadata beyond what was set aside for it, as the file system reports it; it is counted in `reserved`.
     pub excess_metadata: u64,
     /// How many slots hold a block (a number).
@@ -130,17 +169,47 @@ impl Staging {
             kind,
             read_way,
         } = probe::probe(&dir)?;
-        let space = Space::new(share, unit, kind);
-        Ok(Self {
+        let space = Space::new(share, unit, kind, Beside::Nothing);
+        let classes = (0..CLASSES).map(|class| ClassFile::new(class_bytes(class), None));
+        let classes = classes.collect();
+        Ok(Self::over(dir, space, read_way, classes, None, vec![]))
+    }
+
+    /// Opens a persistent directory, whose [lock](layout::try_lock) this process holds, and finds what earlier runs
+    /// left in it: in the order in which it was admitted, unverified.
+    ///
+    /// Blocks: call it on a thread that may. Reads the index and no block.
+    ///
+    /// # Errors
+    /// As [`create`](Self::create); [`StagingError::UnknownLayout`], [`StagingError::NotAFile`].
+    pub(crate) fn resume(
+        dir: StagingDir,
+        share: Arc<Share>,
+    ) -> Result<(Self, Vec<Warm>), StagingError> {
+        resume::resume(dir, share)
+    }
+
+    fn over(
+        dir: StagingDir,
+        space: Space,
+        read_way: ReadWay,
+        classes: Vec<ClassFile>,
+        changes: Option<Changes>,
+        unfreed: Vec<Unfreed>,
+    ) -> Self {
+        Self {
             inner: Arc::new(Inner {
                 dir,
                 read_way,
-                classes: std::array::from_fn(|n| ClassFile::new(MIN_CLASS << n)),
+                classes,
+                changes,
+                unfreed: Mutex::new(unfreed),
+                read_only: AtomicBool::new(false),
                 metadata: Mutex::default(),
                 writes: AtomicU32::new(0),
                 space,
             }),
-        })
+        }
     }
 
     /// Reserves the space of a block of `len` bytes, exactly and at once, or says `None`: there is no room now,
@@ -148,7 +217,10 @@ impl Staging {
     ///
     /// Never blocks. Dropping the reservation gives the space back.
     pub fn reserve(&self, len: usize) -> Option<Reservation> {
-        Reservation::new(&self.inner, len)
+        Reservation::new(&self.inner, len).or_else(|| {
+            let freed = self.inner.free_again();
+            freed.then(|| Reservation::new(&self.inner, len)).flatten()
+        })
     }
 
     /// What a block of `len` bytes takes of [`usable`](StagingUsage::usable): its length in whole units of the
@@ -162,7 +234,25 @@ impl Staging {
         self.inner.space.share().usable()
     }
 
-    /// Writes a block into the space reserved for it.
+    /// What of [`usable`](Self::usable) blocks can have now, those that are there included, in bytes: it has to give
+    /// way to the index, to metadata and to what could not be freed.
+    pub(crate) fn for_blocks(&self) -> u64 {
+        self.inner.space.for_blocks()
+    }
+
+    /// Whether there is a point in writing: not while the file system is read-only.
+    pub(crate) fn takes_writes(&self) -> bool {
+        let inner = &self.inner;
+        if !inner.read_only.load(Ordering::Relaxed) {
+            return true;
+        }
+        let writable = layout::is_writable(&inner.dir);
+        inner.read_only.store(!writable, Ordering::Relaxed);
+        writable
+    }
+
+    /// Writes a block into the space reserved for it. In a persistent directory it has no record, so that no later
+    /// run finds it: see [`write_as`](Self::write_as).
     ///
     /// Synchronous: the call returns once the bytes are in the page cache, which takes about 4 microseconds for
     /// 4 KiB and a quarter of a millisecond for 1 MiB, and may wait for the disk under memory pressure. Put it on
@@ -177,13 +267,40 @@ impl Staging {
         reservation: Reservation,
         bytes: &[u8],
     ) -> Result<Arc<Extent>, StagingError> {
+        self.write_named(reservation, None, bytes)
+    }
+
+    /// Writes the block of this multihash into the space reserved for it. In a persistent directory its record comes
+    /// right behind it, by which later runs find it. Else as [`write`](Self::write).
+    ///
+    /// # Errors
+    /// As [`write`](Self::write); [`StagingError::NoRoomForRecord`].
+    pub fn write_as(
+        &self,
+        reservation: Reservation,
+        key: &multihash::Multihash<64>,
+        bytes: &[u8],
+    ) -> Result<Arc<Extent>, StagingError> {
+        self.write_named(reservation, Some(key), bytes)
+    }
+
+    fn write_named(
+        &self,
+        reservation: Reservation,
+        key: Option<&Key>,
+        bytes: &[u8],
+    ) -> Result<Arc<Extent>, StagingError> {
         if reservation.len() != bytes.len() || !reservation.is_of(&self.inner) {
             return Err(StagingError::WrongLength {
                 reserved: reservation.len(),
                 given: bytes.len(),
             });
         }
-        let extent = Extent::write(reservation, bytes)?;
+        let extent = Extent::write(reservation, key, bytes).inspect_err(|error| {
+            if error.is_read_only() {
+                self.inner.read_only.store(true, Ordering::Relaxed);
+            }
+        })?;
         self.inner.audit();
         Ok(Arc::new(extent))
     }
@@ -196,13 +313,15 @@ impl Staging {
             usable: inner.space.share().usable(),
             reserved: inner.space.share().used(),
             leaked_bytes: inner.space.leaked(),
+            index_bytes: inner.space.index(),
             excess_metadata: inner.space.share().excess(),
             ..StagingUsage::default()
         };
         for class in &inner.classes {
             usage.slots += class.live_slots();
             usage.logical_len += class.logical_len();
-            usage.descriptors += u64::from(class.opened().is_some());
+            let index = class.index().and_then(|index| index.opened());
+            usage.descriptors += u64::from(class.opened().is_some()) + u64::from(index.is_some());
         }
         usage
     }
@@ -235,12 +354,45 @@ impl fmt::Debug for Staging {
 }
 
 impl Inner {
-    /// The class of blocks of `len` bytes (1 to [`MAX_STAGED`]): the smallest that holds them and is no smaller
-    /// than what the file system allocates at once, or two slots would share a unit and never free it.
-    fn class(&self, len: u64) -> &ClassFile {
-        let class = len.next_power_of_two().max(self.space.unit());
-        let index = (class / MIN_CLASS).max(1).ilog2() as usize;
-        &self.classes[index.min(CLASSES - 1)]
+    /// The number of the class of blocks of `len` bytes.
+    fn class(&self, len: u64) -> usize {
+        class_of(len, self.space.unit())
+    }
+
+    fn changes(&self) -> Option<&Changes> {
+        self.changes.as_ref()
+    }
+
+    /// Frees a slot, and tells those that read along.
+    fn free(&self, class: usize, slot: u32, charge: u64) -> std::io::Result<()> {
+        let freed = self.classes[class].free(&self.space, slot, charge);
+        if let Some(changes) = &self.changes {
+            changes.tell(changes.number(), changes::Change { class, slot });
+        }
+        freed
+    }
+
+    /// Remembers a slot that could not be freed. Its space is counted as leaked already.
+    fn not_freed(&self, class: usize, slot: u32, charge: u64) {
+        lock(&self.unfreed).push(Unfreed {
+            class,
+            slot,
+            charge,
+        });
+    }
+
+    /// Tries again to free what could not be freed; says whether anything was.
+    fn free_again(&self) -> bool {
+        let mut unfreed = lock(&self.unfreed);
+        let before = unfreed.len();
+        unfreed.retain(|lost| {
+            let freed = self.classes[lost.class].free_lost(&self.space, lost.slot, lost.charge);
+            if freed.is_ok() {
+                self.space.freed(lost.charge);
+            }
+            freed.is_err()
+        });
+        unfreed.len() < before
     }
 
     /// Charges the metadata that the file system really uses, where it is more than was set aside.
@@ -264,12 +416,17 @@ impl Inner {
         };
         for (class, seen) in self.classes.iter().zip(metadata.iter_mut()) {
             let Some(file) = class.opened() else { continue };
-            let before = class.data_bytes();
-            let Ok(allocated) = platform::allocated(file) else {
+            let index = class.index();
+            let accounted = || class.data_bytes() + index.map_or(0, |index| index.charged());
+            let before = accounted();
+            let Ok(mut allocated) = platform::allocated(file) else {
                 continue;
             };
+            if let Some(file) = index.and_then(|index| index.opened()) {
+                allocated += platform::allocated(file).unwrap_or(0);
+            }
             // A block that came or went in between would be taken for metadata: then what was seen last stands.
-            if class.data_bytes() == before {
+            if accounted() == before {
                 *seen = allocated.saturating_sub(before);
             }
         }

@@ -61,10 +61,15 @@ pub struct Stats {
     pub fetch_failures_by_kind: FetchFailures,
     /// Blocks whose bytes did not hash to their CID.
     pub corrupt_blocks: u64,
+    /// Blocks that an earlier run or another process staged, and that were verified at their first use.
+    pub blocks_reverified: u64,
+    /// Such blocks that were not what they should be, and were let go.
+    pub blocks_rotten: u64,
+    /// Whether another process admits and evicts in the staging directory, so that nothing is staged here. Then
+    /// `bytes_staged` is 0, and `blocks_staged` counts what is leased just now.
+    pub reads_along: bool,
     /// Pins on the backend now.
     pub pins_held: u64,
-    /// Pins whose release was begun and has not succeeded: it is tried again on closing, and by the next start.
-    pub pins_unreleased: u64,
     /// Lazy pins that were not made, for want of room in the queue or the budget.
     pub pins_dropped: u64,
     /// Pins that could not be made or released.
@@ -238,8 +243,10 @@ impl Stats {
             fetch_failures: failures.total(),
             fetch_failures_by_kind: failures,
             corrupt_blocks: now(&counters.corrupt_blocks),
+            blocks_reverified: now(&store.reverified),
+            blocks_rotten: now(&store.rotten),
+            reads_along: store.reads_along(),
             pins_held: pins.len() as u64,
-            pins_unreleased: pins.unreleased() as u64,
             pins_dropped: pins.dropped(),
             pin_failures: pins.failures(),
             pins_unreleased: pins.unreleased() as u64,

@@ -1,12 +1,14 @@
 //! The staged blocks: which are there, which go when there is no room, and how each is read.
 //!
 //! Joins the staging directory (bytes under a budget, I2) with the replacement policy (which bytes). Knows
-//! nothing of fetching. Invariant (I3): what the index names was verified in this run and written whole.
+//! nothing of fetching. Invariant (I3): what it hands out was verified in this run and written whole; what an earlier
+//! run or another process left is in the index too, and handed out once [`warm`](Store::warm) has verified it.
 
 use std::{
     collections::HashMap,
     io,
     ops::Range,
+    path::{Path, PathBuf},
     sync::{Arc, OnceLock, Weak},
 };
 
@@ -14,11 +16,11 @@ use bytes::Bytes;
 
 use crate::{
     block::{Key, KeyHash},
-    budget::Evict,
+    budget::{Evict, Share},
     buffers::Buffers,
     replacement::{Admission, Decision, Eviction, Insertion, Replacement, ReplacementStats},
-    staging::{Extent, Staging},
-    sync::{AtomicU64, AtomicUsize, Mutex, Ordering, lock},
+    staging::{Extent, Staging, along::Along},
+    sync::{AtomicBool, AtomicU64, AtomicUsize, Mutex, Ordering, lock},
 };
 
 /// What is longer is hashed, written and read on a blocking thread, in bytes.
@@ -30,12 +32,42 @@ pub(crate) struct Staged {
     extent: Arc<Extent>,
     /// Where a file's bytes lie in the block, once it was decoded as a dag-pb leaf.
     leaf: OnceLock<Range<u32>>,
-    buffers: Arc<Buffers>,
+    /// Whether the bytes were hashed in this run.
+    verified: AtomicBool,
     /// How often it was read ahead and has not been consumed yet.
     kept: AtomicUsize,
+    buffers: Arc<Buffers>,
 }
 
 impl Staged {
+    pub(crate) fn new(
+        key: Key,
+        extent: Arc<Extent>,
+        verified: bool,
+        buffers: Arc<Buffers>,
+    ) -> Self {
+        Self {
+            key,
+            extent,
+            leaf: OnceLock::new(),
+            verified: AtomicBool::new(verified),
+            kept: AtomicUsize::new(0),
+            buffers,
+        }
+    }
+
+    pub(crate) fn extent(&self) -> &Extent {
+        &self.extent
+    }
+
+    pub(crate) fn is_verified(&self) -> bool {
+        self.verified.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn set_verified(&self) {
+        self.verified.store(true, Ordering::Release);
+    }
+
     /// The block's length in bytes.
     pub(crate) fn len(&self) -> usize {
         self.extent.len()
@@ -61,12 +93,12 @@ impl Staged {
 
     /// Whether replacement is to pass it over. The index has one `Arc` of it.
     fn in_use(self: &Arc<Self>) -> bool {
-        self.is_read() || self.kept.load(Ordering::SeqCst) > 0
+        self.kept.load(Ordering::SeqCst) > 0 || self.is_read()
     }
 
-    /// Whether somebody is reading it.
+    /// Whether somebody is reading it, here or in another process.
     fn is_read(self: &Arc<Self>) -> bool {
-        Arc::strong_count(self) > 1
+        Arc::strong_count(self) > 1 || !self.extent.claim()
     }
 
     /// What the page cache has, on this thread; `None` where the disk would have to be waited for.
@@ -111,50 +143,134 @@ impl Drop for Kept {
 
 /// All staged blocks of a pinset.
 pub(crate) struct Store {
-    staging: Staging,
-    buffers: Arc<Buffers>,
-    state: Mutex<State>,
+    /// Where they are, for messages.
+    pub(crate) path: PathBuf,
+    pub(crate) buffers: Arc<Buffers>,
+    pub(crate) state: Mutex<State>,
+    /// Held by the one that takes the directory over, which is done once.
+    pub(crate) taking_over: Mutex<TakingOver>,
+    /// Goes back after all that it paid for.
+    pub(crate) share: Arc<Share>,
     pub(crate) unstaged: AtomicU64,
     /// Blocks that the disk would not take.
     pub(crate) failures: AtomicU64,
     pub(crate) evicted: AtomicU64,
+    /// Blocks of an earlier run or another process that were verified at their first use.
+    pub(crate) reverified: AtomicU64,
+    /// Those that were wrong.
+    pub(crate) rotten: AtomicU64,
 }
 
-struct State {
+/// What this process does in the staging directory.
+pub(crate) enum Role {
+    /// It stages and evicts.
+    Admits(Staging),
+    /// Another does; what is there is read.
+    ReadsAlong(Along),
+    /// Nothing any more.
+    Closed,
+}
+
+/// Whether there is a point in trying to take the directory over.
+pub(crate) enum TakingOver {
+    /// When the one that admits goes.
+    Possible,
+    /// It was tried, and the directory was not usable for that.
+    Failed,
+}
+
+pub(crate) struct State {
+    pub(crate) role: Role,
+    /// What can be handed out, once it is verified; for one that reads along: what it leases just now.
+    ///
     /// Invariant: every key is resident in `policy`. The reverse does not hold: a block that is being written is
     /// resident, and not in here yet.
-    index: HashMap<Key, Arc<Staged>, KeyHash>,
+    pub(crate) index: HashMap<Key, Arc<Staged>, KeyHash>,
     policy: Replacement<Key, KeyHash>,
 }
 
-impl Store {
-    pub(crate) fn new(staging: Staging) -> Arc<Self> {
-        let state = State {
+impl State {
+    pub(crate) fn new(role: Role, budget_bytes: u64) -> Self {
+        Self {
+            role,
             index: HashMap::default(),
-            policy: Replacement::with_hasher(staging.usable(), KeyHash::default()),
+            policy: Replacement::with_hasher(budget_bytes, KeyHash::default()),
+        }
+    }
+
+    fn staged(&self, key: &Key) -> Option<Arc<Staged>> {
+        let staged = self.index.get(key)?;
+        staged.is_verified().then(|| staged.clone())
+    }
+
+    /// Makes `staged` resident, if the policy lets it in; what has to give way for it goes to `gone`.
+    pub(crate) fn admit(
+        &mut self,
+        key: Key,
+        charge: u64,
+        admission: Admission,
+        gone: &mut Vec<Arc<Staged>>,
+    ) -> bool {
+        let room = match self.policy.request(&key, charge, admission) {
+            Decision::Admit(room) => room,
+            Decision::Resident | Decision::Oversize => return false,
         };
+        loop {
+            let index = &self.index;
+            // What is not in the index is being written: in use as well.
+            let in_use = |key: &Key| index.get(key).is_none_or(Staged::in_use);
+            match self.policy.evict(&room, in_use) {
+                Eviction::Enough => break,
+                Eviction::NoneFree => return false,
+                Eviction::Victim { key, .. } => gone.extend(self.index.remove(&key)),
+            }
+        }
+        matches!(self.policy.insert(key, room), Insertion::Admitted)
+    }
+}
+
+impl Store {
+    /// Over a temporary staging directory.
+    pub(crate) fn new(staging: Staging) -> Arc<Self> {
+        let path = staging.dir().path().to_owned();
+        let share = staging.share().clone();
+        let for_blocks = staging.for_blocks();
+        let state = State::new(Role::Admits(staging), for_blocks);
+        Self::of(path, share, Arc::default(), state)
+    }
+
+    pub(crate) fn of(
+        path: PathBuf,
+        share: Arc<Share>,
+        buffers: Arc<Buffers>,
+        state: State,
+    ) -> Arc<Self> {
         let store = Arc::new(Self {
-            staging,
-            buffers: Arc::default(),
+            path,
+            buffers,
             state: Mutex::new(state),
+            taking_over: Mutex::new(TakingOver::Possible),
+            share,
             unstaged: AtomicU64::new(0),
             failures: AtomicU64::new(0),
             evicted: AtomicU64::new(0),
+            reverified: AtomicU64::new(0),
+            rotten: AtomicU64::new(0),
         });
         let weak = Arc::downgrade(&store);
-        store.staging.share().owned_by(weak);
+        store.share.owned_by(weak);
         store
     }
 
     /// The block, if it is staged; no use is noted.
     pub(crate) fn peek(&self, key: &Key) -> Option<Arc<Staged>> {
-        lock(&self.state).index.get(key).cloned()
+        lock(&self.state).staged(key)
     }
 
     /// The block, if it is staged; a use of it is noted, and one of each of the inner nodes on the way to it.
     pub(crate) fn take_use(&self, key: &Key, way: &[Key]) -> Option<Arc<Staged>> {
         let mut state = lock(&self.state);
-        let staged = state.index.get(key)?.clone();
+        let staged = state.staged(key)?;
         for inner in way {
             state.policy.touch(inner);
         }
@@ -167,13 +283,16 @@ impl Store {
         lock(&self.state).policy.touch(key);
     }
 
-    /// Forgets a block whose bytes cannot be read back.
+    /// Forgets a block whose bytes cannot be read back, or are wrong.
     pub(crate) fn forget(&self, key: &Key) {
         let mut state = lock(&self.state);
         state.policy.remove(key);
         let gone = state.index.remove(key);
+        if let Role::ReadsAlong(along) = &state.role {
+            along.wrong(key);
+        }
         drop(state);
-        drop(gone);
+        gone.into_iter().for_each(let_go);
     }
 
     /// Stages a verified block, evicting what the policy lets go. `None` where there is no room for it, or the
@@ -191,51 +310,45 @@ impl Store {
     }
 
     fn try_stage(&self, key: Key, bytes: &[u8]) -> Option<Arc<Staged>> {
-        self.staging.share().settle();
-        let mut guard = lock(&self.state);
-        let state = &mut *guard;
-        state.policy.set_budget(self.staging.usable());
-        let charge = self.staging.charge(bytes.len());
-        let room = match state.policy.request(&key, charge, Admission::Ahead) {
-            Decision::Resident => return state.index.get(&key).cloned(),
-            Decision::Oversize => return None,
-            Decision::Admit(room) => room,
+        self.share.settle();
+        let mut state = lock(&self.state);
+        let staging = match &state.role {
+            Role::Admits(staging) => staging.clone(),
+            Role::ReadsAlong(_) | Role::Closed => return None,
         };
+        if state.index.contains_key(&key) {
+            return state.staged(&key);
+        }
+        // Else blocks would be evicted for nothing.
+        if !staging.takes_writes() {
+            return None;
+        }
+        let for_blocks = staging.for_blocks();
+        if for_blocks != state.policy.budget() {
+            state.policy.set_budget(for_blocks);
+        }
         let mut gone = Vec::new();
-        let index = &mut state.index;
-        let found = loop {
-            // What is not in the index is being written: in use as well.
-            let in_use = |key: &Key| index.get(key).is_none_or(Staged::in_use);
-            match state.policy.evict(&room, in_use) {
-                Eviction::Enough => break true,
-                Eviction::NoneFree => break false,
-                Eviction::Victim { key, .. } => gone.extend(index.remove(&key)),
-            }
-        };
-        let admitted = found && matches!(state.policy.insert(key, room), Insertion::Admitted);
-        drop(guard);
+        let charge = staging.charge(bytes.len());
+        let admitted = state.admit(key, charge, Admission::Ahead, &mut gone);
+        drop(state);
         self.evicted.fetch_add(gone.len() as u64, Ordering::Relaxed);
         // Holes are punched outside the lock, and before the room that they give is reserved.
-        drop(gone);
+        gone.into_iter().for_each(let_go);
         if !admitted {
             return None;
         }
-        let written = match self.staging.reserve(bytes.len()) {
-            Some(room) => self.staging.write(room, bytes).map_err(Some),
+        let written = match staging.reserve(bytes.len()) {
+            Some(room) => staging.write_as(room, &key, bytes).map_err(Some),
             // A victim's last reader is still at it.
             None => Err(None),
         };
         let mut state = lock(&self.state);
         match written {
             Ok(extent) => {
-                let staged = Arc::new(Staged {
-                    key,
-                    extent,
-                    leaf: OnceLock::new(),
-                    buffers: self.buffers.clone(),
-                    kept: AtomicUsize::new(0),
-                });
-                state.index.insert(key, staged.clone());
+                let staged = Arc::new(Staged::new(key, extent, true, self.buffers.clone()));
+                if let Role::Admits(_) = state.role {
+                    state.index.insert(key, staged.clone());
+                }
                 Some(staged)
             }
             Err(error) => {
@@ -252,17 +365,20 @@ impl Store {
 
     /// What the pinset may use of its budget now, in bytes.
     pub(crate) fn budget_bytes(&self) -> u64 {
-        self.staging.share().bytes()
+        self.share.bytes()
     }
 
     /// Where the blocks are, for messages.
-    pub(crate) fn path(&self) -> &std::path::Path {
-        self.staging.dir().path()
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
     }
 
-    /// Bytes resident now, as the file system counts them.
+    /// Bytes resident now, as the file system counts them; none where another process admits.
     pub(crate) fn used(&self) -> u64 {
-        self.staging.usage().reserved
+        match &lock(&self.state).role {
+            Role::Admits(staging) => staging.usage().reserved,
+            Role::ReadsAlong(_) | Role::Closed => 0,
+        }
     }
 
     /// What replacement has counted, and where it stands.
@@ -270,16 +386,20 @@ impl Store {
         lock(&self.state).policy.stats()
     }
 
-    /// Number of blocks resident now.
+    /// Number of blocks resident now; for one that reads along, of those that it leases.
     pub(crate) fn len(&self) -> usize {
         lock(&self.state).index.len()
     }
 
-    /// Lets everything go.
-    pub(crate) fn clear(&self) {
+    /// Whether another process admits, so that nothing is staged.
+    pub(crate) fn reads_along(&self) -> bool {
+        matches!(lock(&self.state).role, Role::ReadsAlong(_))
+    }
+
+    /// Lets everything go: what is temporary is freed, what is persistent stays on the disk.
+    pub(crate) fn close(&self) {
         let mut state = lock(&self.state);
-        let gone = std::mem::take(&mut state.index);
-        state.policy = Replacement::with_hasher(self.staging.usable(), KeyHash::default());
+        let gone = std::mem::replace(&mut *state, State::new(Role::Closed, 0));
         drop(state);
         drop(gone);
     }
@@ -289,8 +409,17 @@ impl Evict for Store {
     fn evict_beyond_share(&self) {
         let mut gone = Vec::new();
         let mut guard = lock(&self.state);
-        let State { index, policy } = &mut *guard;
-        policy.set_budget(self.staging.usable());
+        let State {
+            role,
+            index,
+            policy,
+        } = &mut *guard;
+        let Role::Admits(staging) = role else {
+            drop(guard);
+            return self.share.lower();
+        };
+        let staging = staging.clone();
+        policy.set_budget(staging.for_blocks());
         let in_use = |key: &Key| index.get(key).is_none_or(Staged::is_read);
         while let Eviction::Victim { key, .. } = policy.evict_excess(in_use) {
             gone.push(key);
@@ -299,7 +428,12 @@ impl Evict for Store {
         drop(guard);
         self.evicted.fetch_add(gone.len() as u64, Ordering::Relaxed);
         // As for a block that needs room: the holes come first.
-        drop(gone);
-        self.staging.lower();
+        gone.into_iter().for_each(let_go);
+        staging.lower();
     }
+}
+
+/// Drops a block that is not to stay: the last to do so frees its slot.
+pub(crate) fn let_go(staged: Arc<Staged>) {
+    staged.extent.discard();
 }

@@ -190,6 +190,20 @@ impl StagingDir {
         &self.path
     }
 
+    /// The same directory once more. The first removes what is temporary of it.
+    pub(crate) fn again(&self) -> io::Result<Self> {
+        Ok(Self {
+            dir: self.dir.try_clone()?,
+            path: self.path.clone(),
+            held: None,
+        })
+    }
+
+    /// The directory itself.
+    pub(crate) fn handle(&self) -> &Dir {
+        &self.dir
+    }
+
     /// Makes a file that is not there yet, mode 0600.
     pub(crate) fn create_file(&self, name: &str) -> io::Result<fs::File> {
         let mut options = create_options();

@@ -1,9 +1,14 @@
 //! What can go wrong in staging, by what the caller can do about it.
 
-use std::{io, path::PathBuf};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
 use rustix::io::Errno;
 use thiserror::Error;
+
+use crate::private_dir::Refusal;
 
 /// A failure of the staging directory. None of them is a failure of the read that needed the block: the block is
 /// verified and in memory, and can be served without being staged.
@@ -67,6 +72,86 @@ pub enum StagingError {
         /// What the system said.
         source: io::Error,
     },
+    /// The staging directory is no directory.
+    #[error("the staging directory {} is not a directory; remove it or choose another with --staging", dir.display())]
+    NotADirectory {
+        /// Which.
+        dir: PathBuf,
+    },
+    /// The staging directory is a symbolic link: whoever made that could point it anywhere.
+    #[error(
+        "the staging directory {} is a symbolic link, which is refused; name the directory itself or choose another with --staging",
+        dir.display()
+    )]
+    Symlink {
+        /// Which.
+        dir: PathBuf,
+    },
+    /// The staging directory belongs to another user.
+    #[error(
+        "the staging directory {} belongs to the user {owner}, not to {user}; choose another with --staging",
+        dir.display()
+    )]
+    ForeignOwner {
+        /// Which.
+        dir: PathBuf,
+        /// Whose it is.
+        owner: u32,
+        /// Who this process runs as.
+        user: u32,
+    },
+    /// Others may look or write into the staging directory.
+    #[error(
+        "the staging directory {} is open to others (mode {mode:03o}); run `chmod 700` on it or choose another with --staging",
+        dir.display()
+    )]
+    OpenToOthers {
+        /// Which.
+        dir: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// The staging directory could not be made or opened.
+    #[error(
+        "could not {action} for staging: {}; check its file system and permissions, or choose another with --staging",
+        dir.display()
+    )]
+    Unreachable {
+        /// Which.
+        dir: PathBuf,
+        /// What could not be done.
+        action: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The staging directory was laid out by another version of this library, or the file that says so is damaged.
+    #[error(
+        "the staging directory {} has a layout that is not known here ('{found}'); use the version that made it, empty the directory, or choose another with --staging",
+        dir.display()
+    )]
+    UnknownLayout {
+        /// Which.
+        dir: PathBuf,
+        /// What its file `layout` says, in part.
+        found: String,
+    },
+    /// What has the name of a staging file is something else: a directory, a symbolic link, a pipe.
+    #[error("{file} in the staging directory {} is not a file; remove it", dir.display())]
+    NotAFile {
+        /// The directory.
+        dir: PathBuf,
+        /// The name.
+        file: String,
+    },
+    /// Another process admits and evicts in the staging directory.
+    #[error("the staging directory {} is in use by another process; end that first", dir.display())]
+    InUse {
+        /// Which.
+        dir: PathBuf,
+    },
+    /// There is no room for the record of a block: the next one is made room for.
+    #[error("the staging directory has no room for another page of its index")]
+    NoRoomForRecord,
     /// A block was given with a reservation that is not its own: a mistake of the caller's.
     #[error("a block of {given} bytes was given with a staging reservation of {reserved} bytes")]
     WrongLength {
@@ -78,6 +163,27 @@ pub enum StagingError {
 }
 
 impl StagingError {
+    /// Why the directory at `dir` is not taken.
+    pub(crate) fn refused(dir: &Path, refusal: Refusal) -> Self {
+        let dir = dir.to_owned();
+        match refusal {
+            Refusal::NotADirectory => Self::NotADirectory { dir },
+            Refusal::Symlink => Self::Symlink { dir },
+            Refusal::ForeignOwner { owner, user } => Self::ForeignOwner { dir, owner, user },
+            Refusal::OpenToOthers { mode } => Self::OpenToOthers { dir, mode },
+            Refusal::Io { action, source } => Self::Unreachable {
+                dir,
+                action,
+                source,
+            },
+        }
+    }
+
+    /// Whether it says that the file system is read-only.
+    pub(crate) fn is_read_only(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if Errno::from_io_error(source) == Some(Errno::ROFS))
+    }
+
     /// The variant that `source` calls for.
     pub(crate) fn of(operation: &'static str, file: &str, source: io::Error) -> Self {
         let file = file.to_owned();

@@ -1,66 +1,180 @@
 //! A staged block: where it lies, how it is read, and how its space is given back.
 //!
 //! Invariant: while an [`Extent`] lives, its bytes stand. The hole is punched when the last `Arc` of it goes, and
-//! only then are slot and space free for the next block (I2).
+//! only then are slot and space free for the next block (I2). In a persistent directory the block stays without
+//! it, unless it is to be discarded; and where another process owns the bytes, a lease keeps them.
 //!
 //! The reads are the hot path of the whole library: no lock, and no allocation beyond the result.
 
-use std::{fmt, fs::File, io};
+use std::{
+    fmt,
+    fs::File,
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use rustix::{buffer::spare_capacity, io::Errno};
 
 use super::{
-    Reservation, StagingError, platform,
+    Reservation, StagingError,
+    along::Lease,
+    changes::Change,
+    platform,
     probe::ReadWay,
-    slots::{ClassFile, Unwritten},
+    record::Record,
+    slots::Unwritten,
+    steps::{Step, reached},
 };
+use crate::block::Key;
 
 /// A block in staging. Handed around in an `Arc`; whoever holds one may read, and keeps the block in use.
 ///
-/// Dropping the last `Arc` punches the hole, which takes some 10 microseconds for a small block and may wait for
-/// the disk when the block is just being written back: drop what replacement gave up on a blocking thread.
+/// Dropping the last `Arc` of one that is not to stay punches the hole, which takes some 10 microseconds for a small
+/// block and may wait for the disk when the block is just being written back: drop what replacement gave up on a
+/// blocking thread.
 pub struct Extent {
-    reservation: Reservation,
-    slot: u32,
+    len: usize,
+    /// The file and the block's place in it; none for a block of no bytes.
+    place: Option<(Arc<File>, u64)>,
+    read_way: ReadWay,
+    hold: Hold,
+}
+
+/// By what right the block's bytes stand.
+enum Hold {
+    /// They are this process's to free.
+    Own {
+        reservation: Reservation,
+        slot: u32,
+        /// Whether they go with the extent.
+        discard: AtomicBool,
+    },
+    /// Another process's: it keeps them for the lease.
+    Leased { _lease: Lease },
 }
 
 impl Extent {
-    pub(super) fn write(mut reservation: Reservation, bytes: &[u8]) -> Result<Self, StagingError> {
+    /// Writes a block, and with a key its record, where the directory has an index.
+    pub(super) fn write(
+        mut reservation: Reservation,
+        key: Option<&Key>,
+        bytes: &[u8],
+    ) -> Result<Self, StagingError> {
         if bytes.is_empty() {
-            return Ok(Self {
-                reservation,
-                slot: 0,
-            });
+            return Ok(Self::own(reservation, None, 0));
         }
         let charge = reservation.charge();
-        let inner = reservation.inner();
-        match inner
-            .class(bytes.len() as u64)
-            .write(&inner.dir, bytes, charge)
-        {
-            Ok(slot) => Ok(Self { reservation, slot }),
+        let inner = reservation.shared().clone();
+        let class = inner.class(bytes.len() as u64);
+        let told = key
+            .zip(inner.changes())
+            .map(|(key, changes)| (changes, changes.number(), key));
+        let record = told.map(|(_, change, key)| Record {
+            key: *key,
+            // At most `MAX_STAGED`.
+            len: bytes.len() as u32,
+            change,
+        });
+        let file = &inner.classes[class];
+        match file.write(&inner.dir, &inner.space, bytes, charge, record.as_ref()) {
+            Ok(slot) => {
+                if let Some((changes, number, _)) = told {
+                    changes.tell(number, Change { class, slot });
+                    reached(Step::ChangeTold);
+                }
+                let opened = file.opened().cloned();
+                let place = opened.map(|opened| (opened, file.offset(slot)));
+                Ok(Self::own(reservation, place, slot))
+            }
             Err(Unwritten::Clean(error)) => Err(error),
-            Err(Unwritten::Lost(error)) => {
-                reservation.leak();
+            Err(Unwritten::Lost(slot, error)) => {
+                inner.not_freed(class, slot, reservation.leak());
                 Err(error)
             }
+        }
+    }
+
+    /// What `reservation` is for lies in `slot`: it goes with the extent, in a directory without an index; else it
+    /// stays until [`discard`](Self::discard).
+    pub(super) fn own(
+        reservation: Reservation,
+        place: Option<(Arc<File>, u64)>,
+        slot: u32,
+    ) -> Self {
+        let inner = reservation.inner();
+        Self {
+            len: reservation.len(),
+            place,
+            read_way: inner.read_way,
+            hold: Hold::Own {
+                slot,
+                discard: AtomicBool::new(inner.changes().is_none()),
+                reservation,
+            },
+        }
+    }
+
+    /// What another process keeps.
+    pub(super) fn leased(
+        lease: Lease,
+        len: usize,
+        place: (Arc<File>, u64),
+        read_way: ReadWay,
+    ) -> Self {
+        Self {
+            len,
+            place: Some(place),
+            read_way,
+            hold: Hold::Leased { _lease: lease },
         }
     }
 
     /// The block's length, in bytes.
     #[inline]
     pub fn len(&self) -> usize {
-        self.reservation.len()
+        self.len
     }
 
     /// Whether the block has no bytes. Such a block takes no space.
     pub fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.len == 0
     }
 
-    /// What the block takes of the staging's space, in bytes.
+    /// What the block takes of this process's space, in bytes; nothing where it lies in another's.
     pub fn charge(&self) -> u64 {
-        self.reservation.charge()
+        match &self.hold {
+            Hold::Own { reservation, .. } => reservation.charge(),
+            Hold::Leased { .. } => 0,
+        }
+    }
+
+    /// Claims the block, to let go of it, against all other processes: whether none leases it.
+    ///
+    /// After `true` the last `Arc` of it is to be [discarded](Self::discard) and dropped.
+    pub(crate) fn claim(&self) -> bool {
+        match &self.hold {
+            Hold::Own {
+                reservation, slot, ..
+            } if !self.is_empty() => {
+                let inner = reservation.inner();
+                let index = inner.classes[inner.class(self.len as u64)].index();
+                // Where it cannot be found out, it is not in use as far as anybody knows; freeing it asks again.
+                index.is_none_or(|index| index.claim(*slot).unwrap_or(true))
+            }
+            Hold::Own { .. } | Hold::Leased { .. } => true,
+        }
+    }
+
+    /// Says that the block goes with the extent: it is evicted, or wrong.
+    pub(crate) fn discard(&self) {
+        match &self.hold {
+            Hold::Own { discard, .. } => discard.store(true, Ordering::Relaxed),
+            // Whose it is decides.
+            Hold::Leased { .. } => {}
+        }
     }
 
     /// Up to `len` bytes from `offset` on, as far as the block goes, if they can be had without waiting: on the
@@ -74,7 +188,7 @@ impl Extent {
     #[inline]
     pub fn try_read(&self, offset: usize, len: usize) -> io::Result<Option<Vec<u8>>> {
         let len = self.clamp(offset, len);
-        match self.read_way() {
+        match self.read_way {
             ReadWay::Cached => {
                 // `preadv2` wants bytes that are initialised. Zeroing costs 0.06 of 1.0 microseconds for 4 KiB and
                 // 0.6 of 6.5 for 64 KiB; a page of page cache to ask first and then an ordinary read cost more,
@@ -103,7 +217,7 @@ impl Extent {
             return Ok(false);
         }
         let (file, start) = self.place(offset)?;
-        match self.read_way() {
+        match self.read_way {
             ReadWay::Cached => platform::read_cached(file, start, into),
             ReadWay::Memory => match rustix::io::pread(file, &mut *into, start) {
                 Ok(read) => Ok(read == into.len()),
@@ -145,28 +259,31 @@ impl Extent {
         len.min(self.len().saturating_sub(offset))
     }
 
-    #[inline]
-    fn read_way(&self) -> ReadWay {
-        self.reservation.inner().read_way
-    }
-
-    fn class(&self) -> &ClassFile {
-        self.reservation.inner().class(self.len() as u64)
-    }
-
     /// The file, and where in it the block's `offset` is.
     #[inline]
     fn place(&self, offset: usize) -> io::Result<(&File, u64)> {
-        let class = self.class();
-        let file = class.opened().ok_or(io::ErrorKind::NotFound)?;
-        Ok((file, class.offset(self.slot) + offset as u64))
+        let (file, start) = self.place.as_ref().ok_or(io::ErrorKind::NotFound)?;
+        Ok((file, start + offset as u64))
     }
 }
 
 impl Drop for Extent {
     fn drop(&mut self) {
-        if !self.is_empty() && self.class().free(self.slot, self.charge()).is_err() {
-            self.reservation.leak();
+        let Hold::Own {
+            reservation,
+            slot,
+            discard,
+        } = &mut self.hold
+        else {
+            return;
+        };
+        if self.len > 0 && *discard.get_mut() {
+            let inner = reservation.shared().clone();
+            let class = inner.class(self.len as u64);
+            let charge = reservation.charge();
+            if inner.free(class, *slot, charge).is_err() {
+                inner.not_freed(class, *slot, reservation.leak());
+            }
         }
         // The reservation is dropped after this: the space is given back once the hole is there (I2).
     }
@@ -175,8 +292,8 @@ impl Drop for Extent {
 impl fmt::Debug for Extent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Extent")
-            .field("len", &self.len())
-            .field("slot", &self.slot)
+            .field("len", &self.len)
+            .field("place", &self.place.as_ref().map(|(_, at)| at))
             .finish_non_exhaustive()
     }
 }

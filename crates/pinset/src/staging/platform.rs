@@ -40,6 +40,83 @@ pub(crate) fn punch(_file: &File, _offset: u64, _len: u64) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
+/// How a range of a file is locked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RangeLock {
+    /// Against exclusive locks.
+    Shared,
+    /// Against all others.
+    Exclusive,
+    /// Not any more.
+    Unlocked,
+}
+
+/// Locks a range of a file for the open file that `file` is, not for the process: two that open a file each have
+/// locks of their own. Never waits: says whether it is done.
+#[cfg(target_os = "linux")]
+pub(crate) fn lock_range(file: &File, how: RangeLock, offset: u64, len: usize) -> io::Result<bool> {
+    use nix::{
+        errno::Errno,
+        fcntl::{FcntlArg, fcntl},
+        libc,
+    };
+    let kind = match how {
+        RangeLock::Shared => libc::F_RDLCK,
+        RangeLock::Exclusive => libc::F_WRLCK,
+        RangeLock::Unlocked => libc::F_UNLCK,
+    };
+    let lock = libc::flock {
+        l_type: kind as libc::c_short,
+        l_whence: libc::SEEK_SET as libc::c_short,
+        l_start: offset as libc::off_t,
+        l_len: len as libc::off_t,
+        l_pid: 0,
+    };
+    match fcntl(file, FcntlArg::F_OFD_SETLK(&lock)) {
+        Ok(_) => Ok(true),
+        Err(Errno::EAGAIN | Errno::EACCES) => Ok(false),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+/// Refuses: see the file's head.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn lock_range(
+    _file: &File,
+    _how: RangeLock,
+    _offset: u64,
+    _len: usize,
+) -> io::Result<bool> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// Where a file has data, in order; holes lie between.
+#[cfg(target_os = "linux")]
+pub(crate) fn data_ranges(file: &File) -> io::Result<Vec<std::ops::Range<u64>>> {
+    use rustix::{
+        fs::{SeekFrom, seek},
+        io::Errno,
+    };
+    let mut ranges = Vec::new();
+    let mut at = 0;
+    loop {
+        // Nobody uses the file's position: every read and write here says where.
+        let start = match seek(file, SeekFrom::Data(at)) {
+            Ok(start) => start,
+            Err(Errno::NXIO) => return Ok(ranges),
+            Err(errno) => return Err(errno.into()),
+        };
+        at = seek(file, SeekFrom::Hole(start))?;
+        ranges.push(start..at);
+    }
+}
+
+/// Refuses: see the file's head.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn data_ranges(_file: &File) -> io::Result<Vec<std::ops::Range<u64>>> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
 /// Fills `into` from `offset` with what the page cache has, or says `false`.
 #[cfg(target_os = "linux")]
 #[inline]

@@ -8,7 +8,7 @@ use crate::lock_dir::StagingDir;
 use super::{MIN_CLASS, StagingError, platform};
 
 /// The name of the file that is tried out; removed at once.
-const PROBE: &str = "probe";
+pub(crate) const PROBE: &str = "probe";
 
 /// How staged bytes can be read on a thread that must not wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,6 +1,7 @@
-//! One class's file: its slots, which of them are free, and the holes.
+//! One class's file: its slots, which of them are free, and the holes; and, in a persistent directory, its index.
 //!
-//! Invariant: a slot that is free has no page allocated. One that could not be freed is never used again.
+//! Invariant: a slot that is free has no page allocated and no record. One that could not be freed is not used
+//! until it can be.
 
 use std::{
     cmp::Reverse,
@@ -9,24 +10,38 @@ use std::{
     io,
     os::unix::fs::FileExt,
     sync::{
-        Mutex, MutexGuard, OnceLock, PoisonError,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
 };
 
+use super::{
+    StagingError,
+    files::{self, Access},
+    index::{IndexFile, Unrecorded},
+    platform,
+    record::Record,
+    space::Space,
+    steps::{Step, reached},
+};
 use crate::lock_dir::StagingDir;
-
-use super::{StagingError, platform};
 
 /// By how much a file's logical length grows, in bytes: once in so many, since each time is a journal entry.
 const GROWTH: u64 = 16 * 1024 * 1024;
+
+/// The name of the file of a class of so many bytes.
+pub(crate) fn name(class_bytes: u64) -> String {
+    format!("slots-{class_bytes}")
+}
 
 /// The file of one size class, made when its first block comes.
 #[derive(Debug)]
 pub(crate) struct ClassFile {
     /// The length of a slot, in bytes.
     class: u64,
-    file: OnceLock<File>,
+    /// There in a persistent directory.
+    index: Option<IndexFile>,
+    file: OnceLock<Arc<File>>,
     /// Bytes of data in whole units: raised before a write, lowered after the punch.
     data: AtomicU64,
     slots: Mutex<Slots>,
@@ -38,16 +53,30 @@ struct Slots {
     free: BinaryHeap<Reverse<u32>>,
     /// The first slot that was never used.
     end: u32,
-    /// Slots that could not be freed.
+    /// Slots that could not be freed so far.
     lost: u64,
     /// The file's logical length, in bytes.
     logical_len: u64,
 }
 
+/// What was found in a directory of one class's slots.
+#[derive(Debug)]
+pub(crate) struct Found {
+    pub(crate) file: File,
+    pub(crate) logical_len: u64,
+    /// The slots that hold a block, by number.
+    pub(crate) live: Vec<u32>,
+    /// Those that hold none and could not be freed, by number.
+    pub(crate) lost: Vec<u32>,
+    /// Bytes of data in whole units, in both.
+    pub(crate) data_bytes: u64,
+}
+
 impl ClassFile {
-    pub(crate) fn new(class: u64) -> Self {
+    pub(crate) fn new(class: u64, index: Option<IndexFile>) -> Self {
         Self {
             class,
+            index,
             file: OnceLock::new(),
             data: AtomicU64::new(0),
             slots: Mutex::default(),
@@ -56,12 +85,17 @@ impl ClassFile {
 
     /// The file, where there is one.
     #[inline]
-    pub(crate) fn opened(&self) -> Option<&File> {
+    pub(crate) fn opened(&self) -> Option<&Arc<File>> {
         self.file.get()
     }
 
-    pub(crate) fn name(&self) -> String {
-        format!("slots-{}", self.class)
+    /// The index, in a persistent directory.
+    pub(crate) fn index(&self) -> Option<&IndexFile> {
+        self.index.as_ref()
+    }
+
+    fn name(&self) -> String {
+        name(self.class)
     }
 
     /// Bytes of data in whole units: at least what is allocated for data at this instant.
@@ -84,50 +118,121 @@ impl ClassFile {
         u64::from(slot) * self.class
     }
 
-    /// Writes `bytes`, for which `charge` is reserved, into a slot. After an error, no slot is taken and nothing
-    /// is written, or the error says [`Unwritten::Lost`].
+    /// Takes over what was found.
+    pub(crate) fn restore(&self, found: Found) {
+        let taken = found.live.iter().chain(&found.lost);
+        let end = taken.clone().max().map_or(0, |last| last + 1);
+        let mut is_taken = vec![false; end as usize];
+        for slot in taken {
+            is_taken[*slot as usize] = true;
+        }
+        let free = (0..end).filter(|slot| !is_taken[*slot as usize]);
+        let mut slots = self.lock();
+        if self.file.set(Arc::new(found.file)).is_ok() {
+            self.data.store(found.data_bytes, Ordering::SeqCst);
+            *slots = Slots {
+                free: free.map(Reverse).collect(),
+                end,
+                lost: found.lost.len() as u64,
+                logical_len: found.logical_len,
+            };
+        }
+    }
+
+    /// Writes `bytes`, for which `charge` is reserved, into a slot, and then its record. After an error, no slot
+    /// is taken and nothing is written, or the error says [`Unwritten::Lost`].
     pub(crate) fn write(
         &self,
         dir: &StagingDir,
+        space: &Space,
         bytes: &[u8],
         charge: u64,
+        record: Option<&Record>,
     ) -> Result<u32, Unwritten> {
         let slot = self.allocate(dir).map_err(Unwritten::Clean)?;
+        reached(Step::SlotTaken);
         self.data.fetch_add(charge, Ordering::SeqCst);
         let written = match self.opened() {
             Some(file) => file.write_all_at(bytes, self.offset(slot)),
             None => Err(io::ErrorKind::NotFound.into()),
         };
-        match written {
-            Ok(()) => Ok(slot),
-            Err(error) => {
-                let error = StagingError::of("write", &self.name(), error);
-                Err(match self.free(slot, charge) {
-                    Ok(()) => Unwritten::Clean(error),
-                    Err(_) => Unwritten::Lost(error),
-                })
+        let written = written.map_err(|error| StagingError::of("write", &self.name(), error));
+        reached(Step::DataWritten);
+        let recorded = written.and_then(|()| match (&self.index, record) {
+            // The record comes last: a crash before it leaves a slot that the next start sweeps.
+            (Some(index), Some(record)) => {
+                index
+                    .put(dir, space, slot, record)
+                    .map_err(|why| match why {
+                        Unrecorded::NoRoom => StagingError::NoRoomForRecord,
+                        Unrecorded::Failed(error) => error,
+                    })
             }
+            _ => Ok(()),
+        });
+        match recorded {
+            Ok(()) => Ok(slot),
+            Err(error) => Err(match self.punch(slot, charge) {
+                Ok(()) => Unwritten::Clean(error),
+                Err(_) => Unwritten::Lost(slot, error),
+            }),
         }
     }
 
-    /// Frees a slot: punches the hole, then lets the next block have it.
+    /// Frees a slot: clears its record, punches the hole, then lets the next block have it.
     ///
     /// # Errors
-    /// The hole could not be punched: the slot is out of use from now on, and its bytes still count.
-    pub(crate) fn free(&self, slot: u32, charge: u64) -> io::Result<()> {
-        let punched = match self.opened() {
-            Some(file) => platform::punch(file, self.offset(slot), self.class),
-            None => Ok(()),
+    /// The slot stays out of use, and its bytes still count, until [`free_lost`](Self::free_lost):
+    /// `WouldBlock` where another process leases it.
+    pub(crate) fn free(&self, space: &Space, slot: u32, charge: u64) -> io::Result<()> {
+        let freed = self.clear_and_punch(space, slot, charge);
+        if freed.is_err() {
+            self.lock().lost += 1;
+        }
+        freed
+    }
+
+    /// Frees a slot that could not be freed before.
+    ///
+    /// # Errors
+    /// As before.
+    pub(crate) fn free_lost(&self, space: &Space, slot: u32, charge: u64) -> io::Result<()> {
+        self.clear_and_punch(space, slot, charge)?;
+        self.lock().lost -= 1;
+        Ok(())
+    }
+
+    fn clear_and_punch(&self, space: &Space, slot: u32, charge: u64) -> io::Result<()> {
+        let Some(index) = &self.index else {
+            return self.punch_and_free(slot, charge);
         };
-        let mut slots = self.lock();
-        match punched {
-            Ok(()) => {
-                slots.free.push(Reverse(slot));
-                self.data.fetch_sub(charge, Ordering::SeqCst);
-            }
-            Err(_) => slots.lost += 1,
+        index.clear(space, slot)?;
+        // Nobody reads a slot that is claimed: not in another process either.
+        if !index.claim(slot)? {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let freed = self.punch_and_free(slot, charge);
+        index.release(slot);
+        freed
+    }
+
+    /// For a slot without a record, that nobody else has seen.
+    fn punch(&self, slot: u32, charge: u64) -> io::Result<()> {
+        let punched = self.punch_and_free(slot, charge);
+        if punched.is_err() {
+            self.lock().lost += 1;
         }
         punched
+    }
+
+    fn punch_and_free(&self, slot: u32, charge: u64) -> io::Result<()> {
+        if let Some(file) = self.opened() {
+            platform::punch(file, self.offset(slot), self.class)?;
+        }
+        reached(Step::SlotPunched);
+        self.data.fetch_sub(charge, Ordering::SeqCst);
+        self.lock().free.push(Reverse(slot));
+        Ok(())
     }
 
     /// The lowest free slot; makes the file, and makes it longer, where that is due.
@@ -141,7 +246,7 @@ impl ClassFile {
         let file = match self.file.get() {
             Some(file) => file,
             None => {
-                let made = dir.create_file(&self.name()).map_err(failed("creation"))?;
+                let made = Arc::new(files::open(dir, &self.name(), Access::Make)?);
                 // Under the lock, so that nobody else makes it.
                 self.file.get_or_init(|| made)
             }
@@ -170,6 +275,6 @@ impl ClassFile {
 pub(crate) enum Unwritten {
     /// Nothing of it is left.
     Clean(StagingError),
-    /// What was written of it could not be freed.
-    Lost(StagingError),
+    /// What was written of it, in this slot, could not be freed.
+    Lost(u32, StagingError),
 }

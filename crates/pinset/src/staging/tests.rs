@@ -15,7 +15,10 @@ use std::{
 use cap_std::{ambient_authority, fs::Dir};
 
 use super::*;
+use crate::private_dir;
 
+mod along;
+pub(crate) mod crash;
 pub(crate) mod file_system;
 
 use file_system::{child, on_own, place};
@@ -28,6 +31,12 @@ fn staging_in(dir: &Path, capacity: u64) -> Staging {
 
 fn dir_of(dir: &Path) -> StagingDir {
     let opened = Dir::open_ambient_dir(dir, ambient_authority()).expect("a directory");
+    StagingDir::from_dir(opened, dir)
+}
+
+/// One for persistent staging, made if it is not there.
+pub(crate) fn private_dir_of(dir: &Path) -> StagingDir {
+    let opened = private_dir::open_or_make(&dir.join("staging")).expect("a directory");
     StagingDir::from_dir(opened, dir)
 }
 

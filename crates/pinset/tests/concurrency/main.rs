@@ -13,6 +13,8 @@
 
 #[path = "../../src/budget.rs"]
 mod budget;
+#[path = "../../src/buffers.rs"]
+mod buffers;
 #[path = "../../src/flight.rs"]
 mod flight;
 mod staging;
@@ -30,7 +32,7 @@ mod sync {
     pub(crate) use shuttle::{
         sync::{
             Mutex, MutexGuard,
-            atomic::{AtomicU64, AtomicUsize, Ordering},
+            atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
         },
         thread::sleep,
     };
@@ -46,7 +48,9 @@ mod block {
 }
 
 mod replacement {
-    pub(crate) use pinset::replacement::{Admission, Decision, Eviction, Insertion, Replacement};
+    pub(crate) use pinset::replacement::{
+        Admission, Decision, Eviction, Insertion, Replacement, ReplacementStats,
+    };
 }
 
 /// Runs `model` under many schedules: random ones, and ones that change priorities at a few points only, which find

@@ -52,7 +52,7 @@ fn a_block_that_is_held_is_never_above_a_hole_and_the_disk_never_too_full() {
             thread.join().unwrap();
         }
         assert_eq!(store.used(), disk.allocated());
-        store.clear();
+        store.close();
         assert_eq!((store.used(), disk.allocated(), store.len()), (0, 0, 0));
     });
 }
@@ -100,10 +100,10 @@ fn a_block_that_is_forgotten_while_it_is_read_is_read_to_the_end() {
             })
         };
         store.forget(&1);
-        store.clear();
+        store.close();
         store.forget(&1);
         reader.join().unwrap();
-        store.clear();
+        store.close();
         assert_eq!((store.used(), disk.allocated()), (0, 0));
     });
 }

@@ -11,7 +11,16 @@ use std::{
 
 use shuttle::thread::yield_now;
 
-use crate::budget::Share;
+use crate::{block::Key, budget::Share};
+
+/// Nobody reads along.
+pub(crate) mod along {
+    pub(crate) struct Along;
+
+    impl Along {
+        pub(crate) fn wrong(&self, _key: &crate::block::Key) {}
+    }
+}
 
 /// What a block's byte takes of the budget.
 pub(crate) const UNIT: u64 = 64 << 10;
@@ -61,6 +70,7 @@ impl Disk {
     }
 }
 
+#[derive(Clone)]
 pub(crate) struct Staging {
     inner: Arc<Inner>,
 }
@@ -94,13 +104,18 @@ impl Staging {
         len as u64 * UNIT
     }
 
-    pub(crate) fn usable(&self) -> u64 {
+    pub(crate) fn for_blocks(&self) -> u64 {
         self.inner.share.usable()
     }
 
-    pub(crate) fn write(
+    pub(crate) fn takes_writes(&self) -> bool {
+        true
+    }
+
+    pub(crate) fn write_as(
         &self,
         reservation: Reservation,
+        _key: &Key,
         bytes: &[u8],
     ) -> Result<Arc<Extent>, io::Error> {
         self.inner.disk.write(reservation.charge);
@@ -160,16 +175,26 @@ impl Extent {
         self.bytes.len()
     }
 
-    pub(crate) fn try_read(&self, offset: usize, len: usize) -> io::Result<Option<Vec<u8>>> {
+    pub(crate) fn try_read_into(&self, offset: usize, into: &mut [u8]) -> io::Result<bool> {
         yield_now();
         assert!(!self.punched.load(Ordering::SeqCst), "read above a hole");
-        let end = (offset + len).min(self.len());
-        Ok(Some(self.bytes[offset..end].to_vec()))
+        into.copy_from_slice(&self.bytes[offset..offset + into.len()]);
+        Ok(true)
     }
 
     pub(crate) fn read_blocking(&self, offset: usize, len: usize) -> io::Result<Vec<u8>> {
-        Ok(self.try_read(offset, len)?.unwrap_or_default())
+        let mut bytes = vec![0; len];
+        self.try_read_into(offset, &mut bytes)?;
+        Ok(bytes)
     }
+
+    /// No other process has a lease.
+    pub(crate) fn claim(&self) -> bool {
+        true
+    }
+
+    /// Its slot is freed with the last who holds it, as in a temporary directory.
+    pub(crate) fn discard(&self) {}
 }
 
 impl Drop for Extent {

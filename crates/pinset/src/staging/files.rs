@@ -1,0 +1,112 @@
+//! How a file of a staging directory is opened: by a constant name (I4), never through a link, never waiting, and
+//! only if it is a file.
+
+use std::{fs::File, io};
+
+use rustix::{
+    fs::{FileType, Mode, OFlags},
+    io::Errno,
+};
+
+use super::{StagingError, index, slots};
+use crate::lock_dir::StagingDir;
+
+/// What a file is opened for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// To be read.
+    Read,
+    /// To be read and written, if it is there.
+    Write,
+    /// To be read and written, and made (mode 0600) if it is not there.
+    Make,
+}
+
+/// Opens `name`.
+///
+/// # Errors
+/// [`StagingError::NotAFile`], and what the system says.
+pub(crate) fn open(dir: &StagingDir, name: &str, access: Access) -> Result<File, StagingError> {
+    let flags = match access {
+        Access::Read => OFlags::RDONLY,
+        Access::Write => OFlags::RDWR,
+        Access::Make => OFlags::RDWR | OFlags::CREATE,
+    };
+    // Not waiting for the other end of a pipe that somebody put here.
+    let flags = flags | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let not_a_file = || StagingError::NotAFile {
+        dir: dir.path().to_owned(),
+        file: name.to_owned(),
+    };
+    let file = match rustix::fs::openat(dir.handle(), name, flags, Mode::RUSR | Mode::WUSR) {
+        Ok(file) => File::from(file),
+        Err(Errno::LOOP | Errno::ISDIR | Errno::NXIO) => return Err(not_a_file()),
+        Err(errno) => return Err(StagingError::of("opening", name, errno.into())),
+    };
+    let stat =
+        rustix::fs::fstat(&file).map_err(|errno| StagingError::of("stat", name, errno.into()))?;
+    if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+        return Err(not_a_file());
+    }
+    Ok(file)
+}
+
+/// As [`open`], but `None` where there is none of that name.
+pub(crate) fn open_existing(
+    dir: &StagingDir,
+    name: &str,
+    access: Access,
+) -> Result<Option<File>, StagingError> {
+    match open(dir, name, access) {
+        Ok(file) => Ok(Some(file)),
+        Err(StagingError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Fills `into` from `offset` on, as far as the file goes.
+pub(crate) fn read_at_most(file: &File, into: &mut [u8], offset: u64) -> io::Result<usize> {
+    use std::os::unix::fs::FileExt as _;
+    let mut read = 0;
+    while read < into.len() {
+        match file.read_at(&mut into[read..], offset + read as u64) {
+            Ok(0) => break,
+            Ok(more) => read += more,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(read)
+}
+
+/// Removes what a start that was killed left, and tells of what is not this library's.
+pub(crate) fn tidy(dir: &StagingDir) -> Result<(), StagingError> {
+    let failed = |error| StagingError::of("listing", ".", error);
+    for entry in dir.handle().entries().map_err(failed)? {
+        let name = entry.map_err(failed)?.file_name();
+        let name = name.to_string_lossy();
+        if name == super::probe::PROBE {
+            dir.remove_file(&name)
+                .map_err(|error| StagingError::of("removal", &name, error))?;
+        } else if !ours().any(|ours| ours == name) {
+            tracing::warn!(
+                directory = %dir.path().display(),
+                file = %name,
+                "a file in the staging directory is not this library's; it is left alone, and is not in the budget"
+            );
+        }
+    }
+    Ok(())
+}
+
+/// The names of all files that a persistent directory can have.
+pub(crate) fn ours() -> impl Iterator<Item = String> {
+    let classes = (0..super::CLASSES).map(super::class_bytes);
+    let of_classes = classes.flat_map(|class| [slots::name(class), index::name(class)]);
+    [super::layout::LAYOUT, super::changes::CHANGES]
+        .map(str::to_owned)
+        .into_iter()
+        .chain(of_classes)
+}
