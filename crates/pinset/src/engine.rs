@@ -412,7 +412,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Ends it: no fetch starts any more, pins are released, staging is emptied.
+    /// Ends it: no fetch starts any more, pins are released, staging is emptied if it is temporary.
     pub(crate) async fn close(&self) -> Result<(), Error> {
         self.closed.store(true, Ordering::Release);
         self.in_flight.close();

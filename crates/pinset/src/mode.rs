@@ -256,7 +256,8 @@ impl CacheMode {
         Metrics::new(self.engine(), labels)
     }
 
-    /// Ends it: releases the pins and empties staging. Every later call fails with [`Error::Closed`].
+    /// Ends it: releases the pins and empties staging, but for what lies in a
+    /// [persistent](crate::Pinset::staging) directory. Every later call fails with [`Error::Closed`].
     ///
     /// # Errors
     /// [`Error::Pin`] where a pin could not be released: the next start on the same lock directory finds it.

@@ -10,6 +10,7 @@ use std::{
     ops::Range,
     path::{Path, PathBuf},
     sync::{Arc, OnceLock, Weak},
+    time::Instant,
 };
 
 use bytes::Bytes;
@@ -147,8 +148,8 @@ pub(crate) struct Store {
     pub(crate) path: PathBuf,
     pub(crate) buffers: Arc<Buffers>,
     pub(crate) state: Mutex<State>,
-    /// Held by the one that takes the directory over, which is done once.
-    pub(crate) taking_over: Mutex<TakingOver>,
+    /// Held by the one that takes the directory over, which is done once. When that failed last.
+    pub(crate) taking_over: Mutex<Option<Instant>>,
     /// Goes back after all that it paid for.
     pub(crate) share: Arc<Share>,
     pub(crate) unstaged: AtomicU64,
@@ -169,14 +170,6 @@ pub(crate) enum Role {
     ReadsAlong(Along),
     /// Nothing any more.
     Closed,
-}
-
-/// Whether there is a point in trying to take the directory over.
-pub(crate) enum TakingOver {
-    /// When the one that admits goes.
-    Possible,
-    /// It was tried, and the directory was not usable for that.
-    Failed,
 }
 
 pub(crate) struct State {
@@ -249,7 +242,7 @@ impl Store {
             path,
             buffers,
             state: Mutex::new(state),
-            taking_over: Mutex::new(TakingOver::Possible),
+            taking_over: Mutex::default(),
             share,
             unstaged: AtomicU64::new(0),
             failures: AtomicU64::new(0),

@@ -7,6 +7,7 @@
 use std::{
     path::Path,
     sync::{Arc, TryLockError, atomic::Ordering},
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -19,7 +20,7 @@ use crate::{
     private_dir,
     replacement::Admission,
     staging::{Staging, StagingError, along::Along, layout, resume::Warm},
-    store::{Role, Staged, State, Store, TakingOver, let_go},
+    store::{Role, Staged, State, Store, let_go},
     sync::lock,
 };
 
@@ -27,6 +28,9 @@ use crate::{
 /// cannot evict it. At most this, and this share of its own budget.
 const LEASED_BYTES: u64 = 8 << 20;
 const LEASED_SHARE: u64 = 8;
+
+/// How long after a take-over that failed (for want of descriptors, say) the next is tried.
+const TRY_AGAIN: Duration = Duration::from_secs(10);
 
 impl Store {
     /// Over the persistent staging directory at `path`, which is made if it is not there.
@@ -151,16 +155,19 @@ impl Store {
 
     /// Takes the directory over, if the one that admitted is gone. Whether this process admits now.
     fn take_over(&self, along: &Along) -> bool {
-        let mut taking_over = match self.taking_over.try_lock() {
+        let mut failed_at = match self.taking_over.try_lock() {
             Ok(guard) => guard,
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
             // Until the other thread is done, it is read along.
             Err(TryLockError::WouldBlock) => return false,
         };
-        match (&*taking_over, &lock(&self.state).role) {
-            (TakingOver::Possible, Role::ReadsAlong(_)) => {}
-            (_, Role::Admits(_)) => return true,
-            (_, Role::ReadsAlong(_) | Role::Closed) => return false,
+        match lock(&self.state).role {
+            Role::ReadsAlong(_) => {}
+            Role::Admits(_) => return true,
+            Role::Closed => return false,
+        }
+        if failed_at.is_some_and(|failed: Instant| failed.elapsed() < TRY_AGAIN) {
+            return false;
         }
         if !is_for_us(along.dir()) {
             return false;
@@ -185,7 +192,7 @@ impl Store {
             Err(error) => {
                 tracing::warn!(%error, "the staging directory could not be taken over; it is read along");
                 layout::unlock(dir);
-                *taking_over = TakingOver::Failed;
+                *failed_at = Some(Instant::now());
                 false
             }
         }
@@ -214,4 +221,81 @@ impl State {
 /// Whether this process is to admit: it can write, and nobody else does.
 fn is_for_us(dir: &StagingDir) -> bool {
     layout::is_writable(dir) && layout::try_lock(dir)
+}
+
+#[cfg(test)]
+mod tests {
+    use multihash_codetable::{Code, MultihashDigest};
+
+    use super::*;
+    use crate::budget::Budget;
+
+    const BUDGET: u64 = 4 << 20;
+
+    fn open(path: &Path) -> Result<Arc<Store>, StagingError> {
+        Store::open(path, Budget::alone(BUDGET))
+    }
+
+    fn block(n: u8) -> (Key, Vec<u8>) {
+        let bytes = vec![n; 100_000];
+        (Code::Sha2_256.digest(&bytes), bytes)
+    }
+
+    fn right(_: Bytes) -> bool {
+        true
+    }
+
+    #[test]
+    fn what_another_leases_is_in_use() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("staging");
+        let first = open(&path).unwrap();
+        let (key, bytes) = block(0);
+        first.stage(key, &bytes).unwrap();
+        let second = open(&path).unwrap();
+        assert!(second.reads_along() && !first.reads_along());
+        assert!(second.stage(block(1).0, &block(1).1).is_none());
+        let leased = second.warm(&key, right).unwrap();
+        let pressed = || {
+            for n in 1..100 {
+                let (key, bytes) = block(n);
+                first.stage(key, &bytes).unwrap();
+            }
+        };
+        pressed();
+        assert!(first.peek(&key).is_some(), "it is passed over");
+        assert_eq!(leased.extent().read_blocking(0, usize::MAX).unwrap(), bytes);
+        // What it keeps for its next read of it is still leased; a pinset that is closed leases nothing.
+        drop(leased);
+        second.close();
+        pressed();
+        assert!(first.peek(&key).is_none());
+        assert!(first.evicted.load(Ordering::Relaxed) > 50);
+    }
+
+    #[test]
+    fn what_is_wrong_is_forgotten_by_the_one_that_admits_and_the_one_that_reads_along() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("staging");
+        let (key, bytes) = block(0);
+        let first = open(&path).unwrap();
+        first.stage(key, &bytes).unwrap();
+        let second = open(&path).unwrap();
+        assert!(second.warm(&key, |_| false).is_none());
+        assert!(second.warm(&key, right).is_none(), "until it changes");
+        assert_eq!(second.rotten.load(Ordering::Relaxed), 1);
+        second.close();
+        first.close();
+        let third = open(&path).unwrap();
+        assert!(third.peek(&key).is_none(), "it is not verified");
+        assert!(third.stage(key, &bytes).is_none(), "it is there");
+        assert!(third.may_be_warm(&key));
+        assert!(third.warm(&key, |_| false).is_none());
+        assert!(!third.may_be_warm(&key));
+        assert!(third.stage(key, &bytes).is_some());
+        assert!(third.warm(&key, |_| false).is_some(), "it is verified");
+        third.close();
+        assert!(!third.may_be_warm(&key));
+        assert!(third.warm(&key, right).is_none());
+    }
 }

@@ -188,3 +188,49 @@ async fn what_is_not_a_file_is_refused_and_what_is_not_ours_left_alone() {
     assert_eq!(fs::read(&note).unwrap(), b"mine");
     assert!(!place.staging().join("probe").exists());
 }
+
+#[tokio::test]
+async fn one_that_cannot_take_over_reads_along() {
+    let (node, _dir, place) = site();
+    let (cid, bytes) = add(&node, MIB);
+    let first = place.open(&node, BUDGET);
+    read(&first, &cid).await.unwrap();
+    let second = place.open(&node, BUDGET);
+    place.end(first).await;
+    fs::write(place.staging().join("layout"), b"of another kind").unwrap();
+    assert_eq!(read(&second, &cid).await.unwrap(), bytes);
+    let (other, other_bytes) = add(&node, MIB + 1);
+    assert_eq!(read(&second, &other).await.unwrap(), other_bytes);
+    let stats = second.stats();
+    assert!(stats.reads_along, "{stats:?}");
+    assert_eq!(stats.blocks_reverified, 1);
+    let error = place.try_open(std::sync::Arc::new(node.clone()), BUDGET);
+    assert!(error.unwrap_err().to_string().contains("of another kind"));
+}
+
+#[tokio::test]
+async fn of_two_in_one_process_the_second_takes_over() {
+    let (node, _dir, place) = site();
+    let files: Vec<_> = (0..6).map(|n| add(&node, MIB + n)).collect();
+    let first = place.open(&node, BUDGET);
+    let second = place.open(&node, BUDGET);
+    for (cid, bytes) in &files[..4] {
+        assert_eq!(read(&first, cid).await.unwrap(), *bytes);
+        assert_eq!(read(&second, cid).await.unwrap(), *bytes);
+    }
+    let stats = second.stats();
+    assert!(stats.reads_along && stats.bytes_staged == 0, "{stats:?}");
+    assert_eq!(stats.blocks_fetched, 0, "{stats:?}");
+    assert!(stats.blocks_reverified >= 4, "{stats:?}");
+    place.end(first).await;
+    for (cid, bytes) in &files {
+        assert_eq!(read(&second, cid).await.unwrap(), *bytes);
+    }
+    let stats = second.stats();
+    assert!(!stats.reads_along && stats.blocks_staged >= 6, "{stats:?}");
+    // A root and two leaves of each that the first had not read.
+    assert_eq!((stats.blocks_rotten, stats.blocks_fetched), (0, 6));
+    second.close().await.unwrap();
+    assert_eq!(second.stats().blocks_staged, 0);
+    assert!(read(&second, &files[0].0).await.is_err());
+}

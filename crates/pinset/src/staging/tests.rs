@@ -20,6 +20,7 @@ use crate::private_dir;
 mod along;
 pub(crate) mod crash;
 pub(crate) mod file_system;
+mod index;
 
 use file_system::{child, on_own, place};
 
