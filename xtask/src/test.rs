@@ -42,7 +42,7 @@ pub(crate) struct Flags {
 }
 
 /// What names the folder of fixtures to the tests.
-const FIXTURES: &str = "WASI_IPFS_FIXTURES";
+pub(crate) const FIXTURES: &str = "WASI_IPFS_FIXTURES";
 
 /// What names the program `ipfs` to the tests.
 const KUBO: &str = "WASI_IPFS_KUBO";
