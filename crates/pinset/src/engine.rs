@@ -52,7 +52,7 @@ pub(crate) struct Engine {
     pub(crate) nodes: NodeCache,
     pub(crate) pins: Pins,
     pub(crate) counters: Counters,
-    flights: Flights<Key, Result<Held, Error>>,
+    flights: Flights<Key, Result<Obtained, Error>>,
     /// Blocks of an earlier run that are being verified.
     pub(crate) warming: Flights<Key, Option<Held>>,
     /// Blocks on their way, or being written: so many bytes of memory (I9).
@@ -87,6 +87,20 @@ impl Held {
             Self::Staged(staged) => staged.len(),
             Self::Memory(bytes) => bytes.len(),
         }
+    }
+}
+
+/// A block that was asked for.
+#[derive(Clone)]
+pub(crate) struct Obtained {
+    pub(crate) held: Held,
+    /// How long the backend took for it, where it was asked.
+    pub(crate) took: Option<Duration>,
+}
+
+impl From<Held> for Obtained {
+    fn from(held: Held) -> Self {
+        Self { held, took: None }
     }
 }
 
@@ -192,21 +206,30 @@ impl Engine {
         target: &Target,
         ask: Ask<'_>,
     ) -> Result<Held, Error> {
+        Ok(self.obtain_timed(target, ask).await?.held)
+    }
+
+    /// As [`obtain`](Self::obtain), with the time that the backend took.
+    pub(crate) async fn obtain_timed(
+        self: &Arc<Self>,
+        target: &Target,
+        ask: Ask<'_>,
+    ) -> Result<Obtained, Error> {
         self.open()?;
         let cid = match target {
-            Target::Inline { bytes, .. } => return Ok(Held::Memory(bytes.clone())),
+            Target::Inline { bytes, .. } => return Ok(Held::Memory(bytes.clone()).into()),
             Target::Block(cid) => cid,
         };
         if let Some(held) = self.peek(cid.hash()) {
-            return Ok(held);
+            return Ok(held.into());
         }
         // Refused before anybody is asked.
         if acceptable(cid)?.digest(b"").digest() == cid.hash().digest() {
             // Nothing is what has this hash, and between Kubo nodes a block of nothing does not travel.
-            return Ok(Held::Memory(Bytes::new()));
+            return Ok(Held::Memory(Bytes::new()).into());
         }
         if let Some(held) = self.warm(cid).await {
-            return Ok(held);
+            return Ok(held.into());
         }
         let _permit = ask.session.fetch_permit().await?;
         let flight = self.flights.join(*cid.hash(), || {
@@ -215,23 +238,27 @@ impl Engine {
             let span = tracing::debug_span!("fetch", %cid, bytes = Empty, outcome = Empty);
             engine.fetch(cid, origin).instrument(span)
         });
-        let held = flight.await?;
-        ask.session.fetched(held.len() as u64);
-        Ok(held)
+        let obtained = flight.await?;
+        ask.session.fetched(obtained.held.len() as u64);
+        Ok(obtained)
     }
 
     /// The whole of one flight.
-    async fn fetch(self: Arc<Self>, cid: Cid, origin: Origin) -> Result<Held, Error> {
+    async fn fetch(self: Arc<Self>, cid: Cid, origin: Origin) -> Result<Obtained, Error> {
         // Another flight may have ended between the look-up and this one's start.
         if let Some(held) = self.peek(cid.hash()) {
-            return Ok(held);
+            return Ok(held.into());
         }
         self.counters.misses.fetch_add(1, Ordering::Relaxed);
-        let room = self.room_in_memory().await?;
+        let mut room = self.room_in_memory().await?;
         let asked = Instant::now();
         let unverified = self.ask_backend(&cid, &origin).await;
-        metrics::fetched(asked.elapsed());
+        let took = asked.elapsed();
+        metrics::fetched(took);
         let unverified = unverified?;
+        // Now that it is known how much came, there is room for more on their way.
+        let needed = unverified.len().div_ceil(PERMIT_BYTES);
+        drop(room.split(room.num_permits().saturating_sub(needed)));
         let fetched = unverified.len() as u64;
         let counters = &self.counters;
         counters.blocks_fetched.fetch_add(1, Ordering::Relaxed);
@@ -258,7 +285,8 @@ impl Engine {
             Err(_) => "failed",
         };
         Span::current().record("outcome", outcome);
-        held
+        let took = Some(took);
+        held.map(|held| Obtained { held, took })
     }
 
     /// Waits until there is memory for one more block on its way.

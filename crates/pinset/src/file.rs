@@ -11,13 +11,14 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use cid::Cid;
 use pinner_api::Origin;
+use tokio::time::Instant;
 
 use crate::{
     block::cid_of,
     error::Error,
     node::{Identity, Metadata},
     pins::PinGuard,
-    readahead::{Advice, ReadAhead},
+    readahead::{Advice, Place, ReadAhead},
     session::{HandleGuard, Session},
     store::Staged,
     sync::lock,
@@ -164,6 +165,7 @@ impl File {
         } else {
             let mut all = BytesMut::with_capacity(len);
             all.extend_from_slice(&first);
+            self.want(offset + first.len() as u64..offset + len as u64);
             while all.len() < len {
                 let at = offset + all.len() as u64;
                 all.extend_from_slice(&self.read_piece(at, len - all.len()).await?);
@@ -187,8 +189,23 @@ impl File {
     /// What the guest says of the reads to come. A hint: it never fails.
     pub fn advise(&self, offset: u64, len: u64, advice: Advice) {
         let mut cursor = lock(&self.inner.cursor);
-        let (session, tree) = (self.session(), &self.inner.tree);
-        cursor.ahead.advise(session, tree, offset, len, advice);
+        let Cursor { current, ahead } = &mut *cursor;
+        ahead.advise(self.place(current), offset, len, advice);
+    }
+
+    /// Has the rest of a read over several blocks on its way side by side, while the reader waits for the first.
+    fn want(&self, range: Range<u64>) {
+        let mut cursor = lock(&self.inner.cursor);
+        let Cursor { current, ahead } = &mut *cursor;
+        ahead.want(self.place(current), range);
+    }
+
+    fn place<'a>(&'a self, current: &'a Option<Current>) -> Place<'a> {
+        Place {
+            session: self.session(),
+            tree: &self.inner.tree,
+            above: current.as_ref().and_then(|it| it.above.as_ref()),
+        }
     }
 
     fn session(&self) -> &Session {
@@ -202,12 +219,11 @@ impl File {
 
     /// Tells read-ahead, and the counters, of a read that was served.
     fn note(&self, offset: u64, len: usize) {
-        let session = self.session();
-        session.engine().counters.served(len);
+        self.session().engine().counters.served(len);
         let mut cursor = lock(&self.inner.cursor);
-        let leaf = cursor.current.as_ref().map(|current| current.span.clone());
-        let read = offset..offset + len as u64;
-        cursor.ahead.note(session, &self.inner.tree, read, leaf);
+        let Cursor { current, ahead } = &mut *cursor;
+        let leaf = current.as_ref().map(|current| current.span.clone());
+        ahead.note(self.place(current), offset..offset + len as u64, leaf);
     }
 
     /// Bytes of one block, if they are at hand.
@@ -221,7 +237,7 @@ impl File {
                 let step = tree.step(session, offset, &scratch, purpose, above.as_ref());
                 match step? {
                     Step::Ready(piece) => self.now_at(piece),
-                    Step::Need(_) => return Ok(None),
+                    Step::Need { .. } => return Ok(None),
                 }
             }
         };
@@ -242,8 +258,11 @@ impl File {
         if let Some(bytes) = self.try_read_piece(offset, len)? {
             return Ok(bytes);
         }
-        let tree = &self.inner.tree;
-        let piece = tree.descend(self.session(), offset, Purpose::Read).await;
+        let (session, tree) = (self.session(), &self.inner.tree);
+        let latency = lock(&self.inner.cursor).ahead.waits_at(offset);
+        let start = Instant::now();
+        let piece = tree.descend(session, offset, Purpose::Read, &latency).await;
+        lock(&self.inner.cursor).ahead.waited(start.elapsed());
         let piece = self.now_at(piece?);
         let (at, len) = within(&piece, offset, len);
         match &piece.source {

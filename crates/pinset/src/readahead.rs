@@ -1,20 +1,34 @@
 //! Read-ahead of one handle: which blocks a sequential reader will want next, fetched before it asks.
 //!
-//! None for random reads. Bounded in blocks and bytes, and cancelled when the reader goes elsewhere. What is
-//! fetched ahead enters the cache at its cold end, and counts as no use.
+//! None for random reads. As far ahead as the reader's pace and the backend's latency call for (`pace`), bounded in
+//! blocks and bytes and by a share of the budget, and cancelled when the reader goes elsewhere. What is fetched ahead
+//! enters the cache at its cold end, and counts as no use.
+//!
+//! A read that stays in its leaf costs a comparison here; one that comes to the next leaf a look at as many leaves
+//! further on as it has come: with everything staged that is one look-up in the store a leaf.
+
+mod pace;
 
 use std::{
     collections::VecDeque,
     ops::Range,
-    sync::{Arc, OnceLock, atomic::Ordering},
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
 };
+
+use pinner_api::MAX_BLOCK;
+use tokio::time::Instant;
 
 use crate::{
     session::Session,
-    store::Kept,
+    store::{Kept, Staged},
+    sync::{Mutex, lock},
     task::Task,
-    tree::{Purpose, Scratch, Source, Step, Tree},
+    tree::{Above, Purpose, Scratch, Source, Step, Tree},
 };
+
+pub(crate) use pace::Latency;
+use pace::{MOST_LEAVES, Pace};
 
 /// What a guest says of the reads to come (`posix_fadvise`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,26 +39,28 @@ pub enum Advice {
     Sequential,
     /// In no order: no read-ahead.
     Random,
-    /// This range soon: it is fetched, as far as read-ahead may go.
+    /// This range soon: it is fetched, as far as read-ahead may go, wherever the reads are meanwhile.
     WillNeed,
-    /// This range no more.
+    /// This range no more: what is on its way there is cancelled. What is staged stays, as others may want it.
     DontNeed,
     /// This range once.
     NoReuse,
 }
 
-/// The most blocks on their way ahead of a reader: what hides 40 ms a block at 160 MB/s with blocks of 256 KiB,
-/// or at ten times that with blocks of 1 MiB.
-const MAX_BLOCKS: u64 = 16;
-
-/// The most bytes.
-const MAX_BYTES: u64 = 16 << 20;
+/// The most bytes ahead of a reader.
+const MOST_BYTES: u64 = 16 << 20;
 
 /// The share of the budget that one reader's read-ahead may fill.
-const BUDGET_SHARE: u64 = 4;
+const READER_SHARE: u64 = 4;
+
+/// The share of the budget that all readers' read-ahead may keep from being replaced.
+const KEPT_SHARE: u64 = 2;
 
 /// A reader is sequential once it has read so many bytes in order, or a quarter of a leaf, if that is less.
 const SEQUENTIAL_BYTES: u64 = 128 << 10;
+
+/// A leaf's length in bytes, for a guess where none has been seen: most files' leaves have it.
+const USUAL_LEAF: u64 = 256 << 10;
 
 /// The state of one handle's read-ahead.
 #[derive(Debug, Default)]
@@ -52,24 +68,17 @@ pub(crate) struct ReadAhead {
     advice: Pattern,
     /// The reads so far without a gap.
     run: Range<u64>,
-    /// How many leaves to have on their way. Doubles with each leaf that is read through.
-    window: u64,
+    /// The leaf of the last read by its start, once the reader is sequential.
+    leaf: Option<u64>,
+    /// The last leaf's length, for a guess.
+    stride: Option<u64>,
+    pace: Pace,
     /// What is on its way or there, and not consumed yet, in order.
     ahead: VecDeque<Ahead>,
     /// Up to where leaves have been asked for.
     until: u64,
-    /// The leaf of the last read, by its start.
-    leaf: Option<u64>,
-}
-
-/// A leaf that was asked for.
-#[derive(Debug)]
-struct Ahead {
-    offset: u64,
-    _task: Task,
-    /// Its block, once it is there: read ahead and not consumed yet is in use, else the next one to arrive would
-    /// push it out.
-    _kept: Arc<OnceLock<Kept>>,
+    /// What was asked for by advice, or by a read over several leaves, in the order of asking.
+    wanted: VecDeque<Ahead>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -80,27 +89,90 @@ enum Pattern {
     Random,
 }
 
+/// What read-ahead works with beside its own state.
+#[derive(Clone, Copy)]
+pub(crate) struct Place<'a> {
+    pub(crate) session: &'a Session,
+    pub(crate) tree: &'a Tree,
+    /// The inner node above the current leaf.
+    pub(crate) above: Option<&'a Arc<Above>>,
+}
+
+impl Place<'_> {
+    /// How many bytes may be ahead of one reader.
+    fn most_bytes(&self) -> u64 {
+        MOST_BYTES.min(self.session.engine().budget_bytes() / READER_SHARE)
+    }
+
+    /// Looks at the leaf at `offset`, and has it fetched if it is not there; gives where the next leaf begins.
+    ///
+    /// A span that a block cannot hold is many leaves below an inner node that is not there: then the next leaf is
+    /// guessed to begin `stride` further on. A wrong guess asks for the same leaf twice, which is fetched once.
+    fn look_at(&self, offset: u64, stride: u64, latency: &Arc<Latency>) -> (u64, Option<Ahead>) {
+        let nothing = Scratch::default();
+        let Self {
+            session,
+            tree,
+            above,
+        } = *self;
+        match tree.step(session, offset, &nothing, Purpose::Ahead, above) {
+            Ok(Step::Ready(piece)) => (piece.span.end, None),
+            Ok(Step::Need { span, .. }) => {
+                let end = match span.end - span.start <= MAX_BLOCK as u64 {
+                    true => span.end,
+                    false => span.end.min(offset.saturating_add(stride)),
+                };
+                let counters = &session.engine().counters;
+                counters.read_ahead_blocks.fetch_add(1, Ordering::Relaxed);
+                let ahead = Ahead::fetch(session, tree, offset..end, latency);
+                (end, Some(ahead))
+            }
+            // The reader meets it when it gets there.
+            Err(_) => (offset.saturating_add(stride), None),
+        }
+    }
+}
+
 impl ReadAhead {
+    /// Takes note that the reader is about to wait for the block at `offset`: what is queued for where it was would be
+    /// in its way. Gives where to note what the backend takes for the handle's blocks.
+    pub(crate) fn waits_at(&mut self, offset: u64) -> Arc<Latency> {
+        if !self.goes_on_at(offset) {
+            self.stop();
+        }
+        self.pace.latency.clone()
+    }
+
+    /// Takes note that the reader waited for a block.
+    pub(crate) fn waited(&mut self, time: Duration) {
+        self.pace.waited(time);
+    }
+
     /// Takes note of a read, whose last block held the file's bytes `leaf`.
-    pub(crate) fn note(
-        &mut self,
-        session: &Session,
-        tree: &Tree,
-        read: Range<u64>,
-        leaf: Option<Range<u64>>,
-    ) {
-        if read.start != self.run.end {
+    pub(crate) fn note(&mut self, place: Place<'_>, read: Range<u64>, leaf: Option<Range<u64>>) {
+        if !self.goes_on_at(read.start) {
             self.stop();
             self.run = read.start..read.start;
         }
         self.run.end = read.end;
-        let Some(leaf) = leaf else { return };
-        let entered = self.leaf.replace(leaf.start) != Some(leaf.start);
-        if self.advice == Pattern::Random || leaf.end >= tree.len {
+        if !self.wanted.is_empty() {
+            let read_through = |end: u64| read.start < end && end <= read.end;
+            self.wanted.retain(|it| !read_through(it.range.end));
+        }
+        let Some(leaf) = leaf.filter(|leaf| self.leaf != Some(leaf.start)) else {
+            return;
+        };
+        let length = (leaf.end - leaf.start).max(1);
+        self.stride = Some(length);
+        if self.advice == Pattern::Random {
             return;
         }
-        let length = leaf.end - leaf.start;
-        if self.window == 0 {
+        if leaf.end >= place.tree.len {
+            // There is nothing behind it.
+            self.ahead.clear();
+            return;
+        }
+        if self.leaf.is_none() {
             let enough = SEQUENTIAL_BYTES.min(length / 4).max(1);
             let run = self.run.end - self.run.start;
             // One large read is one read: it takes a second one to make a sequence.
@@ -108,26 +180,35 @@ impl ReadAhead {
             if self.advice != Pattern::Sequential && !sequence {
                 return;
             }
-            self.window = 1;
-        } else if entered {
-            self.window = (self.window * 2).min(MAX_BLOCKS);
-        } else {
-            return;
         }
-        let most = MAX_BYTES.min(session.engine().budget_bytes() / BUDGET_SHARE) / length.max(1);
-        let window = self.window.min(most);
-        self.fill(session, tree, &leaf, window);
+        self.leaf = Some(leaf.start);
+        self.pace.enter(Instant::now());
+        self.fill(place, &leaf, length);
     }
 
-    /// Takes advice.
-    pub(crate) fn advise(
-        &mut self,
-        session: &Session,
-        tree: &Tree,
-        offset: u64,
-        len: u64,
-        advice: Advice,
-    ) {
+    /// Has what comes behind `leaf` on its way, as far ahead as it should be.
+    fn fill(&mut self, place: Place<'_>, leaf: &Range<u64>, length: u64) {
+        while let Some(ahead) = self.ahead.front()
+            && ahead.range.start < leaf.end
+        {
+            self.ahead.pop_front();
+        }
+        let leaves = self.pace.leaves_ahead().min(place.most_bytes() / length);
+        let end = leaf.end.saturating_add(leaves.saturating_mul(length));
+        let end = end.min(place.tree.len);
+        let mut at = self.until.max(leaf.end);
+        while at < end && self.ahead.len() < MOST_LEAVES as usize {
+            let (next, ahead) = place.look_at(at, length, &self.pace.latency);
+            self.ahead.extend(ahead);
+            at = next;
+        }
+        self.until = at;
+    }
+
+    /// Takes advice. A length of 0 is all that follows.
+    pub(crate) fn advise(&mut self, place: Place<'_>, offset: u64, len: u64, advice: Advice) {
+        let len = if len == 0 { u64::MAX } else { len };
+        let range = offset..offset.saturating_add(len);
         match advice {
             Advice::Normal => self.advice = Pattern::Seen,
             Advice::Sequential => self.advice = Pattern::Sequential,
@@ -135,78 +216,121 @@ impl ReadAhead {
                 self.advice = Pattern::Random;
                 self.stop();
             }
-            Advice::WillNeed => {
-                let most = MAX_BYTES.min(session.engine().budget_bytes() / BUDGET_SHARE);
-                let end = offset.saturating_add(len.min(most)).min(tree.len);
-                if offset < end && self.ahead.len() < MAX_BLOCKS as usize {
-                    self.ahead
-                        .push_back(Ahead::fetch(session, tree, offset..end));
-                }
+            Advice::WillNeed => self.want(place, range),
+            Advice::DontNeed => {
+                let inside =
+                    |it: &Ahead| range.start <= it.range.start && it.range.end <= range.end;
+                self.ahead.retain(|it| !inside(it));
+                self.wanted.retain(|it| !inside(it));
             }
-            Advice::DontNeed | Advice::NoReuse => {}
+            Advice::NoReuse => {}
         }
     }
 
-    /// Puts the next `window` leaves behind `leaf` on their way, as if all were as long as this one: so they are,
-    /// but for the last, in every file that an importer makes. Where they are not, too few or the same are asked
-    /// for, and a read that finds its block missing fetches it.
-    fn fill(&mut self, session: &Session, tree: &Tree, leaf: &Range<u64>, window: u64) {
-        while let Some(ahead) = self.ahead.front()
-            && ahead.offset < leaf.end
-        {
-            self.ahead.pop_front();
-        }
-        let length = (leaf.end - leaf.start).max(1);
-        let end = leaf.end.saturating_add(window.saturating_mul(length));
-        let mut offset = self.until.max(leaf.end);
-        while offset < end.min(tree.len) && self.ahead.len() < MAX_BLOCKS as usize {
-            let scratch = Scratch::default();
-            let step = tree.step(session, offset, &scratch, Purpose::Ahead, None);
-            if let Ok(Step::Need(_)) = step {
-                let counters = &session.engine().counters;
-                counters.read_ahead_blocks.fetch_add(1, Ordering::Relaxed);
-                let ahead = Ahead::fetch(session, tree, offset..offset + 1);
-                self.ahead.push_back(ahead);
+    /// Has the leaves of a range on their way, side by side. A seek does not cancel them.
+    pub(crate) fn want(&mut self, place: Place<'_>, range: Range<u64>) {
+        let end = range.start.saturating_add(place.most_bytes());
+        let end = end.min(range.end).min(place.tree.len);
+        let stride = self.stride.unwrap_or(USUAL_LEAF);
+        let mut at = range.start;
+        while at < end {
+            let mut asked_for = self.wanted.iter().chain(&self.ahead);
+            // What failed is asked for again.
+            let under_way = |it: &&Ahead| it.range.contains(&at) && !it.task.is_over();
+            if let Some(ahead) = asked_for.find(under_way) {
+                at = ahead.range.end;
+                continue;
             }
-            offset = offset.saturating_add(length);
+            if self.wanted.len() >= MOST_LEAVES as usize {
+                // What is there already only loses its protection.
+                self.wanted.retain(|it| !it.task.is_over());
+            }
+            if self.wanted.len() >= MOST_LEAVES as usize {
+                return;
+            }
+            let (next, ahead) = place.look_at(at, stride, &self.pace.latency);
+            self.wanted.extend(ahead);
+            at = next;
         }
-        self.until = offset;
+    }
+
+    /// Whether a read at `offset` goes on where the last one ended, or skips a bit and lands in what is ahead.
+    fn goes_on_at(&self, offset: u64) -> bool {
+        (self.run.end..=self.until.max(self.run.end)).contains(&offset)
     }
 
     fn stop(&mut self) {
-        self.window = 0;
+        self.leaf = None;
         self.until = 0;
         self.ahead.clear();
-        self.leaf = None;
+        self.pace.reset();
     }
 }
 
+/// Leaves that were asked for: on their way, or there. Dropping it cancels what is on its way.
+#[derive(Debug)]
+struct Ahead {
+    /// The file's bytes that they hold.
+    range: Range<u64>,
+    task: Task,
+    _protected: Arc<Protected>,
+}
+
 impl Ahead {
-    /// Has the leaves of a range at hand, and keeps the last of them in use. A failure is not seen here: the reader
-    /// meets it when it gets there.
-    fn fetch(session: &Session, tree: &Tree, range: Range<u64>) -> Self {
-        let (session, tree) = (session.clone(), tree.clone());
-        let kept = Arc::new(OnceLock::new());
-        let keep = kept.clone();
-        let offset = range.start;
+    /// Has the leaves of a range at hand. A failure is not seen here: the reader meets it when it gets there.
+    fn fetch(session: &Session, tree: &Tree, range: Range<u64>, latency: &Arc<Latency>) -> Self {
+        let (session, tree, latency) = (session.clone(), tree.clone(), latency.clone());
+        let protected = Arc::new(Protected {
+            session: session.clone(),
+            blocks: Mutex::default(),
+        });
+        let protect = protected.clone();
+        let Range { start, end } = range;
         let work = async move {
-            let mut offset = range.start;
-            while offset < range.end {
-                let Ok(piece) = tree.descend(&session, offset, Purpose::Ahead).await else {
-                    return;
-                };
-                offset = piece.span.end;
-                if let Source::Staged { block, .. } = piece.source
-                    && offset >= range.end
-                {
-                    _ = keep.set(block.keep());
+            let mut at = start;
+            while at < end {
+                let piece = tree.descend(&session, at, Purpose::Ahead, &latency).await;
+                let Ok(piece) = piece else { return };
+                at = piece.span.end;
+                if let Source::Staged { block, .. } = piece.source {
+                    protect.add(&block);
                 }
             }
         };
         Self {
-            offset,
-            _task: Task::spawn(work),
-            _kept: kept,
+            range,
+            task: Task::spawn(work),
+            _protected: protected,
         }
+    }
+}
+
+/// Blocks that are there and not consumed yet: kept, else the next one to arrive in a full cache would push them out.
+#[derive(Debug)]
+struct Protected {
+    session: Session,
+    blocks: Mutex<Vec<(Kept, u64)>>,
+}
+
+impl Protected {
+    /// Protects a block, unless all readers' read-ahead protects too much already: then it may be pushed out, no more.
+    fn add(&self, block: &Arc<Staged>) {
+        let engine = self.session.engine();
+        let (len, most) = (block.len() as u64, engine.budget_bytes() / KEPT_SHARE);
+        let in_use = &engine.counters.bytes_in_use;
+        let room = in_use.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |kept| {
+            kept.checked_add(len).filter(|kept| *kept <= most)
+        });
+        if room.is_ok() {
+            lock(&self.blocks).push((block.keep(), len));
+        }
+    }
+}
+
+impl Drop for Protected {
+    fn drop(&mut self) {
+        let len: u64 = lock(&self.blocks).iter().map(|(_, len)| len).sum();
+        let counters = &self.session.engine().counters;
+        counters.bytes_in_use.fetch_sub(len, Ordering::Relaxed);
     }
 }

@@ -20,6 +20,11 @@ impl Task {
                 .map(|on| on.spawn(work).abort_handle()),
         )
     }
+
+    /// Whether there is nothing left of it to be done.
+    pub(crate) fn is_over(&self) -> bool {
+        self.0.as_ref().is_none_or(AbortHandle::is_finished)
+    }
 }
 
 impl Drop for Task {

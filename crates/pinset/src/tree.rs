@@ -12,9 +12,10 @@ use smallvec::SmallVec;
 
 use crate::{
     block::{Key, cid_of},
-    engine::{Ask, Held},
+    engine::{Ask, Held, Obtained},
     error::Error,
     nodes::Decoded,
+    readahead::Latency,
     session::Session,
     store::Staged,
     unixfs::{self, Codec, Piece as InNode, Target},
@@ -63,8 +64,11 @@ pub(crate) enum Source {
 /// What one try to get down the tree gives.
 pub(crate) enum Step {
     Ready(Piece),
-    /// This block has to be had first.
-    Need(Target),
+    /// This block has to be had first: the one that holds, or leads to, these of the file's bytes.
+    Need {
+        target: Target,
+        span: Range<u64>,
+    },
 }
 
 /// What a look at a block is for.
@@ -207,7 +211,7 @@ impl Tree {
                         (None, Some(Held::Memory(bytes))) => Source::Memory(bytes.clone()),
                         (None, None) => match engine.pooled(key) {
                             Some(bytes) => Source::Memory(bytes),
-                            None => return Ok(Step::Need(target)),
+                            None => return Ok(Step::Need { target, span }),
                         },
                     };
                     let len = source.block_len();
@@ -233,7 +237,7 @@ impl Tree {
                 };
                 let leaf = staged.and_then(|block| Some((block.leaf()?, block)));
                 let Some((payload, block)) = leaf else {
-                    return Ok(Step::Need(target));
+                    return Ok(Step::Need { target, span });
                 };
                 if payload.end - payload.start != span.end - span.start {
                     return Err(wrong_len(payload.end - payload.start));
@@ -272,7 +276,7 @@ impl Tree {
                             Source::Staged { block, at }
                         }
                         Some(Held::Memory(bytes)) => Source::Memory(bytes.slice(payload)),
-                        None => return Ok(Step::Need(target)),
+                        None => return Ok(Step::Need { target, span }),
                     };
                     let span = span.start..end;
                     return Ok(Step::Ready(Piece {
@@ -299,7 +303,8 @@ impl Tree {
         Err(malformed(&target, reason))
     }
 
-    /// Gets down to the leaf at `offset`, fetching what is missing: just the blocks on the way.
+    /// Gets down to the leaf at `offset`, fetching what is missing: just the blocks on the way. `latency` is told how
+    /// long the backend took for each.
     ///
     /// # Errors
     /// Those of [`step`](Self::step) and of fetching.
@@ -308,6 +313,7 @@ impl Tree {
         session: &Session,
         offset: u64,
         purpose: Purpose,
+        latency: &Latency,
     ) -> Result<Piece, Error> {
         let engine = session.engine();
         let mut scratch = Scratch::default();
@@ -315,9 +321,12 @@ impl Tree {
             // Every turn adds to the scratch what the one before needed, so there are as many as levels.
             let target = match self.step(session, offset, &scratch, purpose, None)? {
                 Step::Ready(piece) => return Ok(piece),
-                Step::Need(target) => target,
+                Step::Need { target, .. } => target,
             };
-            let held = engine.obtain(&target, self.ask(session)).await?;
+            let Obtained { held, took } = engine.obtain_timed(&target, self.ask(session)).await?;
+            if let Some(took) = took {
+                latency.saw(took);
+            }
             let Target::Block(cid) = &target else {
                 continue;
             };
