@@ -2,7 +2,7 @@
 
 mod content;
 
-use content::{Host, MIB, add, add_file, stream};
+use content::{Host, MIB, add, add_file, balanced, stream};
 use futures_util::StreamExt;
 use pinner_car::Profile;
 use pinner_mock::{Fault, MockNode, When};
@@ -114,4 +114,94 @@ async fn a_copy_is_the_tree_and_a_failed_one_leaves_nothing() {
     let failed = fresh.mode.materialize(&path, &handle, "half", &()).await;
     assert!(failed.is_err());
     assert!(!dest.path().join("half").exists());
+}
+
+/// A dag-pb block with these children, which need be nothing to UnixFS.
+fn above(node: &MockNode, children: &[cid::Cid], data: &[u8]) -> cid::Cid {
+    let links: Vec<_> = children.iter().map(|cid| (*cid, 1)).collect();
+    node.put(0x70, balanced::dag_pb(&links, data))
+}
+
+/// A directory of a hundred thousand entries, in shards as such a directory has them.
+#[tokio::test]
+async fn a_huge_directory_is_prefetched_block_by_block_and_16_at_a_time() {
+    let node = MockNode::builder()
+        .capabilities(pinner_api::Capabilities::blocks_only())
+        .recording(pinner_mock::Recording::Counters)
+        .build();
+    let mut blocks = 0_u64;
+    let shards: Vec<_> = (0..400_u64)
+        .map(|shard| {
+            let entries = (0..250_u64).map(|entry| {
+                blocks += 1;
+                node.put(0x55, (shard << 32 | entry).to_le_bytes().to_vec())
+            });
+            let entries: Vec<_> = entries.collect();
+            blocks += 1;
+            above(&node, &entries, b"")
+        })
+        .collect();
+    let root = balanced::directory(&node, &shards);
+    let gate = pinner_mock::Gate::new();
+    node.script(When::block(&shards[15]), Fault::HangUntil(gate.clone()));
+    let host = Host::new(&node, BUDGET);
+    let path = format!("/ipfs/{root}");
+    let prefetch = host.mode.prefetch(&path, &());
+    let opened = async {
+        // All but the one that is held up come and go; it is one of those on their way.
+        content::until("the others", || node.stats().blocks >= 100_000).await;
+        gate.open();
+    };
+    let (fetched, ()) = tokio::join!(prefetch, opened);
+    assert_eq!(fetched.unwrap().blocks, blocks + 1);
+    assert_eq!(node.stats().blocks, blocks + 1, "each once");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_prefetch_keeps_16_blocks_on_their_way() {
+    let node = MockNode::builder()
+        .capabilities(pinner_api::Capabilities::blocks_only())
+        .build();
+    let file = balanced::file(&node, 256 * 4096, 4096);
+    let latency = std::time::Duration::from_millis(42);
+    node.script(When::any_block(), Fault::Delay(latency));
+    let host = Host::new(&node, BUDGET);
+    let start = tokio::time::Instant::now();
+    let path = format!("/ipfs/{}", file.root);
+    let fetched = host.mode.prefetch(&path, &()).await.unwrap();
+    assert_eq!(fetched.blocks, 257);
+    assert_eq!(node.stats().in_flight_max, 16);
+    assert_eq!(start.elapsed(), latency * (1 + 256 / 16));
+}
+
+/// Each level names the next one twice: 2^200 ways down, 200 blocks.
+#[tokio::test]
+async fn what_repeats_is_gone_over_once() {
+    let node = MockNode::new();
+    // Nor does what lies in its CID count as a block.
+    let inline = cid::Cid::new_v1(0x55, cid::multihash::Multihash::wrap(0, b"in it").unwrap());
+    let mut below = above(&node, &[node.put(0x55, "the end"), inline], b"");
+    for level in 0..199_u32 {
+        below = above(&node, &[below, below], &level.to_le_bytes());
+    }
+    let root = balanced::directory(&node, &[below, below]);
+    let host = Host::new(&node, BUDGET);
+    let path = format!("/ipfs/{root}");
+    let fetched = host.mode.prefetch(&path, &()).await.unwrap();
+    assert_eq!(fetched.blocks, 202);
+}
+
+#[tokio::test]
+async fn a_dag_without_end_is_refused() {
+    let node = MockNode::new();
+    let mut below = node.put(0x55, "the end");
+    for level in 0..2000_u32 {
+        below = above(&node, &[below], &level.to_le_bytes());
+    }
+    let root = balanced::directory(&node, &[below]);
+    let host = Host::new(&node, BUDGET);
+    let error = host.mode.prefetch(&format!("/ipfs/{root}"), &()).await;
+    let error = error.unwrap_err();
+    assert!(error.to_string().contains("1024 blocks deep"), "{error}");
+    assert!(node.stats().blocks < 1030);
 }
