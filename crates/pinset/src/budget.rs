@@ -87,7 +87,8 @@ impl Budget {
         self.inner.share()
     }
 
-    /// How many pinsets share it now.
+    /// How many pinsets share it now. One counts until it is dropped, and the last of its handles: what it staged is on
+    /// the disk until then, or until it is closed.
     pub fn pinsets(&self) -> usize {
         lock(&self.inner.members).len()
     }

@@ -96,7 +96,9 @@ impl Pinset {
 
     /// One pinset for all guests.
     ///
-    /// Sweeps the staging directories of processes that died, and releases their pins beside what follows.
+    /// Sweeps the staging directories of processes that died, and releases their pins beside what follows. Where the
+    /// budget is shared, the others come down to their smaller shares. All of that works on the disk, for milliseconds
+    /// as a rule, on this thread.
     ///
     /// # Errors
     /// [`Error::BudgetTooSmall`], also where the budget is one of several pinsets' and there are too many of them;

@@ -275,14 +275,13 @@ impl Engine {
         } else {
             self.take_in(&cid, unverified, room)
         };
+        if matches!(held, Err(Error::Corrupt { .. })) {
+            self.counters.corrupt_blocks.fetch_add(1, Ordering::Relaxed);
+        }
         let outcome = match &held {
             Ok(Held::Staged(_)) => "staged",
             Ok(Held::Memory(_)) => "unstaged",
-            Err(Error::Corrupt { .. }) => {
-                self.counters.corrupt_blocks.fetch_add(1, Ordering::Relaxed);
-                "wrong bytes"
-            }
-            Err(_) => "failed",
+            Err(_) => "not verified",
         };
         Span::current().record("outcome", outcome);
         let took = Some(took);

@@ -113,12 +113,8 @@ impl Metrics {
             counter.increment(figure(&now).saturating_sub(figure(&before)));
         }
         for (gauge, figure) in &self.gauges {
-            let (now, before) = (figure(&now), figure(&before));
             // Whole numbers far below 2^53: the sum of all differences is exact.
-            match now >= before {
-                true => gauge.increment((now - before) as f64),
-                false => gauge.decrement((before - now) as f64),
-            }
+            gauge.increment(figure(&now) as f64 - figure(&before) as f64);
         }
     }
 }

@@ -141,6 +141,17 @@ fn what_is_published_is_what_the_stats_say() {
         }
         let fetches = recorded.value("pinset_block_fetch_seconds{}");
         assert_eq!(fetches, stats.blocks_fetched);
+
+        // What goes is taken back, and what was counted stays.
+        host.mode.close().await.unwrap();
+        until("the end of what was ahead", || {
+            host.mode.stats().bytes_staged == 0
+        })
+        .await;
+        assert!(metrics.publish());
+        assert_eq!(recorded.value("pinset_staged_bytes{pinset=one}"), 0);
+        let hits = recorded.value("pinset_hits_total{pinset=one}");
+        assert_eq!(hits, stats.hits);
     });
 }
 
@@ -305,7 +316,7 @@ async fn spans_tell_what_was_done_to_what_and_how_it_ended() {
             file.leaves[0]
         ),
         format!("fetch{{cid={root} outcome=\"not_found\"}}"),
-        "outcome=\"wrong bytes\"}".to_owned(),
+        "outcome=\"not verified\"}".to_owned(),
         format!("open{{path=\"{root}\"}}"),
         format!("prefetch{{cid={root} blocks=3 bytes="),
         format!("pin{{cid={root} depth=\"lazy\"}}"),

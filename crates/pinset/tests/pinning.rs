@@ -2,12 +2,17 @@
 
 mod content;
 
-use std::sync::Arc;
+use std::{
+    sync::{Arc, Mutex, mpsc},
+    time::Duration,
+};
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use content::{Host, MIB, add_file, stream, until};
+use futures_util::stream::BoxStream;
 use ipld_dagpb::{PbLink, PbNode};
-use pinner_api::{Capabilities, PinDepth, PinnerError};
+use pinner_api::{Capabilities, Cid, Holder, Origin, Pin, PinDepth, Pinner, PinnerError};
 use pinner_car::Profile;
 use pinner_mock::{Fault, Gate, MockNode, When};
 use pinset::{CacheMode, Error, Pinset};
@@ -306,7 +311,7 @@ fn marked_locks(host: &Host) -> usize {
 #[tokio::test]
 async fn a_node_that_answers_no_release_is_not_asked_for_each() {
     let node = MockNode::new();
-    let deadline = std::time::Duration::from_millis(50);
+    let deadline = Duration::from_millis(50);
     let host = Host::with(&node, |pinset| pinset.block_deadline(deadline), BUDGET);
     for n in 0..12 {
         let cid = add_file(&node, &stream(2 * MIB + n), Profile::default());
@@ -329,5 +334,70 @@ async fn a_node_that_answers_no_release_is_not_asked_for_each() {
     node.clear_script();
     host.mode.close().await.unwrap();
     assert_eq!(host.mode.stats().pins_unreleased, 0);
+    assert!(node.pinned().is_empty());
+}
+
+/// A node whose `pin` keeps the thread that polls it until it is let go on: as one that is descheduled there.
+#[derive(Debug)]
+struct Descheduled {
+    node: MockNode,
+    there: mpsc::SyncSender<()>,
+    go_on: Mutex<mpsc::Receiver<()>>,
+}
+
+#[async_trait]
+impl Pinner for Descheduled {
+    fn capabilities(&self) -> Capabilities {
+        self.node.capabilities()
+    }
+
+    async fn block(&self, cid: &Cid, origin: &Origin) -> Result<Bytes, PinnerError> {
+        self.node.block(cid, origin).await
+    }
+
+    async fn pin(&self, holder: &Holder, root: &Cid, depth: PinDepth) -> Result<(), PinnerError> {
+        self.there.send(()).unwrap();
+        self.go_on.lock().unwrap().recv().unwrap();
+        self.node.pin(holder, root, depth).await
+    }
+
+    async fn unpin(&self, holder: &Holder, root: &Cid) -> Result<(), PinnerError> {
+        self.node.unpin(holder, root).await
+    }
+
+    fn pins(&self) -> BoxStream<'_, Result<Pin, PinnerError>> {
+        self.node.pins()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn no_release_overtakes_the_pin_that_it_is_for() {
+    let node = MockNode::new();
+    let cid = add_file(&node, &stream(3 * MIB), Profile::default());
+    let (there, is_there) = mpsc::sync_channel(1);
+    let (let_go, go_on) = mpsc::channel();
+    let pinner = Arc::new(Descheduled {
+        node: node.clone(),
+        there,
+        go_on: Mutex::new(go_on),
+    });
+    let dir = tempfile::tempdir().unwrap();
+    let pinset = Pinset::new(pinner, BUDGET).lock_dir(dir.path().join("lock"));
+    let mode: Arc<CacheMode> = Arc::new(pinset.shared().unwrap().into());
+    mode.open(&format!("/ipfs/{cid}")).await.unwrap();
+    tokio::task::spawn_blocking(move || is_there.recv().unwrap())
+        .await
+        .unwrap();
+    let closing = {
+        let mode = mode.clone();
+        tokio::spawn(async move { mode.close().await })
+    };
+    // Long enough for a release that does not wait, which is all that would be wrong.
+    for _ in 0..20 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        assert_eq!(node.stats().unpins, 0, "it overtook the pin");
+    }
+    let_go.send(()).unwrap();
+    closing.await.unwrap().unwrap();
     assert!(node.pinned().is_empty());
 }
