@@ -11,19 +11,19 @@ use bytes::Bytes;
 use crate::sync::{Mutex, lock};
 
 /// The length of a buffer, in bytes: the most that a guest gets at once.
-const LENGTH: usize = 64 << 10;
+pub(crate) const LENGTH: usize = 64 << 10;
 
 /// Reads of fewer bytes get a buffer of their own, of their length: what is handed out may be kept for long, and is
 /// not to hold many times its length of memory (I9).
-const LEAST: usize = LENGTH / 4;
+pub(crate) const LEAST: usize = LENGTH / 4;
 
 /// How many are kept for the next read.
-const KEPT: usize = 4;
+pub(crate) const KEPT: usize = 4;
 
 /// The buffers of one pinset that are in nobody's hands.
 #[derive(Debug, Default)]
 pub(crate) struct Buffers {
-    free: Mutex<Vec<Box<[u8]>>>,
+    pub(crate) free: Mutex<Vec<Box<[u8]>>>,
 }
 
 /// One that is; it comes back when the last of the [`Bytes`] goes.
@@ -66,54 +66,5 @@ impl Drop for Lent {
         if free.len() < KEPT {
             free.push(std::mem::take(&mut self.bytes));
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn filled(buffers: &Arc<Buffers>, len: usize, byte: u8) -> Bytes {
-        let read = buffers.fill(len, |into| {
-            into.fill(byte);
-            Ok(true)
-        });
-        read.unwrap().unwrap()
-    }
-
-    #[test]
-    fn a_buffer_is_used_again_and_shows_only_what_was_read_into_it() {
-        let buffers = Arc::new(Buffers::default());
-        let first = filled(&buffers, LENGTH, 1);
-        let at = first.as_ptr();
-        let tail = first.slice(LENGTH - 10..);
-        drop(first);
-        assert!(lock(&buffers.free).is_empty(), "a part of it is held");
-        drop(tail);
-        let second = filled(&buffers, LEAST, 2);
-        assert_eq!((second.as_ptr(), &*second), (at, &[2; LEAST][..]));
-    }
-
-    #[test]
-    fn so_many_are_kept_and_small_and_large_reads_have_their_own() {
-        let buffers = Arc::new(Buffers::default());
-        let many: Vec<_> = (0..2 * KEPT)
-            .map(|n| filled(&buffers, LENGTH, n as u8))
-            .collect();
-        drop(many);
-        assert_eq!(lock(&buffers.free).len(), KEPT);
-        for len in [0, 1, LEAST - 1, LENGTH + 1] {
-            assert_eq!(filled(&buffers, len, 7), vec![7; len]);
-            assert_eq!(lock(&buffers.free).len(), KEPT);
-        }
-    }
-
-    #[test]
-    fn one_that_was_not_filled_comes_back_too() {
-        let buffers = Arc::new(Buffers::default());
-        assert!(buffers.fill(LENGTH, |_| Ok(false)).unwrap().is_none());
-        let failed = buffers.fill(LENGTH, |_| Err(io::ErrorKind::Other.into()));
-        assert!(failed.is_err());
-        assert_eq!(lock(&buffers.free).len(), 1);
     }
 }

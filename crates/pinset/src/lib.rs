@@ -31,6 +31,9 @@ mod budget;
 #[path = "budget/tests.rs"]
 mod budget_tests;
 mod buffers;
+#[cfg(test)]
+#[path = "buffers/tests.rs"]
+mod buffers_tests;
 mod builder;
 mod dir;
 mod engine;
