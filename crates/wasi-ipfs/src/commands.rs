@@ -1,5 +1,6 @@
 //! One file a subcommand: its flags, its `--help`, and what it does.
 
+pub(crate) mod cache;
 pub(crate) mod cat;
 pub(crate) mod get;
 pub(crate) mod import;

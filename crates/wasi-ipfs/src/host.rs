@@ -1,7 +1,7 @@
 //! What stands between a subcommand and its sources: the cache, set up from the flags, and closed at every end.
 //!
 //! Invariant: whatever ends a command (its own end, an error, SIGINT, SIGTERM), the cache is closed before the
-//! process ends: pins released, staging removed.
+//! process ends: pins released, staging removed unless it is to be kept.
 
 use std::{
     path::{Path, PathBuf},
@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::Context;
 use clap::Args;
-use pinset::{CacheMode, Pinset, Stats};
+use pinset::{CacheMode, Pinset, Stats, lock_dir::LockDir};
 use wasi_ipfs_fs::IpfsCtx;
 
 use crate::{
@@ -43,10 +43,15 @@ struct CacheArgs {
     #[arg(long, value_name = "SIZE", default_value = "1GiB", value_parser = parse_size)]
     budget: u64,
 
-    /// An existing directory to make the temporary staging directory in, instead of the user's own,
-    /// $XDG_CACHE_HOME/wasi-ipfs or ~/.cache/wasi-ipfs
+    /// An existing directory to stage blocks in, instead of the user's own, $XDG_CACHE_HOME/wasi-ipfs or
+    /// ~/.cache/wasi-ipfs
     #[arg(long, value_name = "DIR")]
     staging: Option<PathBuf>,
+
+    /// Keep the staged blocks: the next run with --keep finds them, and fetches only what is not there. Else they go
+    /// at the end. One run at a time stages; others at the same time read along. See `wasi-ipfs cache`
+    #[arg(long)]
+    keep: bool,
 
     /// How long one block, or the resolution of a name, may take: 500ms, 30s, 2m. What takes longer is an I/O error
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_duration)]
@@ -75,6 +80,14 @@ pub(crate) struct Host<C = CacheMode> {
     pub(crate) roots: Vec<cid::Cid>,
     total: Option<Total>,
     report: Report,
+    staging: Staging,
+}
+
+/// What becomes of the staging directory at the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Staging {
+    Goes,
+    Stays,
 }
 
 /// A cache, or what owns one.
@@ -106,12 +119,14 @@ impl Host {
             roots,
             total,
             report,
+            staging,
         } = self;
         Ok(Host {
             cache: give(cache, &roots).await?,
             roots,
             total,
             report,
+            staging,
         })
     }
 }
@@ -131,9 +146,15 @@ impl HostArgs {
         let CacheArgs {
             budget,
             staging,
+            keep,
             timeout,
             stats,
         } = &self.cache;
+        if *keep && sharing == Sharing::Isolated {
+            return Err(Usage::invalid(
+                "--keep would show a guest what others have read before it; leave out --isolated or --keep",
+            ));
+        }
         if timeout.is_zero() {
             return Err(Usage::invalid(
                 "--timeout 0 leaves no time for any block; give 30s",
@@ -158,6 +179,9 @@ impl HostArgs {
         if let Some(lock_dir) = lock_dir {
             pinset = pinset.lock_dir(lock_dir);
         }
+        if *keep {
+            pinset = pinset.staging(kept_in(staging.as_deref())?);
+        }
         let cache = match sharing {
             Sharing::Shared => pinset.shared().map(CacheMode::from),
             Sharing::Isolated => pinset.isolated().map(CacheMode::from),
@@ -170,6 +194,10 @@ impl HostArgs {
             report: match stats {
                 true => Report::Stats,
                 false => Report::Nothing,
+            },
+            staging: match keep {
+                true => Staging::Stays,
+                false => Staging::Goes,
             },
         })
     }
@@ -185,6 +213,12 @@ pub(crate) fn lock_dir_in(staging: &Path) -> anyhow::Result<PathBuf> {
     );
     let user = rustix::process::getuid().as_raw();
     Ok(staging.join(format!("wasi-ipfs-{user}")))
+}
+
+/// The directory of the blocks that are kept: in the lock directory, which is closed to others.
+pub(crate) fn kept_in(staging: Option<&Path>) -> anyhow::Result<PathBuf> {
+    let lock_dir = staging.map_or_else(|| Ok(LockDir::default_path()), lock_dir_in)?;
+    Ok(lock_dir.join("blocks"))
 }
 
 /// Opens a host, runs `body` on its cache, and closes it: at the end of `body`, at an error, or at a signal, which
@@ -207,9 +241,20 @@ pub(crate) async fn with_host<C: Cache>(
     if let Report::Stats = host.report {
         eprint!("{}", Summary(&mode.stats(), host.total));
     }
-    let staging = mode.staging_dir();
+    let (becomes, staging) = (host.staging, mode.staging_dir());
     let closed = close(mode, stopped, &mut signals).await;
     drop(host);
+    if becomes == Staging::Goes {
+        let_go_of(&staging).await;
+    }
+    match (closed, stopped) {
+        (Some(stop), None) => Ok(stop.status()),
+        (Some(_) | None, _) => ended,
+    }
+}
+
+/// Waits until a temporary staging directory is gone.
+async fn let_go_of(staging: &Path) {
     // The last who lets go removes the staging directory and then the lock that stands beside it, and may be on
     // another thread: the process must not end in between.
     let lock = staging.with_extension("lock");
@@ -221,11 +266,7 @@ pub(crate) async fn with_host<C: Cache>(
     if tokio::time::timeout(LETS_GO_WITHIN, let_go).await.is_err() {
         // A guest that never pauses keeps what it has open until the process ends: its blocks are gone since the
         // close, and the empty directory goes now. The next start removes the lock beside it.
-        let _ = std::fs::remove_dir_all(&staging);
-    }
-    match (closed, stopped) {
-        (Some(stop), None) => Ok(stop.status()),
-        (Some(_) | None, _) => ended,
+        let _ = std::fs::remove_dir_all(staging);
     }
 }
 
@@ -316,8 +357,13 @@ impl std::fmt::Display for Summary<'_> {
         )?;
         writeln!(
             f,
-            "pins: {} held, {} dropped, {} failed",
-            stats.pins_held, stats.pins_dropped, stats.pin_failures,
+            "pins: {} held, {} dropped, {} failed, {} not released",
+            stats.pins_held, stats.pins_dropped, stats.pin_failures, stats.pins_unreleased,
+        )?;
+        writeln!(
+            f,
+            "kept from earlier runs: {} blocks verified and used, {} wrong",
+            stats.blocks_reverified, stats.blocks_rotten,
         )?;
         writeln!(
             f,

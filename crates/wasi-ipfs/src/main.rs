@@ -52,6 +52,7 @@ enum Command {
     Stat(commands::stat::Args),
     Prefetch(commands::prefetch::Args),
     Pins(commands::pins::Args),
+    Cache(commands::cache::Args),
     Import(commands::import::Args),
 }
 
@@ -79,6 +80,7 @@ fn main() -> ExitCode {
             Command::Stat(args) => commands::stat::run(args).await,
             Command::Prefetch(args) => commands::prefetch::run(args).await,
             Command::Pins(args) => commands::pins::run(args).await,
+            Command::Cache(args) => commands::cache::run(args).await,
             Command::Import(args) => commands::import::run(args).await,
         }
     });

@@ -1,6 +1,6 @@
 //! `prefetch`: whole DAGs through the cache, block by block, each verified: so that the source has them at hand.
 //!
-//! Nothing of it is kept here, since staging is temporary; what is gained is at the source. A Kubo node has fetched
+//! Unless with `--keep`, nothing of it is kept here; what is gained is at the source. A Kubo node has fetched
 //! the blocks, and keeps them until its garbage collection finds them unpinned. A gateway has them in its own cache.
 //! Of an archive it is proven that nothing is missing.
 
@@ -19,7 +19,7 @@ use crate::{
 ///
 /// Fetches and verifies every block, and prints how many there are. A Kubo node (--kubo) has them after that, until
 /// its garbage collection takes what nobody has pinned; a gateway may have them in its cache; of an archive (--car) it
-/// is proven that it is whole. Here, nothing is kept.
+/// is proven that it is whole. Here, blocks stay with --keep, as far as --budget goes.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
@@ -33,6 +33,7 @@ pub(crate) struct Args {
 
 const EXAMPLES: &str = "\
 Examples:
+  wasi-ipfs prefetch --keep --gateway https://trustless-gateway.link /ipfs/<CID>
   wasi-ipfs prefetch --kubo /ipfs/<CID>/data       # later runs find it on the node
   wasi-ipfs prefetch --car site.car <CID>          # fails if a block is missing or wrong";
 

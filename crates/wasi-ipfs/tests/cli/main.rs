@@ -4,6 +4,7 @@ mod get;
 mod guests;
 mod harness;
 mod import;
+mod keep;
 mod kubo;
 mod read;
 mod run;

@@ -9,7 +9,7 @@ use crate::{
     harness::{Scene, interrupted},
 };
 
-fn send(signal: Signal) -> impl FnOnce(&Child) {
+pub(crate) fn send(signal: Signal) -> impl FnOnce(&Child) {
     move |child| {
         let id = i32::try_from(child.id()).expect("a process id");
         kill_process(Pid::from_raw(id).expect("a process id"), signal).expect("sent");
