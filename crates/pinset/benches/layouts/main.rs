@@ -13,7 +13,10 @@
 mod layout;
 mod work;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use clap::Parser;
 use layout::{Files, Layout, Packed};
@@ -39,7 +42,7 @@ struct Flags {
     /// How often each is measured; the best counts.
     #[arg(long, default_value_t = 3)]
     rounds: u32,
-    /// Where to write the figures as JSON.
+    /// Where to write the figures as JSON; in the workspace's folder, where it is relative.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
     /// What Cargo hands to every bench.
@@ -110,6 +113,10 @@ fn main() -> ExitCode {
     let Some(path) = flags.json else {
         return ExitCode::SUCCESS;
     };
+    // Cargo runs a bench in its package's folder.
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../..")
+        .join(path);
     match std::fs::write(&path, format!("{:#}\n", json!(rows))) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -10,7 +10,10 @@ mod hit_rates;
 #[path = "../../tests/traces/mod.rs"]
 mod traces;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use clap::Parser;
 use serde_json::json;
@@ -31,7 +34,7 @@ struct Flags {
     /// Only the costs; for profiles.
     #[arg(long)]
     costs: bool,
-    /// Where to write the figures as JSON.
+    /// Where to write the figures as JSON; in the workspace's folder, where it is relative.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
     /// What Cargo hands to every bench.
@@ -49,6 +52,10 @@ fn main() -> ExitCode {
     let Some(path) = flags.json else {
         return ExitCode::SUCCESS;
     };
+    // Cargo runs a bench in its package's folder.
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../..")
+        .join(path);
     let all = json!({ "hit_rates_percent": hit_rates, "nanoseconds_an_event": costs });
     match std::fs::write(&path, format!("{all:#}\n")) {
         Ok(()) => ExitCode::SUCCESS,
