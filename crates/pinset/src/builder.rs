@@ -178,7 +178,7 @@ impl From<StagingError> for Error {
     fn from(error: StagingError) -> Self {
         Self::Staging {
             what: error.to_string(),
-            source: None,
+            source: error.into_io().map(Arc::new),
         }
     }
 }

@@ -179,6 +179,27 @@ impl StagingError {
         }
     }
 
+    /// What the system said, where it was asked.
+    pub(crate) fn into_io(self) -> Option<io::Error> {
+        match self {
+            Self::DiskFull { source, .. }
+            | Self::QuotaExceeded { source, .. }
+            | Self::NoDescriptors { source, .. }
+            | Self::Io { source, .. }
+            | Self::Unreachable { source, .. } => Some(source),
+            Self::Unsuitable { .. }
+            | Self::NotADirectory { .. }
+            | Self::Symlink { .. }
+            | Self::ForeignOwner { .. }
+            | Self::OpenToOthers { .. }
+            | Self::UnknownLayout { .. }
+            | Self::NotAFile { .. }
+            | Self::InUse { .. }
+            | Self::NoRoomForRecord
+            | Self::WrongLength { .. } => None,
+        }
+    }
+
     /// Whether it says that the file system is read-only.
     pub(crate) fn is_read_only(&self) -> bool {
         matches!(self, Self::Io { source, .. } if Errno::from_io_error(source) == Some(Errno::ROFS))

@@ -148,3 +148,26 @@ fn only_one_holds_the_lock_however_the_files_change() {
     drop(kept);
     assert!(layout::try_lock(&other));
 }
+
+#[test]
+fn what_the_ring_did_not_tell_is_seen_under_the_lease() {
+    let dir = tempfile::tempdir().unwrap();
+    let ring = dir.path().join("staging/changes");
+    let (staging, _) = resumed(dir.path(), CAPACITY);
+    let (one, other) = (bytes(1, 9000), bytes(2, 9000));
+    let extent = stage_as(&staging, &one);
+    let reader = along(dir.path());
+    drop(find(&reader, &one).unwrap());
+    let before = fs::read(&ring).unwrap();
+    evict(extent);
+    let extent = stage_as(&staging, &other);
+    fs::write(&ring, &before).unwrap();
+    // The slot is another block's by now.
+    assert!(find(&reader, &one).is_none());
+    evict(extent);
+    let again = stage_as(&staging, &one);
+    fs::write(&ring, &before).unwrap();
+    // It is the same block again, and not that which was known: a fetch, and no harm.
+    assert!(find(&reader, &one).is_none());
+    drop(again);
+}

@@ -132,3 +132,63 @@ fn what_cannot_be_freed_is_freed_when_there_is_no_room() {
     assert_eq!(staging.usage().reserved, 0);
     assert_eq!(staging.for_blocks(), room_before);
 }
+
+#[test]
+fn the_budget_holds_with_an_index_under_load() {
+    const TEST: &str = "staging::tests::index::the_budget_holds_with_an_index_under_load";
+    on_own(TEST, "tmpfs", "size=64m,mode=700", |dir| {
+        let capacity = 3 << 20;
+        let (staging, _) = resumed(dir, capacity);
+        let done = AtomicBool::new(false);
+        let refused = AtomicU64::new(0);
+        let most = thread::scope(|scope| {
+            let sampler = scope.spawn(|| {
+                let mut most = 0;
+                while !done.load(Ordering::Relaxed) {
+                    most = most.max(used_of_file_system(dir));
+                }
+                most
+            });
+            let workers: Vec<_> = (1..=8)
+                .map(|seed| {
+                    let (staging, refused) = (&staging, &refused);
+                    scope.spawn(move || {
+                        let mut random = Random(seed * 0x1234_5678_9abc);
+                        let mut live = Vec::new();
+                        for n in 0..1500 {
+                            // Small ones mostly: they have the most records.
+                            let power = random.below(16);
+                            let len = 1 + random.below(1 << power) as usize;
+                            let block = bytes(seed << 32 | n, len);
+                            let Some(reservation) = staging.reserve(len) else {
+                                live.drain(..live.len() / 2).for_each(evict);
+                                continue;
+                            };
+                            match staging.write_as(reservation, &key(&block), &block) {
+                                Ok(extent) => live.push(extent),
+                                Err(StagingError::NoRoomForRecord) => {
+                                    refused.fetch_add(1, Ordering::Relaxed);
+                                    live.drain(..live.len() / 2).for_each(evict);
+                                }
+                                Err(error) => panic!("{error}"),
+                            }
+                        }
+                        live.into_iter().for_each(evict);
+                    })
+                })
+                .collect();
+            let ended: Vec<_> = workers.into_iter().map(|worker| worker.join()).collect();
+            done.store(true, Ordering::Relaxed);
+            ended
+                .into_iter()
+                .for_each(|worker| worker.expect("a worker"));
+            sampler.join().expect("the sampler")
+        });
+        assert!(most <= capacity, "{most} used of {capacity}");
+        assert!(most > capacity / 2, "never under pressure: {most}");
+        let usage = staging.usage();
+        assert_eq!((usage.reserved, usage.slots, usage.leaked_bytes), (0, 0, 0));
+        let (layout, changes) = (4096, changes::CHANGES_LEN);
+        assert_eq!(used_of_file_system(dir), layout + changes, "left behind");
+    });
+}
