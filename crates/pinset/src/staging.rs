@@ -298,6 +298,7 @@ impl Staging {
         }
         let extent = Extent::write(reservation, key, bytes).inspect_err(|error| {
             if error.is_read_only() {
+                // coverage: needs a file system that turns read-only under files that are open for writing.
                 self.inner.read_only.store(true, Ordering::Relaxed);
             }
         })?;

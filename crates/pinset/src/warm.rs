@@ -111,6 +111,7 @@ impl Store {
         };
         counter.fetch_add(1, Ordering::Relaxed);
         if !right {
+            // coverage: no test listens to warnings.
             tracing::warn!(
                 directory = %self.path.display(),
                 "a staged block is not what it was; it is fetched again"
@@ -157,12 +158,14 @@ impl Store {
     fn take_over(&self, along: &Along) -> bool {
         let mut failed_at = match self.taking_over.try_lock() {
             Ok(guard) => guard,
+            // coverage: nothing panics under this lock, and two threads seldom meet here.
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
             // Until the other thread is done, it is read along.
             Err(TryLockError::WouldBlock) => return false,
         };
         match lock(&self.state).role {
             Role::ReadsAlong(_) => {}
+            // coverage: another thread was faster.
             Role::Admits(_) => return true,
             Role::Closed => return false,
         }
@@ -182,6 +185,7 @@ impl Store {
                 let mut state = lock(&self.state);
                 let before = match state.role {
                     Role::ReadsAlong(_) => std::mem::replace(&mut *state, resumed),
+                    // coverage: it was closed meanwhile.
                     Role::Admits(_) | Role::Closed => return false,
                 };
                 drop(state);
@@ -210,6 +214,7 @@ impl State {
             if state.admit(key, staged.extent().charge(), Admission::Use, &mut gone) {
                 state.index.insert(key, staged);
             } else {
+                // coverage: the directory was shrunk to what the policy has room for.
                 gone.push(staged);
             }
         }
@@ -284,6 +289,8 @@ mod tests {
         assert!(second.warm(&key, |_| false).is_none());
         assert!(second.warm(&key, right).is_none(), "until it changes");
         assert_eq!(second.rotten.load(Ordering::Relaxed), 1);
+        let leased = second.warm(&block(1).0, right);
+        assert!(leased.is_none());
         second.close();
         first.close();
         let third = open(&path).unwrap();
@@ -297,5 +304,40 @@ mod tests {
         third.close();
         assert!(!third.may_be_warm(&key));
         assert!(third.warm(&key, right).is_none());
+    }
+
+    #[test]
+    fn a_block_heavier_than_what_may_stay_leased_is_served_all_the_same() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("staging");
+        let first = Store::open(&path, BUDGET).unwrap();
+        let bytes = vec![7; 1 << 20];
+        let key = Code::Sha2_256.digest(&bytes);
+        first.stage(key, &bytes).unwrap();
+        let second = Store::open(&path, BUDGET).unwrap();
+        for _ in 0..2 {
+            let leased = second.warm(&key, right).unwrap();
+            assert!(leased.extent.read_blocking(0, usize::MAX).unwrap() == bytes);
+            assert_eq!(second.len(), 0);
+        }
+        assert_eq!(second.reverified.load(Ordering::Relaxed), 1);
+        second.forget(&key);
+        assert!(second.warm(&key, right).is_none(), "until it changes");
+    }
+
+    #[test]
+    fn what_is_all_in_use_leaves_no_room() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = Store::open(&dir.path().join("staging"), BUDGET).unwrap();
+        let mut held = Vec::new();
+        for n in 0..100 {
+            let (key, bytes) = block(n);
+            held.extend(first.stage(key, &bytes));
+        }
+        assert!(held.len() > 30 && held.len() < 45, "{}", held.len());
+        assert_eq!(first.evicted.load(Ordering::Relaxed), 0);
+        held.clear();
+        let (key, bytes) = block(100);
+        assert!(first.stage(key, &bytes).is_some());
     }
 }

@@ -295,3 +295,16 @@ async fn under_a_run_that_has_verified_it() {
     }
     all_is_right(&mode, &filled.cids, "after that").await;
 }
+
+#[tokio::test]
+async fn under_a_run_that_has_not_verified_it_yet() {
+    let filled = Filled::new().await;
+    let place = Place(filled.dir.path().to_owned());
+    let mode = place.open(&filled.node, BUDGET);
+    for name in slot_files(&place.staging()) {
+        open(&place.staging(), &name).set_len(0).unwrap();
+    }
+    all_is_right(&mode, &filled.cids, "without its bytes").await;
+    let (stats, all) = (mode.stats(), SIZES.len() as u64);
+    assert_eq!((stats.blocks_rotten, stats.blocks_fetched), (all, all));
+}

@@ -181,6 +181,7 @@ impl StagingError {
 
     /// What the system said, where it was asked.
     pub(crate) fn into_io(self) -> Option<io::Error> {
+        // coverage: several of them need a disk that fails, or a quota.
         match self {
             Self::DiskFull { source, .. }
             | Self::QuotaExceeded { source, .. }

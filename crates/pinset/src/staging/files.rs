@@ -74,6 +74,7 @@ pub(crate) fn read_at_most(file: &File, into: &mut [u8], offset: u64) -> io::Res
         match file.read_at(&mut into[read..], offset + read as u64) {
             Ok(0) => break,
             Ok(more) => read += more,
+            // coverage: needs a disk that fails, or a signal on a slow one.
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
@@ -91,6 +92,7 @@ pub(crate) fn tidy(dir: &StagingDir) -> Result<(), StagingError> {
             dir.remove_file(&name)
                 .map_err(|error| StagingError::of("removal", &name, error))?;
         } else if !ours().any(|ours| ours == name) {
+            // coverage: no test listens to warnings.
             tracing::warn!(
                 directory = %dir.path().display(),
                 file = %name,

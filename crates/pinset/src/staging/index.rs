@@ -125,6 +125,7 @@ impl IndexFile {
     pub(crate) fn restore(&self, file: File, logical_len: u64, recorded: &[u32]) -> u64 {
         let mut units = self.lock();
         if self.file.set(file).is_err() {
+            // coverage: it is called once, before anybody else knows of this.
             return 0;
         }
         units.logical_len = logical_len;
@@ -180,12 +181,14 @@ impl IndexFile {
     pub(crate) fn clear(&self, space: &Space, slot: u32) -> io::Result<()> {
         let mut units = self.lock();
         let Some(file) = self.file.get() else {
+            // coverage: a slot whose record could not be written, in a file that could not be made.
             return Ok(());
         };
         if !units.mark(slot, false) {
             return Ok(());
         }
         if let Err(error) = file.write_all_at(&[0; RECORD_LEN], offset(slot)) {
+            // coverage: needs a disk that fails.
             units.mark(slot, true);
             return Err(error);
         }
@@ -200,6 +203,7 @@ impl IndexFile {
     /// Punches a unit in which there is no record; where that fails, it stays charged until the next time.
     fn give_back_if_empty(&self, units: &mut Units, space: &Space, n: usize) {
         let (Some(file), Some(unit)) = (self.file.get(), units.by_place.get_mut(n)) else {
+            // coverage: whoever calls this has just used both.
             return;
         };
         if unit.live > 0 || !unit.charged {

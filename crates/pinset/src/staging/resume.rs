@@ -151,6 +151,7 @@ impl OnDisk {
             };
             if bytes < unit {
                 // Of a file system with smaller units: here, two slots would share one.
+                // coverage: needs a file system that allocates more than 4096 bytes at once.
                 file.set_len(0).map_err(failed("set_len"))?;
             }
             let len = file.metadata().map_err(failed("stat"))?.len();
@@ -169,6 +170,7 @@ impl OnDisk {
 
     fn failed_index(&self, operation: &'static str) -> impl Fn(io::Error) -> StagingError + use<> {
         let name = index::name(class_bytes(self.class));
+        // coverage: needs a disk that fails.
         move |error| StagingError::of(operation, &name, error)
     }
 
@@ -197,6 +199,7 @@ impl OnDisk {
             Some(file) => file
                 .write_all_at(&[0; RECORD_LEN], index::offset(slot))
                 .map_err(self.failed_index("write")),
+            // coverage: what is to be cleared was read out of that file.
             None => Ok(()),
         }
     }
@@ -276,6 +279,7 @@ pub(super) fn records(
             );
             let read = files::read_at_most(file, &mut buffer, at)?;
             let Some(first) = u32::try_from(at / RECORD_LEN as u64).ok() else {
+                // coverage: needs 2^32 records, in a file of 512 GiB.
                 return Ok(());
             };
             let (whole, _) = buffer[..read].as_chunks::<RECORD_LEN>();

@@ -171,3 +171,47 @@ fn what_the_ring_did_not_tell_is_seen_under_the_lease() {
     assert!(find(&reader, &one).is_none());
     drop(again);
 }
+
+#[test]
+fn what_is_claimed_or_half_there_is_missing() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("staging");
+    let (staging, _) = resumed(dir.path(), CAPACITY);
+    let block = bytes(1, 9000);
+    let extent = stage_as(&staging, &block);
+    assert!(extent.claim());
+    let reader = along(dir.path());
+    assert!(find(&reader, &block).is_none());
+    let verified = stored::verify(&path, stored::Rotten::Report, |_| ()).unwrap();
+    assert_eq!((verified.blocks, verified.gone), (0, 1));
+    evict(extent);
+    // A block without a record, whose going is told of a class that has no index.
+    let nameless = staging.write(staging.reserve(100).unwrap(), &[1; 100]);
+    evict(nameless.unwrap());
+    assert!(find(&reader, &block).is_none());
+    let extent = stage_as(&staging, &block);
+    fs::rename(path.join("slots-16384"), path.join("aside")).unwrap();
+    assert!(
+        find(&reader, &block).is_none(),
+        "there is a record and no file"
+    );
+    fs::rename(path.join("aside"), path.join("slots-16384")).unwrap();
+    let found = find(&along(dir.path()), &block).unwrap();
+    let shown = format!(
+        "{staging:?} {extent:?} {:?} {found:?} {reader:?}",
+        staging.reserve(1)
+    );
+    for what in ["Staging", "Extent", "Reservation", "Along"] {
+        assert!(shown.contains(what), "{shown}");
+    }
+}
+
+#[test]
+fn a_read_only_file_system_is_asked_again_whether_it_still_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let (staging, _) = resumed(dir.path(), CAPACITY);
+    assert!(staging.takes_writes());
+    staging.inner.read_only.store(true, Ordering::Relaxed);
+    assert!(staging.takes_writes(), "it is not, any more");
+    assert!(!staging.inner.read_only.load(Ordering::Relaxed));
+}
