@@ -42,12 +42,27 @@ impl Store {
         let dir = dir.map_err(|refusal| StagingError::refused(path, refusal))?;
         let dir = StagingDir::from_dir(dir, path);
         let buffers = Arc::default();
-        let state = if is_for_us(&dir) {
-            let (staging, warm) = Staging::resume(dir, share.clone())?;
-            State::resumed(staging, warm, &buffers)
-        } else {
-            let leased = LEASED_BYTES.min(share.bytes() / LEASED_SHARE);
-            State::new(Role::ReadsAlong(Along::open(dir)?), leased)
+        let mut admits = None;
+        if is_for_us(&dir) {
+            let again = dir.again();
+            let again = again.map_err(|error| StagingError::of("opening", ".", error))?;
+            admits = match Staging::resume(again, share.clone()) {
+                Ok(resumed) => Some(resumed),
+                // What is there can be read, and once there is space it is taken over.
+                Err(error) if error.is_want_of_space() => {
+                    tracing::warn!(%error, "nothing is staged for now");
+                    layout::unlock(&dir);
+                    None
+                }
+                Err(error) => return Err(error),
+            };
+        }
+        let state = match admits {
+            Some((staging, warm)) => State::resumed(staging, warm, &buffers),
+            None => {
+                let leased = LEASED_BYTES.min(share.bytes() / LEASED_SHARE);
+                State::new(Role::ReadsAlong(Along::open(dir)?), leased)
+            }
         };
         Ok(Self::of(path.to_owned(), share, buffers, state))
     }
@@ -310,14 +325,14 @@ mod tests {
     fn a_block_heavier_than_what_may_stay_leased_is_served_all_the_same() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("staging");
-        let first = Store::open(&path, BUDGET).unwrap();
+        let first = open(&path).unwrap();
         let bytes = vec![7; 1 << 20];
         let key = Code::Sha2_256.digest(&bytes);
         first.stage(key, &bytes).unwrap();
-        let second = Store::open(&path, BUDGET).unwrap();
+        let second = open(&path).unwrap();
         for _ in 0..2 {
             let leased = second.warm(&key, right).unwrap();
-            assert!(leased.extent.read_blocking(0, usize::MAX).unwrap() == bytes);
+            assert!(leased.extent().read_blocking(0, usize::MAX).unwrap() == bytes);
             assert_eq!(second.len(), 0);
         }
         assert_eq!(second.reverified.load(Ordering::Relaxed), 1);
@@ -328,7 +343,7 @@ mod tests {
     #[test]
     fn what_is_all_in_use_leaves_no_room() {
         let dir = tempfile::tempdir().unwrap();
-        let first = Store::open(&dir.path().join("staging"), BUDGET).unwrap();
+        let first = open(&dir.path().join("staging")).unwrap();
         let mut held = Vec::new();
         for n in 0..100 {
             let (key, bytes) = block(n);

@@ -201,6 +201,11 @@ impl StagingError {
         }
     }
 
+    /// Whether it says that there is no space on the disk.
+    pub(crate) fn is_want_of_space(&self) -> bool {
+        matches!(self, Self::DiskFull { .. } | Self::QuotaExceeded { .. })
+    }
+
     /// Whether it says that the file system is read-only.
     pub(crate) fn is_read_only(&self) -> bool {
         matches!(self, Self::Io { source, .. } if Errno::from_io_error(source) == Some(Errno::ROFS))
