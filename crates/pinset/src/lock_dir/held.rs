@@ -11,8 +11,7 @@ use std::{
     },
 };
 
-use cap_std::fs::{Dir, DirBuilder, DirBuilderExt as _, OpenOptionsExt as _};
-use rustix::fs::OFlags;
+use cap_std::fs::{Dir, DirBuilder, DirBuilderExt as _};
 
 use super::{
     LOCK_SUFFIX, LockDir, LockDirError, PINS_MAY_REMAIN, STAGING_SUFFIX, create_options, hex,
@@ -206,11 +205,7 @@ impl StagingDir {
 
     /// Makes a file that is not there yet, mode 0600.
     pub(crate) fn create_file(&self, name: &str) -> io::Result<fs::File> {
-        let mut options = create_options();
-        // A read of a staged block is no reason to note a time, which costs as much as looking the block up.
-        #[cfg(target_os = "linux")]
-        options.custom_flags(OFlags::NOATIME.bits().cast_signed());
-        Ok(self.dir.open_with(name, &options)?.into_std())
+        Ok(self.dir.open_with(name, &create_options())?.into_std())
     }
 
     pub(crate) fn remove_file(&self, name: &str) -> io::Result<()> {
