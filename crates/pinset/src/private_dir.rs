@@ -51,6 +51,7 @@ pub(crate) fn open_or_make(path: &Path) -> Result<Dir, Refusal> {
 pub(crate) fn open(path: &Path) -> Result<Dir, Refusal> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let fd = rustix::fs::open(path, flags, Mode::empty()).map_err(|errno| match errno {
+        // coverage: Linux says the next.
         Errno::LOOP => Refusal::Symlink,
         // Linux says so of a link as well when both flags are given.
         Errno::NOTDIR if path.is_symlink() => Refusal::Symlink,
@@ -61,6 +62,7 @@ pub(crate) fn open(path: &Path) -> Result<Dir, Refusal> {
         },
     })?;
     let file = fs::File::from(fd);
+    // coverage: what is open can be examined.
     let metadata = file.metadata().map_err(|source| Refusal::Io {
         action: "examine the directory itself",
         source,

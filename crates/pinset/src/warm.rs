@@ -285,9 +285,11 @@ mod tests {
         pressed();
         assert!(first.peek(&key).is_some(), "it is passed over");
         assert_eq!(leased.extent().read_blocking(0, usize::MAX).unwrap(), bytes);
-        // What it keeps for its next read of it is still leased; a pinset that is closed leases nothing.
+        // What it keeps for its next read of it is still leased, until it forgets it.
         drop(leased);
-        second.close();
+        pressed();
+        assert!(first.peek(&key).is_some(), "it is passed over again");
+        second.forget(&key);
         pressed();
         assert!(first.peek(&key).is_none());
         assert!(first.evicted.load(Ordering::Relaxed) > 50);

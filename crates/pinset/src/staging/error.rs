@@ -208,6 +208,7 @@ impl StagingError {
 
     /// Whether it says that the file system is read-only.
     pub(crate) fn is_read_only(&self) -> bool {
+        // coverage: needs a file system that turns read-only under files that are open for writing.
         matches!(self, Self::Io { source, .. } if Errno::from_io_error(source) == Some(Errno::ROFS))
     }
 

@@ -149,6 +149,7 @@ impl IndexFile {
         record: &Record,
     ) -> Result<(), Unrecorded> {
         let failed = |operation| {
+            // coverage: needs a disk that fails, or is full where the block was not.
             move |error| Unrecorded::Failed(StagingError::of(operation, &self.name(), error))
         };
         let mut units = self.lock();
