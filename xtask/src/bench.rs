@@ -18,27 +18,42 @@ pub(crate) struct Flags {
     /// Measures ways to lay staged blocks out on disk, alone.
     #[arg(long, group = "only")]
     layouts: bool,
+    /// Measures cold sequential reads through the pinset alone, over backends of several latencies.
+    #[arg(long, group = "only")]
+    cold: bool,
+    /// Measures how long a persistent staging directory takes to open, alone.
+    #[arg(long, group = "only")]
+    warm_start: bool,
     /// Arguments of the bench program, by default of the one that runs guests, which then runs alone; `--help` behind
     /// `--` shows them.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     arguments: Vec<String>,
 }
 
+/// The benches of the pinset.
+const OF_PINSET: [&str; 4] = ["replacement", "layouts", "cold", "warm_start"];
+
 /// Runs it, or all but the one that needs a Kubo.
 pub(crate) fn run(workspace: &Workspace, flags: &Flags) -> Result<()> {
-    match flags {
-        Flags {
-            replacement: true, ..
-        } => of_pinset(workspace, "replacement", &flags.arguments),
-        Flags { layouts: true, .. } => of_pinset(workspace, "layouts", &flags.arguments),
-        Flags { kubo: true, .. } => of_guests(workspace, flags),
-        Flags { arguments, .. } if !arguments.is_empty() => of_guests(workspace, flags),
-        Flags { .. } => {
-            of_guests(workspace, flags)?;
-            of_pinset(workspace, "replacement", &[])?;
-            of_pinset(workspace, "layouts", &[])
-        }
+    let Flags {
+        kubo,
+        replacement,
+        layouts,
+        cold,
+        warm_start,
+        arguments,
+    } = flags;
+    let asked_for = [*replacement, *layouts, *cold, *warm_start];
+    if let Some((name, _)) = OF_PINSET.iter().zip(asked_for).find(|(_, asked)| *asked) {
+        return of_pinset(workspace, name, arguments);
     }
+    of_guests(workspace, flags)?;
+    if *kubo || !arguments.is_empty() {
+        return Ok(());
+    }
+    OF_PINSET
+        .iter()
+        .try_for_each(|name| of_pinset(workspace, name, &[]))
 }
 
 fn of_guests(workspace: &Workspace, flags: &Flags) -> Result<()> {
