@@ -30,10 +30,6 @@ mod budget;
 #[cfg(test)]
 #[path = "budget/tests.rs"]
 mod budget_tests;
-mod buffers;
-#[cfg(test)]
-#[path = "buffers/tests.rs"]
-mod buffers_tests;
 mod builder;
 mod dir;
 mod engine;

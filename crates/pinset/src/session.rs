@@ -204,11 +204,17 @@ impl Session {
     /// fetching ([`Error::Fetch`], [`Error::Corrupt`], [`Error::Malformed`], [`Error::Unsupported`]), and
     /// [`Error::LimitReached`].
     pub async fn open_at(&self, base: &Dir, path: &str, last: Symlinks) -> Result<Node, Error> {
-        let open = async {
-            let found = walk::walk(self, base, path, last).await?;
-            found.open(self).await
-        };
-        open.instrument(tracing::trace_span!("open", path)).await
+        if tracing::enabled!(tracing::Level::TRACE) {
+            let span = tracing::trace_span!("open", path);
+            // Boxed, so that an open that nobody follows has a small future.
+            return Box::pin(self.walk_and_open(base, path, last).instrument(span)).await;
+        }
+        self.walk_and_open(base, path, last).await
+    }
+
+    async fn walk_and_open(&self, base: &Dir, path: &str, last: Symlinks) -> Result<Node, Error> {
+        let found = walk::walk(self, base, path, last).await?;
+        found.open(self).await
     }
 
     /// What is known of what `path` names, without opening it.

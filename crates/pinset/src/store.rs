@@ -18,7 +18,6 @@ use bytes::Bytes;
 use crate::{
     block::{Key, KeyHash},
     budget::{Evict, Share},
-    buffers::Buffers,
     replacement::{Admission, Decision, Eviction, Insertion, Replacement, ReplacementStats},
     staging::{Extent, Staging, along::Along},
     sync::{AtomicBool, AtomicU64, AtomicUsize, Mutex, Ordering, lock},
@@ -37,23 +36,16 @@ pub(crate) struct Staged {
     verified: AtomicBool,
     /// How often it was read ahead and has not been consumed yet.
     kept: AtomicUsize,
-    buffers: Arc<Buffers>,
 }
 
 impl Staged {
-    pub(crate) fn new(
-        key: Key,
-        extent: Arc<Extent>,
-        verified: bool,
-        buffers: Arc<Buffers>,
-    ) -> Self {
+    pub(crate) fn new(key: Key, extent: Arc<Extent>, verified: bool) -> Self {
         Self {
             key,
             extent,
             leaf: OnceLock::new(),
             verified: AtomicBool::new(verified),
             kept: AtomicUsize::new(0),
-            buffers,
         }
     }
 
@@ -104,10 +96,7 @@ impl Staged {
 
     /// What the page cache has, on this thread; `None` where the disk would have to be waited for.
     pub(crate) fn try_read(&self, at: u64, len: usize) -> io::Result<Option<Bytes>> {
-        let at = at as usize;
-        let len = len.min(self.len().saturating_sub(at));
-        let read = |into: &mut [u8]| self.extent.try_read_into(at, into);
-        self.buffers.fill(len, read)
+        Ok(self.extent.try_read(at as usize, len)?.map(Bytes::from))
     }
 
     /// `len` bytes from `at`, from a blocking thread if need be.
@@ -146,7 +135,6 @@ impl Drop for Kept {
 pub(crate) struct Store {
     /// Where they are, for messages.
     pub(crate) path: PathBuf,
-    pub(crate) buffers: Arc<Buffers>,
     pub(crate) state: Mutex<State>,
     /// Held by the one that takes the directory over, which is done once. When that failed last.
     pub(crate) taking_over: Mutex<Option<Instant>>,
@@ -229,18 +217,12 @@ impl Store {
         let share = staging.share().clone();
         let for_blocks = staging.for_blocks();
         let state = State::new(Role::Admits(staging), for_blocks);
-        Self::of(path, share, Arc::default(), state)
+        Self::of(path, share, state)
     }
 
-    pub(crate) fn of(
-        path: PathBuf,
-        share: Arc<Share>,
-        buffers: Arc<Buffers>,
-        state: State,
-    ) -> Arc<Self> {
+    pub(crate) fn of(path: PathBuf, share: Arc<Share>, state: State) -> Arc<Self> {
         let store = Arc::new(Self {
             path,
-            buffers,
             state: Mutex::new(state),
             taking_over: Mutex::default(),
             share,
@@ -339,7 +321,7 @@ impl Store {
         let mut state = lock(&self.state);
         match written {
             Ok(extent) => {
-                let staged = Arc::new(Staged::new(key, extent, true, self.buffers.clone()));
+                let staged = Arc::new(Staged::new(key, extent, true));
                 if let Role::Admits(_) = state.role {
                     state.index.insert(key, staged.clone());
                 }

@@ -15,7 +15,6 @@ use bytes::Bytes;
 use crate::{
     block::Key,
     budget::Share,
-    buffers::Buffers,
     lock_dir::StagingDir,
     private_dir,
     replacement::Admission,
@@ -41,7 +40,6 @@ impl Store {
         let dir = private_dir::open_or_make(path);
         let dir = dir.map_err(|refusal| StagingError::refused(path, refusal))?;
         let dir = StagingDir::from_dir(dir, path);
-        let buffers = Arc::default();
         let mut admits = None;
         if is_for_us(&dir) {
             let again = dir.again();
@@ -58,13 +56,13 @@ impl Store {
             };
         }
         let state = match admits {
-            Some((staging, warm)) => State::resumed(staging, warm, &buffers),
+            Some((staging, warm)) => State::resumed(staging, warm),
             None => {
                 let leased = LEASED_BYTES.min(share.bytes() / LEASED_SHARE);
                 State::new(Role::ReadsAlong(Along::open(dir)?), leased)
             }
         };
-        Ok(Self::of(path.to_owned(), share, buffers, state))
+        Ok(Self::of(path.to_owned(), share, state))
     }
 
     /// Whether there may be something of the block that [`warm`](Self::warm) would find. No I/O.
@@ -149,7 +147,7 @@ impl Store {
                 return None;
             }
         };
-        let staged = Arc::new(Staged::new(*key, found.extent, true, self.buffers.clone()));
+        let staged = Arc::new(Staged::new(*key, found.extent, true));
         if !found.verified {
             if !self.verify(&staged, is_right) {
                 along.wrong(key);
@@ -196,7 +194,7 @@ impl Store {
             .map_err(|error| StagingError::of("opening", ".", error));
         match again.and_then(|again| Staging::resume(again, self.share.clone())) {
             Ok((staging, warm)) => {
-                let resumed = State::resumed(staging, warm, &self.buffers);
+                let resumed = State::resumed(staging, warm);
                 let mut state = lock(&self.state);
                 let before = match state.role {
                     Role::ReadsAlong(_) => std::mem::replace(&mut *state, resumed),
@@ -220,12 +218,12 @@ impl Store {
 
 impl State {
     /// With what an earlier run left, as used once each, in the order in which it was admitted.
-    fn resumed(staging: Staging, warm: Vec<Warm>, buffers: &Arc<Buffers>) -> Self {
+    fn resumed(staging: Staging, warm: Vec<Warm>) -> Self {
         let for_blocks = staging.for_blocks();
         let mut state = Self::new(Role::Admits(staging), for_blocks);
         let mut gone = Vec::new();
         for Warm { key, extent } in warm {
-            let staged = Arc::new(Staged::new(key, extent, false, buffers.clone()));
+            let staged = Arc::new(Staged::new(key, extent, false));
             if state.admit(key, staged.extent().charge(), Admission::Use, &mut gone) {
                 state.index.insert(key, staged);
             } else {

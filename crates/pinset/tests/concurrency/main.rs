@@ -13,8 +13,6 @@
 
 #[path = "../../src/budget.rs"]
 mod budget;
-#[path = "../../src/buffers.rs"]
-mod buffers;
 #[path = "../../src/flight.rs"]
 mod flight;
 mod staging;

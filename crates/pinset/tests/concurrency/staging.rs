@@ -175,17 +175,15 @@ impl Extent {
         self.bytes.len()
     }
 
-    pub(crate) fn try_read_into(&self, offset: usize, into: &mut [u8]) -> io::Result<bool> {
+    pub(crate) fn try_read(&self, offset: usize, len: usize) -> io::Result<Option<Vec<u8>>> {
         yield_now();
         assert!(!self.punched.load(Ordering::SeqCst), "read above a hole");
-        into.copy_from_slice(&self.bytes[offset..offset + into.len()]);
-        Ok(true)
+        let end = (offset + len).min(self.len());
+        Ok(Some(self.bytes[offset..end].to_vec()))
     }
 
     pub(crate) fn read_blocking(&self, offset: usize, len: usize) -> io::Result<Vec<u8>> {
-        let mut bytes = vec![0; len];
-        self.try_read_into(offset, &mut bytes)?;
-        Ok(bytes)
+        Ok(self.try_read(offset, len)?.unwrap_or_default())
     }
 
     /// No other process has a lease.
