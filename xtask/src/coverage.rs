@@ -33,8 +33,13 @@ pub(crate) struct Flags {
 pub(crate) fn run(workspace: &Workspace, flags: &Flags) -> Result<()> {
     guests::build(workspace)?;
     add_llvm_tools(workspace)?;
+    let tool = tools::CARGO_LLVM_COV.ensure(workspace)?;
+    // Programs of another run, of all tests or of older sources, would count as programs that run nothing.
+    let mut clean = std::process::Command::new(&tool);
+    clean.current_dir(&workspace.root);
+    process::run(clean.args(["llvm-cov", "clean", "--workspace"]))?;
     let report = workspace.target.join("coverage.lcov");
-    let mut cov = std::process::Command::new(tools::CARGO_LLVM_COV.ensure(workspace)?);
+    let mut cov = std::process::Command::new(&tool);
     cov.current_dir(&workspace.root)
         .args(["llvm-cov", "test", "--lcov", "--output-path"])
         .arg(&report)

@@ -124,7 +124,6 @@ impl Store {
         };
         counter.fetch_add(1, Ordering::Relaxed);
         if !right {
-            // coverage: no test listens to warnings.
             tracing::warn!(
                 directory = %self.path.display(),
                 "a staged block is not what it was; it is fetched again"
