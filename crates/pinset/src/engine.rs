@@ -181,16 +181,17 @@ impl Engine {
     }
 
     fn keep_in_pool(&self, key: Key, bytes: &Bytes) {
-        // Not more than a small budget has of the disk: there may be a thousand such. But a block, whatever its size.
-        let share = usize::try_from(self.budget_bytes()).unwrap_or(usize::MAX);
-        let most = share.clamp(MAX_BLOCK, POOL_BYTES);
-        let mut pool = lock(&self.pool);
-        pool.push_back((key, bytes.clone()));
         let most = match self.store.reads_along() {
             // All that it fetches is here, and what is read ahead has to last until it is read.
             true => POOL_BYTES + 16 * MIB,
-            false => most,
+            // Not more than a small budget has of the disk: there may be a thousand such. But a block, whatever its
+            // size.
+            false => usize::try_from(self.budget_bytes())
+                .unwrap_or(usize::MAX)
+                .clamp(MAX_BLOCK, POOL_BYTES),
         };
+        let mut pool = lock(&self.pool);
+        pool.push_back((key, bytes.clone()));
         while pool.iter().map(|(_, bytes)| bytes.len()).sum::<usize>() > most {
             pool.pop_front();
         }

@@ -11,7 +11,7 @@
 //! 3. `pins`: a lazy pin on the target, queued beside the reads.
 //! 4. `tree`: from an offset to its leaf, through the decoded nodes that `nodes` keeps and `unixfs` decodes.
 //! 5. `store`: the staged blocks; `staging`: their bytes under the budget; [`replacement`]: which stay.
-//!    `reverify`: what an earlier run or another process staged is hashed at its first use.
+//!    `warm`, `reverify`: what an earlier run or another process staged is found, and hashed at its first use.
 //!    `budget`: how much of a total that several pinsets share is whose.
 //! 6. `engine`: what is not there is fetched once for all who wait (`flight`), verified (`block`), and staged.
 //! 7. `readahead`: what a sequential reader will want next.

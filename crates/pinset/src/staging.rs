@@ -24,7 +24,7 @@
 //! **Persistent** ([`Pinset::staging`](crate::Pinset::staging)): the slots are where they are else, and beside each
 //! class's file an index says which block lies in which slot. A block's record is written after its bytes, and
 //! cleared before they go; what no record names is punched at the next start; what a record names is hashed before
-//! it is used, once in a run (I3). So no crash and no power loss leads to wrong bytes, and nothing is ever synced.
+//! it is used, once in a run (I3). So no crash and no power loss leads to wrong bytes, and no block and no record is ever synced.
 //! `docs/staging-format.md` describes the files, the orders, the locks and the recovery.
 //!
 //! A write-back that fails later (a dying disk) is seen by nobody: the page is dropped from the page cache, and

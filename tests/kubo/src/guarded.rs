@@ -231,7 +231,11 @@ impl Guarded {
 /// What Linux says of a process's threads; see proc_pid_stat(5) for the state behind the name in parentheses.
 fn all_threads_stopped(pid: u32) -> io::Result<bool> {
     for thread in fs::read_dir(format!("/proc/{pid}/task"))? {
-        let stat = fs::read_to_string(thread?.path().join("stat"))?;
+        let stat = match fs::read_to_string(thread?.path().join("stat")) {
+            Ok(stat) => stat,
+            // It has ended in between: others are looked at again.
+            Err(_) => return Ok(false),
+        };
         let state = stat.rsplit_once(") ").map(|(_, rest)| rest);
         if !state.is_some_and(|state| state.starts_with('T')) {
             return Ok(false);

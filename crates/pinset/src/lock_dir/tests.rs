@@ -337,7 +337,9 @@ fn no_living_holder_is_ever_taken_for_dead() {
         }
     });
     while names(&path).len() > 1 {
-        for dead in dead_at_last(&dir) {
+        let dead = dead_at_last(&dir);
+        assert!(!dead.is_empty(), "left: {:?}", names(&path));
+        for dead in dead {
             dead.finish().unwrap();
         }
     }
