@@ -49,34 +49,38 @@ pub(crate) fn content(
     session: Session,
     path: IpfsPath,
 ) -> impl Stream<Item = Result<Bytes, Error>> + Send + 'static {
-    enum State {
-        Unopened(Session, IpfsPath),
-        At(File, u64),
-        Over,
-    }
-    stream::unfold(State::Unopened(session, path), async |state| {
-        let (file, offset) = match state {
-            State::Over => return None,
-            State::At(file, offset) => (file, offset),
-            State::Unopened(session, path) => match open(&session, &path.to_string()).await {
-                Ok(Node::File(file)) => {
-                    file.advise(0, 0, Advice::Sequential);
-                    (file, 0)
-                }
-                Ok(Node::Dir(_) | Node::Symlink(_)) => {
-                    let path = path.to_string();
-                    return Some((Err(Error::IsDirectory { path }), State::Over));
-                }
-                Err(error) => return Some((Err(error), State::Over)),
-            },
-        };
-        match file.read_at(offset, PIECE).await {
-            Ok(bytes) if bytes.is_empty() => None,
-            Ok(bytes) => {
-                let offset = offset + bytes.len() as u64;
-                Some((Ok(bytes), State::At(file, offset)))
+    stream::unfold(Content::Unopened(session, path), next_piece)
+}
+
+/// How far a stream of content is.
+enum Content {
+    Unopened(Session, IpfsPath),
+    At(File, u64),
+    Over,
+}
+
+async fn next_piece(content: Content) -> Option<(Result<Bytes, Error>, Content)> {
+    let (file, offset) = match content {
+        Content::Over => return None,
+        Content::At(file, offset) => (file, offset),
+        Content::Unopened(session, path) => match open(&session, &path.to_string()).await {
+            Ok(Node::File(file)) => {
+                file.advise(0, 0, Advice::Sequential);
+                (file, 0)
             }
-            Err(error) => Some((Err(error), State::Over)),
+            Ok(Node::Dir(_) | Node::Symlink(_)) => {
+                let path = path.to_string();
+                return Some((Err(Error::IsDirectory { path }), Content::Over));
+            }
+            Err(error) => return Some((Err(error), Content::Over)),
+        },
+    };
+    match file.read_at(offset, PIECE).await {
+        Ok(bytes) if bytes.is_empty() => None,
+        Ok(bytes) => {
+            let offset = offset + bytes.len() as u64;
+            Some((Ok(bytes), Content::At(file, offset)))
         }
-    })
+        Err(error) => Some((Err(error), Content::Over)),
+    }
 }

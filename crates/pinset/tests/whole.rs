@@ -27,6 +27,70 @@ async fn a_stream_is_the_whole_content_whatever_the_budget() {
 }
 
 #[tokio::test]
+async fn a_stream_is_of_what_its_path_names() {
+    let node = MockNode::new();
+    let root = add(&node, tree().path(), Profile::default());
+    let host = Host::new(&node, BUDGET);
+    let pieces = async |path: &str| -> Vec<Result<_, _>> {
+        let path = format!("/ipfs/{root}/{path}");
+        host.mode.fetch_path(&path).unwrap().collect().await
+    };
+    let small = pieces("small").await;
+    assert_eq!(small.len(), 1);
+    assert_eq!(small[0].as_ref().unwrap(), &b"small"[..]);
+    let none = pieces("nowhere").await;
+    assert!(matches!(&none[..], [Err(Error::NotFound { .. })]));
+    let dir = pieces("sub").await;
+    assert!(matches!(&dir[..], [Err(Error::IsDirectory { .. })]));
+    assert!(host.mode.fetch_path("/nowhere").is_err());
+}
+
+#[tokio::test]
+async fn a_copy_keeps_mode_and_mtime_and_is_not_endless() {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+    let node = MockNode::new();
+    let dest = tempfile::tempdir().unwrap();
+    let handle = cap_std::fs::Dir::open_ambient_dir(dest.path(), cap_std::ambient_authority());
+    let handle = handle.unwrap();
+    // UnixFS 1.5: a file of 4 bytes, mode 04750 (which is not to make it set-user-ID), modified at 1000 seconds.
+    let data = b"\x08\x02\x12\x04text\x18\x04\x38\xe8\x13\x42\x03\x08\xe8\x07";
+    let file = ipld_dagpb::PbNode {
+        links: Vec::new(),
+        data: Some(bytes::Bytes::from_static(data)),
+    };
+    let file = node.put(0x70, file.into_bytes());
+    let host = Host::new(&node, BUDGET);
+    let copy = async |cid: cid::Cid, name: &str| {
+        let path = format!("/ipfs/{cid}");
+        host.mode.materialize(&path, &handle, name, &()).await
+    };
+    copy(file, "file").await.unwrap();
+    let made = std::fs::metadata(dest.path().join("file")).unwrap();
+    assert_eq!(made.permissions().mode() & 0o7777, 0o750);
+    assert_eq!((made.mtime(), made.len()), (1000, 4));
+
+    let mut deep = file;
+    for _ in 0..300 {
+        let link = ipld_dagpb::PbLink {
+            cid: deep,
+            name: Some("d".to_owned()),
+            size: Some(1),
+        };
+        let dir = ipld_dagpb::PbNode {
+            links: vec![link],
+            data: Some(bytes::Bytes::from_static(b"\x08\x01")),
+        };
+        deep = node.put(0x70, dir.into_bytes());
+    }
+    let error = copy(deep, "deep").await.unwrap_err();
+    let Error::Write { source, .. } = &error else {
+        panic!("{error}");
+    };
+    assert!(source.to_string().contains("more than 256"), "{source}");
+    assert!(!dest.path().join("deep").exists());
+}
+
+#[tokio::test]
 async fn a_stream_ends_with_its_error() {
     let node = MockNode::new();
     let bytes = stream(9 * MIB);

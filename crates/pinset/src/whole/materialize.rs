@@ -7,11 +7,10 @@
 use std::{io, sync::Arc};
 
 use cap_std::fs::{Dir as HostDir, OpenOptions};
-use futures_util::future::BoxFuture;
 
 use super::{PIECE, Progress};
 use crate::{
-    dir::Dir,
+    dir::{Dir, Entries},
     error::Error,
     file::File,
     node::Node,
@@ -19,7 +18,7 @@ use crate::{
     session::{Session, Symlinks},
 };
 
-/// The deepest tree of directories that is copied out.
+/// The deepest tree of directories that is copied out: each on the way is open, here and on the host.
 const MAX_DEPTH: usize = 256;
 
 /// Copies `node` to `dest/name`, which must not be there. After an error what was written is removed.
@@ -46,8 +45,7 @@ pub(crate) async fn materialize(
         dest: dest.clone(),
         name: Some(name.to_owned()),
     };
-    copy.node(node, dest, name.to_owned(), name.to_owned(), 0)
-        .await?;
+    copy.tree(node, dest, name).await?;
     undo.name = None;
     Ok(())
 }
@@ -75,37 +73,83 @@ struct Copy<'a> {
     bytes: std::sync::atomic::AtomicU64,
 }
 
+/// A directory that is being copied, and what is still to come of it.
+struct Level {
+    dir: Dir,
+    entries: Entries,
+    /// Where it goes.
+    made: Arc<HostDir>,
+    path: String,
+}
+
 impl Copy<'_> {
-    fn node<'s>(
-        &'s self,
+    /// Level by level on a stack of our own: how deep content is must not decide how much of the thread's is needed.
+    async fn tree(&self, node: Node, dest: Arc<HostDir>, name: &str) -> Result<(), Error> {
+        let mut levels = Vec::new();
+        let first = self.node(node, dest, name.to_owned(), name.to_owned(), 0);
+        levels.extend(first.await?);
+        while let Some(level) = levels.last_mut() {
+            let Some(entry) = level.entries.next().await? else {
+                levels.pop();
+                continue;
+            };
+            let opened = self
+                .session
+                .open_at(&level.dir, &entry.name, Symlinks::NoFollow);
+            let node = opened.await?;
+            let path = format!("{}/{}", level.path, entry.name);
+            let (made, depth) = (level.made.clone(), levels.len());
+            levels.extend(self.node(node, made, entry.name, path, depth).await?);
+        }
+        Ok(())
+    }
+
+    /// Copies a file or symlink; makes a directory, which is gone into next.
+    async fn node(
+        &self,
         node: Node,
         dest: Arc<HostDir>,
         name: String,
         path: String,
         depth: usize,
-    ) -> BoxFuture<'s, Result<(), Error>> {
-        Box::pin(async move {
-            match node {
-                Node::File(file) => self.file(&file, &dest, &name, &path).await,
-                Node::Dir(dir) => self.dir(&dir, &dest, &name, &path, depth).await,
-                Node::Symlink(link) => {
-                    // As text: where it points is for whoever follows it to judge.
-                    let target = link.target().to_owned();
-                    blocking(&path, move || dest.symlink_contents(target, name)).await
-                }
+    ) -> Result<Option<Level>, Error> {
+        match node {
+            Node::File(file) => self.file(&file, dest, name, &path).await?,
+            Node::Symlink(link) => {
+                // As text: where it points is for whoever follows it to judge.
+                let target = link.target().to_owned();
+                blocking(&path, move || dest.symlink_contents(target, name)).await?;
             }
-        })
+            Node::Dir(_) if depth >= MAX_DEPTH => {
+                let deep = io::Error::other(format!("more than {MAX_DEPTH} directories deep"));
+                return Err(write_error(&path, deep));
+            }
+            Node::Dir(dir) => {
+                let made = blocking(&path, move || {
+                    dest.create_dir(&name)?;
+                    dest.open_dir(&name)
+                });
+                let made = Arc::new(made.await?);
+                let entries = dir.entries();
+                return Ok(Some(Level {
+                    dir,
+                    entries,
+                    made,
+                    path,
+                }));
+            }
+        }
+        Ok(None)
     }
 
     async fn file(
         &self,
         file: &File,
-        dest: &Arc<HostDir>,
-        name: &str,
+        dest: Arc<HostDir>,
+        name: String,
         path: &str,
     ) -> Result<(), Error> {
         use std::{io::Write, sync::atomic::Ordering};
-        let (dest, name) = (dest.clone(), name.to_owned());
         let mut out = blocking(path, move || {
             dest.open_with(name, OpenOptions::new().write(true).create_new(true))
         })
@@ -148,38 +192,6 @@ impl Copy<'_> {
             Ok(())
         })
         .await
-    }
-
-    async fn dir(
-        &self,
-        dir: &Dir,
-        dest: &Arc<HostDir>,
-        name: &str,
-        path: &str,
-        depth: usize,
-    ) -> Result<(), Error> {
-        if depth >= MAX_DEPTH {
-            let deep = io::Error::other(format!("more than {MAX_DEPTH} directories deep"));
-            return Err(write_error(path, deep));
-        }
-        let (parent, own) = (dest.clone(), name.to_owned());
-        let made = blocking(path, move || {
-            parent.create_dir(&own)?;
-            parent.open_dir(&own)
-        })
-        .await?;
-        let made = Arc::new(made);
-        let mut entries = dir.entries();
-        while let Some(entry) = entries.next().await? {
-            let node = self
-                .session
-                .open_at(dir, &entry.name, Symlinks::NoFollow)
-                .await?;
-            let below = format!("{path}/{}", entry.name);
-            self.node(node, made.clone(), entry.name, below, depth + 1)
-                .await?;
-        }
-        Ok(())
     }
 }
 
