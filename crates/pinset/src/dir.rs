@@ -53,7 +53,7 @@ impl Dir {
     ) -> Self {
         let cid = match &place {
             Place::Ipfs | Place::Ipns | Place::Name(_) => None,
-            Place::Link { link, .. } => Some(cid_of(&link.target)),
+            Place::Link(linked) => Some(cid_of(&linked.link.target)),
         };
         Self {
             inner: Arc::new(Inner {
@@ -226,6 +226,7 @@ impl Entries {
                 State::Granted { entries } => return Ok(entries.next()),
                 State::Plain { node, next } => {
                     let unixfs::Node::Directory(dir) = &node.node else {
+                        // coverage: a directory is listed by its kind.
                         return Ok(None);
                     };
                     let entry = dir.entry(*next);
@@ -265,14 +266,14 @@ impl Entries {
 }
 
 async fn start(dir: &Dir) -> Result<State, Error> {
-    let link = match &dir.inner.place {
+    let linked = match &dir.inner.place {
         Place::Ipfs => return Ok(granted(roots(dir.session()))),
         Place::Ipns => return Ok(granted(names(dir.session()))),
-        // A link is never open as a directory.
+        // coverage: a link is never open as a directory.
         Place::Name(_) => return Ok(granted(Vec::new())),
-        Place::Link { link, .. } => link,
+        Place::Link(linked) => linked,
     };
-    let node = load(dir, &link.target).await?;
+    let node = load(dir, &linked.link.target).await?;
     Ok(match &node.node {
         unixfs::Node::Shard(_) => State::Sharded {
             levels: vec![Level::new(node, Prefix::ROOT)],
@@ -334,12 +335,14 @@ async fn shard_below(dir: &Dir, target: &Target) -> Result<Arc<Decoded>, Error> 
 
 fn origin(dir: &Dir) -> Origin {
     match &dir.inner.place {
+        // coverage: nothing is fetched for them.
         Place::Ipfs | Place::Ipns | Place::Name(_) => Origin::root(Cid::default()),
-        Place::Link { origin, .. } => origin.clone(),
+        Place::Link(linked) => linked.origin.clone(),
     }
 }
 
 fn malformed(dir: &Dir, error: &unixfs::Malformed) -> Error {
+    // coverage: whoever decodes a directory looks at all of its links.
     Error::Malformed {
         cid: dir.inner.cid.unwrap_or_default(),
         reason: error.to_string(),
@@ -361,6 +364,7 @@ impl Level {
     /// when it gets there.
     fn fetch_ahead(&mut self, dir: &Dir) {
         let unixfs::Node::Shard(shard) = &self.node.node else {
+            // coverage: a level is one of shards.
             return;
         };
         while self.ahead.len() < SHARDS_AHEAD {

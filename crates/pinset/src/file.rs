@@ -10,7 +10,6 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 use cid::Cid;
-use pinner_api::Origin;
 use tokio::time::Instant;
 
 use crate::{
@@ -24,6 +23,7 @@ use crate::{
     sync::lock,
     tree::{Above, Piece, Purpose, Scratch, Source, Step, Tree},
     unixfs::Target,
+    walk::Linked,
 };
 
 /// An open file. All clones are one handle, with one position in their read-ahead.
@@ -66,7 +66,7 @@ impl std::fmt::Debug for Current {
 impl File {
     pub(crate) fn new(
         handle: HandleGuard,
-        (target, origin): (Target, Origin),
+        linked: Arc<Linked>,
         metadata: Metadata,
         pin: Option<PinGuard>,
     ) -> Self {
@@ -74,8 +74,7 @@ impl File {
             inner: Arc::new(Inner {
                 handle,
                 tree: Tree {
-                    target,
-                    origin,
+                    linked,
                     len: metadata.len,
                 },
                 metadata,
@@ -101,12 +100,12 @@ impl File {
 
     /// Its CID.
     pub fn cid(&self) -> Cid {
-        cid_of(&self.inner.tree.target)
+        cid_of(self.inner.tree.target())
     }
 
     /// Equal for equal content, and on every host.
     pub fn identity(&self) -> Identity {
-        match &self.inner.tree.target {
+        match self.inner.tree.target() {
             Target::Block(cid) => Identity::of(cid),
             Target::Inline { bytes, .. } => Identity::of_bytes(bytes),
         }
@@ -228,19 +227,20 @@ impl File {
 
     /// Bytes of one block, if they are at hand.
     fn try_read_piece(&self, offset: u64, len: usize) -> Result<Option<Bytes>, Error> {
-        self.session().engine().open()?;
-        let piece = match self.current(offset) {
+        let (session, tree) = (self.session(), &self.inner.tree);
+        session.engine().open()?;
+        let mut cursor = lock(&self.inner.cursor);
+        let piece = match cursor.piece_at(offset) {
             Ok(piece) => piece,
             Err(above) => {
-                let (session, tree) = (self.session(), &self.inner.tree);
                 let (scratch, purpose) = (Scratch::default(), Purpose::Read);
-                let step = tree.step(session, offset, &scratch, purpose, above.as_ref());
-                match step? {
-                    Step::Ready(piece) => self.now_at(piece),
+                match tree.step(session, offset, &scratch, purpose, above)? {
+                    Step::Ready(piece) => cursor.now_at(piece),
                     Step::Need { .. } => return Ok(None),
                 }
             }
         };
+        drop(cursor);
         let (at, len) = within(&piece, offset, len);
         match &piece.source {
             Source::Memory(bytes) => Ok(Some(bytes.slice(at as usize..at as usize + len))),
@@ -262,8 +262,11 @@ impl File {
         let latency = lock(&self.inner.cursor).ahead.waits_at(offset);
         let start = Instant::now();
         let piece = tree.descend(session, offset, Purpose::Read, &latency).await;
-        lock(&self.inner.cursor).ahead.waited(start.elapsed());
-        let piece = self.now_at(piece?);
+        let piece = {
+            let mut cursor = lock(&self.inner.cursor);
+            cursor.ahead.waited(start.elapsed());
+            cursor.now_at(piece?)
+        };
         let (at, len) = within(&piece, offset, len);
         match &piece.source {
             Source::Memory(bytes) => Ok(bytes.slice(at as usize..at as usize + len)),
@@ -273,14 +276,14 @@ impl File {
             },
         }
     }
+}
 
-    /// The current block, if `offset` is in it and it is still staged; else where to start looking.
-    fn current(&self, offset: u64) -> Result<Piece, Option<Arc<Above>>> {
-        let cursor = lock(&self.inner.cursor);
-        let Some(current) = &cursor.current else {
-            return Err(None);
-        };
-        if current.span.contains(&offset)
+impl Cursor {
+    /// The current block, if `offset` is in it and it is still staged; else it is let go of, and this is where to
+    /// start looking.
+    fn piece_at(&mut self, offset: u64) -> Result<Piece, Option<Arc<Above>>> {
+        if let Some(current) = &self.current
+            && current.span.contains(&offset)
             && let Some(block) = current.block.upgrade()
         {
             let at = current.at;
@@ -290,22 +293,20 @@ impl File {
                 above: None,
             });
         }
-        Err(current.above.clone())
+        Err(self.current.take().and_then(|current| current.above))
     }
 
-    fn now_at(&self, piece: Piece) -> Piece {
-        let mut cursor = lock(&self.inner.cursor);
-        cursor.current = Some(Current {
+    /// Has come to another block.
+    fn now_at(&mut self, mut piece: Piece) -> Piece {
+        let (block, at) = match &piece.source {
+            Source::Staged { block, at } => (Arc::downgrade(block), *at),
+            Source::Memory(_) => (Weak::new(), 0),
+        };
+        self.current = Some(Current {
             span: piece.span.clone(),
-            block: match &piece.source {
-                Source::Staged { block, .. } => Arc::downgrade(block),
-                Source::Memory(_) => Weak::new(),
-            },
-            at: match &piece.source {
-                Source::Staged { at, .. } => *at,
-                Source::Memory(_) => 0,
-            },
-            above: piece.above.clone(),
+            block,
+            at,
+            above: piece.above.take(),
         });
         piece
     }

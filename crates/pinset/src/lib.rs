@@ -62,6 +62,7 @@ mod task;
 mod tree;
 pub mod unixfs;
 mod walk;
+mod walked;
 mod warm;
 mod whole;
 

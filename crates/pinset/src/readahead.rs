@@ -115,7 +115,7 @@ impl Place<'_> {
             tree,
             above,
         } = *self;
-        match tree.step(session, offset, &nothing, Purpose::Ahead, above) {
+        match tree.step(session, offset, &nothing, Purpose::Ahead, above.cloned()) {
             Ok(Step::Ready(piece)) => (piece.span.end, None),
             Ok(Step::Need { span, .. }) => {
                 let end = match span.end - span.start <= MAX_BLOCK as u64 {

@@ -26,6 +26,7 @@ use crate::{
     sync::lock,
     unixfs::Target,
     walk,
+    walked::Walked,
 };
 
 /// Which roots a session may ask for. There is no default: whoever embeds decides.
@@ -116,6 +117,7 @@ pub(crate) struct SessionInner {
     targets: Mutex<HashSet<u64, KeyHash>>,
     /// The root that was named last, if it was granted: a guest names the same one again and again.
     last_root: Mutex<Option<(Box<str>, Cid)>>,
+    walked: Walked,
 }
 
 impl std::fmt::Debug for Session {
@@ -150,6 +152,7 @@ impl Session {
             fetched_bytes: AtomicU64::new(0),
             targets: Mutex::default(),
             last_root: Mutex::default(),
+            walked: Walked::default(),
         };
         Self {
             inner: Arc::new(inner),
@@ -262,6 +265,10 @@ impl Session {
 
     pub(crate) fn engine(&self) -> &Arc<Engine> {
         &self.inner.engine
+    }
+
+    pub(crate) fn walked(&self) -> &Walked {
+        &self.inner.walked
     }
 
     /// Counts one more open handle.

@@ -7,7 +7,7 @@
 //! One kind of link leads from one directory of ours into another: a name in `/ipns`, which the host made, to the
 //! CID below `/ipfs` that it granted with the name. A link that content brings along never does.
 
-use std::{borrow::Cow, sync::Arc};
+use std::{borrow::Cow, pin::Pin, sync::Arc};
 
 use cid::Cid;
 use pinner_api::{Origin, PinnerError};
@@ -25,6 +25,7 @@ use crate::{
     path::{Segment, segments, shown, wants_directory},
     session::{Session, Symlinks},
     unixfs::{self, Codec, Found as InShard, Link, Prefix, Target},
+    walked::Known,
 };
 
 /// The most symlinks on one path, as Linux has it.
@@ -32,10 +33,6 @@ pub const MAX_SYMLINKS: usize = 40;
 
 /// Where a walk stands: `/ipfs` or `/ipns` itself, a name in the latter, or what a link names.
 #[derive(Clone, Debug)]
-#[allow(
-    clippy::large_enum_variant,
-    reason = "nearly all places are links: a box for each would cost more than it saves"
-)]
 pub(crate) enum Place {
     /// `/ipfs`: the directory of all roots.
     Ipfs,
@@ -44,12 +41,16 @@ pub(crate) enum Place {
     /// A name in it: a link into `/ipfs`.
     Name(Arc<FixedName>),
     /// Something with a CID.
-    Link {
-        link: Link,
-        origin: Origin,
-        /// Whether this is the path's first CID.
-        is_root: bool,
-    },
+    Link(Arc<Linked>),
+}
+
+/// What a link names.
+#[derive(Debug)]
+pub(crate) struct Linked {
+    pub(crate) link: Link,
+    pub(crate) origin: Origin,
+    /// Whether this is the path's first CID.
+    is_root: bool,
 }
 
 /// A place, and what stands there, once it was looked at. What a path names is one, and each directory on its way.
@@ -65,15 +66,51 @@ pub(crate) async fn walk(
     path: &str,
     last: Symlinks,
 ) -> Result<Found, Error> {
-    let mut walk = Walk::new(session, base.place(), path, last)?;
-    loop {
-        let needed = match walk.turn()? {
-            Turn::Found(found) => return Ok(found),
-            Turn::Needs(needed) => needed,
-        };
-        // Boxed, as every wait here is: nearly all walks wait for nothing, and their futures stay small.
-        walk.had = Some(Box::pin(needed.have(session)).await?);
+    match start(session, base.place(), path, last)? {
+        Started::AtHand(found) => Ok(found),
+        Started::Waits(rest) => rest.await,
     }
+}
+
+/// A walk, as far as it gets without waiting.
+enum Started<'a> {
+    AtHand(Found),
+    /// Boxed, as every wait here is: nearly all walks wait for nothing, and their futures stay small.
+    Waits(Pin<Box<dyn Future<Output = Result<Found, Error>> + Send + 'a>>),
+}
+
+fn start<'a>(
+    session: &'a Session,
+    base: &'a Place,
+    path: &'a str,
+    last: Symlinks,
+) -> Result<Started<'a>, Error> {
+    let keep = match session.walked().look(base, path, last) {
+        Known::LedTo(place) => {
+            session.engine().open()?;
+            return Ok(Started::AtHand(Found { place, node: None }));
+        }
+        Known::Again(way) => Some(way),
+        Known::New => None,
+    };
+    let ended = move |found: &Found| {
+        if let Some(way) = keep {
+            session.walked().keep(way, &found.place);
+        }
+    };
+    let mut walk = Walk::new(session, base, path, last);
+    walk.begin()?;
+    Ok(match walk.turn()? {
+        Turn::Found(found) => {
+            ended(&found);
+            Started::AtHand(found)
+        }
+        Turn::Needs(needed) => Started::Waits(Box::pin(async move {
+            let found = walk.wait(needed).await?;
+            ended(&found);
+            Ok(found)
+        })),
+    })
 }
 
 struct Walk<'a> {
@@ -114,30 +151,48 @@ enum Turn {
     Needs(Needed),
 }
 
-struct Needed {
-    target: Target,
-    origin: Origin,
-    is_root: bool,
+enum Needed {
+    /// What the link names.
+    Node(Arc<Linked>),
+    /// A shard of the directory that the link names.
+    Shard(Arc<Linked>, Target),
 }
 
 impl Needed {
-    fn new(link: &Link, origin: &Origin, is_root: bool) -> Self {
-        Self {
-            target: link.target.clone(),
-            origin: origin.clone(),
-            is_root,
+    async fn have(self, session: &Session) -> Result<Arc<Decoded>, Error> {
+        match &self {
+            Self::Node(linked) => {
+                let node = session
+                    .engine()
+                    .node(&linked.link.target, linked.ask(session));
+                node.await.map_err(|error| linked.unknown_if_root(error))
+            }
+            Self::Shard(linked, shard) => session.engine().node(shard, linked.ask(session)).await,
+        }
+    }
+}
+
+impl Linked {
+    pub(crate) fn ask<'a>(&'a self, session: &'a Session) -> Ask<'a> {
+        Ask {
+            session,
+            origin: &self.origin,
         }
     }
 
-    async fn have(self, session: &Session) -> Result<Arc<Decoded>, Error> {
-        let Self {
-            target,
-            origin,
-            is_root,
-        } = &self;
-        let ask = Ask { session, origin };
-        let node = session.engine().node(target, ask).await;
-        node.map_err(|error| if *is_root { unknown_root(error) } else { error })
+    fn is_raw(&self) -> bool {
+        self.link.target.codec() == Codec::Raw
+    }
+
+    /// An absence is one of the path's only where it is the root that is absent: below it, a block is missing (I7).
+    fn unknown_if_root(&self, error: Error) -> Error {
+        match error {
+            Error::Fetch {
+                cid,
+                source: PinnerError::NotFound { .. },
+            } if self.is_root => Error::RootNotFound { cid },
+            other => other,
+        }
     }
 }
 
@@ -145,21 +200,8 @@ impl Needed {
 static IPFS: Place = Place::Ipfs;
 
 impl<'a> Walk<'a> {
-    fn new(
-        session: &'a Session,
-        base: &'a Place,
-        path: &'a str,
-        last: Symlinks,
-    ) -> Result<Self, Error> {
-        let limit = session.limits().path_bytes;
-        if path.len() > limit {
-            let len = path.len();
-            return Err(Error::PathTooLong { len, limit });
-        }
-        if path.is_empty() {
-            return Err(absent("", base));
-        }
-        let mut walk = Self {
+    fn new(session: &'a Session, base: &'a Place, path: &'a str, last: Symlinks) -> Self {
+        Self {
             session,
             path,
             last,
@@ -171,9 +213,31 @@ impl<'a> Walk<'a> {
             had: None,
             directory: false,
             symlinks: 0,
-        };
-        walk.push(Cow::Borrowed(path))?;
-        Ok(walk)
+        }
+    }
+
+    /// To be done once, before the first turn.
+    fn begin(&mut self) -> Result<(), Error> {
+        let limit = self.session.limits().path_bytes;
+        if self.path.len() > limit {
+            let len = self.path.len();
+            return Err(Error::PathTooLong { len, limit });
+        }
+        if self.path.is_empty() {
+            return Err(absent("", self.base));
+        }
+        self.push(Cow::Borrowed(self.path))
+    }
+
+    /// Goes to the end, from where a turn needed something.
+    async fn wait(mut self, mut needed: Needed) -> Result<Found, Error> {
+        loop {
+            self.had = Some(needed.have(self.session).await?);
+            needed = match self.turn()? {
+                Turn::Found(found) => return Ok(found),
+                Turn::Needs(needed) => needed,
+            };
+        }
     }
 
     /// Puts the segments of `path` before what is still to go.
@@ -242,15 +306,10 @@ impl<'a> Walk<'a> {
                 self.base = &IPFS;
                 place = target;
             }
-            let raw = place.is_raw();
-            let Place::Link {
-                link,
-                origin,
-                is_root,
-            } = &place
-            else {
+            let Place::Link(linked) = &place else {
                 return Ok(Turn::Found(Found { place, node: None }));
             };
+            let raw = linked.is_raw();
             if ends_here && (self.last == Symlinks::NoFollow || raw) {
                 return Ok(Turn::Found(Found { place, node: None }));
             }
@@ -260,9 +319,10 @@ impl<'a> Walk<'a> {
                 });
             }
             let had = self.had.take();
-            let Some(node) = had.or_else(|| self.session.engine().node_at_hand(&link.target))
+            let Some(node) =
+                had.or_else(|| self.session.engine().node_at_hand(&linked.link.target))
             else {
-                let needed = Needed::new(link, origin, *is_root);
+                let needed = Needed::Node(linked.clone());
                 self.reached = Some(place);
                 return Ok(Turn::Needs(needed));
             };
@@ -321,7 +381,7 @@ impl<'a> Walk<'a> {
             Some(found) => (&found.place, found.node.as_ref()),
             None => (self.base, None),
         };
-        let (link, origin) = match place {
+        let linked = match place {
             Place::Ipfs => return root(self.session, name).map(Ok),
             Place::Ipns => {
                 // From what was granted and fixed: nobody is asked.
@@ -329,8 +389,9 @@ impl<'a> Walk<'a> {
                 let fixed = fixed.ok_or_else(|| absent(name, place))?;
                 return Ok(Ok(Place::Name(fixed.clone())));
             }
+            // coverage: a link is never open as a directory.
             Place::Name(_) => return Err(Error::NotDirectory { path: shown(name) }),
-            Place::Link { link, origin, .. } => (link, origin),
+            Place::Link(linked) => linked,
         };
         let engine = self.session.engine();
         let mut below;
@@ -339,15 +400,15 @@ impl<'a> Walk<'a> {
                 below = shard;
                 (&below, at, had)
             }
-            None => (&link.target, Prefix::ROOT, had.or_else(|| node.cloned())),
+            None => (
+                &linked.link.target,
+                Prefix::ROOT,
+                had.or_else(|| node.cloned()),
+            ),
         };
         let found = loop {
             let Some(decoded) = node.take().or_else(|| engine.node_at_hand(target)) else {
-                let needed = Needed {
-                    target: target.clone(),
-                    origin: origin.clone(),
-                    is_root: false,
-                };
+                let needed = Needed::Shard(linked.clone(), target.clone());
                 self.shard = Some((target.clone(), at));
                 return Ok(Err(needed));
             };
@@ -362,6 +423,7 @@ impl<'a> Walk<'a> {
                         at = deeper;
                         continue;
                     }
+                    // coverage: whoever decodes a shard looks at all of its links.
                     Err(error) => Err(error),
                 },
                 unixfs::Node::File(_) | unixfs::Node::Symlink(_) if at.is_root() => {
@@ -378,15 +440,16 @@ impl<'a> Walk<'a> {
                 reason: malformed.to_string(),
             })?
             .ok_or_else(|| absent(name, place))?;
-        let path: Arc<str> = match &*origin.path {
+        let Origin { root, path: above } = &linked.origin;
+        let path: Arc<str> = match &**above {
             "" => name.into(),
             above => format!("{above}/{name}").into(),
         };
-        Ok(Ok(Place::Link {
+        Ok(Ok(Place::Link(Arc::new(Linked {
             link,
-            origin: Origin::new(origin.root, path),
+            origin: Origin::new(*root, path),
             is_root: false,
-        }))
+        }))))
     }
 
     fn escapes(&self) -> Error {
@@ -402,8 +465,9 @@ fn absent(name: &str, directory: &Place) -> Error {
         directory: match directory {
             Place::Ipfs => "/ipfs".to_owned(),
             Place::Ipns => "/ipns".to_owned(),
+            // coverage: a link is never open as a directory.
             Place::Name(fixed) => fixed.target().to_string(),
-            Place::Link { link, .. } => cid_of(&link.target).to_string(),
+            Place::Link(linked) => cid_of(&linked.link.target).to_string(),
         },
     }
 }
@@ -426,18 +490,14 @@ impl Place {
     }
 
     fn rooted(cid: &Cid, origin: Origin) -> Self {
-        Self::Link {
+        Self::Link(Arc::new(Linked {
             link: Link {
                 target: target_of(cid),
                 tsize: None,
             },
             origin,
             is_root: true,
-        }
-    }
-
-    fn is_raw(&self) -> bool {
-        matches!(self, Self::Link { link, .. } if link.target.codec() == Codec::Raw)
+        }))
     }
 
     pub(crate) fn identity(&self) -> Identity {
@@ -445,42 +505,27 @@ impl Place {
             Self::Ipfs => Identity::of_bytes(b"/ipfs"),
             Self::Ipns => Identity::of_bytes(b"/ipns"),
             Self::Name(fixed) => fixed.identity(),
-            Self::Link { link, .. } => match &link.target {
+            Self::Link(linked) => match &linked.link.target {
                 unixfs::Target::Block(cid) => Identity::of(cid),
                 unixfs::Target::Inline { bytes, .. } => Identity::of_bytes(bytes),
             },
         }
     }
+}
 
+impl Linked {
     /// The length of what is one raw block.
     async fn raw_len(&self, session: &Session) -> Result<u64, Error> {
-        let Self::Link {
-            link,
-            origin,
-            is_root,
-        } = self
-        else {
-            return Ok(0);
-        };
-        if let (Some(tsize), unixfs::Target::Block(_)) = (link.tsize, &link.target) {
+        if let (Some(tsize), unixfs::Target::Block(_)) = (self.link.tsize, &self.link.target) {
             // Checked against the block at the first read.
             return Ok(tsize);
         }
-        let ask = Ask { session, origin };
-        let held = Box::pin(session.engine().obtain(&link.target, ask)).await;
-        let held = held.map_err(|error| if *is_root { unknown_root(error) } else { error })?;
+        let held = session
+            .engine()
+            .obtain(&self.link.target, self.ask(session));
+        let held = Box::pin(held).await;
+        let held = held.map_err(|error| self.unknown_if_root(error))?;
         Ok(held.len() as u64)
-    }
-}
-
-/// An absence is one of the path's only where it is the root that is absent: below it, a block is missing (I7).
-fn unknown_root(error: Error) -> Error {
-    match error {
-        Error::Fetch {
-            cid,
-            source: PinnerError::NotFound { .. },
-        } => Error::RootNotFound { cid },
-        other => other,
     }
 }
 
@@ -495,7 +540,7 @@ impl Found {
         match (&self.place, &self.node) {
             (Place::Ipfs | Place::Ipns, _) => Ok(Dir::NAMESPACE),
             (Place::Name(fixed), _) => Ok(fixed.metadata()),
-            (Place::Link { .. }, Some(decoded)) => {
+            (Place::Link(_), Some(decoded)) => {
                 let node = &decoded.node;
                 let (kind, len) = match node {
                     unixfs::Node::File(file) => (Kind::File, file.len()),
@@ -509,9 +554,9 @@ impl Found {
                     mtime: node.mtime(),
                 })
             }
-            (Place::Link { .. }, None) => Ok(Metadata {
+            (Place::Link(linked), None) => Ok(Metadata {
                 kind: Kind::File,
-                len: self.place.raw_len(session).await?,
+                len: linked.raw_len(session).await?,
                 mode: None,
                 mtime: None,
             }),
@@ -520,17 +565,13 @@ impl Found {
 
     /// Has the node that stands here, where one does and the walk has not looked at it.
     async fn look_at(&mut self, session: &Session) -> Result<(), Error> {
-        if let Place::Link {
-            link,
-            origin,
-            is_root,
-        } = &self.place
+        if let Place::Link(linked) = &self.place
             && self.node.is_none()
-            && !self.place.is_raw()
+            && !linked.is_raw()
         {
-            let node = match session.engine().node_at_hand(&link.target) {
+            let node = match session.engine().node_at_hand(&linked.link.target) {
                 Some(node) => node,
-                None => Box::pin(Needed::new(link, origin, *is_root).have(session)).await?,
+                None => Box::pin(Needed::Node(linked.clone()).have(session)).await?,
             };
             self.node = Some(node);
         }
@@ -540,7 +581,7 @@ impl Found {
     /// Opens it: a handle of the session's.
     pub(crate) async fn open(mut self, session: &Session) -> Result<Node, Error> {
         let metadata = self.metadata(session).await?;
-        let (link, origin) = match &self.place {
+        let linked = match &self.place {
             Place::Ipfs => return Dir::namespace(session).map(Node::Dir),
             Place::Ipns => return Dir::names(session).map(Node::Dir),
             Place::Name(fixed) => {
@@ -553,19 +594,19 @@ impl Found {
                     _handle: Arc::new(session.handle()?),
                 }));
             }
-            Place::Link { link, origin, .. } => (link, origin),
+            Place::Link(linked) => linked,
         };
-        session.target(&link.target)?;
+        let target = &linked.link.target;
+        session.target(target)?;
         let handle = session.handle()?;
         let pin = self
             .node
             .as_ref()
-            .and_then(|decoded| session.engine().pins.opened(&link.target, decoded));
+            .and_then(|decoded| session.engine().pins.opened(target, decoded));
         Ok(match self.node.as_ref().map(|decoded| &decoded.node) {
             // A raw block.
             None | Some(unixfs::Node::File(_)) => {
-                let tree = (link.target.clone(), origin.clone());
-                Node::File(File::new(handle, tree, metadata, pin))
+                Node::File(File::new(handle, linked.clone(), metadata, pin))
             }
             Some(unixfs::Node::Directory(_) | unixfs::Node::Shard(_)) => {
                 Node::Dir(Dir::new(handle, self.place, metadata, pin))

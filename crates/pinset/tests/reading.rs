@@ -5,7 +5,7 @@ mod content;
 use content::{Host, MIB, add, add_file, stream};
 use pinner_car::Profile;
 use pinner_mock::MockNode;
-use pinset::{Kind, Node};
+use pinset::{Access, Error, Kind, Limits, Node, Symlinks};
 
 const BUDGET: u64 = 64 << 20;
 
@@ -43,8 +43,10 @@ async fn files_of_all_sizes_read_back_equal() {
             assert_eq!(piece, bytes[middle..middle + len], "{profile} {size}");
             let on_the_way = host.mode.stats().blocks_fetched - fetched;
             assert!(on_the_way <= 4, "{profile} {size}: {on_the_way}");
+            file.ready(middle as u64).await.unwrap();
             // At the end and past it.
             for offset in [size as u64, size as u64 + 1, u64::MAX] {
+                file.ready(offset).await.unwrap();
                 assert!(file.read_at(offset, 10).await.unwrap().is_empty());
                 assert!(file.try_read_at(offset, 10).unwrap().unwrap().is_empty());
             }
@@ -89,7 +91,10 @@ async fn a_tree_is_listed_and_followed() {
         ("ünïcødé-漢字.txt", "unicode\n"),
     ] {
         let path = format!("/ipfs/{cid}/{path}");
-        assert_eq!(host.read(&path).await, text.as_bytes(), "{path}");
+        // The third time it is known where it leads.
+        for _ in 0..3 {
+            assert_eq!(host.read(&path).await, text.as_bytes(), "{path}");
+        }
     }
     let Node::Dir(root) = host.mode.open(&format!("/ipfs/{cid}/")).await.unwrap() else {
         panic!("no directory");
@@ -107,6 +112,44 @@ async fn a_tree_is_listed_and_followed() {
         .await
         .unwrap();
     assert_eq!(link.kind(), Kind::Symlink);
+}
+
+#[tokio::test]
+async fn a_path_that_was_walked_before_keeps_to_the_same_rules() {
+    let node = MockNode::new();
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("file"), "text").unwrap();
+    std::os::unix::fs::symlink("file", dir.path().join("link")).unwrap();
+    let cid = add(&node, dir.path(), Profile::default());
+    let host = Host::new(&node, BUDGET);
+    let mut limits = Limits::default();
+    limits.open_handles = 3;
+    let granted = host.mode.session(Access::roots([cid]), limits.clone());
+    let other = host.mode.session(Access::roots([]), limits);
+    let (root, others) = (granted.root().unwrap(), other.root().unwrap());
+    let (file, link) = (format!("{cid}/file"), format!("{cid}/link"));
+    for _ in 0..3 {
+        let first = granted.open_at(&root, &file, Symlinks::Follow).await;
+        let second = granted.open_at(&root, &link, Symlinks::Follow).await;
+        assert_eq!(first.unwrap().kind(), Kind::File);
+        let second = second.unwrap();
+        assert_eq!(second.kind(), Kind::File);
+        // A handle counts, whatever it was opened by; the root is the third.
+        let third = granted.open_at(&root, &file, Symlinks::Follow).await;
+        let fourth = granted.open_at(&root, &file, Symlinks::Follow).await;
+        assert!(third.is_ok());
+        assert!(matches!(fourth, Err(Error::LimitReached { .. })));
+        drop((second, third));
+        let symlink = granted.open_at(&root, &link, Symlinks::NoFollow).await;
+        assert_eq!(symlink.unwrap().kind(), Kind::Symlink);
+        let refused = other.open_at(&others, &file, Symlinks::Follow).await;
+        assert!(matches!(refused, Err(Error::NotGranted { .. })));
+    }
+    host.mode.close().await.unwrap();
+    for path in [&file, &link] {
+        let closed = granted.open_at(&root, path, Symlinks::Follow).await;
+        assert!(matches!(closed, Err(Error::Closed)), "{closed:?}");
+    }
 }
 
 #[tokio::test]

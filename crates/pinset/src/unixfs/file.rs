@@ -8,9 +8,9 @@ use std::ops::Range;
 use bytes::Bytes;
 
 use super::{
-    Link, Malformed, Mtime,
+    Link, Malformed, Mtime, Target,
     data::Head,
-    pbnode::{NamedLink, link_at},
+    pbnode::{NamedLink, link_at, target_at},
 };
 
 /// A file, or a part of one: inline bytes first, then children in order.
@@ -164,7 +164,14 @@ impl FileNode {
         }
         let ends = self.ends();
         // The first child that ends behind the offset: one of no length before it ends at or before the offset.
-        let index = ends.partition_point(|end| *end <= offset);
+        let has_it = |index: usize| {
+            let ends_behind = ends.get(index).is_some_and(|end| offset < *end);
+            ends_behind && self.start_of(index) <= offset
+        };
+        let index = match self.guess(offset) {
+            Some(index) if has_it(index) => index,
+            _ => ends.partition_point(|end| *end <= offset),
+        };
         match ends.get(index) {
             Some(end) => {
                 let start = self.start_of(index);
@@ -174,6 +181,7 @@ impl FileNode {
                     len: end - start,
                 }
             }
+            // coverage: the last child ends at the length.
             None => Piece::End,
         }
     }
@@ -189,13 +197,24 @@ impl FileNode {
     /// # Errors
     /// [`Malformed`] if there is no such child; else never, for [`decode`](super::decode) has seen the link.
     pub fn child(&self, index: usize) -> Result<Link, Malformed> {
-        let found = self
-            .children
-            .as_ref()
-            .and_then(|children| Some((&children.block, *children.links.get(index)?)));
-        let (block, at) = found
-            .ok_or_else(|| Malformed::new(format!("no child {index} among {}", self.children())))?;
+        let (block, at) = self.link_of(index)?;
         link_at(block, at)
+    }
+
+    /// What the link to a child points at.
+    ///
+    /// # Errors
+    /// As [`child`](Self::child).
+    pub fn child_target(&self, index: usize) -> Result<Target, Malformed> {
+        let (block, at) = self.link_of(index)?;
+        target_at(block, at)
+    }
+
+    fn link_of(&self, index: usize) -> Result<(&Bytes, u32), Malformed> {
+        self.children
+            .as_ref()
+            .and_then(|children| Some((&children.block, *children.links.get(index)?)))
+            .ok_or_else(|| Malformed::new(format!("no child {index} among {}", self.children())))
     }
 
     /// Memory that the node holds, in bytes.
@@ -214,6 +233,13 @@ impl FileNode {
         self.children
             .as_ref()
             .map_or(&[], |children| &children.ends)
+    }
+
+    /// The child that has `offset` if all are as long as the first, as in nearly every file but for the last.
+    fn guess(&self, offset: u64) -> Option<usize> {
+        let start = self.start_of(0);
+        let index = (offset - start).checked_div(self.ends().first()? - start)?;
+        usize::try_from(index).ok()
     }
 
     /// Where a child begins: where the one before it ends.

@@ -115,6 +115,14 @@ fn usual(field: &[u8]) -> Option<Cid> {
     }
 }
 
+/// The CID in this span of a block.
+pub(super) fn target_in(block: &Bytes, span: Range<usize>) -> Result<Target, Malformed> {
+    match usual(&block[span.clone()]) {
+        Some(cid) => Ok(Target::Block(cid)),
+        None => parse_cid_bytes(&block.slice(span)),
+    }
+}
+
 /// Parses a CID in its binary form, as long as `field`, to its last byte.
 ///
 /// # Errors

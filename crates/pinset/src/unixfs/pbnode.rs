@@ -13,8 +13,8 @@ use bytes::Bytes;
 use prost::Message;
 
 use super::{
-    Codec, Link, Malformed,
-    link::{check_cid, parse_cid_bytes},
+    Codec, Link, Malformed, Target,
+    link::{check_cid, target_in},
 };
 
 /// The key of `PBNode.Data`: field 1, length-delimited.
@@ -97,6 +97,7 @@ impl<'b> Sections<'b> {
     pub(super) fn new(block: &'b Bytes) -> Result<Self, Malformed> {
         // Positions are kept in 32 bits.
         if u32::try_from(block.len()).is_err() {
+            // coverage: needs a block of 4 GiB.
             return Err(Malformed::new(format!("a block of {} bytes", block.len())));
         }
         Ok(Self {
@@ -236,14 +237,27 @@ pub(super) fn link_at(block: &Bytes, at: u32) -> Result<Link, Malformed> {
     let body = delimited(block, at as usize, block.len())?;
     let fields = Fields::parse(block, body)?;
     Ok(Link {
-        target: parse_cid_bytes(&block.slice(fields.cid))?,
+        target: target_in(block, fields.cid)?,
         tsize: fields.tsize,
     })
+}
+
+/// As [`link_at`], but only what the link points at. Every read follows one.
+pub(super) fn target_at(block: &Bytes, at: u32) -> Result<Target, Malformed> {
+    let body = delimited(block, at as usize, block.len())?;
+    // Behind the key of the CID, as the walk has seen.
+    target_in(block, delimited(block, body.start + 1, body.end)?)
 }
 
 /// The span of the field whose length prefix starts at `at`, in what ends at `end`.
 fn delimited(block: &Bytes, at: usize, end: usize) -> Result<Range<usize>, Malformed> {
     let mut rest = block.get(at..end).unwrap_or_default();
+    if let Some((len @ 0..0x80, body)) = rest.split_first()
+        && usize::from(*len) <= body.len()
+    {
+        // Nearly all of them.
+        return Ok(at + 1..at + 1 + usize::from(*len));
+    }
     let len = prost::decode_length_delimiter(&mut rest)
         .map_err(|error| Malformed::new(format!("no length at byte {at}: {error}")))?;
     if len > rest.len() {
