@@ -47,6 +47,8 @@ use crate::{
 };
 
 pub(crate) mod along;
+#[cfg(target_os = "linux")]
+mod cached;
 mod changes;
 mod error;
 mod extent;
@@ -262,11 +264,7 @@ impl Staging {
     /// Nothing of the block is left, and its space is free again: [`StagingError::DiskFull`],
     /// [`StagingError::QuotaExceeded`], [`StagingError::NoDescriptors`], [`StagingError::Io`].
     /// [`StagingError::WrongLength`] where the reservation is of another length, or of another staging.
-    pub fn write(
-        &self,
-        reservation: Reservation,
-        bytes: &[u8],
-    ) -> Result<Arc<Extent>, StagingError> {
+    pub fn write(&self, reservation: Reservation, bytes: &[u8]) -> Result<Extent, StagingError> {
         self.write_named(reservation, None, bytes)
     }
 
@@ -280,7 +278,7 @@ impl Staging {
         reservation: Reservation,
         key: &multihash::Multihash<64>,
         bytes: &[u8],
-    ) -> Result<Arc<Extent>, StagingError> {
+    ) -> Result<Extent, StagingError> {
         self.write_named(reservation, Some(key), bytes)
     }
 
@@ -289,7 +287,7 @@ impl Staging {
         reservation: Reservation,
         key: Option<&Key>,
         bytes: &[u8],
-    ) -> Result<Arc<Extent>, StagingError> {
+    ) -> Result<Extent, StagingError> {
         if reservation.len() != bytes.len() || !reservation.is_of(&self.inner) {
             return Err(StagingError::WrongLength {
                 reserved: reservation.len(),
@@ -303,7 +301,7 @@ impl Staging {
             }
         })?;
         self.inner.audit();
-        Ok(Arc::new(extent))
+        Ok(extent)
     }
 
     /// What is used now. Each figure is right by itself; under load they may be of slightly different moments.
@@ -412,6 +410,7 @@ impl Inner {
         }
         let mut metadata = match self.metadata.try_lock() {
             Ok(metadata) => metadata,
+            // coverage: nothing panics under the lock, and what is open can be examined.
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
             Err(TryLockError::WouldBlock) => return,
         };

@@ -8,7 +8,6 @@ use std::{
     num::NonZeroUsize,
     os::unix::fs::{FileExt, MetadataExt},
     path::Path,
-    sync::Arc,
 };
 
 use lru::LruCache;
@@ -45,7 +44,7 @@ pub(crate) trait Layout {
 /// Staging's own.
 pub(crate) struct Packed {
     staging: Staging,
-    blocks: HashMap<u64, Arc<Extent>>,
+    blocks: HashMap<u64, Extent>,
     // Dropped after what lies in it.
     dir: TempDir,
 }

@@ -73,7 +73,7 @@ struct At {
 /// A block that is leased.
 #[derive(Debug)]
 pub(crate) struct Found {
-    pub(crate) extent: Arc<Extent>,
+    pub(crate) extent: Extent,
     /// The change that made it.
     pub(crate) change: u64,
     /// Whether its bytes have been verified since.
@@ -139,7 +139,7 @@ impl Along {
         let place = (file.clone(), start);
         let extent = Extent::leased(lease, record.len as usize, place, *read_way);
         Ok(Some(Found {
-            extent: Arc::new(extent),
+            extent,
             change: at.change,
             verified: at.verified,
         }))

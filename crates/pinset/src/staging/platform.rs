@@ -28,6 +28,7 @@ pub(crate) fn punch(file: &File, offset: u64, len: u64) -> io::Result<()> {
             offset,
             len,
         ) {
+            // coverage: needs a signal in just that moment.
             Err(rustix::io::Errno::INTR) => {}
             other => return Ok(other?),
         }
@@ -119,28 +120,13 @@ pub(crate) fn data_ranges(_file: &File) -> io::Result<Vec<std::ops::Range<u64>>>
     Err(io::ErrorKind::Unsupported.into())
 }
 
-/// Fills `into` from `offset` with what the page cache has, or says `false`.
 #[cfg(target_os = "linux")]
-#[inline]
-pub(crate) fn read_cached(file: &File, offset: u64, into: &mut [u8]) -> io::Result<bool> {
-    use rustix::io::{Errno, ReadWriteFlags};
-    let asked = into.len();
-    match rustix::io::preadv2(
-        file,
-        &mut [io::IoSliceMut::new(into)],
-        offset,
-        ReadWriteFlags::NOWAIT,
-    ) {
-        Ok(read) => Ok(read == asked),
-        Err(Errno::AGAIN | Errno::OPNOTSUPP | Errno::INTR) => Ok(false),
-        Err(error) => Err(error.into()),
-    }
-}
+pub(crate) use super::cached::read as read_cached;
 
-/// Says `false`: only Linux can be asked not to wait.
+/// Only Linux can be asked not to wait.
 #[cfg(not(target_os = "linux"))]
-pub(crate) fn read_cached(_file: &File, _offset: u64, _into: &mut [u8]) -> io::Result<bool> {
-    Ok(false)
+pub(crate) fn read_cached(_file: &File, _offset: u64, _len: usize) -> io::Result<Option<Vec<u8>>> {
+    Ok(None)
 }
 
 /// How `file`, whose first byte has just been written, can be read without waiting.
@@ -161,6 +147,7 @@ pub(crate) fn read_way(file: &File) -> io::Result<ReadWay> {
         ReadWriteFlags::NOWAIT,
     ) {
         Ok(_) | Err(Errno::AGAIN) => Ok(ReadWay::Cached),
+        // coverage: needs a file system that cannot be asked not to wait.
         Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => Ok(ReadWay::Blocking),
         Err(error) => Err(error.into()),
     }

@@ -43,7 +43,7 @@ const AT_ONCE: usize = 1024 * 1024;
 #[derive(Debug)]
 pub(crate) struct Warm {
     pub(crate) key: Key,
-    pub(crate) extent: Arc<Extent>,
+    pub(crate) extent: Extent,
 }
 
 /// Where a record was found.
@@ -112,7 +112,7 @@ pub(super) fn resume(
         let reservation = Reservation::of_what_is_there(&staging.inner, len);
         warm.push(Warm {
             key: at.record.key,
-            extent: Arc::new(Extent::own(reservation, place, at.slot)),
+            extent: Extent::own(reservation, place, at.slot),
         });
     }
     Ok((staging, warm))

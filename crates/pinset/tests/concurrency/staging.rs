@@ -117,14 +117,14 @@ impl Staging {
         reservation: Reservation,
         _key: &Key,
         bytes: &[u8],
-    ) -> Result<Arc<Extent>, io::Error> {
+    ) -> Result<Extent, io::Error> {
         self.inner.disk.write(reservation.charge);
         yield_now();
-        Ok(Arc::new(Extent {
+        Ok(Extent {
             bytes: bytes.to_vec(),
             punched: AtomicBool::new(false),
             reservation,
-        }))
+        })
     }
 
     pub(crate) fn usage(&self) -> Usage {

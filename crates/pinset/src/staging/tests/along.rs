@@ -15,7 +15,7 @@ fn key(bytes: &[u8]) -> Key {
     Code::Sha2_256.digest(bytes)
 }
 
-fn stage_as(staging: &Staging, block: &[u8]) -> Arc<Extent> {
+fn stage_as(staging: &Staging, block: &[u8]) -> Extent {
     let reservation = staging.reserve(block.len()).expect("room");
     staging
         .write_as(reservation, &key(block), block)
@@ -30,7 +30,7 @@ fn find(along: &Along, block: &[u8]) -> Option<Found> {
     along.lease(&key(block)).expect("a look-up")
 }
 
-fn evict(extent: Arc<Extent>) {
+fn evict(extent: Extent) {
     extent.discard();
     drop(extent);
 }

@@ -74,11 +74,11 @@ fn load(dir: &Path, first: u64, capacity: u64) {
         .open(dir.join("journal"))
         .unwrap();
     let (staging, warm) = resumed(dir, capacity);
-    let mut live: VecDeque<(Option<u64>, Arc<Extent>)> =
+    let mut live: VecDeque<(Option<u64>, Extent)> =
         warm.into_iter().map(|warm| (None, warm.extent)).collect();
     for number in first..first + 20_000 {
         let block = block(number);
-        let charges = |live: &VecDeque<(_, Arc<Extent>)>| -> u64 {
+        let charges = |live: &VecDeque<(_, Extent)>| -> u64 {
             live.iter().map(|(_, extent)| extent.charge()).sum()
         };
         while charges(&live) + staging.charge(block.len()) > staging.for_blocks() {

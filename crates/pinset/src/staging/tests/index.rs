@@ -11,12 +11,12 @@ fn key(bytes: &[u8]) -> Key {
     Code::Sha2_256.digest(bytes)
 }
 
-fn try_stage(staging: &Staging, block: &[u8]) -> Result<Arc<Extent>, StagingError> {
+fn try_stage(staging: &Staging, block: &[u8]) -> Result<Extent, StagingError> {
     let reservation = staging.reserve(block.len()).expect("room");
     staging.write_as(reservation, &key(block), block)
 }
 
-fn evict(extent: Arc<Extent>) {
+fn evict(extent: Extent) {
     extent.discard();
     drop(extent);
 }
