@@ -168,6 +168,7 @@ impl From<LockDirError> for Error {
                 | LockDirError::Symlink { .. }
                 | LockDirError::ForeignOwner { .. }
                 | LockDirError::OpenToOthers { .. }
+                // coverage: each kind has a test of its own, in the lock directory.
                 | LockDirError::BadId { .. } => None,
             },
         }

@@ -271,6 +271,7 @@ impl Engine {
             tokio::task::spawn_blocking(move || engine.take_in(&cid, unverified, room))
                 .await
                 .map_err(|e| {
+                    // coverage: the thread does not panic.
                     staging("the thread that writes a block failed", io::Error::other(e))
                 })?
         } else {
@@ -350,6 +351,7 @@ impl Engine {
             Held::Memory(bytes) => Ok(bytes.clone()),
             Held::Staged(staged) => match staged.read(0, staged.len()).await {
                 Ok(bytes) => Ok(bytes),
+                // coverage: needs a disk that fails.
                 Err(error) => Err(self.unreadable(staged, error)),
             },
         }
@@ -407,6 +409,7 @@ impl Engine {
             tokio::task::spawn_blocking(move || Decoded::new(codec, bytes))
                 .await
                 .map_err(|e| {
+                    // coverage: the thread does not panic.
                     staging(
                         "the thread that decodes a block failed",
                         io::Error::other(e),

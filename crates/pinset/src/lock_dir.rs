@@ -131,15 +131,14 @@ impl LockDir {
     /// As [`open`](Self::open).
     pub fn open_default() -> Result<Self, LockDirError> {
         let path = Self::default_path();
-        if let Some(parent) = path.parent() {
-            let mut builder = fs::DirBuilder::new();
-            let made = builder.recursive(true).mode(0o700).create(parent);
-            made.map_err(|source| LockDirError::Io {
-                action: "make the parents of the directory",
-                path: path.clone(),
-                source,
-            })?;
-        }
+        let parent = path.parent().unwrap_or(&path);
+        let mut builder = fs::DirBuilder::new();
+        let made = builder.recursive(true).mode(0o700).create(parent);
+        made.map_err(|source| LockDirError::Io {
+            action: "make the parents of the directory",
+            path: path.clone(),
+            source,
+        })?;
         Self::open(&path)
     }
 
@@ -243,6 +242,7 @@ fn read_or_make_id(dir: &Dir, path: &Path) -> Result<[u8; 8], LockDirError> {
                 });
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            // coverage: needs a disk that fails, or somebody who takes the file away again and again.
             Err(error) => return Err(io("read `id`")(error)),
         }
         let (mut file, new) = locked_new_file(dir).map_err(io("make `id`"))?;
@@ -272,6 +272,7 @@ fn locked_new_file(dir: &Dir) -> io::Result<(cap_std::fs::File, String)> {
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) if rustix::fs::fstat(&file)?.st_nlink > 0 => return Ok((file, name)),
             Ok(()) | Err(Errno::WOULDBLOCK) => {}
+            // coverage: needs a file system without locks.
             Err(error) => {
                 let _ = dir.remove_file(&name);
                 return Err(error.into());

@@ -192,6 +192,7 @@ impl CacheMode {
         let cid = match whole::open(&session, path).await? {
             Node::File(file) => file.cid(),
             Node::Dir(dir) => dir.cid().copied().unwrap_or_default(),
+            // coverage: symlinks were followed.
             Node::Symlink(_) => return Ok(Fetched::default()),
         };
         let root: IpfsPath = path.parse()?;

@@ -202,6 +202,7 @@ pub(crate) async fn fix(session: &Session, name: &IpnsName) -> Result<FixedName,
         })
     });
     let resolved = resolved.map_err(|error| match error {
+        // coverage: no backend says that it has names and then that it has none.
         PinnerError::Unsupported { .. } => no_names(),
         other => failed(other),
     })?;
@@ -215,6 +216,7 @@ pub(crate) async fn fix(session: &Session, name: &IpnsName) -> Result<FixedName,
     let target = match found {
         Node::File(file) => Some(file.cid()),
         Node::Dir(dir) => dir.cid().copied(),
+        // coverage: symlinks were followed.
         Node::Symlink(_) => None,
     };
     // The path climbed to /ipfs itself.

@@ -166,6 +166,7 @@ impl Pins {
         let declared_bytes = decoded.node.declared_size(0).min(budget_bytes);
         let mut state = lock(&inner.state);
         if state.closed {
+            // coverage: closing has to come between.
             return None;
         }
         if let Some(entry) = state.entries.get_mut(&cid) {
@@ -231,6 +232,7 @@ impl State {
     fn admit(&mut self, cid: Cid, bytes: u64, budget_bytes: u64) -> bool {
         self.policy.set_budget(budget_bytes);
         let Decision::Admit(room) = self.policy.request(&cid, bytes, Admission::Use) else {
+            // coverage: what is declared was cut to the budget, and what is resident has an entry.
             return false;
         };
         let entries = &mut self.entries;
@@ -347,6 +349,7 @@ impl Inner {
         let marked = tokio::task::spawn_blocking(move || held.pins_may_remain()).await;
         let marked = match marked {
             Ok(marked) => marked.map_err(Error::from),
+            // coverage: needs a disk that fails under the lock directory; the thread does not panic.
             Err(error) => Err(Error::Staging {
                 what: "the thread that marks the lock failed".to_owned(),
                 source: Some(Arc::new(io::Error::other(error))),

@@ -105,6 +105,7 @@ fn why(standing: Standing) -> &'static str {
     match standing {
         Standing::Elsewhere => "it lives in another lock directory",
         Standing::Lost => "its lock file is gone",
+        // coverage: another has to recover the same holder at the same time.
         Standing::Alive | Standing::Dead => "its lock was taken meanwhile",
     }
 }
@@ -184,6 +185,7 @@ pub(crate) fn start(pinner: &Arc<dyn Pinner>, lock_dir: &LockDir) {
     let dead = match lock_dir.dead() {
         Ok(dead) => dead,
         Err(error) => {
+            // coverage: needs a disk that fails under the lock directory.
             tracing::warn!(%error, "what dead processes left was not swept");
             return;
         }
@@ -274,6 +276,7 @@ async fn release_of(
         }
         release_all(pinner, &pins, &mut released).await?;
         if let Err(error) = dead.finish() {
+            // coverage: needs a disk that fails under the lock directory.
             tracing::warn!(%error, "a dead process's lock stays");
         }
     }

@@ -385,6 +385,7 @@ impl<K: Clone + Eq + Hash, S: BuildHasher> Replacement<K, S> {
         mut in_use: impl FnMut(&K) -> bool,
     ) -> Eviction<K> {
         if room > self.budget {
+            // coverage: a budget has to shrink between the request for room and the eviction.
             return Eviction::NoneFree;
         }
         if self.resident_bytes() + room <= self.budget {

@@ -138,3 +138,99 @@ async fn a_sessions_limits_hold_and_give_back() {
     };
     error.unwrap();
 }
+
+#[tokio::test]
+async fn a_session_that_may_ask_for_anything_lists_nothing() {
+    let node = MockNode::new();
+    let cid = add_file(&node, b"text", Profile::default());
+    let host = Host::new(&node, 8 << 20);
+    let session = host.mode.session(Access::Any, Limits::default());
+    session.open(&format!("/ipfs/{cid}")).await.unwrap();
+    let mut entries = session.root().unwrap().entries();
+    for _ in 0..2 {
+        assert!(entries.next().await.unwrap().is_none());
+    }
+}
+
+#[tokio::test]
+async fn directories_that_are_too_large_to_keep_decoded_are_decoded_again() {
+    let node = MockNode::new();
+    let dir = tempfile::tempdir().unwrap();
+    for d in 0..8 {
+        std::fs::create_dir(dir.path().join(format!("{d}"))).unwrap();
+        for n in 0..100 {
+            std::fs::write(dir.path().join(format!("{d}/{n}")), format!("{d}/{n}")).unwrap();
+        }
+    }
+    let root = add(&node, dir.path(), Profile::default());
+    // For one or two of them.
+    let host = Host::with(&node, |pinset| pinset.node_cache_bytes(20_000), 8 << 20);
+    for n in [0, 99] {
+        for d in 0..8 {
+            let text = host.read(&format!("/ipfs/{root}/{d}/{n}")).await;
+            assert_eq!(text, format!("{d}/{n}").as_bytes());
+        }
+    }
+    // Out of staging.
+    for block in node.blocks() {
+        assert!(node.blocks_asked(&block) <= 1, "{block}");
+    }
+}
+
+#[test]
+fn limits_are_named() {
+    for (limit, name) in [
+        (Limit::OpenHandles, "open handles"),
+        (Limit::Targets, "distinct targets"),
+        (Limit::FetchedBytes, "fetched bytes"),
+    ] {
+        let error = Error::LimitReached { limit, value: 7 }.to_string();
+        assert!(error.contains(name) && error.contains('7'), "{error}");
+    }
+}
+
+/// What goes into logs is short, and says which it is.
+#[tokio::test]
+async fn all_that_is_open_can_be_shown() {
+    let node = MockNode::new();
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("large"), stream(3 * MIB)).unwrap();
+    std::os::unix::fs::symlink("large", dir.path().join("link")).unwrap();
+    let root = add(&node, dir.path(), Profile::default());
+    let host = Host::new(&node, 8 << 20);
+    let session = host.mode.session(Access::roots([root]), Limits::default());
+    let base = session.root().unwrap();
+    let file = host.file(&format!("/ipfs/{root}/large")).await;
+    file.read_at(0, 10).await.unwrap();
+    let path = format!("{root}/link");
+    let link = session.open_at(&base, &path, Symlinks::NoFollow).await;
+    let link = link.unwrap();
+    let Node::Dir(root_dir) = session.open(&format!("/ipfs/{root}")).await.unwrap() else {
+        panic!("no directory");
+    };
+    let mut entries = root_dir.entries();
+    let mut shown = vec![format!("{entries:?}")];
+    while entries.next().await.unwrap().is_some() {
+        shown.push(format!("{entries:?}"));
+    }
+    shown.push(format!("{entries:?}"));
+    let mut roots = base.entries();
+    roots.next().await.unwrap();
+    shown.extend([
+        format!("{roots:?}"),
+        format!("{session:?}"),
+        format!("{base:?}"),
+        format!("{file:?}"),
+        format!("{link:?}"),
+        format!("{root_dir:?}"),
+        format!("{:?}", host.mode),
+    ]);
+    for text in shown {
+        assert!(text.len() < 2000, "{text}");
+    }
+    let Node::Symlink(symlink) = &link else {
+        panic!("no symlink");
+    };
+    assert_eq!(symlink.identity(), link.identity());
+    assert_ne!(link.identity(), Node::File(file).identity());
+}

@@ -240,3 +240,120 @@ async fn a_wrong_path_names_itself() {
     let error = host.mode.open(&long).await.unwrap_err();
     assert!(matches!(error, Error::PathTooLong { .. }), "{error}");
 }
+
+/// A HAMT shard of 256 buckets, with what its links say.
+fn shard(node: &MockNode, links: &[(&str, Cid, u64)]) -> Cid {
+    let mut data = unixfs(5, None, &[], Some(&[1])).to_vec();
+    data.extend(field(5, 0x22));
+    data.extend(field(6, 256));
+    put(node, links, data.into())
+}
+
+#[tokio::test]
+async fn what_stands_where_a_shard_has_to_be() {
+    let node = MockNode::new();
+    let leaf = file(&node, 0, &[]);
+    let root = shard(&node, &[("00", leaf, 1)]);
+    let host = Host::new(&node, BUDGET);
+    let Node::Dir(dir) = host.mode.open(&format!("/ipfs/{root}")).await.unwrap() else {
+        panic!("no directory");
+    };
+    let named = |error: &Error| matches!(error, Error::Malformed { cid, .. } if *cid == leaf);
+    let mut entries = dir.entries();
+    // The listing is over, and goes on saying why.
+    for _ in 0..2 {
+        let error = entries.next().await.unwrap_err();
+        assert!(named(&error), "{error}");
+    }
+    // One name in 256 leads below.
+    let mut below = 0;
+    for n in 0..2000 {
+        let path = format!("/ipfs/{root}/{n}");
+        match host.mode.open(&path).await.unwrap_err() {
+            Error::NotFound { .. } => {}
+            error => {
+                assert!(named(&error), "{error}");
+                below += 1;
+            }
+        }
+    }
+    assert!((1..100).contains(&below), "{below}");
+    // The bits say bucket 0, the link another.
+    let wrong = shard(&node, &[("07", leaf, 1)]);
+    let error = host.mode.open(&format!("/ipfs/{wrong}")).await.unwrap_err();
+    assert!(matches!(error, Error::Malformed { cid, .. } if cid == wrong));
+}
+
+#[tokio::test]
+async fn a_symlink_longer_than_a_path_may_be() {
+    let node = MockNode::new();
+    let mut data = vec![0x08, 4, 0x12, 0x88, 0x27];
+    data.extend([b'x'; 5000]);
+    let link = put(&node, &[], data.into());
+    let root = directory(&node, &[("link", link, 1)]);
+    let host = Host::new(&node, BUDGET);
+    let error = host
+        .mode
+        .open(&format!("/ipfs/{root}/link"))
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(error, Error::PathTooLong { len: 5000, .. }),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn a_file_is_no_directory_whatever_its_shape() {
+    let node = MockNode::new();
+    let raw = node.put(RAW, &b"x"[..]);
+    let parts = file(&node, 1, &[(raw, 1)]);
+    let root = directory(&node, &[("parts", parts, 1), ("raw", raw, 1)]);
+    let host = Host::new(&node, BUDGET);
+    for path in ["parts/x", "raw/x", "parts/..", "raw/.", "parts/", "raw/"] {
+        let error = host
+            .mode
+            .open(&format!("/ipfs/{root}/{path}"))
+            .await
+            .unwrap_err();
+        assert!(
+            matches!(error, Error::NotDirectory { .. }),
+            "{path}: {error}"
+        );
+    }
+    // Nor is a block that has no such parts as are claimed prefetched.
+    let garbage = node.put(DAG_PB, &b"\xff\xff\xff"[..]);
+    let above = directory(&node, &[("garbage", garbage, 1)]);
+    let error = host
+        .mode
+        .prefetch(&format!("/ipfs/{above}"), &())
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(error, Error::Malformed { cid, .. } if cid == garbage),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn a_leaf_that_is_right_for_one_file_is_wrong_for_another() {
+    let node = MockNode::new();
+    let leaf = put(&node, &[], unixfs(2, Some(4), &[], Some(b"text")));
+    let right = file(&node, 4, &[(leaf, 4)]);
+    let wrong = file(&node, 5, &[(leaf, 5)]);
+    let host = Host::new(&node, BUDGET);
+    // What is known of the leaf from the one is held against the other.
+    assert_eq!(
+        read(&host, &format!("/ipfs/{right}")).await.unwrap(),
+        b"text"
+    );
+    let error = read(&host, &format!("/ipfs/{wrong}")).await.unwrap_err();
+    assert!(
+        matches!(error, Error::Malformed { cid, .. } if cid == leaf),
+        "{error}"
+    );
+    assert_eq!(
+        read(&host, &format!("/ipfs/{right}")).await.unwrap(),
+        b"text"
+    );
+}

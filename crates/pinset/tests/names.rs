@@ -252,3 +252,14 @@ async fn a_node_that_never_answers_is_given_up() {
         "{error:?}"
     );
 }
+
+#[tokio::test]
+async fn a_name_takes_nothing_from_whoever_may_ask_for_anything() {
+    let (host, root) = host();
+    let fixed = host.mode.fix(&name(NAME)).await.unwrap();
+    let session = host
+        .mode
+        .session_with_names(Access::Any, Limits::default(), [fixed]);
+    assert!(session.access().allows(&root));
+    session.open(&format!("/ipfs/{root}")).await.unwrap();
+}

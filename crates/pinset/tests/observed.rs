@@ -176,6 +176,8 @@ fn pinsets_add_up_and_take_back_what_they_held() {
         assert_eq!(budget(std::slice::from_mut(&mut two)), BUDGET);
         // It does not keep the pinset alive, and ends with it.
         let ended = tokio::spawn(two.publish_every(Duration::from_millis(1)));
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        assert!(!ended.is_finished());
         drop(hosts);
         ended.await.unwrap();
         assert_eq!(budget(&mut []), 0);

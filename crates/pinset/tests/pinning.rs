@@ -401,3 +401,16 @@ async fn no_release_overtakes_the_pin_that_it_is_for() {
     closing.await.unwrap().unwrap();
     assert!(node.pinned().is_empty());
 }
+
+#[tokio::test]
+async fn a_single_block_can_be_held_whole() {
+    let node = MockNode::new();
+    let small = add_file(&node, &stream(1000), Profile::default());
+    let host = Host::new(&node, BUDGET);
+    host.mode.ensure(&small).await.unwrap();
+    let depths: Vec<_> = node.pinned().iter().map(|pin| pin.depth).collect();
+    assert_eq!(depths, [PinDepth::Recursive]);
+    assert!(host.file(&format!("/ipfs/{small}")).await.len() == 1000);
+    host.mode.close().await.unwrap();
+    assert!(node.pinned().is_empty());
+}

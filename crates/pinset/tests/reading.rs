@@ -172,6 +172,9 @@ async fn a_sharded_directory_is_looked_up_by_the_shards_on_the_way_and_listed_wh
     };
     let mut names = Vec::new();
     let mut entries = root.entries();
+    assert!(entries.next().await.unwrap().is_some());
+    assert!(format!("{entries:?}").contains("Sharded"), "{entries:?}");
+    let mut entries = root.entries();
     while let Some(entry) = entries.next().await.unwrap() {
         names.push(entry.name);
     }

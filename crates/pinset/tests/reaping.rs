@@ -125,6 +125,13 @@ async fn a_survey_tells_the_standing_of_each_holder_and_changes_nothing() {
     }
     assert_eq!(hosts.node.pinned().len(), 4);
     assert_eq!(hosts.node.stats().unpins, 0);
+    // A holder is looked at once, however many pins it has.
+    let more = hosts.root("more");
+    let second = hosts.pin(&four.dead.holder, more, PinDepth::Lazy).await;
+    let surveyed = survey(&hosts.node, &hosts.here).await.unwrap();
+    let of_dead = surveyed.iter().filter(|it| it.pin.holder == second.holder);
+    let standings: Vec<_> = of_dead.map(|it| it.standing).collect();
+    assert_eq!(standings, [Standing::Dead; 2]);
     // The other host sees itself.
     let surveyed = survey(&hosts.node, &hosts.there).await.unwrap();
     let dead = surveyed
@@ -188,6 +195,12 @@ async fn a_release_by_hand_needs_a_proof_or_a_persons_word_and_never_touches_the
         (four.elsewhere, Standing::Elsewhere),
     ] {
         let refused = by_hand(pin, Proof::Required).await;
+        let because = match known {
+            Standing::Lost => "its lock file is gone",
+            _ => "another lock directory",
+        };
+        let text = refused.as_ref().unwrap_err().to_string();
+        assert!(text.contains(because), "{text}");
         assert!(matches!(
             refused,
             Err(RecoveryError::NotProven { holder, standing })

@@ -133,6 +133,7 @@ fn log(error: &Error, code: ErrorCode) {
             );
         }
         _ => tracing::debug!(
+            // coverage: no test listens to what is of no concern.
             error = error as &dyn std::error::Error,
             ?code,
             "a guest's call failed"

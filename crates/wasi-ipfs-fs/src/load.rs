@@ -63,6 +63,7 @@ fn encoding(guest: &str, bytes: &[u8]) -> Result<Encoding, Error> {
     match Parser::new(0).parse_all(bytes).next() {
         Some(Ok(Payload::Version { encoding, .. })) => Ok(encoding),
         Some(Err(error)) => Err(not_wasm(error.to_string())),
+        // coverage: a parser begins with the header.
         Some(Ok(_)) | None => Err(not_wasm("it has no header".into())),
     }
 }

@@ -346,7 +346,16 @@ async fn what_writes_is_refused_as_natively() {
             );
             push("sync", view.sync(fd(rep)).await);
             push("sync_data", view.sync_data(fd(rep)).await);
-            push("advise", view.advise(fd(rep), 0, 4, Advice::WillNeed).await);
+            for advice in [
+                Advice::Normal,
+                Advice::Sequential,
+                Advice::Random,
+                Advice::WillNeed,
+                Advice::DontNeed,
+                Advice::NoReuse,
+            ] {
+                push("advise", view.advise(fd(rep), 0, 4, advice).await);
+            }
             push(
                 "read_directory",
                 view.read_directory(fd(rep)).await.map(drop),
@@ -548,6 +557,8 @@ async fn a_context_that_cannot_be_is_refused() {
         for (guest, path) in mounts {
             builder = builder.mount(*guest, path.clone());
         }
+        let shown = format!("{builder:?}");
+        assert!(mounts.iter().all(|(guest, _)| shown.contains(guest)));
         builder
             .build()
             .await

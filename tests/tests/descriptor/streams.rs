@@ -65,6 +65,44 @@ async fn a_polled_stream_gives_all() {
 }
 
 #[tokio::test]
+async fn nothing_is_what_nothing_asks_for() {
+    let sample = Sample::new();
+    let mut guest = Guest::new(&sample).await;
+    // Natively such a read, if it blocks, says that the stream is closed, and it is from then on.
+    let rep = guest.open(guest.ours, "large.bin").await;
+    let stream = code(guest.view().read_via_stream(fd(rep), 7)).expect("a stream");
+    let stream = guest.state.table.get_mut(&stream).expect("a stream");
+    assert!(stream.read(0).expect("bytes").is_empty());
+    assert!(stream.blocking_read(0).await.expect("bytes").is_empty());
+    assert_eq!(stream.skip(0).expect("skipped"), 0);
+    assert_eq!(stream.blocking_skip(0).await.expect("skipped"), 0);
+    let bytes = stream.blocking_read(5).await.expect("bytes");
+    assert_eq!(bytes, Sample::large()[7..12]);
+}
+
+/// It is told at once, and nothing is waited for.
+#[tokio::test]
+async fn a_host_that_closes_its_cache_ends_no_file_silently() {
+    let sample = Sample::new();
+    let mut guest = Guest::new(&sample).await;
+    let rep = guest.open(guest.ours, "large.bin").await;
+    let stream = code(guest.view().read_via_stream(fd(rep), 0)).expect("a stream");
+    let ipfs = guest.state.ipfs.clone().expect("a context");
+    let shown = format!("{ipfs:?}");
+    assert!(shown.contains("IpfsCtx") && shown.len() < 1000, "{shown}");
+    ipfs.cache().close().await.expect("closed");
+    let stream = guest.state.table.get_mut(&stream).expect("a stream");
+    assert!(matches!(
+        stream.read(1),
+        Err(StreamError::LastOperationFailed(_))
+    ));
+    assert!(matches!(
+        stream.blocking_read(1).await,
+        Err(StreamError::LastOperationFailed(_))
+    ));
+}
+
+#[tokio::test]
 async fn skipping_fetches_nothing() {
     let sample = Sample::new();
     let mut guest = Guest::new(&sample).await;

@@ -52,6 +52,7 @@ pub(super) fn hold(lock_dir: &LockDir) -> Result<HeldLock, LockDirError> {
     let (file, new) = locked_new_file(&lock_dir.dir).map_err(&io)?;
     let named = lock_file(&name);
     if let Err(error) = lock_dir.dir.rename(&new, &lock_dir.dir, &named) {
+        // coverage: needs a disk that fails.
         let _ = lock_dir.dir.remove_file(&new);
         return Err(io(error));
     }
@@ -134,6 +135,7 @@ impl HeldLock {
         builder.mode(0o700);
         lock_dir.dir.create_dir_with(&name, &builder).map_err(&io)?;
         let dir = lock_dir.dir.open_dir(&name).map_err(|error| {
+            // coverage: needs a disk that fails.
             let _ = lock_dir.dir.remove_dir(&name);
             io(error)
         })?;

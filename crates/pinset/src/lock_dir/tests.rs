@@ -452,3 +452,22 @@ fn what_is_missing_on_the_way_to_the_default_is_made_for_its_owner_alone() {
         "{said}"
     );
 }
+
+#[test]
+fn whose_a_lock_is_can_be_shown() {
+    let (_parent, path) = fresh();
+    let dir = LockDir::open(&path).unwrap();
+    let held = dir.hold().unwrap();
+    let name = hex(&held.name());
+    assert!(format!("{held:?}").contains(&name), "{held:?}");
+    assert!(!held.says_that_pins_may_remain());
+    for _ in 0..2 {
+        held.pins_may_remain().unwrap();
+        assert!(held.says_that_pins_may_remain());
+    }
+    let alive = dir.evidence(held.name()).unwrap();
+    assert!(matches!(alive, Evidence::Alive), "{alive:?}");
+    drop(held);
+    let shown = format!("{:?}", dead_at_last(&dir));
+    assert!(shown.contains(&name), "{shown}");
+}

@@ -40,6 +40,7 @@ async fn pin_whole(inner: Arc<Inner>, cid: Cid, declared_bytes: u64) -> Result<(
     {
         let mut state = lock(&inner.state);
         if state.closed {
+            // coverage: closing has to come between the call and its first turn.
             return Err(Error::Closed);
         }
         if let Some(entry) = state.entries.get(&cid) {

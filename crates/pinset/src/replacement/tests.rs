@@ -502,3 +502,12 @@ fn what_is_removed_leaves_no_ghost() {
     assert_eq!(arc.remove(&7), None, "it was never there");
     assert_eq!(all_keys(&arc), [vec![], vec![], vec![0], vec![], vec![]]);
 }
+
+#[test]
+fn it_is_shown_by_its_figures() {
+    let mut arc = Replacement::new(2);
+    uses(&mut arc, [0, 0, 1, 2]);
+    let shown = format!("{arc:?}");
+    assert!(shown.contains("hits: 1"), "{shown}");
+    assert!(shown.len() < 1000, "{shown}");
+}

@@ -181,8 +181,8 @@ impl StagingError {
 
     /// What the system said, where it was asked.
     pub(crate) fn into_io(self) -> Option<io::Error> {
-        // coverage: several of them need a disk that fails, or a quota.
         match self {
+            // coverage: several of them need a disk that fails, or a quota.
             Self::DiskFull { source, .. }
             | Self::QuotaExceeded { source, .. }
             | Self::NoDescriptors { source, .. }
@@ -221,6 +221,7 @@ impl StagingError {
                 file,
                 source,
             },
+            // coverage: needs a file system with quotas.
             Some(Errno::DQUOT) => Self::QuotaExceeded {
                 operation,
                 file,

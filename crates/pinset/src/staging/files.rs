@@ -46,6 +46,7 @@ pub(crate) fn open(dir: &StagingDir, name: &str, access: Access) -> Result<File,
     let quiet = flags;
     let opened = match rustix::fs::openat(dir.handle(), name, quiet, mode) {
         // Only a file's owner may ask for that.
+        // coverage: the tests open what they made.
         Err(Errno::PERM) => rustix::fs::openat(dir.handle(), name, flags, mode),
         opened => opened,
     };
@@ -103,8 +104,8 @@ pub(crate) fn tidy(dir: &StagingDir) -> Result<(), StagingError> {
             dir.remove_file(&name)
                 .map_err(|error| StagingError::of("removal", &name, error))?;
         } else if !ours().any(|ours| ours == name) {
-            // coverage: no test listens to warnings.
             tracing::warn!(
+                // coverage: no test listens to warnings.
                 directory = %dir.path().display(),
                 file = %name,
                 "a file in the staging directory is not this library's; it is left alone, and is not in the budget"

@@ -182,7 +182,7 @@ impl IndexFile {
     pub(crate) fn clear(&self, space: &Space, slot: u32) -> io::Result<()> {
         let mut units = self.lock();
         let Some(file) = self.file.get() else {
-            // coverage: a slot whose record could not be written, in a file that could not be made.
+            // A slot whose record could not be written, in a file that could not be made.
             return Ok(());
         };
         if !units.mark(slot, false) {

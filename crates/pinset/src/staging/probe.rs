@@ -66,6 +66,7 @@ fn try_out(dir: &StagingDir, file: &File) -> Result<Suitable, StagingError> {
         std::io::ErrorKind::Unsupported | std::io::ErrorKind::InvalidInput => {
             unsuitable("cannot punch holes")
         }
+        // coverage: needs a disk that fails, or a file system that lies.
         _ => StagingError::of("punch", PROBE, error),
     })?;
     let left = platform::allocated(file).map_err(failed("stat"))?;

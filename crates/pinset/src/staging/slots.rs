@@ -154,6 +154,7 @@ impl ClassFile {
         self.data.fetch_add(charge, Ordering::SeqCst);
         let written = match self.opened() {
             Some(file) => file.write_all_at(bytes, self.offset(slot)),
+            // coverage: whoever has a slot has the file.
             None => Err(io::ErrorKind::NotFound.into()),
         };
         let written = written.map_err(|error| StagingError::of("write", &self.name(), error));
@@ -226,9 +227,8 @@ impl ClassFile {
     }
 
     fn punch_and_free(&self, slot: u32, charge: u64) -> io::Result<()> {
-        if let Some(file) = self.opened() {
-            platform::punch(file, self.offset(slot), self.class)?;
-        }
+        let punch = |file: &Arc<File>| platform::punch(file, self.offset(slot), self.class);
+        self.opened().map_or(Ok(()), punch)?;
         reached(Step::SlotPunched);
         self.data.fetch_sub(charge, Ordering::SeqCst);
         self.lock().free.push(Reverse(slot));
@@ -238,6 +238,7 @@ impl ClassFile {
     /// The lowest free slot; makes the file, and makes it longer, where that is due.
     fn allocate(&self, dir: &StagingDir) -> Result<u32, StagingError> {
         let failed =
+            // coverage: needs a disk that fails.
             |operation: &'static str| move |e| StagingError::of(operation, &self.name(), e);
         let mut slots = self.lock();
         if let Some(Reverse(slot)) = slots.free.pop() {

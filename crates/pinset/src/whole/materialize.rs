@@ -187,6 +187,7 @@ impl Copy<'_> {
                         last_access: time,
                         last_modification: time,
                     },
+                    // coverage: needs a disk that fails.
                 )?;
             }
             Ok(())

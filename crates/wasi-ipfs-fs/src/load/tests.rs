@@ -126,6 +126,31 @@ fn an_old_allocator_is_called_by_the_adapter() {
     }
 }
 
+/// Types, functions and sections beyond what one byte counts, or that say nothing of allocators.
+#[test]
+fn a_large_module_with_other_sections_is_adapted_as_well() {
+    let types: String = (0..200)
+        .map(|n| format!("(type (func (param {})))", "i32 ".repeat(n % 20)))
+        .collect();
+    let functions = "(func)".repeat(300);
+    let producers = format!(
+        r#"(@custom "producers" "\02{}\01{}{}{}\01{}{}")"#,
+        escaped("\u{8}language"),
+        escaped("\u{1}C"),
+        escaped("\u{0}"),
+        escaped("\u{c}processed-by"),
+        escaped("\u{5}clang"),
+        escaped("\u{6}14.0.6"),
+    );
+    let more =
+        format!(r#"(type (struct)){types}{functions}{MALLOC}(@custom "dylink.0" ""){producers}"#);
+    let bytes = command(&more);
+    let component = load("guest.wasm", &bytes).expect("adapted");
+    Validator::new().validate_all(&component).expect("valid");
+    let exports = main_module_exports(&component);
+    assert!(exports.iter().any(|name| name == "cabi_realloc"));
+}
+
 #[test]
 fn only_an_old_allocator_is_changed() {
     let own =
