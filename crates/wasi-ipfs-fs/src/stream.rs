@@ -60,8 +60,6 @@ const READY_BYTES: usize = 4096;
 
 /// What a stream has to hand out, or waits for.
 enum Ahead {
-    /// Nothing.
-    Nothing,
     /// A wait that the guest has begun. It outlives the poll that began it: a guest that polls with a short timer
     /// beside it would else start the fetch anew each time, and never get a byte.
     Waiting(Pin<Box<dyn Future<Output = Result<Bytes, Error>> + Send>>),
@@ -74,7 +72,8 @@ enum Ahead {
 pub(crate) struct FileStream {
     file: File,
     position: u64,
-    ahead: Ahead,
+    /// Boxed: a guest that seeks makes a stream for each read, and nearly none has anything ahead.
+    ahead: Option<Box<Ahead>>,
 }
 
 impl FileStream {
@@ -82,7 +81,7 @@ impl FileStream {
         Self {
             file,
             position,
-            ahead: Ahead::Nothing,
+            ahead: None,
         }
     }
 
@@ -92,18 +91,18 @@ impl FileStream {
 
     /// Hands out what a wait brought, if one did.
     fn take_ahead(&mut self, size: usize) -> Option<StreamResult<Bytes>> {
-        match std::mem::replace(&mut self.ahead, Ahead::Nothing) {
+        match *self.ahead.take()? {
             Ahead::Ready(Err(error)) => Some(Err(errno::stream_failed(error))),
             Ahead::Ready(Ok(mut bytes)) => {
                 let given = bytes.split_to(size.min(bytes.len()));
                 let given = self.advance(given);
                 if !bytes.is_empty() {
-                    self.ahead = Ahead::Ready(Ok(bytes));
+                    self.ahead = Some(Box::new(Ahead::Ready(Ok(bytes))));
                 }
                 Some(given)
             }
             unfinished => {
-                self.ahead = unfinished;
+                self.ahead = Some(Box::new(unfinished));
                 None
             }
         }
@@ -121,7 +120,7 @@ impl FileStream {
     /// What is ahead, or waited for, belongs to the old position.
     fn move_by(&mut self, len: usize) {
         self.position = self.position.saturating_add(len as u64);
-        self.ahead = Ahead::Nothing;
+        self.ahead = None;
     }
 }
 
@@ -131,14 +130,14 @@ impl Pollable for FileStream {
         if self.at_end() {
             return;
         }
-        if matches!(self.ahead, Ahead::Nothing) {
+        let ahead = self.ahead.get_or_insert_with(|| {
             let (file, position) = (self.file.clone(), self.position);
-            self.ahead = Ahead::Waiting(Box::pin(async move {
+            Box::new(Ahead::Waiting(Box::pin(async move {
                 read_at(&file, position, READY_BYTES).await
-            }));
-        }
-        if let Ahead::Waiting(wait) = &mut self.ahead {
-            self.ahead = Ahead::Ready(wait.await);
+            })))
+        });
+        if let Ahead::Waiting(wait) = &mut **ahead {
+            **ahead = Ahead::Ready(wait.await);
         }
     }
 }
