@@ -49,57 +49,41 @@ impl Way {
 
 type Key = (Preview, &'static str, Way);
 
-/// Measures all, `rounds` times in turn; gives the best of each, and the ratios.
-pub(crate) fn measure(
-    large_mib: u64,
-    rounds: u32,
-    wanted: &str,
-    ways: &[Way],
-) -> (Value, Vec<Figure>) {
-    let works = WORK.iter().filter(|(name, _)| name.contains(wanted));
-    let dir = tempfile::tempdir().expect("a temporary directory");
-    let tree = dir.path().join("tree");
-    make(&tree, large_mib);
-    let car = dir.path().join("tree.car");
-    let imported = import_to_car(&tree, &car, &ImportOptions::default(), |_| {
-        ControlFlow::Continue(())
-    })
-    .expect("the import");
+/// The seconds of each measurement, in the order in which they were made.
+type Samples = HashMap<Key, Vec<f64>>;
+
+/// What is measured, and how often.
+pub(crate) struct Plan<'a> {
+    /// Length of the large file, in MiB.
+    pub(crate) large_mib: u64,
+    /// How often the files are made anew. Where they come to lie in memory makes a tenth of a random read, and stays as
+    /// it is as long as the files do.
+    pub(crate) copies: u32,
+    /// How often each measurement is made on a copy.
+    pub(crate) rounds: u32,
+    /// Only the work whose name has this in it.
+    pub(crate) wanted: &'a str,
+    pub(crate) ways: &'a [Way],
+}
+
+/// Measures all, in turn; gives the seconds of each, and the ratios.
+///
+/// A ratio is the median of those of single rounds, in which the ways are measured one right after the other: what the
+/// machine does beside it comes and goes, and the best of many would be the luck of one.
+pub(crate) fn measure(plan: &Plan<'_>) -> (Value, Vec<Figure>) {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-    let best = runtime.block_on(async {
-        let pinner = CarPinner::open([&car]).await.expect("the CAR");
-        let budget = 2 * (large_mib << 20) + (64 << 20);
-        let pinset = Pinset::new(Arc::new(pinner), budget).lock_dir(dir.path().join("lock"));
-        let cache = pinset.shared().expect("a pinset");
-        let root = format!("/ipfs/{}", imported.root);
-        let mode = CacheMode::from(cache.clone());
-        mode.prefetch(&root, &()).await.expect("all of it");
-        let ctx = IpfsCtx::builder(cache, Access::roots([imported.root]));
-        let ctx = ctx.build().await.expect("a context");
-        let mut best = HashMap::<Key, f64>::new();
-        for round in 0..=rounds {
-            for &(name, work) in works.clone() {
-                for preview in [Preview::One, Preview::Two] {
-                    let mut checksum = None;
-                    for &way in ways {
-                        let (seconds, sum) = run(way, preview, work, &ctx, &root, &tree).await;
-                        assert_eq!(*checksum.get_or_insert(sum.clone()), sum, "{name}");
-                        // The first round warms up.
-                        if round > 0 {
-                            let best = best.entry((preview, name, way)).or_insert(f64::MAX);
-                            *best = best.min(seconds);
-                        }
-                    }
-                }
-            }
-        }
-        best
-    });
+    let mut samples = Samples::new();
+    for _ in 0..plan.copies {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        runtime.block_on(on_a_copy(plan, dir.path(), &mut samples));
+    }
     let mut figures = Vec::new();
-    for &(name, _) in works.filter(|_| ways.len() > 1) {
+    for (name, _) in plan.works().filter(|_| plan.ways.len() > 1) {
         for preview in [Preview::Two, Preview::One] {
             for way in [Way::Default, Way::CurrentThread] {
-                let ratio = best[&(preview, name, way)] / best[&(preview, name, Way::Ipfs)];
+                let of = |way| samples[&(preview, name, way)].iter();
+                let ratios = of(way).zip(of(Way::Ipfs)).map(|(other, ours)| other / ours);
+                let ratio = median(ratios.collect());
                 figures.push(Figure {
                     name: format!("{name}, p{}, times {}", preview as u8 + 1, way.name()),
                     value: ratio,
@@ -108,18 +92,68 @@ pub(crate) fn measure(
             }
         }
     }
-    let seconds = best
+    let seconds = samples
         .iter()
-        .map(|((preview, name, way), seconds)| {
+        .map(|((preview, name, way), all)| {
             json!({
                 "preview": *preview as u8 + 1,
                 "work": name,
                 "way": way.name(),
-                "seconds": seconds,
+                "seconds": median(all.clone()),
+                "least": all.iter().copied().fold(f64::MAX, f64::min),
             })
         })
         .collect();
     (seconds, figures)
+}
+
+/// The middle one, or the upper of the two.
+fn median(mut samples: Vec<f64>) -> f64 {
+    samples.sort_by(f64::total_cmp);
+    samples[samples.len() / 2]
+}
+
+impl Plan<'_> {
+    fn works(&self) -> impl Iterator<Item = (&'static str, &'static [&'static str])> {
+        WORK.into_iter()
+            .filter(|(name, _)| name.contains(self.wanted))
+    }
+}
+
+/// Makes the files in `dir`, and measures all on them.
+async fn on_a_copy(plan: &Plan<'_>, dir: &Path, samples: &mut Samples) {
+    let tree = dir.join("tree");
+    make(&tree, plan.large_mib);
+    let car = dir.join("tree.car");
+    let imported = import_to_car(&tree, &car, &ImportOptions::default(), |_| {
+        ControlFlow::Continue(())
+    })
+    .expect("the import");
+    let pinner = CarPinner::open([&car]).await.expect("the CAR");
+    let budget = 2 * (plan.large_mib << 20) + (64 << 20);
+    let pinset = Pinset::new(Arc::new(pinner), budget).lock_dir(dir.join("lock"));
+    let cache = pinset.shared().expect("a pinset");
+    let root = format!("/ipfs/{}", imported.root);
+    let mode = CacheMode::from(cache.clone());
+    mode.prefetch(&root, &()).await.expect("all of it");
+    let ctx = IpfsCtx::builder(cache, Access::roots([imported.root]));
+    let ctx = ctx.build().await.expect("a context");
+    for round in 0..=plan.rounds {
+        for (name, work) in plan.works() {
+            for preview in [Preview::One, Preview::Two] {
+                let mut checksum = None;
+                for &way in plan.ways {
+                    let (seconds, sum) = run(way, preview, work, &ctx, &root, &tree).await;
+                    assert_eq!(*checksum.get_or_insert(sum.clone()), sum, "{name}");
+                    // The first round warms up.
+                    if round > 0 {
+                        let all = samples.entry((preview, name, way)).or_default();
+                        all.push(seconds);
+                    }
+                }
+            }
+        }
+    }
 }
 
 fn target(name: &str, way: Way) -> Option<Target> {
