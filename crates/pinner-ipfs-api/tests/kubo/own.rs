@@ -75,8 +75,13 @@ async fn a_release_leaves_nothing_behind_and_takes_nothing_of_others() -> Fixtur
     };
     copy(&note)?;
     copy(&format!("{}/note", mfs::REGISTRY))?;
-    let listed: Vec<_> = pinner.pins().try_collect().await?;
-    assert_eq!(listed.len(), 4, "{listed:?}");
+    // The node was lent to others before: what they left half done may be done by now.
+    let listed = async || -> Result<Vec<_>, PinnerError> {
+        let mut pins: Vec<_> = pinner.pins().try_collect().await?;
+        pins.retain(|pin| [ours, shared].contains(&pin.holder));
+        Ok(pins)
+    };
+    assert_eq!(listed().await?.len(), 4);
     for root in [one, two] {
         for holder in [ours, shared] {
             pinner.unpin(&holder, &root).await?;
@@ -88,11 +93,12 @@ async fn a_release_leaves_nothing_behind_and_takes_nothing_of_others() -> Fixtur
         let name = |entry: &serde_json::Value| entry["Name"].as_str().map(str::to_owned);
         Ok(entries.iter().filter_map(name).collect())
     };
-    let left = names(mfs::REGISTRY)?;
-    assert_eq!(left, [shared.to_string(), "note".to_owned()]);
+    let mut left = names(mfs::REGISTRY)?;
+    let known = [ours.to_string(), shared.to_string(), "note".to_owned()];
+    left.retain(|name| known.contains(name));
+    assert_eq!(left, known[1..]);
     assert_eq!(names(&mfs::holder_path(&shared))?, ["note"]);
-    let listed: Vec<_> = pinner.pins().try_collect().await?;
-    assert_eq!(listed, []);
+    assert_eq!(listed().await?, []);
     node.rpc()
         .call("files/rm", &[("arg", mfs::REGISTRY), ("recursive", "true")])?;
     Ok(())
