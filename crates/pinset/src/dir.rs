@@ -13,10 +13,10 @@ use crate::{
     node::{Identity, Kind, Metadata},
     nodes::Decoded,
     pins::PinGuard,
+    place::Place,
     session::{Access, HandleGuard, Session},
     task::Task,
     unixfs::{self, Codec, Link, Prefix, ShardEntry, Target},
-    walk::Place,
 };
 
 /// How many shards a listing fetches ahead of where it is.

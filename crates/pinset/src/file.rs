@@ -17,13 +17,13 @@ use crate::{
     error::Error,
     node::{Identity, Metadata},
     pins::PinGuard,
+    place::Linked,
     readahead::{Advice, Place, ReadAhead},
     session::{HandleGuard, Session},
     store::Staged,
     sync::lock,
     tree::{Above, Piece, Purpose, Scratch, Source, Step, Tree},
     unixfs::Target,
-    walk::Linked,
 };
 
 /// An open file. All clones are one handle, with one position in their read-ahead.

@@ -48,6 +48,7 @@ mod node;
 mod nodes;
 mod path;
 mod pins;
+mod place;
 mod private_dir;
 mod readahead;
 pub mod recovery;

@@ -14,11 +14,11 @@ use crate::{
     engine::{Held, Obtained},
     error::Error,
     nodes::Decoded,
+    place::Linked,
     readahead::Latency,
     session::Session,
     store::Staged,
     unixfs::{self, Codec, Piece as InNode, Target},
-    walk::Linked,
 };
 
 /// The deepest tree that is read. A balanced one of 2^64 bytes in blocks of 256 KiB has 7 levels.

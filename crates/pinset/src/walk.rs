@@ -9,49 +9,25 @@
 
 use std::{borrow::Cow, pin::Pin, sync::Arc};
 
-use cid::Cid;
-use pinner_api::{Origin, PinnerError};
+use pinner_api::Origin;
 use smallvec::SmallVec;
 
 use crate::{
-    block::{cid_of, target_of},
+    block::cid_of,
     dir::Dir,
-    engine::Ask,
     error::Error,
     file::File,
-    names::FixedName,
     node::{Identity, Kind, MadeBy, Metadata, Node, Symlink},
     nodes::Decoded,
     path::{Segment, segments, shown, wants_directory},
+    place::{Linked, Place},
     session::{Session, Symlinks},
-    unixfs::{self, Codec, Found as InShard, Link, Prefix, Target},
+    unixfs::{self, Found as InShard, Prefix, Target},
     walked::Known,
 };
 
 /// The most symlinks on one path, as Linux has it.
 pub const MAX_SYMLINKS: usize = 40;
-
-/// Where a walk stands: `/ipfs` or `/ipns` itself, a name in the latter, or what a link names.
-#[derive(Clone, Debug)]
-pub(crate) enum Place {
-    /// `/ipfs`: the directory of all roots.
-    Ipfs,
-    /// `/ipns`: the directory of the names that were granted.
-    Ipns,
-    /// A name in it: a link into `/ipfs`.
-    Name(Arc<FixedName>),
-    /// Something with a CID.
-    Link(Arc<Linked>),
-}
-
-/// What a link names.
-#[derive(Debug)]
-pub(crate) struct Linked {
-    pub(crate) link: Link,
-    pub(crate) origin: Origin,
-    /// Whether this is the path's first CID.
-    is_root: bool,
-}
 
 /// A place, and what stands there, once it was looked at. What a path names is one, and each directory on its way.
 pub(crate) struct Found {
@@ -168,30 +144,6 @@ impl Needed {
                 node.await.map_err(|error| linked.unknown_if_root(error))
             }
             Self::Shard(linked, shard) => session.engine().node(shard, linked.ask(session)).await,
-        }
-    }
-}
-
-impl Linked {
-    pub(crate) fn ask<'a>(&'a self, session: &'a Session) -> Ask<'a> {
-        Ask {
-            session,
-            origin: &self.origin,
-        }
-    }
-
-    fn is_raw(&self) -> bool {
-        self.link.target.codec() == Codec::Raw
-    }
-
-    /// An absence is one of the path's only where it is the root that is absent: below it, a block is missing (I7).
-    fn unknown_if_root(&self, error: Error) -> Error {
-        match error {
-            Error::Fetch {
-                cid,
-                source: PinnerError::NotFound { .. },
-            } if self.is_root => Error::RootNotFound { cid },
-            other => other,
         }
     }
 }
@@ -478,55 +430,6 @@ fn root(session: &Session, name: &str) -> Result<Place, Error> {
     let cid = session.granted_root(name)?;
     let cid = cid.ok_or_else(|| absent(name, &Place::Ipfs))?;
     Ok(Place::of_root(&cid))
-}
-
-impl Place {
-    pub(crate) fn of_root(cid: &Cid) -> Self {
-        Self::rooted(cid, Origin::root(*cid))
-    }
-
-    fn of_name(fixed: &FixedName) -> Self {
-        Self::rooted(fixed.target(), fixed.origin())
-    }
-
-    fn rooted(cid: &Cid, origin: Origin) -> Self {
-        Self::Link(Arc::new(Linked {
-            link: Link {
-                target: target_of(cid),
-                tsize: None,
-            },
-            origin,
-            is_root: true,
-        }))
-    }
-
-    pub(crate) fn identity(&self) -> Identity {
-        match self {
-            Self::Ipfs => Identity::of_bytes(b"/ipfs"),
-            Self::Ipns => Identity::of_bytes(b"/ipns"),
-            Self::Name(fixed) => fixed.identity(),
-            Self::Link(linked) => match &linked.link.target {
-                unixfs::Target::Block(cid) => Identity::of(cid),
-                unixfs::Target::Inline { bytes, .. } => Identity::of_bytes(bytes),
-            },
-        }
-    }
-}
-
-impl Linked {
-    /// The length of what is one raw block.
-    async fn raw_len(&self, session: &Session) -> Result<u64, Error> {
-        if let (Some(tsize), unixfs::Target::Block(_)) = (self.link.tsize, &self.link.target) {
-            // Checked against the block at the first read.
-            return Ok(tsize);
-        }
-        let held = session
-            .engine()
-            .obtain(&self.link.target, self.ask(session));
-        let held = Box::pin(held).await;
-        let held = held.map_err(|error| self.unknown_if_root(error))?;
-        Ok(held.len() as u64)
-    }
 }
 
 impl Found {

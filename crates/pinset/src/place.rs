@@ -1,0 +1,111 @@
+//! Places in the tree that guests see: what a path names, before anybody has looked at it.
+//!
+//! A place knows what its link says, and nothing of what stands there.
+
+use std::sync::Arc;
+
+use cid::Cid;
+use pinner_api::{Origin, PinnerError};
+
+use crate::{
+    block::target_of,
+    engine::Ask,
+    error::Error,
+    names::FixedName,
+    node::Identity,
+    session::Session,
+    unixfs::{Codec, Link, Target},
+};
+
+/// Where a walk stands: `/ipfs` or `/ipns` itself, a name in the latter, or what a link names.
+#[derive(Clone, Debug)]
+pub(crate) enum Place {
+    /// `/ipfs`: the directory of all roots.
+    Ipfs,
+    /// `/ipns`: the directory of the names that were granted.
+    Ipns,
+    /// A name in it: a link into `/ipfs`.
+    Name(Arc<FixedName>),
+    /// Something with a CID.
+    Link(Arc<Linked>),
+}
+
+/// What a link names.
+#[derive(Debug)]
+pub(crate) struct Linked {
+    pub(crate) link: Link,
+    pub(crate) origin: Origin,
+    /// Whether this is the path's first CID.
+    pub(crate) is_root: bool,
+}
+
+impl Linked {
+    pub(crate) fn ask<'a>(&'a self, session: &'a Session) -> Ask<'a> {
+        Ask {
+            session,
+            origin: &self.origin,
+        }
+    }
+
+    pub(crate) fn is_raw(&self) -> bool {
+        self.link.target.codec() == Codec::Raw
+    }
+
+    /// An absence is one of the path's only where it is the root that is absent: below it, a block is missing (I7).
+    pub(crate) fn unknown_if_root(&self, error: Error) -> Error {
+        match error {
+            Error::Fetch {
+                cid,
+                source: PinnerError::NotFound { .. },
+            } if self.is_root => Error::RootNotFound { cid },
+            other => other,
+        }
+    }
+
+    /// The length of what is one raw block.
+    pub(crate) async fn raw_len(&self, session: &Session) -> Result<u64, Error> {
+        if let (Some(tsize), Target::Block(_)) = (self.link.tsize, &self.link.target) {
+            // Checked against the block at the first read.
+            return Ok(tsize);
+        }
+        let held = session
+            .engine()
+            .obtain(&self.link.target, self.ask(session));
+        let held = Box::pin(held).await;
+        let held = held.map_err(|error| self.unknown_if_root(error))?;
+        Ok(held.len() as u64)
+    }
+}
+
+impl Place {
+    pub(crate) fn of_root(cid: &Cid) -> Self {
+        Self::rooted(cid, Origin::root(*cid))
+    }
+
+    pub(crate) fn of_name(fixed: &FixedName) -> Self {
+        Self::rooted(fixed.target(), fixed.origin())
+    }
+
+    fn rooted(cid: &Cid, origin: Origin) -> Self {
+        Self::Link(Arc::new(Linked {
+            link: Link {
+                target: target_of(cid),
+                tsize: None,
+            },
+            origin,
+            is_root: true,
+        }))
+    }
+
+    pub(crate) fn identity(&self) -> Identity {
+        match self {
+            Self::Ipfs => Identity::of_bytes(b"/ipfs"),
+            Self::Ipns => Identity::of_bytes(b"/ipns"),
+            Self::Name(fixed) => fixed.identity(),
+            Self::Link(linked) => match &linked.link.target {
+                Target::Block(cid) => Identity::of(cid),
+                Target::Inline { bytes, .. } => Identity::of_bytes(bytes),
+            },
+        }
+    }
+}
