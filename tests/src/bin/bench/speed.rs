@@ -19,8 +19,9 @@ use wasmtime_wasi::FsPerms;
 use crate::{Figure, Target};
 
 /// What the guest is told to do, with `{}` for the directory: each is one measurement.
-const WORK: [(&str, &[&str]); 5] = [
+const WORK: [(&str, &[&str]); 6] = [
     ("open+close", &["open", "{}/small.bin", "20000"]),
+    ("open+close, each of 20,000", &["touch", "{}/many", "20000"]),
     ("stat", &["stat", "{}/small.bin", "20000"]),
     ("sequential 64 KiB reads", &["seq", "{}/large.bin", "65536"]),
     ("random 4 KiB seek+read", &["rand", "{}/large.bin", "20000"]),
@@ -169,9 +170,14 @@ fn target(name: &str, way: Way) -> Option<Target> {
     Some(Target::AtLeast(least))
 }
 
-/// A tree with a small file and a large one, no two blocks of which are equal.
+/// A tree with a small file, a large one, and a directory of many: no two blocks are equal.
 fn make(tree: &Path, large_mib: u64) {
-    std::fs::create_dir(tree).expect("a directory");
+    let many = tree.join("many");
+    std::fs::create_dir_all(&many).expect("a directory");
+    for number in 0..20_000 {
+        let name = format!("{number:05}");
+        std::fs::write(many.join(&name), &name).expect("a file");
+    }
     std::fs::write(tree.join("small.bin"), [7; 4096]).expect("a file");
     let mut large = BufWriter::new(File::create(tree.join("large.bin")).expect("a file"));
     for number in 0..large_mib << 17 {
