@@ -18,7 +18,7 @@ use crate::{
     node::{Identity, Metadata},
     pins::PinGuard,
     place::Linked,
-    readahead::{Advice, Place, ReadAhead},
+    readahead::{Advice, ReadAhead, Reading},
     session::{HandleGuard, Session},
     store::Staged,
     sync::lock,
@@ -189,18 +189,18 @@ impl File {
     pub fn advise(&self, offset: u64, len: u64, advice: Advice) {
         let mut cursor = lock(&self.inner.cursor);
         let Cursor { current, ahead } = &mut *cursor;
-        ahead.advise(self.place(current), offset, len, advice);
+        ahead.advise(self.reading(current), offset, len, advice);
     }
 
     /// Has the rest of a read over several blocks on its way side by side, while the reader waits for the first.
     fn want(&self, range: Range<u64>) {
         let mut cursor = lock(&self.inner.cursor);
         let Cursor { current, ahead } = &mut *cursor;
-        ahead.want(self.place(current), range);
+        ahead.want(self.reading(current), range);
     }
 
-    fn place<'a>(&'a self, current: &'a Option<Current>) -> Place<'a> {
-        Place {
+    fn reading<'a>(&'a self, current: &'a Option<Current>) -> Reading<'a> {
+        Reading {
             session: self.session(),
             tree: &self.inner.tree,
             above: current.as_ref().and_then(|it| it.above.as_ref()),
@@ -222,7 +222,7 @@ impl File {
         let mut cursor = lock(&self.inner.cursor);
         let Cursor { current, ahead } = &mut *cursor;
         let leaf = current.as_ref().map(|current| current.span.clone());
-        ahead.note(self.place(current), offset..offset + len as u64, leaf);
+        ahead.note(self.reading(current), offset..offset + len as u64, leaf);
     }
 
     /// Bytes of one block, if they are at hand.
@@ -231,10 +231,10 @@ impl File {
         session.engine().open()?;
         let mut cursor = lock(&self.inner.cursor);
         let piece = match cursor.piece_at(offset) {
-            Ok(piece) => piece,
-            Err(above) => {
+            Some(piece) => piece,
+            None => {
                 let (scratch, purpose) = (Scratch::default(), Purpose::Read);
-                match tree.step(session, offset, &scratch, purpose, above)? {
+                match tree.step(session, offset, &scratch, purpose, cursor.above())? {
                     Step::Ready(piece) => cursor.now_at(piece),
                     Step::Need { .. } => return Ok(None),
                 }
@@ -279,21 +279,23 @@ impl File {
 }
 
 impl Cursor {
-    /// The current block, if `offset` is in it and it is still staged; else it is let go of, and this is where to
-    /// start looking.
-    fn piece_at(&mut self, offset: u64) -> Result<Piece, Option<Arc<Above>>> {
-        if let Some(current) = &self.current
-            && current.span.contains(&offset)
-            && let Some(block) = current.block.upgrade()
-        {
-            let at = current.at;
-            return Ok(Piece {
-                span: current.span.clone(),
-                source: Source::Staged { block, at },
-                above: None,
-            });
+    /// The current block, if `offset` is in it and it is still staged.
+    fn piece_at(&self, offset: u64) -> Option<Piece> {
+        let current = self.current.as_ref()?;
+        if !current.span.contains(&offset) {
+            return None;
         }
-        Err(self.current.take().and_then(|current| current.above))
+        let (block, at) = (current.block.upgrade()?, current.at);
+        Some(Piece {
+            span: current.span.clone(),
+            source: Source::Staged { block, at },
+            above: None,
+        })
+    }
+
+    /// Where to start looking for another.
+    fn above(&self) -> Option<&Arc<Above>> {
+        self.current.as_ref()?.above.as_ref()
     }
 
     /// Has come to another block.

@@ -91,14 +91,14 @@ enum Pattern {
 
 /// What read-ahead works with beside its own state.
 #[derive(Clone, Copy)]
-pub(crate) struct Place<'a> {
+pub(crate) struct Reading<'a> {
     pub(crate) session: &'a Session,
     pub(crate) tree: &'a Tree,
     /// The inner node above the current leaf.
     pub(crate) above: Option<&'a Arc<Above>>,
 }
 
-impl Place<'_> {
+impl Reading<'_> {
     /// How many bytes may be ahead of one reader.
     fn most_bytes(&self) -> u64 {
         MOST_BYTES.min(self.session.engine().budget_bytes() / READER_SHARE)
@@ -115,7 +115,7 @@ impl Place<'_> {
             tree,
             above,
         } = *self;
-        match tree.step(session, offset, &nothing, Purpose::Ahead, above.cloned()) {
+        match tree.step(session, offset, &nothing, Purpose::Ahead, above) {
             Ok(Step::Ready(piece)) => (piece.span.end, None),
             Ok(Step::Need { span, .. }) => {
                 let end = match span.end - span.start <= MAX_BLOCK as u64 {
@@ -149,7 +149,12 @@ impl ReadAhead {
     }
 
     /// Takes note of a read, whose last block held the file's bytes `leaf`.
-    pub(crate) fn note(&mut self, place: Place<'_>, read: Range<u64>, leaf: Option<Range<u64>>) {
+    pub(crate) fn note(
+        &mut self,
+        reading: Reading<'_>,
+        read: Range<u64>,
+        leaf: Option<Range<u64>>,
+    ) {
         if !self.goes_on_at(read.start) {
             self.stop();
             self.run = read.start..read.start;
@@ -167,7 +172,7 @@ impl ReadAhead {
         if self.advice == Pattern::Random {
             return;
         }
-        if leaf.end >= place.tree.len {
+        if leaf.end >= reading.tree.len {
             // There is nothing behind it.
             self.ahead.clear();
             return;
@@ -183,22 +188,22 @@ impl ReadAhead {
         }
         self.leaf = Some(leaf.start);
         self.pace.enter(Instant::now());
-        self.fill(place, &leaf, length);
+        self.fill(reading, &leaf, length);
     }
 
     /// Has what comes behind `leaf` on its way, as far ahead as it should be.
-    fn fill(&mut self, place: Place<'_>, leaf: &Range<u64>, length: u64) {
+    fn fill(&mut self, reading: Reading<'_>, leaf: &Range<u64>, length: u64) {
         while let Some(ahead) = self.ahead.front()
             && ahead.range.start < leaf.end
         {
             self.ahead.pop_front();
         }
-        let leaves = self.pace.leaves_ahead().min(place.most_bytes() / length);
+        let leaves = self.pace.leaves_ahead().min(reading.most_bytes() / length);
         let end = leaf.end.saturating_add(leaves.saturating_mul(length));
-        let end = end.min(place.tree.len);
+        let end = end.min(reading.tree.len);
         let mut at = self.until.max(leaf.end);
         while at < end && self.ahead.len() < MOST_LEAVES as usize {
-            let (next, ahead) = place.look_at(at, length, &self.pace.latency);
+            let (next, ahead) = reading.look_at(at, length, &self.pace.latency);
             self.ahead.extend(ahead);
             at = next;
         }
@@ -206,7 +211,7 @@ impl ReadAhead {
     }
 
     /// Takes advice. A length of 0 is all that follows.
-    pub(crate) fn advise(&mut self, place: Place<'_>, offset: u64, len: u64, advice: Advice) {
+    pub(crate) fn advise(&mut self, reading: Reading<'_>, offset: u64, len: u64, advice: Advice) {
         let len = if len == 0 { u64::MAX } else { len };
         let range = offset..offset.saturating_add(len);
         match advice {
@@ -216,7 +221,7 @@ impl ReadAhead {
                 self.advice = Pattern::Random;
                 self.stop();
             }
-            Advice::WillNeed => self.want(place, range),
+            Advice::WillNeed => self.want(reading, range),
             Advice::DontNeed => {
                 let inside =
                     |it: &Ahead| range.start <= it.range.start && it.range.end <= range.end;
@@ -228,9 +233,9 @@ impl ReadAhead {
     }
 
     /// Has the leaves of a range on their way, side by side. A seek does not cancel them.
-    pub(crate) fn want(&mut self, place: Place<'_>, range: Range<u64>) {
-        let end = range.start.saturating_add(place.most_bytes());
-        let end = end.min(range.end).min(place.tree.len);
+    pub(crate) fn want(&mut self, reading: Reading<'_>, range: Range<u64>) {
+        let end = range.start.saturating_add(reading.most_bytes());
+        let end = end.min(range.end).min(reading.tree.len);
         let stride = self.stride.unwrap_or(USUAL_LEAF);
         let mut at = range.start;
         while at < end {
@@ -248,7 +253,7 @@ impl ReadAhead {
             if self.wanted.len() >= MOST_LEAVES as usize {
                 return;
             }
-            let (next, ahead) = place.look_at(at, stride, &self.pace.latency);
+            let (next, ahead) = reading.look_at(at, stride, &self.pace.latency);
             self.wanted.extend(ahead);
             at = next;
         }

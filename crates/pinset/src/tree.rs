@@ -126,15 +126,15 @@ impl Tree {
         offset: u64,
         scratch: &Scratch,
         purpose: Purpose,
-        start: Option<Arc<Above>>,
+        start: Option<&Arc<Above>>,
     ) -> Result<Step, Error> {
         let engine = session.engine();
         let mut way: SmallVec<[Key; 2]> = SmallVec::new();
         // Where the last descent went through, and has checked all above. One handle that stays below one inner node
         // makes one use of it, as of a leaf.
-        let child = start.as_ref().and_then(|start| start.child_at(offset));
+        let child = start.and_then(|start| start.child_at(offset));
         let (mut above, (mut target, mut span)) = match child {
-            Some(child) => (start, child),
+            Some(child) => (start.cloned(), child),
             None => (None, (self.target().clone(), 0..self.len)),
         };
         for _ in 0..=MAX_DEPTH {

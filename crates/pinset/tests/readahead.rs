@@ -386,3 +386,23 @@ async fn a_failure_ahead_is_met_where_it_is() {
         "{error}"
     );
 }
+
+/// What was served counts, though the call ended at a block that is not here.
+#[tokio::test(start_paused = true)]
+async fn a_read_that_is_served_in_part_is_one() {
+    let host = Host::new(&slow_node(), 256 << 20);
+    let (other, balanced) = open(&host, 16, LEAF).await;
+    let at = 3 * LEAF as u64;
+    other.read_at(at, 1).await.unwrap();
+    let file = host.file(&format!("/ipfs/{}", balanced.root)).await;
+    file.advise(0, 0, Advice::Sequential);
+    settled().await;
+    host.node.clear_log();
+    let served = file.try_read_at(at, LEAF + 1).unwrap().unwrap();
+    assert_eq!(served, expected(3 * LEAF, LEAF, LEAF));
+    settled().await;
+    assert!(
+        host.node.stats().blocks > 0,
+        "the next ones are on their way"
+    );
+}
