@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use cid::Cid;
 use pinner_api::{Origin, PinnerError};
 
@@ -86,6 +87,23 @@ impl Place {
         Self::rooted(fixed.target(), fixed.origin())
     }
 
+    /// What `link` names, an entry `name` of what is at `above`.
+    pub(crate) fn below(above: &Origin, name: &str, mut link: Link) -> Self {
+        if let Target::Inline { bytes, .. } = &mut link.target {
+            // A part of the directory's block, which as long as it lives keeps all of that in memory (I9).
+            *bytes = Bytes::copy_from_slice(bytes);
+        }
+        let path: Arc<str> = match &*above.path {
+            "" => name.into(),
+            above => format!("{above}/{name}").into(),
+        };
+        Self::Link(Arc::new(Linked {
+            link,
+            origin: Origin::new(above.root, path),
+            is_root: false,
+        }))
+    }
+
     fn rooted(cid: &Cid, origin: Origin) -> Self {
         Self::Link(Arc::new(Linked {
             link: Link {
@@ -107,5 +125,24 @@ impl Place {
                 Target::Inline { bytes, .. } => Identity::of_bytes(bytes),
             },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_keeps_no_block_of_its_directory() {
+        let block = Bytes::from(vec![7; 2 << 20]);
+        let link = Link {
+            target: Target::Inline {
+                codec: Codec::Raw,
+                bytes: block.slice(100..104),
+            },
+            tsize: None,
+        };
+        let place = Place::below(&Origin::root(Cid::default()), "entry", link);
+        assert!(block.is_unique(), "{place:?}");
     }
 }

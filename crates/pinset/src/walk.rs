@@ -9,7 +9,6 @@
 
 use std::{borrow::Cow, pin::Pin, sync::Arc};
 
-use pinner_api::Origin;
 use smallvec::SmallVec;
 
 use crate::{
@@ -168,7 +167,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// To be done once, before the first turn.
+    /// To be done once, before the first turn. Apart from [`new`](Self::new), so that a walk is made where it stays.
     fn begin(&mut self) -> Result<(), Error> {
         let limit = self.session.limits().path_bytes;
         if self.path.len() > limit {
@@ -392,16 +391,7 @@ impl<'a> Walk<'a> {
                 reason: malformed.to_string(),
             })?
             .ok_or_else(|| absent(name, place))?;
-        let Origin { root, path: above } = &linked.origin;
-        let path: Arc<str> = match &**above {
-            "" => name.into(),
-            above => format!("{above}/{name}").into(),
-        };
-        Ok(Ok(Place::Link(Arc::new(Linked {
-            link,
-            origin: Origin::new(*root, path),
-            is_root: false,
-        }))))
+        Ok(Ok(Place::below(&linked.origin, name, link)))
     }
 
     fn escapes(&self) -> Error {

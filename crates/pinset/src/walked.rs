@@ -17,13 +17,14 @@ use crate::{block::KeyHash, place::Place, session::Symlinks, sync::lock};
 /// Each path has one slot, by its hash; each slot has one path, the last.
 const SLOTS: usize = 128;
 
-/// Longer paths are walked each time, so that the memory is bounded: 128 slots of at most 0.8 KiB.
+/// Longer paths are walked each time, and what lies deeper below its root, so that the memory is bounded: 128 slots of
+/// at most 1.5 KiB, with the places that they keep alive.
 const LONGEST: usize = 256;
 
 #[derive(Default)]
 pub(crate) struct Walked {
     hasher: KeyHash,
-    /// None until the first walk.
+    /// Empty until the first walk.
     slots: Mutex<Vec<Slot>>,
 }
 
@@ -93,6 +94,9 @@ impl Walked {
             path,
             last,
         } = way;
+        if is_deep(base) || is_deep(led_to) {
+            return;
+        }
         let kept = Box::new(Kept {
             base: base.clone(),
             last,
@@ -106,6 +110,10 @@ impl Walked {
             slot.kept = Some(kept);
         }
     }
+}
+
+fn is_deep(place: &Place) -> bool {
+    matches!(place, Place::Link(linked) if linked.origin.path.len() > LONGEST)
 }
 
 impl Kept {
@@ -123,8 +131,18 @@ impl Kept {
 #[cfg(test)]
 mod tests {
     use cid::Cid;
+    use pinner_api::Origin;
 
     use super::*;
+    use crate::unixfs::{Link, Target};
+
+    fn link() -> Link {
+        let target = Target::Block(Cid::default());
+        Link {
+            target,
+            tsize: None,
+        }
+    }
 
     fn root() -> Place {
         Place::of_root(&Cid::default())
@@ -169,6 +187,25 @@ mod tests {
         assert!(!known(&other, Symlinks::Follow));
         assert!(!known(&Place::Ipfs, Symlinks::Follow));
         assert!(!known(&Place::Ipns, Symlinks::Follow));
+    }
+
+    #[test]
+    fn what_lies_deep_is_walked_each_time() {
+        let walked = Walked::default();
+        let known = |base| leads_to(&walked, base, "a", Symlinks::Follow).is_some();
+        // A guest gets there by short paths, one directory after the other, or by a symlink.
+        let deep = Place::below(
+            &Origin::root(Cid::default()),
+            &"x".repeat(LONGEST + 1),
+            link(),
+        );
+        for _ in 0..3 {
+            walk(&walked, &deep, "a");
+            if let Known::Again(way) = walked.look(&Place::Ipfs, "a", Symlinks::Follow) {
+                walked.keep(way, &deep);
+            }
+        }
+        assert!(!known(&deep) && !known(&Place::Ipfs));
     }
 
     #[test]
