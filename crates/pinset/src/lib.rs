@@ -6,7 +6,8 @@
 //!
 //! # The way of one read
 //!
-//! 1. `path`: the text of a path; `walk`: its segments, through verified directory blocks, to the target's link.
+//! 1. `path`: the text of a path; `walk`: its segments, through verified directory blocks, to the `place` that it names;
+//!    `walked`: where it led before.
 //! 2. `dir`, `node`, `file`: what is open.
 //! 3. `pins`: a lazy pin on the target, queued beside the reads.
 //! 4. `tree`: from an offset to its leaf, through the decoded nodes that `nodes` keeps and `unixfs` decodes.

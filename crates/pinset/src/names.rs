@@ -202,7 +202,6 @@ pub(crate) async fn fix(session: &Session, name: &IpnsName) -> Result<FixedName,
         })
     });
     let resolved = resolved.map_err(|error| match error {
-        // coverage: no backend says that it has names and then that it has none.
         PinnerError::Unsupported { .. } => no_names(),
         other => failed(other),
     })?;

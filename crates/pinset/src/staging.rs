@@ -7,8 +7,8 @@
 //! Ten descriptors serve any number of blocks, a read needs no `open`, and nothing ever has to be compacted.
 //!
 //! **Order of things** (I2): [`Staging::reserve`] the exact space, once the block is verified; then
-//! [`Staging::write`]; the [`Extent`] gives it back, *after* the hole is punched, when its last `Arc` goes. A
-//! reader that holds an `Arc` is therefore never above a hole: holding one is what "in use" means.
+//! [`Staging::write`]; the [`Extent`] gives it back, *after* the hole is punched, when it goes. A reader that holds
+//! it is therefore never above a hole: holding it is what "in use" means.
 //!
 //! This module owns the files and the accounting of their space. It must not know what a block is named (the
 //! index does), whether its bytes are right (they were verified before), nor which block goes when there is no
@@ -24,7 +24,8 @@
 //! **Persistent** ([`Pinset::staging`](crate::Pinset::staging)): the slots are where they are else, and beside each
 //! class's file an index says which block lies in which slot. A block's record is written after its bytes, and
 //! cleared before they go; what no record names is punched at the next start; what a record names is hashed before
-//! it is used, once in a run (I3). So no crash and no power loss leads to wrong bytes, and no block and no record is ever synced.
+//! it is used, once in a run (I3). So no crash and no power loss leads to wrong bytes, and no block and no record is
+//! ever synced.
 //! `docs/staging-format.md` describes the files, the orders, the locks and the recovery.
 //!
 //! A write-back that fails later (a dying disk) is seen by nobody: the page is dropped from the page cache, and

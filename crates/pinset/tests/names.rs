@@ -228,6 +228,18 @@ async fn each_failure_names_the_name() {
     let error = fix("above.example").await;
     assert!(matches!(error, Error::Name { .. }), "{error:?}");
 
+    // One that turns out to have none after all.
+    let none = PinnerError::Unsupported {
+        operation: "resolve",
+    };
+    host.node
+        .script(When::resolve().first(1), Fault::Error(none));
+    let error = fix(NAME).await;
+    assert!(
+        matches!(&error, Error::NoNames { name } if name == NAME),
+        "{error:?}"
+    );
+
     let plain = MockNode::builder()
         .capabilities(Capabilities::blocks_only())
         .build();

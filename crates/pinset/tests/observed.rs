@@ -1,4 +1,4 @@
-//! What an operator sees: the figures through the facade `metrics`, and the spans of `tracing`.
+//! What an operator sees: the figures through the facade `metrics`, the spans of `tracing`, and what is open in logs.
 
 mod content;
 
@@ -9,12 +9,12 @@ use std::{
     time::Duration,
 };
 
-use content::{Host, MIB, add_file, balanced, read_all, stream, until};
+use content::{Host, MIB, add, add_file, balanced, read_all, stream, until};
 use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
 use pinner_api::PinnerError;
 use pinner_car::Profile;
 use pinner_mock::{Fault, MockNode, When};
-use pinset::metrics::Metrics;
+use pinset::{Access, Limits, Node, Symlinks, metrics::Metrics};
 use tracing_subscriber::fmt::{MakeWriter, format::FmtSpan};
 
 const BUDGET: u64 = 16 << 20;
@@ -330,4 +330,50 @@ async fn spans_tell_what_was_done_to_what_and_how_it_ended() {
             .any(|line| line.contains(&span) && line.contains("close"));
         assert!(closed, "{span} in:\n{text}");
     }
+}
+
+/// What goes into logs is short, and says which it is.
+#[tokio::test]
+async fn all_that_is_open_can_be_shown() {
+    let node = MockNode::new();
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("large"), stream(3 * MIB)).unwrap();
+    std::os::unix::fs::symlink("large", dir.path().join("link")).unwrap();
+    let root = add(&node, dir.path(), Profile::default());
+    let host = Host::new(&node, 8 << 20);
+    let session = host.mode.session(Access::roots([root]), Limits::default());
+    let base = session.root().unwrap();
+    let file = host.file(&format!("/ipfs/{root}/large")).await;
+    file.read_at(0, 10).await.unwrap();
+    let path = format!("{root}/link");
+    let link = session.open_at(&base, &path, Symlinks::NoFollow).await;
+    let link = link.unwrap();
+    let Node::Dir(root_dir) = session.open(&format!("/ipfs/{root}")).await.unwrap() else {
+        panic!("no directory");
+    };
+    let mut entries = root_dir.entries();
+    let mut shown = vec![format!("{entries:?}")];
+    while entries.next().await.unwrap().is_some() {
+        shown.push(format!("{entries:?}"));
+    }
+    shown.push(format!("{entries:?}"));
+    let mut roots = base.entries();
+    roots.next().await.unwrap();
+    shown.extend([
+        format!("{roots:?}"),
+        format!("{session:?}"),
+        format!("{base:?}"),
+        format!("{file:?}"),
+        format!("{link:?}"),
+        format!("{root_dir:?}"),
+        format!("{:?}", host.mode),
+    ]);
+    for text in shown {
+        assert!(text.len() < 2000, "{text}");
+    }
+    let Node::Symlink(symlink) = &link else {
+        panic!("no symlink");
+    };
+    assert_eq!(symlink.identity(), link.identity());
+    assert_ne!(link.identity(), Node::File(file).identity());
 }

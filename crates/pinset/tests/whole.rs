@@ -45,44 +45,52 @@ async fn a_stream_is_of_what_its_path_names() {
     assert!(host.mode.fetch_path("/nowhere").is_err());
 }
 
+/// A dag-pb block of UnixFS, with these links.
+fn unixfs(node: &MockNode, links: Vec<ipld_dagpb::PbLink>, data: &'static [u8]) -> cid::Cid {
+    let data = Some(bytes::Bytes::from_static(data));
+    node.put(0x70, ipld_dagpb::PbNode { links, data }.into_bytes())
+}
+
+fn opened(dest: &tempfile::TempDir) -> cap_std::fs::Dir {
+    cap_std::fs::Dir::open_ambient_dir(dest.path(), cap_std::ambient_authority()).unwrap()
+}
+
 #[tokio::test]
-async fn a_copy_keeps_mode_and_mtime_and_is_not_endless() {
+async fn a_copy_keeps_mode_and_mtime() {
     use std::os::unix::fs::{MetadataExt, PermissionsExt};
     let node = MockNode::new();
-    let dest = tempfile::tempdir().unwrap();
-    let handle = cap_std::fs::Dir::open_ambient_dir(dest.path(), cap_std::ambient_authority());
-    let handle = handle.unwrap();
     // UnixFS 1.5: a file of 4 bytes, mode 04750 (which is not to make it set-user-ID), modified at 1000 seconds.
     let data = b"\x08\x02\x12\x04text\x18\x04\x38\xe8\x13\x42\x03\x08\xe8\x07";
-    let file = ipld_dagpb::PbNode {
-        links: Vec::new(),
-        data: Some(bytes::Bytes::from_static(data)),
-    };
-    let file = node.put(0x70, file.into_bytes());
+    let file = unixfs(&node, Vec::new(), data);
     let host = Host::new(&node, BUDGET);
-    let copy = async |cid: cid::Cid, name: &str| {
-        let path = format!("/ipfs/{cid}");
-        host.mode.materialize(&path, &handle, name, &()).await
-    };
-    copy(file, "file").await.unwrap();
+    let dest = tempfile::tempdir().unwrap();
+    let path = format!("/ipfs/{file}");
+    let handle = opened(&dest);
+    let copied = host.mode.materialize(&path, &handle, "file", &());
+    copied.await.unwrap();
     let made = std::fs::metadata(dest.path().join("file")).unwrap();
     assert_eq!(made.permissions().mode() & 0o7777, 0o750);
     assert_eq!((made.mtime(), made.len()), (1000, 4));
+}
 
-    let mut deep = file;
+#[tokio::test]
+async fn a_tree_too_deep_is_refused_and_nothing_of_it_left() {
+    let node = MockNode::new();
+    let mut deep = unixfs(&node, Vec::new(), b"\x08\x01");
     for _ in 0..300 {
         let link = ipld_dagpb::PbLink {
             cid: deep,
             name: Some("d".to_owned()),
             size: Some(1),
         };
-        let dir = ipld_dagpb::PbNode {
-            links: vec![link],
-            data: Some(bytes::Bytes::from_static(b"\x08\x01")),
-        };
-        deep = node.put(0x70, dir.into_bytes());
+        deep = unixfs(&node, vec![link], b"\x08\x01");
     }
-    let error = copy(deep, "deep").await.unwrap_err();
+    let host = Host::new(&node, BUDGET);
+    let dest = tempfile::tempdir().unwrap();
+    let path = format!("/ipfs/{deep}");
+    let handle = opened(&dest);
+    let copied = host.mode.materialize(&path, &handle, "deep", &());
+    let error = copied.await.unwrap_err();
     let Error::Write { source, .. } = &error else {
         panic!("{error}");
     };
@@ -152,8 +160,7 @@ async fn a_copy_is_the_tree_and_a_failed_one_leaves_nothing() {
     let cid = add(&node, source.path(), Profile::default());
     let host = Host::new(&node, BUDGET);
     let dest = tempfile::tempdir().unwrap();
-    let handle = cap_std::fs::Dir::open_ambient_dir(dest.path(), cap_std::ambient_authority());
-    let handle = handle.unwrap();
+    let handle = opened(&dest);
     let path = format!("/ipfs/{cid}");
     let copy = async |path: &str, name: &str| host.mode.materialize(path, &handle, name, &()).await;
     copy(&path, "tree").await.unwrap();

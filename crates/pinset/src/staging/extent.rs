@@ -1,8 +1,8 @@
 //! A staged block: where it lies, how it is read, and how its space is given back.
 //!
 //! Invariant: while an [`Extent`] lives, its bytes stand. The hole is punched when it goes, and only then are slot
-//! and space free for the next block (I2). In a persistent directory the block stays without
-//! it, unless it is to be discarded; and where another process owns the bytes, a lease keeps them.
+//! and space free for the next block (I2). In a persistent directory the block stays without it, unless it is to be
+//! discarded; and where another process owns the bytes, a lease keeps them.
 //!
 //! The reads are the hot path of the whole library: no lock, and no allocation beyond the result.
 

@@ -19,10 +19,10 @@ struct Flags {
     #[arg(long, default_value_t = 1024)]
     large_mib: u64,
     /// How often the files of the warm reads are made anew, since it matters where in memory they come to lie.
-    #[arg(long, default_value_t = 4)]
+    #[arg(long, default_value_t = 3)]
     copies: u32,
     /// How often each measurement is made, on each copy.
-    #[arg(long, default_value_t = 3)]
+    #[arg(long, default_value_t = 5)]
     rounds: u32,
     /// Cold reads out of the Kubo that WASI_IPFS_KUBO names, instead of warm ones.
     #[arg(long)]
