@@ -10,6 +10,7 @@ mod demo;
 mod guests;
 mod kubo;
 mod process;
+mod source;
 mod tally;
 mod test;
 mod tidy;

@@ -9,7 +9,7 @@ mod packaging;
 use anyhow::{Result, bail};
 use clap::{Args, builder::PossibleValuesParser};
 
-use crate::{process, tools, workspace::Workspace};
+use crate::{process, source, tools, workspace::Workspace};
 
 /// What to check beyond the usual.
 #[derive(Args, Debug, Default)]
@@ -23,7 +23,7 @@ pub(crate) struct Flags {
 }
 
 /// What the checks are called.
-const NAMES: [&str; 10] = [
+const NAMES: [&str; 12] = [
     "format",
     "format-guests",
     "clippy",
@@ -31,6 +31,8 @@ const NAMES: [&str; 10] = [
     "docs",
     "boundaries",
     "files",
+    "circles",
+    "shares",
     "dependencies",
     "resolution",
     "packages",
@@ -84,6 +86,7 @@ fn check(workspace: &Workspace, flags: &Flags, name: &str) -> Result<()> {
         }
         "boundaries" => boundaries::check(workspace),
         "files" => files::check(workspace),
+        "circles" | "shares" => source::check(workspace, &[name]),
         "dependencies" => dependencies(workspace, flags),
         "resolution" => packaging::resolves_afresh(workspace),
         "packages" => packaging::packs(workspace),
