@@ -11,6 +11,7 @@ mod guests;
 mod kubo;
 mod process;
 mod source;
+mod steps;
 mod tally;
 mod test;
 mod tidy;
@@ -42,6 +43,8 @@ enum Task {
     Demo,
     /// Checks format, lints, documentation, the crates' boundaries, the rules for files, and the dependencies.
     Tidy(tidy::Flags),
+    /// Counts habits of prose; `--list HABIT` shows where one stands, `--root DIR` reads another checkout.
+    Prose(source::Flags),
     /// Runs the benches, release; what follows goes to the bench program.
     Bench(bench::Flags),
     /// Measures which lines the tests cover; every line that they do not needs a reason.
@@ -55,6 +58,7 @@ fn main() -> ExitCode {
         Task::Kubo(flags) => kubo::run(&workspace, &flags),
         Task::Demo => demo::run(&workspace),
         Task::Tidy(flags) => tidy::run(&workspace, &flags),
+        Task::Prose(flags) => source::prose(&workspace, &flags),
         Task::Bench(flags) => bench::run(&workspace, &flags),
         Task::Coverage(flags) => coverage::run(&workspace, &flags),
     });

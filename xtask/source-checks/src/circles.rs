@@ -15,7 +15,7 @@ use crate::{
     uses::{self, Uses},
 };
 
-/// What to print.
+/// How much to print.
 #[derive(Args, Debug)]
 pub(crate) struct Flags {
     /// Prints every use inside of each circle, not only those of the shortest way round.

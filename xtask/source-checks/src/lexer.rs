@@ -2,21 +2,21 @@
 
 use std::ops::Range;
 
-/// What a piece of source is.
+/// The kinds of source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// Anything else, white space and character literals included.
     Code,
     /// A comment or a doc comment, with its slashes and without the line's end.
     Comment,
-    /// What stands between the quotes of a string literal.
+    /// The content between the quotes of a string literal.
     Text,
 }
 
 /// A piece of source.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Piece {
-    /// What it is.
+    /// Its kind.
     pub(crate) kind: Kind,
     /// Its bytes.
     pub(crate) range: Range<usize>,

@@ -1,6 +1,6 @@
-//! What the names of a crate stand for: from a path in one module to the file that defines the item.
+//! Resolves the names of a crate: from a path in one module to the file that defines the item.
 //!
-//! Re-exports, globs, `crate`, `self` and `super` are followed. What leads out of the crate stands for nothing here.
+//! Re-exports, globs, `crate`, `self` and `super` are followed. A path that leads out of the crate resolves to nothing.
 
 use std::collections::{HashMap, HashSet};
 
@@ -8,7 +8,7 @@ use syn::{Item, UseTree, Visibility, spanned::Spanned};
 
 use crate::tree::{Tree, plain};
 
-/// What a path leads to.
+/// The end of a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Target {
     /// An item, by the file that defines it.
@@ -27,7 +27,7 @@ pub(crate) enum Target {
 pub(crate) struct Import {
     /// Where it leads; begins with an empty word if it begins with `::`.
     pub(crate) path: Vec<String>,
-    /// What it is called here; `None` for a glob.
+    /// Its name here; `None` for a glob.
     pub(crate) name: Option<String>,
     /// Whether others may import it from here.
     pub(crate) is_reexport: bool,
@@ -131,12 +131,12 @@ impl<'t> Names<'t> {
         self.add(module, &name, Entry::Target(target));
     }
 
-    /// What a path stands for in a module: more than one target if a name is both a type and a function.
+    /// Resolves a path from within a module: to several targets if a name is both a type and a function.
     pub(crate) fn resolve(&self, module: usize, path: &[String]) -> Vec<Target> {
         self.follow(module, path, &mut Followed::new())
     }
 
-    /// What a macro that is called by its name alone stands for.
+    /// Resolves a macro that is called by its name alone.
     pub(crate) fn macro_target(&self, name: &str) -> Option<&Target> {
         self.macros.get(name)
     }

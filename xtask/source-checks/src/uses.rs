@@ -1,8 +1,8 @@
 //! Which file uses which items of which other file of its crate.
 //!
 //! A file uses what it imports and what its code names by a path, in macros too. To declare a module or to re-export
-//! an item is not a use of it. What is called as a method without being named leaves no trace, and a glob import counts
-//! for the names that the code takes from it.
+//! an item is not a use of it. A method call does not show where the method is defined, so it does not
+//! count. A glob import counts for the names that the code takes from it.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
@@ -114,7 +114,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Finds the paths among the words that a macro is given.
+    /// Finds the paths among the tokens that a macro is given.
     fn tokens(&mut self, tokens: TokenStream) {
         let tokens: Vec<_> = tokens.into_iter().collect();
         let is = |at: usize, wanted: char| matches!(tokens.get(at), Some(TokenTree::Punct(found)) if found.as_char() == wanted);

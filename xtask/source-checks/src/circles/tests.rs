@@ -4,7 +4,7 @@ use std::{collections::HashMap, path::Path};
 
 use super::*;
 
-/// What each file uses of which, as `a.rs:1 B c.rs`, and the members of each circle.
+/// The uses between files, as `a.rs:1 B c.rs`, and the members of each circle.
 fn read(files: &[(&str, &str)]) -> (Vec<String>, Vec<Vec<String>>) {
     let files: HashMap<_, _> = files.iter().copied().collect();
     let text = |path: &Path| files.get(path.to_str()?).map(|text| (*text).to_owned());
