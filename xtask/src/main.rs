@@ -9,6 +9,7 @@ mod coverage;
 mod demo;
 mod guests;
 mod kubo;
+mod pictures;
 mod process;
 mod source;
 mod steps;
@@ -45,6 +46,8 @@ enum Task {
     Tidy(tidy::Flags),
     /// Counts habits of prose; `--list HABIT` shows where one stands, `--root DIR` reads another checkout.
     Prose(source::Flags),
+    /// Draws the pictures of the README into `docs`.
+    Pictures(pictures::Flags),
     /// Runs the benches, release; what follows goes to the bench program.
     Bench(bench::Flags),
     /// Measures which lines the tests cover; every line that they do not needs a reason.
@@ -59,6 +62,7 @@ fn main() -> ExitCode {
         Task::Demo => demo::run(&workspace),
         Task::Tidy(flags) => tidy::run(&workspace, &flags),
         Task::Prose(flags) => source::prose(&workspace, &flags),
+        Task::Pictures(flags) => pictures::run(&workspace, &flags),
         Task::Bench(flags) => bench::run(&workspace, &flags),
         Task::Coverage(flags) => coverage::run(&workspace, &flags),
     });

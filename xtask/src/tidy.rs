@@ -9,7 +9,7 @@ mod packaging;
 use anyhow::{Result, bail};
 use clap::{Args, builder::PossibleValuesParser};
 
-use crate::{process, source, steps::Steps, tools, workspace::Workspace};
+use crate::{pictures, process, source, steps::Steps, tools, workspace::Workspace};
 
 /// What to check beyond the usual.
 #[derive(Args, Debug, Default)]
@@ -23,7 +23,7 @@ pub(crate) struct Flags {
 }
 
 /// What the checks are called.
-const NAMES: [&str; 13] = [
+const NAMES: [&str; 14] = [
     "format",
     "format-guests",
     "clippy",
@@ -34,6 +34,7 @@ const NAMES: [&str; 13] = [
     "circles",
     "shares",
     "prose",
+    "pictures",
     "dependencies",
     "resolution",
     "packages",
@@ -91,6 +92,7 @@ fn check(workspace: &Workspace, flags: &Flags, name: &str) -> Result<()> {
         "files" => files::check(workspace),
         "circles" | "shares" => source::check(workspace, &[name]),
         "prose" => source::check(workspace, &[name, "--bounded"]),
+        "pictures" => pictures::check(workspace),
         "dependencies" => dependencies(workspace, flags),
         "resolution" => packaging::resolves_afresh(workspace),
         "packages" => packaging::packs(workspace),
