@@ -30,7 +30,7 @@ const HEADING: f64 = 34.0;
 #[derive(Debug, PartialEq)]
 struct Row {
     label: String,
-    /// What it is compared with: its place in `AGAINST`, or behind all of them.
+    /// The comparison: its place in `AGAINST`, or behind all of them.
     group: usize,
     /// The ratio in each run, and of each preview where there are both.
     values: Vec<f64>,
