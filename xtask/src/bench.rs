@@ -57,7 +57,7 @@ pub(crate) fn run(workspace: &Workspace, flags: &Flags) -> Result<()> {
 }
 
 fn of_guests(workspace: &Workspace, flags: &Flags) -> Result<()> {
-    guests::build(workspace)?;
+    guests::build_ours(workspace)?;
     let package = [
         "run",
         "--release",

@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 
 use anyhow::{Context, Result, bail};
 
-use crate::{car, guests, process, workspace::Workspace};
+use crate::{car, guests, process, steps::Steps, workspace::Workspace};
 
 /// The file that the guest reads a piece of: large enough that a lazy read can be told from a copy.
 const LARGE: &str = "large.txt";
@@ -13,10 +13,31 @@ const LARGE: &str = "large.txt";
 /// Its lines; some 16 MiB, in blocks of 1 MiB.
 const LARGE_LINES: usize = 400_000;
 
+/// The guest that runs.
+const GUEST: &str = "tour";
+
+/// Builds the command with what reads a CAR file, and without Kubo, gateways and their TLS: those are most of a first
+/// build, and the demonstration does without.
+const COMMAND: [&str; 6] = [
+    "build",
+    "-p",
+    "wasi-ipfs",
+    "--bin",
+    "wasi-ipfs",
+    "--no-default-features",
+];
+
 /// Shows it, with every command line that it takes.
 pub(crate) fn run(workspace: &Workspace) -> Result<()> {
-    guests::build(workspace)?;
-    process::run(&mut workspace.cargo(&["build", "-p", "wasi-ipfs", "--bin", "wasi-ipfs"]))?;
+    let mut steps = Steps::default();
+    let guest = steps.run("guests", || guests::build_one(workspace, GUEST))?;
+    steps.run("command", || process::run(&mut workspace.cargo(&COMMAND)))?;
+    steps.run("run", || show(workspace, &guest))?;
+    println!("demo: {steps}");
+    Ok(())
+}
+
+fn show(workspace: &Workspace, program: &Path) -> Result<()> {
     let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
     let (tree, file) = (
         folder.path().join("sample"),
@@ -24,8 +45,8 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     );
     sample(&tree)?;
 
-    let program = workspace.target.join("debug/wasi-ipfs");
-    let mut import = std::process::Command::new(&program);
+    let command = workspace.target.join("debug/wasi-ipfs");
+    let mut import = std::process::Command::new(&command);
     import.arg("import").arg(&tree).arg("-o").arg(&file);
     println!("$ {}", process::line(&import));
     let printed = process::output(&mut import)?;
@@ -35,9 +56,9 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
         bail!("import printed {printed:?}, where a CID alone was wanted");
     }
 
-    let mut guest = std::process::Command::new(&program);
+    let mut guest = std::process::Command::new(&command);
     guest.arg("run").arg("--car").arg(&file).arg("--stats");
-    guest.arg(workspace.guests().join("p2/tour.wasm"));
+    guest.arg(program);
     guest.args([format!("/ipfs/{cid}"), LARGE.to_owned()]);
     process::run(&mut guest)?;
 

@@ -1,13 +1,24 @@
 //! `cargo xtask guests`: the programs that run inside the sandbox, ours and ripgrep, as `.wasm` files.
 
-use std::{collections::BTreeSet, ffi::OsString, fs, path::Path, process::Command};
+use std::{
+    collections::BTreeSet,
+    ffi::OsString,
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use anyhow::{Context, Result};
 
 use crate::{process, tools::Tool, workspace::Workspace};
 
-/// The targets, and the folders that their guests go to.
-const TARGETS: [(&str, &str); 2] = [("wasm32-wasip1", "p1"), ("wasm32-wasip2", "p2")];
+/// A target, and the folder that its guests go to.
+type Target = (&'static str, &'static str);
+
+/// Both of them.
+const TARGETS: [Target; 2] = [PREVIEW_1, PREVIEW_2];
+const PREVIEW_1: Target = ("wasm32-wasip1", "p1");
+const PREVIEW_2: Target = ("wasm32-wasip2", "p2");
 
 /// Somebody else's program, to see that it works too.
 const RIPGREP: Tool = Tool {
@@ -15,16 +26,40 @@ const RIPGREP: Tool = Tool {
     version: "15.1.0",
 };
 
-/// Builds what is missing or older than its source.
+/// Builds what is missing or older than its source: everything that the tests run.
 pub(crate) fn build(workspace: &Workspace) -> Result<()> {
-    add_targets(workspace)?;
     build_ours(workspace)?;
     build_ripgrep(workspace)
 }
 
+/// Builds all guests of the project's own.
+pub(crate) fn build_ours(workspace: &Workspace) -> Result<()> {
+    compile(workspace, &TARGETS, None)?;
+    let sources = workspace.root.join("tests/guests/src/bin");
+    let wanted = programs(&sources, "rs")?;
+    for target in TARGETS {
+        hand_out(workspace, target, &wanted)?;
+        // A guest whose source is gone must not go on passing tests.
+        let folder = workspace.guests().join(target.1);
+        let others = programs(&folder, "wasm")?;
+        for gone in others.difference(&wanted).filter(|name| *name != "rg") {
+            fs::remove_file(folder.join(gone).with_extension("wasm"))?;
+        }
+    }
+    Ok(())
+}
+
+/// Builds one guest for preview 2; returns its path.
+pub(crate) fn build_one(workspace: &Workspace, name: &str) -> Result<PathBuf> {
+    compile(workspace, &[PREVIEW_2], Some(name))?;
+    hand_out(workspace, PREVIEW_2, &BTreeSet::from([name.into()]))?;
+    let folder = workspace.guests().join(PREVIEW_2.1);
+    Ok(folder.join(name).with_extension("wasm"))
+}
+
 /// `rust-toolchain.toml` could name the targets, but rustup adds those only where it may install by itself.
-fn add_targets(workspace: &Workspace) -> Result<()> {
-    for (target, _) in TARGETS {
+fn add_targets(workspace: &Workspace, targets: &[Target]) -> Result<()> {
+    for (target, _) in targets {
         let mut rustc = Command::new("rustc");
         rustc.current_dir(&workspace.root);
         let libraries =
@@ -45,8 +80,9 @@ fn without_host_flags(cargo: &mut Command) -> &mut Command {
         .env_remove("CARGO_ENCODED_RUSTFLAGS")
 }
 
-fn build_ours(workspace: &Workspace) -> Result<()> {
-    let build = workspace.guests().join("build");
+/// Compiles the guests, or the one of this name.
+fn compile(workspace: &Workspace, targets: &[Target], name: Option<&str>) -> Result<()> {
+    add_targets(workspace, targets)?;
     let manifest = "tests/guests/Cargo.toml";
     let mut cargo = workspace.cargo(&[
         "build",
@@ -55,26 +91,29 @@ fn build_ours(workspace: &Workspace) -> Result<()> {
         "--manifest-path",
         manifest,
     ]);
-    for (target, _) in TARGETS {
+    for (target, _) in targets {
         cargo.args(["--target", target]);
     }
-    process::run(without_host_flags(cargo.arg("--target-dir").arg(&build)))?;
+    if let Some(name) = name {
+        cargo.args(["--bin", name]);
+    }
+    cargo.arg("--target-dir").arg(build_folder(workspace));
+    process::run(without_host_flags(&mut cargo))
+}
 
-    let sources = workspace.root.join("tests/guests/src/bin");
-    let wanted = programs(&sources, "rs")?;
-    for (target, folder) in TARGETS {
-        let made = build.join(target).join("release");
-        let folder = workspace.guests().join(folder);
-        fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
-        for name in &wanted {
-            let file = Path::new(name).with_extension("wasm");
-            copy_if_other(&made.join(&file), &folder.join(&file))?;
-        }
-        // A guest whose source is gone must not go on passing tests.
-        let others = programs(&folder, "wasm")?;
-        for gone in others.difference(&wanted).filter(|name| *name != "rg") {
-            fs::remove_file(folder.join(gone).with_extension("wasm"))?;
-        }
+fn build_folder(workspace: &Workspace) -> PathBuf {
+    workspace.guests().join("build")
+}
+
+/// Copies compiled guests to where tests look for them.
+fn hand_out(workspace: &Workspace, target: Target, names: &BTreeSet<OsString>) -> Result<()> {
+    let (target, folder) = target;
+    let made = build_folder(workspace).join(target).join("release");
+    let folder = workspace.guests().join(folder);
+    fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    for name in names {
+        let file = Path::new(name).with_extension("wasm");
+        copy_if_other(&made.join(&file), &folder.join(&file))?;
     }
     Ok(())
 }
@@ -106,6 +145,7 @@ fn copy_if_other(from: &Path, to: &Path) -> Result<()> {
 /// Without the debug information that ripgrep's own release keeps: it is most of the file, and every run of the
 /// file begins with reading it.
 fn build_ripgrep(workspace: &Workspace) -> Result<()> {
+    add_targets(workspace, &[PREVIEW_1])?;
     let root = workspace.guests().join("ripgrep");
     let program = root.join("bin/rg.wasm");
     if !RIPGREP.is_in(&root) || !program.exists() {
@@ -113,7 +153,7 @@ fn build_ripgrep(workspace: &Workspace) -> Result<()> {
         let mut cargo = RIPGREP.install(&root);
         cargo
             .current_dir(&workspace.root)
-            .args(["--force", "--target", TARGETS[0].0])
+            .args(["--force", "--target", PREVIEW_1.0])
             .env("CARGO_PROFILE_RELEASE_DEBUG", "false")
             .env("CARGO_PROFILE_RELEASE_STRIP", "true");
         process::run(without_host_flags(cargo.arg("--target-dir").arg(&build)))?;

@@ -1,7 +1,7 @@
 //! `cargo xtask kubo`: a real Kubo, and IPFS Cluster's service, for the tests and for trying things by hand.
 //!
 //! What is installed is used where its version fits; what is not is built with Go under `target/kubo/`, and kept,
-//! so that only the first run pays. Which node is started, and how, is the crate `kubo-daemon`'s.
+//! so that only the first run pays. Which node is started, and how, is the program `private-node`'s.
 
 mod go;
 
@@ -15,10 +15,9 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use kubo_daemon::{ClusterService, Kubo};
 
 use self::go::GoProgram;
-use crate::workspace::Workspace;
+use crate::{process, workspace::Workspace};
 
 /// What to get.
 #[derive(Args, Debug)]
@@ -44,28 +43,16 @@ pub(crate) fn run(workspace: &Workspace, flags: &Flags) -> Result<()> {
         println!("{}", program.display());
     }
     match flags.run {
-        true => serve(&kubo, cluster.as_deref()),
+        true => serve(workspace, &kubo, cluster.as_deref()),
         false => Ok(()),
     }
 }
 
-/// Runs until this process is killed, by Ctrl-C as a rule, upon which what it started goes too.
-fn serve(kubo: &Path, cluster: Option<&Path>) -> Result<()> {
-    let node = Kubo::at(kubo).node().start()?;
-    let cluster = cluster.map(|program| ClusterService::at(program).start(&node));
-    let cluster = cluster.transpose()?;
-    println!("IPFS_PATH   {}", node.repo_path().display());
-    println!("RPC         {}", node.api());
-    println!("gateway     {}", node.gateway_url().unwrap_or_default());
-    println!("swarm       {}", node.swarm_address());
-    if let Some(cluster) = &cluster {
-        println!("proxy       {}", cluster.proxy());
-        println!("cluster     {}", cluster.rest_url());
-    }
-    println!("Ctrl-C ends it and removes its repository");
-    loop {
-        std::thread::park();
-    }
+/// Starts the node, which runs until Ctrl-C.
+fn serve(workspace: &Workspace, kubo: &Path, cluster: Option<&Path>) -> Result<()> {
+    process::run(&mut workspace.cargo(&["build", "--quiet", "--package", "private-node"]))?;
+    let mut node = Command::new(workspace.target.join("debug/private-node"));
+    process::replace(node.arg(kubo).args(cluster))
 }
 
 /// A program that is not out of the crate registry.

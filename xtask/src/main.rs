@@ -9,7 +9,10 @@ mod coverage;
 mod demo;
 mod guests;
 mod kubo;
+mod pictures;
 mod process;
+mod source;
+mod steps;
 mod tally;
 mod test;
 mod tidy;
@@ -41,6 +44,10 @@ enum Task {
     Demo,
     /// Checks format, lints, documentation, the crates' boundaries, the rules for files, and the dependencies.
     Tidy(tidy::Flags),
+    /// Counts habits of prose; `--list HABIT` shows where one stands, `--root DIR` reads another checkout.
+    Prose(source::Flags),
+    /// Draws the pictures of the README into `docs`.
+    Pictures(pictures::Flags),
     /// Runs the benches, release; what follows goes to the bench program.
     Bench(bench::Flags),
     /// Measures which lines the tests cover; every line that they do not needs a reason.
@@ -54,6 +61,8 @@ fn main() -> ExitCode {
         Task::Kubo(flags) => kubo::run(&workspace, &flags),
         Task::Demo => demo::run(&workspace),
         Task::Tidy(flags) => tidy::run(&workspace, &flags),
+        Task::Prose(flags) => source::prose(&workspace, &flags),
+        Task::Pictures(flags) => pictures::run(&workspace, &flags),
         Task::Bench(flags) => bench::run(&workspace, &flags),
         Task::Coverage(flags) => coverage::run(&workspace, &flags),
     });

@@ -39,6 +39,21 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
+/// Shows the command and runs it in the place of this process, so that whoever ends this process ends it.
+#[cfg(unix)]
+pub(crate) fn replace(command: &mut Command) -> Result<()> {
+    let line = line(command);
+    eprintln!("$ {line}");
+    let error = std::os::unix::process::CommandExt::exec(command);
+    Err(error).with_context(|| format!("cannot start: {line}"))
+}
+
+/// Shows the command and runs it to its end.
+#[cfg(not(unix))]
+pub(crate) fn replace(command: &mut Command) -> Result<()> {
+    run(command)
+}
+
 /// Runs the command unseen and gives its standard output; what it says on standard error is passed on.
 pub(crate) fn output(command: &mut Command) -> Result<String> {
     let line = line(command);

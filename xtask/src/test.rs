@@ -15,6 +15,7 @@ use clap::Args;
 
 use crate::{
     guests, kubo, process,
+    steps::Steps,
     tally::{Shown, Tally},
     tidy,
     workspace::Workspace,
@@ -65,7 +66,29 @@ impl Flags {
             .any(|(mark, asked)| !asked && line.contains(mark));
         (self.fixtures.is_some() || self.kubo) && !excused
     }
+
+    /// The arguments of cargo, and those of the test programs.
+    fn divided(&self) -> (&[String], &[String]) {
+        let mut arguments = self.arguments.splitn(2, |word| word == "--");
+        let mut next = || arguments.next().unwrap_or(&[]);
+        (next(), next())
+    }
+
+    /// Whether not all packages are meant.
+    fn chooses_packages(&self) -> bool {
+        let chooses = |word: &String| word.starts_with("-p") || word.starts_with("--package");
+        self.divided().0.iter().any(chooses)
+    }
+
+    /// Whether ripgrep may be run, which takes minutes to build.
+    fn runs_ripgrep(&self) -> bool {
+        let is_named = |word: &String| word.ends_with(RUNS_RIPGREP);
+        !self.chooses_packages() || self.divided().0.iter().any(is_named)
+    }
 }
+
+/// The crate whose tests run ripgrep.
+const RUNS_RIPGREP: &str = "wasi-ipfs-tests";
 
 /// Something failed, and the last line printed says how much.
 #[derive(Debug)]
@@ -83,7 +106,8 @@ impl std::error::Error for Failed {}
 pub(crate) fn run(workspace: &Workspace, flags: &Flags) -> Result<()> {
     let mut tally = Tally::default();
     let mut wrong = Vec::new();
-    if let Err(error) = all(workspace, flags, &mut tally, &mut wrong) {
+    let mut steps = Steps::default();
+    if let Err(error) = all(workspace, flags, &mut steps, &mut tally, &mut wrong) {
         wrong.push(format!("{error:#}"));
     }
     let missing = tally.not_run.iter().filter(|line| flags.counts(line));
@@ -109,6 +133,7 @@ pub(crate) fn run(workspace: &Workspace, flags: &Flags) -> Result<()> {
             false => println!("failed: {what}"),
         }
     }
+    println!("test: {steps}");
     let failed = tally.failed + wrong.len() as u64;
     println!("{} passed, {failed} failed", tally.passed);
     match failed {
@@ -120,6 +145,7 @@ pub(crate) fn run(workspace: &Workspace, flags: &Flags) -> Result<()> {
 fn all(
     workspace: &Workspace,
     flags: &Flags,
+    steps: &mut Steps,
     tally: &mut Tally,
     wrong: &mut Vec<String>,
 ) -> Result<()> {
@@ -130,12 +156,15 @@ fn all(
         .map(|dir| find_fixtures(workspace, dir.as_ref()));
     let fixtures = fixtures.transpose()?;
     let programs = match flags.kubo {
-        true => Some(programs(workspace)?),
+        true => Some(steps.run("kubo", || programs(workspace))?),
         false => None,
     };
-    guests::build(workspace)?;
+    steps.run("guests", || match flags.runs_ripgrep() {
+        true => guests::build(workspace),
+        false => guests::build_ours(workspace),
+    })?;
     if !flags.quick {
-        let checks = tidy::run(workspace, &tidy::Flags::default());
+        let checks = steps.run("tidy", || tidy::run(workspace, &tidy::Flags::default()));
         wrong.extend(checks.err().map(|error| format!("{error:#}")));
     }
 
@@ -152,7 +181,8 @@ fn all(
     if flags.quick {
         cargo.env("WASI_IPFS_QUICK", "1");
     }
-    stream(&mut cargo, &mut stdout(), tally, wrong)
+    steps.run("build", || process::run(&mut compile(workspace, flags)))?;
+    steps.run("tests", || stream(&mut cargo, &mut stdout(), tally, wrong))
 }
 
 fn find_fixtures(workspace: &Workspace, dir: Option<&PathBuf>) -> Result<PathBuf> {
@@ -178,17 +208,22 @@ fn programs(workspace: &Workspace) -> Result<(PathBuf, PathBuf)> {
 
 fn command(workspace: &Workspace, flags: &Flags) -> Command {
     let mut cargo = workspace.cargo(&["test", "--no-fail-fast"]);
-    let mut arguments = flags.arguments.splitn(2, |word| word == "--");
-    let (ours, theirs) = (
-        arguments.next().unwrap_or(&[]),
-        arguments.next().unwrap_or(&[]),
-    );
-    let chosen = |word: &String| word.starts_with("-p") || word.starts_with("--package");
-    if !ours.iter().any(chosen) {
+    let (ours, theirs) = flags.divided();
+    if !flags.chooses_packages() {
         cargo.arg("--workspace");
     }
     // A test that passed is silent by default, and so would be its NOT RUN.
     cargo.args(ours).args(["--", "--show-output"]).args(theirs);
+    cargo
+}
+
+/// Builds what `command` then runs, so that the time of either is known.
+fn compile(workspace: &Workspace, flags: &Flags) -> Command {
+    let mut cargo = workspace.cargo(&["test", "--no-run"]);
+    if !flags.chooses_packages() {
+        cargo.arg("--workspace");
+    }
+    cargo.args(flags.divided().0);
     cargo
 }
 
@@ -257,6 +292,16 @@ mod tests {
             line(&["-p", "pinset", "--", "staging"]),
             "cargo test --no-fail-fast -p pinset -- --show-output staging"
         );
+    }
+
+    #[test]
+    fn ripgrep_is_built_for_the_tests_that_run_it() -> Result<()> {
+        let runs = |arguments: &[&str]| flags(arguments).runs_ripgrep();
+        assert!(runs(&[]) && runs(&["--", "-p"]) && runs(&["-p", RUNS_RIPGREP]));
+        assert!(!runs(&["-p", "pinset", "--", RUNS_RIPGREP]));
+        let members = Workspace::find()?.members()?;
+        assert!(members.iter().any(|member| member.name == RUNS_RIPGREP));
+        Ok(())
     }
 
     #[test]

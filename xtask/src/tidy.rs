@@ -9,7 +9,7 @@ mod packaging;
 use anyhow::{Result, bail};
 use clap::{Args, builder::PossibleValuesParser};
 
-use crate::{process, tools, workspace::Workspace};
+use crate::{pictures, process, source, steps::Steps, tools, workspace::Workspace};
 
 /// What to check beyond the usual.
 #[derive(Args, Debug, Default)]
@@ -23,7 +23,7 @@ pub(crate) struct Flags {
 }
 
 /// What the checks are called.
-const NAMES: [&str; 10] = [
+const NAMES: [&str; 14] = [
     "format",
     "format-guests",
     "clippy",
@@ -31,6 +31,10 @@ const NAMES: [&str; 10] = [
     "docs",
     "boundaries",
     "files",
+    "circles",
+    "shares",
+    "prose",
+    "pictures",
     "dependencies",
     "resolution",
     "packages",
@@ -41,12 +45,14 @@ pub(crate) fn run(workspace: &Workspace, flags: &Flags) -> Result<()> {
     let wanted =
         |name: &&str| flags.checks.is_empty() || flags.checks.iter().any(|check| check == name);
     let mut failed = Vec::new();
+    let mut steps = Steps::default();
     for name in NAMES.into_iter().filter(wanted) {
-        if let Err(error) = check(workspace, flags, name) {
+        if let Err(error) = steps.run(name, || check(workspace, flags, name)) {
             eprintln!("tidy: {name}: {error:#}");
             failed.push(name);
         }
     }
+    eprintln!("tidy: {steps}");
     if !failed.is_empty() {
         bail!("tidy: {}", failed.join(", "));
     }
@@ -84,6 +90,9 @@ fn check(workspace: &Workspace, flags: &Flags, name: &str) -> Result<()> {
         }
         "boundaries" => boundaries::check(workspace),
         "files" => files::check(workspace),
+        "circles" | "shares" => source::check(workspace, &[name]),
+        "prose" => source::check(workspace, &[name, "--bounded"]),
+        "pictures" => pictures::check(workspace),
         "dependencies" => dependencies(workspace, flags),
         "resolution" => packaging::resolves_afresh(workspace),
         "packages" => packaging::packs(workspace),
