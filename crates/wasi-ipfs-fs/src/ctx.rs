@@ -10,7 +10,7 @@ use pinset::{
     Access, CacheMode, Dir, FixedName, IpfsPath, IpnsName, IpnsPath, Limits, Node, Session,
 };
 
-use crate::Error;
+use crate::error::Error;
 
 /// The guest's name of the tree of all content.
 pub(crate) const IPFS: &str = "/ipfs";

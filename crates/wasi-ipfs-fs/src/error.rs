@@ -50,6 +50,7 @@ pub enum Error {
         preopens: usize,
     },
     /// Bytes that are no WebAssembly, or broken WebAssembly.
+    #[cfg(feature = "p1")]
     #[error("'{guest}' is no WebAssembly program: {reason}")]
     NotWasm {
         /// The guest, as the caller names it.
@@ -58,6 +59,7 @@ pub enum Error {
         reason: String,
     },
     /// WebAssembly of a kind that cannot be run as a WASI program.
+    #[cfg(feature = "p1")]
     #[error("'{guest}' cannot be run as a WASI program: {reason}")]
     WrongKind {
         /// The guest, as the caller names it.
@@ -66,6 +68,7 @@ pub enum Error {
         reason: String,
     },
     /// A preview 1 module whose allocator would take the adapter's memory for its own.
+    #[cfg(feature = "p1")]
     #[error(
         "'{guest}' was built by {compiler} with a wasi-libc whose malloc takes all memory it finds: adapted to \
          preview 2 it would overwrite the adapter. Link it with an exported `cabi_realloc` that calls `realloc`, \
@@ -78,6 +81,7 @@ pub enum Error {
         compiler: String,
     },
     /// The preview 1 adapter could not be joined to the module.
+    #[cfg(feature = "p1")]
     #[error("'{guest}' could not be turned into a component: {reason}")]
     Adapt {
         /// The guest, as the caller names it.
