@@ -15,9 +15,10 @@ use multihash_codetable::{Code, MultihashDigest};
 use pinner_api::{Capabilities, Pin, PinnerError, Resolved};
 
 use crate::{
-    Call, Counters, Fault, MockError, Recording, When, dag,
-    journal::Journal,
-    script::Script,
+    dag,
+    error::MockError,
+    journal::{Call, Counters, Journal, Recording},
+    script::{Fault, Script, When},
     store::{Store, Stored},
 };
 
