@@ -108,13 +108,7 @@ impl<C: Connector> IpfsApiPinner<C> {
                 let pins: Vec<_> = listing
                     .names()
                     .filter_map(mfs::parse_root)
-                    .map(|root| {
-                        Ok(Pin {
-                            holder,
-                            root,
-                            depth: PinDepth::Lazy,
-                        })
-                    })
+                    .map(|root| Ok(Pin::new(holder, root, PinDepth::Lazy)))
                     .collect();
                 Ok(stream::iter(pins))
             })

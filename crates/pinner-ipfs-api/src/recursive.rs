@@ -72,7 +72,7 @@ impl<C: Connector> IpfsApiPinner<C> {
         let from = other.to_string();
         let call = request::PinUpdate(&[("arg", &from), ("arg", text), ("unpin", "false")]);
         match self.rpc.document::<_, Pinned>(call).await {
-            Ok(Pinned { pins }) if pins.iter().any(|pin| pin.contains(text)) => Ok(true),
+            Ok(Pinned { pins, .. }) if pins.iter().any(|pin| pin.contains(text)) => Ok(true),
             Ok(Pinned { .. }) => Ok(false),
             Err(error) => match error.reason() {
                 Some(Reason::UpdateToThere) => Ok(true),
@@ -181,11 +181,10 @@ async fn more_pins(
     match answer.next_until(until, patience).await? {
         Some(bytes) => keys
             .take(&bytes, |key| {
-                found.extend(Wrapper::parse(key).map(|wrapper| Pin {
-                    holder: wrapper.holder,
-                    root: wrapper.root,
-                    depth: PinDepth::Recursive,
-                }));
+                found
+                    .extend(Wrapper::parse(key).map(|wrapper| {
+                        Pin::new(wrapper.holder, wrapper.root, PinDepth::Recursive)
+                    }));
             })
             .map(|()| true)
             .map_err(|wrong| CallError::Garbled(wrong.to_string())),

@@ -272,8 +272,8 @@ impl MockNode {
         path: impl Into<String>,
         ttl: Option<Duration>,
     ) {
-        let path = path.into();
-        let resolved = Resolved { root, path, ttl };
+        let mut resolved = Resolved::new(root, path);
+        resolved.ttl = ttl;
         self.state().names.insert(name.into(), resolved);
     }
 

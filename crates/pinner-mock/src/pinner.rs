@@ -91,11 +91,7 @@ impl Pinner for MockNode {
     }
 
     async fn pin(&self, holder: &Holder, root: &Cid, depth: PinDepth) -> Result<(), PinnerError> {
-        let pin = Pin {
-            holder: *holder,
-            root: *root,
-            depth,
-        };
+        let pin = Pin::new(*holder, *root, depth);
         let call = Call::Pin {
             holder: *holder,
             root: *root,
