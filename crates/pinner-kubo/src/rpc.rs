@@ -191,7 +191,7 @@ impl CallError {
             Reason::Denied => PinnerError::Denied {
                 operation,
                 reason: format!(
-                    "{refusal}; the secret has to be one of the node's API.Authorizations, and this call among its \
+                    "{refusal}; the secret must be one of the node's API.Authorizations, and this call among its \
                      AllowedPaths"
                 ),
             },

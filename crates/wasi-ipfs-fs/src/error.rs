@@ -18,7 +18,7 @@ pub enum Error {
     MountName {
         /// The name as it was given.
         guest: String,
-        /// What is wrong with it, and what is wanted.
+        /// What is wrong with it.
         reason: &'static str,
     },
     /// What is to be mounted could not be opened.
@@ -32,7 +32,7 @@ pub enum Error {
         source: Box<pinset::Error>,
     },
     /// What is to be mounted is a file or a symlink.
-    #[error("cannot mount '{path}' at '{guest}': it is no directory")]
+    #[error("cannot mount '{path}' at '{guest}': it is not a directory")]
     MountNotDirectory {
         /// The name in the guest.
         guest: String,
@@ -49,9 +49,9 @@ pub enum Error {
         /// `/ipfs`, `/ipns` where there are names, and the mounts.
         preopens: usize,
     },
-    /// Bytes that are no WebAssembly, or broken WebAssembly.
+    /// Bytes that are not WebAssembly, or broken WebAssembly.
     #[cfg(feature = "p1")]
-    #[error("'{guest}' is no WebAssembly program: {reason}")]
+    #[error("'{guest}' is not a WebAssembly program: {reason}")]
     NotWasm {
         /// The guest, as the caller names it.
         guest: String,
@@ -64,7 +64,7 @@ pub enum Error {
     WrongKind {
         /// The guest, as the caller names it.
         guest: String,
-        /// What it lacks, and what is wanted.
+        /// What it lacks, and what is expected.
         reason: String,
     },
     /// A preview 1 module whose allocator would take the adapter's memory for its own.

@@ -83,7 +83,7 @@ fn check_kind(guest: &str, module: &Module<'_>) -> Result<(), Error> {
         ));
     }
     if !module.exports.contains(&"_start") {
-        return wrong("it exports no _start; a program (a command, no library) is wanted".into());
+        return wrong("it exports no _start; expected a program, not a library".into());
     }
     Ok(())
 }
