@@ -177,11 +177,11 @@ impl fmt::Debug for Endpoint {
     }
 }
 
-/// A text that is no [`Endpoint`].
+/// A text that is not an [`Endpoint`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "invalid server address '{text}': {why}; expected a multiaddr (/ip4/127.0.0.1/tcp/5001, /dns/example.org/tcp/443/https, \
-     /unix/run/ipfs.sock), an http or https URL, or host:port"
+    "invalid server address '{text}': {why}; expected a multiaddr (/ip4/127.0.0.1/tcp/5001, \
+     /dns/example.org/tcp/443/https, /unix/run/ipfs.sock), an http or https URL, or host:port"
 )]
 pub struct ParseEndpointError {
     text: String,

@@ -77,7 +77,8 @@
 //! # Modules
 //!
 //! * `builder`: the limits, and the one question beforehand. `pinner`: the trait's methods.
-//! * `recursive`, `lazy`: the two kinds of counted pins; `known`: which of them were made here. `names`: what a name stands for.
+//! * `recursive`, `lazy`: the two kinds of counted pins; `known`: which of them were made here.
+//! * `names`: what a name stands for.
 //! * `rpc`, `request`: one call, with its deadline and its limits. `lines`, `keys`: answers as they come in.
 //! * `error`: what went wrong.
 

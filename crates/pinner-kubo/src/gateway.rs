@@ -139,7 +139,8 @@ impl Gateway {
         }
     }
 
-    /// Shows that this is the gateway of the node whose RPC is `node`: it has, without fetching it, a block that only that node has.
+    /// Shows that this is the gateway of the node whose RPC is `node`: it has, without fetching it, a
+    /// block that only that node has.
     ///
     /// The block is put on the node for this, once: it is the same each time, named after the node's key, and not
     /// pinned.
