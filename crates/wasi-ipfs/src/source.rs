@@ -164,3 +164,54 @@ impl SourceArgs {
         }
     }
 }
+
+/// What a build leaves out: run by `cargo test -p wasi-ipfs --no-default-features --bins`.
+#[cfg(all(test, not(all(feature = "gateway", feature = "kubo"))))]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser, Debug)]
+    struct Flags {
+        #[command(flatten)]
+        sources: SourceArgs,
+    }
+
+    /// What the flags are refused with.
+    fn refused(flags: &[&str]) -> String {
+        let flags = Flags::parse_from(["it"].iter().chain(flags));
+        let runtime = tokio::runtime::Builder::new_current_thread().build();
+        let opened = flags
+            .sources
+            .open(&std::env::temp_dir(), Duration::from_secs(1));
+        let error = runtime.expect("a runtime").block_on(opened);
+        error.expect_err("it is left out").to_string()
+    }
+
+    #[test]
+    #[cfg(not(feature = "kubo"))]
+    fn a_node_is_refused_by_name() {
+        for flag in [
+            "--kubo",
+            "--kubo=/ip4/127.0.0.1/tcp/5001",
+            "--kubo-auth=s3cret",
+            "--kubo-gateway=off",
+        ] {
+            let said = refused(&[flag]);
+            let name = flag.split('=').next().unwrap_or(flag);
+            assert!(said.starts_with(name) && said.contains("`kubo`"), "{said}");
+            assert!(!said.contains("s3cret"), "{said}");
+        }
+    }
+
+    #[test]
+    #[cfg(not(feature = "gateway"))]
+    fn a_gateway_is_refused_by_name() {
+        let said = refused(&["--gateway", "https://example.org"]);
+        assert!(
+            said.contains("--gateway") && said.contains("`gateway`"),
+            "{said}"
+        );
+    }
+}
