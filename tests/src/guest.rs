@@ -12,7 +12,7 @@ use wasmtime::{Cache, CacheConfig, Config, Engine, component::Component};
 /// Which WASI a guest was built for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Preview {
-    /// wasm32-wasip1: a core module, adapted by [`wasi_ipfs_fs::load`](fn@wasi_ipfs_fs::load).
+    /// wasm32-wasip1: a core module, adapted by [`wasi_ipfs_fs::p1::load`].
     One,
     /// wasm32-wasip2: a component.
     Two,
@@ -83,7 +83,7 @@ impl Program {
         let bytes = fs::read(path).unwrap_or_else(|error| {
             panic!("{name}: {error}; `cargo xtask guests` builds the guests")
         });
-        let component = wasi_ipfs_fs::load(&name, &bytes).unwrap_or_else(|error| panic!("{error}"));
+        let component = wasi_ipfs_fs::p1::load(&name, &bytes).unwrap_or_else(|error| panic!("{error}"));
         let component =
             Component::new(engine(), component).unwrap_or_else(|error| panic!("{name}: {error:#}"));
         Self { name, component }

@@ -100,7 +100,7 @@ impl Run {
         let mut linker = Linker::<State>::new(engine());
         wasmtime_wasi::p2::add_to_linker_async(&mut linker).expect("wasmtime-wasi links");
         if !matches!(self.filesystem, Filesystem::Native) {
-            wasi_ipfs_fs::add_to_linker_async(&mut linker).expect("the adapter links");
+            wasi_ipfs_fs::p2::add_to_linker_async(&mut linker).expect("the adapter links");
         }
         let mut store = Store::new(engine(), self.state(stdout.clone(), stderr.clone()));
         let end = match Command::instantiate_async(&mut store, program.component(), &linker).await {

@@ -3,6 +3,7 @@
 //! All checks run, whatever the first of them says, so that one run names everything there is to mend.
 
 mod boundaries;
+mod features;
 mod files;
 mod packaging;
 
@@ -23,13 +24,14 @@ pub(crate) struct Flags {
 }
 
 /// What the checks are called.
-const NAMES: [&str; 14] = [
+const NAMES: [&str; 15] = [
     "format",
     "format-guests",
     "clippy",
     "clippy-guests",
     "docs",
     "boundaries",
+    "features",
     "files",
     "circles",
     "shares",
@@ -89,6 +91,7 @@ fn check(workspace: &Workspace, flags: &Flags, name: &str) -> Result<()> {
             process::run(cargo.env("RUSTDOCFLAGS", "-Dwarnings"))
         }
         "boundaries" => boundaries::check(workspace),
+        "features" => features::check(workspace),
         "files" => files::check(workspace),
         "circles" | "shares" => source::check(workspace, &[name]),
         "prose" => source::check(workspace, &[name, "--bounded"]),

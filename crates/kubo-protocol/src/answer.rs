@@ -12,6 +12,7 @@ use serde::Deserialize;
 /// as well.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "PascalCase")]
+#[non_exhaustive]
 pub struct PinAddLine {
     /// What is pinned now; `None` for a line of progress.
     pub pins: Option<Vec<String>>,
@@ -28,6 +29,7 @@ pub struct PinAddLine {
 /// The lines alone do not tell whether all of them came: an error on the way is in the trailer.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "PascalCase")]
+#[non_exhaustive]
 pub struct PinLsLine {
     /// What is pinned.
     pub cid: String,
@@ -36,6 +38,7 @@ pub struct PinLsLine {
 /// The answer of `pin/add` without progress, `pin/rm` and `pin/update`: what they changed.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "PascalCase")]
+#[non_exhaustive]
 pub struct Pinned {
     /// The CIDs.
     pub pins: Vec<String>,
@@ -44,6 +47,7 @@ pub struct Pinned {
 /// The answer of `files/ls`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "PascalCase")]
+#[non_exhaustive]
 pub struct Listing {
     /// What is in the directory; `None` where it is empty.
     pub entries: Option<Vec<ListingEntry>>,
@@ -52,6 +56,7 @@ pub struct Listing {
 /// One entry of a [`Listing`].
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "PascalCase")]
+#[non_exhaustive]
 pub struct ListingEntry {
     /// Its name.
     pub name: String,
@@ -83,7 +88,7 @@ impl std::fmt::Display for WrongResolution {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(
             f,
-            "the name stands for {:?}, which is no /ipfs/<CID>",
+            "the name stands for {:?}, which is not of the form /ipfs/<CID>",
             self.0
         )
     }
@@ -99,11 +104,7 @@ impl TryFrom<Resolution> for Resolved {
         let parsed = resolution.path.strip_prefix("/ipfs/").and_then(|rest| {
             let (root, path) = rest.split_once('/').unwrap_or((rest, ""));
             let root = Cid::try_from(root).ok()?;
-            Some(Self {
-                root,
-                path: path.trim_matches('/').to_owned(),
-                ttl: None,
-            })
+            Some(Self::new(root, path.trim_matches('/')))
         });
         parsed.ok_or(WrongResolution(resolution.path))
     }

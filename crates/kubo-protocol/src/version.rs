@@ -45,7 +45,7 @@ pub struct ParseVersionError;
 
 impl fmt::Display for ParseVersionError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("no version of Kubo: three numbers are wanted, as in 0.43.0")
+        f.write_str("invalid version of Kubo: expected three numbers, as in 0.43.0")
     }
 }
 

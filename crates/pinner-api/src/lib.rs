@@ -31,8 +31,31 @@
 //!
 //! # Writing a backend
 //!
-//! Implement [`Pinner`], say what it can do in [`Capabilities`], refuse the rest with
-//! [`PinnerError::Unsupported`], and run the conformance suite of the crate `pinner-conformance` against it.
+//! A backend without pins and names is [`Pinner::block`] alone: everything else has a default.
+//!
+//! ```
+//! use std::collections::HashMap;
+//!
+//! use pinner_api::{Bytes, Cid, Origin, Pinner, PinnerError, async_trait};
+//!
+//! #[derive(Debug, Default)]
+//! struct InMemory(HashMap<Cid, Bytes>);
+//!
+//! #[async_trait]
+//! impl Pinner for InMemory {
+//!     async fn block(&self, cid: &Cid, _: &Origin) -> Result<Bytes, PinnerError> {
+//!         let block = self.0.get(cid).cloned();
+//!         block.ok_or(PinnerError::NotFound { cid: *cid })
+//!     }
+//! }
+//!
+//! assert!(!InMemory::default().capabilities().any_pins());
+//! ```
+//!
+//! One with pins overrides [`capabilities`](Pinner::capabilities), [`pin`](Pinner::pin), [`unpin`](Pinner::unpin) and
+//! [`pins`](Pinner::pins) together. A backend that wraps another one forwards every method, the provided ones too:
+//! `#[deny(clippy::missing_trait_methods)]` on its `impl` makes sure. The conformance suite of the crate
+//! `pinner-conformance` shows whether a backend keeps the contract.
 
 use std::{fmt, str::FromStr, sync::Arc, time::Duration};
 
@@ -55,9 +78,12 @@ pub trait Pinner: Send + Sync + fmt::Debug {
     /// What this backend can do.
     ///
     /// # Behavior
+    /// * Provided: [blocks alone](Capabilities::blocks_only).
     /// * Answers at once, and the same for the life of the value.
     /// * What it denies is refused with [`PinnerError::Unsupported`], before any effect.
-    fn capabilities(&self) -> Capabilities;
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::blocks_only()
+    }
 
     /// One block's bytes, as the backend has them: **unverified**.
     ///
@@ -98,6 +124,7 @@ pub trait Pinner: Send + Sync + fmt::Debug {
     /// Puts `(holder, root)` into the set of pins.
     ///
     /// # Behavior
+    /// * Provided: refused, for a backend without pins.
     /// * Idempotent: a pair that is in the set stays, and the answer is `Ok`. A pair may be in it once for each
     ///   depth; both are taken out by one [`unpin`](Self::unpin).
     /// * [`PinDepth::Recursive`] returns once the whole DAG is complete on the backend.
@@ -108,29 +135,44 @@ pub trait Pinner: Send + Sync + fmt::Debug {
     /// * [`NotFound`](PinnerError::NotFound): a block of the DAG is proven absent; nothing is pinned then.
     /// * [`Unsupported`](PinnerError::Unsupported): the backend has no pins of this depth.
     /// * the passing ones of [`block`](Self::block): nothing is pinned then.
-    async fn pin(&self, holder: &Holder, root: &Cid, depth: PinDepth) -> Result<(), PinnerError>;
+    async fn pin(&self, holder: &Holder, root: &Cid, depth: PinDepth) -> Result<(), PinnerError> {
+        let _ = (holder, root);
+        Err(PinnerError::Unsupported {
+            operation: match depth {
+                PinDepth::Recursive => "recursive pins",
+                PinDepth::Lazy => "lazy pins",
+            },
+        })
+    }
 
     /// Takes `(holder, root)` out of the set, at every depth.
     ///
     /// # Behavior
+    /// * Provided: refused, for a backend without pins.
     /// * A pair that is not in the set is `Ok`.
     /// * Content that another holder, or somebody else's pin, protects stays protected.
     ///
     /// # Errors
     /// * [`Unsupported`](PinnerError::Unsupported): the backend has no pins at all.
     /// * the passing ones of [`block`](Self::block): the pair is still in the set, or is not; ask again.
-    async fn unpin(&self, holder: &Holder, root: &Cid) -> Result<(), PinnerError>;
+    async fn unpin(&self, holder: &Holder, root: &Cid) -> Result<(), PinnerError> {
+        let _ = (holder, root);
+        Err(PinnerError::Unsupported { operation: "pins" })
+    }
 
     /// Every pin of this library's on the backend, any holder's: what recovery reads.
     ///
     /// # Behavior
+    /// * Provided: refused, for a backend without pins.
     /// * Each pair and depth once, in no order. Pins made while the stream runs may be missing from it.
     /// * Foreign pins are not in it.
     ///
     /// # Errors
     /// The stream ends at its first error: what came before it is true, but not all there is.
     /// [`Unsupported`](PinnerError::Unsupported) where the backend has no pins at all.
-    fn pins(&self) -> BoxStream<'_, Result<Pin, PinnerError>>;
+    fn pins(&self) -> BoxStream<'_, Result<Pin, PinnerError>> {
+        refused("pins")
+    }
 
     /// The resolver of mutable names, where the backend has one (provided: none).
     fn names(&self) -> Option<&dyn Names> {
@@ -154,6 +196,7 @@ pub trait Names: Send + Sync + fmt::Debug {
 
 /// What a mutable name stands for.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Resolved {
     /// The CID.
     pub root: Cid,
@@ -161,6 +204,25 @@ pub struct Resolved {
     pub path: String,
     /// How long the answer may be kept, where the backend knows.
     pub ttl: Option<Duration>,
+}
+
+impl Resolved {
+    /// `path` below `root`, for how long is not known.
+    pub fn new(root: Cid, path: impl Into<String>) -> Self {
+        Self {
+            root,
+            path: path.into(),
+            ttl: None,
+        }
+    }
+
+    /// The same, where the backend says how long it may be kept.
+    pub fn with_ttl(self, ttl: Duration) -> Self {
+        Self {
+            ttl: Some(ttl),
+            ..self
+        }
+    }
 }
 
 /// What a backend can do. All of it is denied by default; reading blocks is what every backend can.
@@ -236,6 +298,8 @@ impl Capabilities {
 }
 
 /// How much of a DAG a pin protects.
+///
+/// Exhaustive on purpose: a further depth is a further promise, which every backend has to make or to refuse.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum PinDepth {
     /// The whole DAG is fetched and kept; the pin is made once it is complete on the backend.
@@ -246,6 +310,7 @@ pub enum PinDepth {
 
 /// One pin in a backend's set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
 pub struct Pin {
     /// Who holds it.
     pub holder: Holder,
@@ -253,6 +318,17 @@ pub struct Pin {
     pub root: Cid,
     /// How much of it.
     pub depth: PinDepth,
+}
+
+impl Pin {
+    /// That `holder` protects `root`, `depth` deep.
+    pub const fn new(holder: Holder, root: Cid, depth: PinDepth) -> Self {
+        Self {
+            holder,
+            root,
+            depth,
+        }
+    }
 }
 
 /// Who holds a pin: 24 bytes, of which the first 8 name the lock directory that the holder lives in and the
@@ -305,9 +381,9 @@ impl fmt::Debug for Holder {
     }
 }
 
-/// A text that is no [`Holder`]: it is not 48 hex digits.
+/// A text that is not a [`Holder`]: it is not 48 hex digits.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("'{0}' is no holder: 48 hex digits are wanted, as `wasi-ipfs pins` prints them")]
+#[error("invalid holder '{0}': expected 48 hex digits, as `wasi-ipfs pins` prints them")]
 pub struct ParseHolderError(String);
 
 impl FromStr for Holder {
@@ -330,6 +406,7 @@ impl FromStr for Holder {
 ///
 /// A hint for backends that look for providers: a leaf may be announced by nobody, while its root is.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Origin {
     /// The CID that the path started with.
     pub root: Cid,
@@ -477,76 +554,4 @@ const _: () = {
 };
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_holder_survives_its_text() {
-        let holder = Holder::new([1; 8], [0xab; 16]);
-        assert_eq!(holder.to_string().parse(), Ok(holder));
-        assert_eq!(holder.lock_dir(), [1; 8]);
-        assert_eq!(Holder::from_bytes(*holder.as_bytes()), holder);
-        for wrong in ["", "zz", &"é".repeat(24), &"0".repeat(47), &"g".repeat(48)] {
-            assert!(wrong.parse::<Holder>().is_err(), "{wrong:?}");
-        }
-    }
-
-    #[test]
-    fn only_passing_errors_may_pass() {
-        let operation = || "block/get x".to_owned();
-        let cid = Cid::default();
-        assert!(
-            PinnerError::Unavailable {
-                operation: operation(),
-                source: None
-            }
-            .may_pass()
-        );
-        assert!(
-            PinnerError::RateLimited {
-                operation: operation(),
-                retry_after: None
-            }
-            .may_pass()
-        );
-        assert!(
-            PinnerError::TimedOut {
-                operation: operation(),
-                after: Duration::from_secs(1)
-            }
-            .may_pass()
-        );
-        let absent = PinnerError::NotFound { cid };
-        assert!(!absent.may_pass() && absent.is_absence());
-        assert!(!PinnerError::Unsupported { operation: "pins" }.may_pass());
-    }
-
-    #[test]
-    fn a_cause_keeps_its_words_and_its_source() {
-        let cause = Cause::new(std::io::Error::other("closed"));
-        assert_eq!(cause.to_string(), "closed");
-        let error = PinnerError::Unavailable {
-            operation: "x".into(),
-            source: Some(cause),
-        };
-        assert_eq!(
-            std::error::Error::source(&error).map(ToString::to_string),
-            Some("closed".into())
-        );
-    }
-
-    #[test]
-    fn capabilities_are_denied_unless_given() {
-        let none = Capabilities::blocks_only();
-        assert_eq!(none, Capabilities::default());
-        assert!(!none.any_pins());
-        let all = none
-            .with_lazy_pins()
-            .with_recursive_pins()
-            .with_collection()
-            .with_names();
-        assert!(
-            all.pins(PinDepth::Lazy) && all.pins(PinDepth::Recursive) && all.names && all.collects
-        );
-    }
-}
+mod tests;

@@ -23,7 +23,7 @@ pub enum CarError {
         source: io::Error,
     },
     /// The file does not start as a CAR does.
-    #[error("'{}' is no CAR file: {reason}; make one with `wasi-ipfs import` or `ipfs dag export`", path.display())]
+    #[error("'{}' is not a CAR file: {reason}; make one with `wasi-ipfs import` or `ipfs dag export`", path.display())]
     NotACar {
         /// The file.
         path: PathBuf,
@@ -110,7 +110,7 @@ pub enum CarError {
         length: usize,
     },
     /// The destination is something that must not be replaced by a file: a directory, a device, a pipe.
-    #[error("'{}' is no regular file and is not overwritten; name another destination", path.display())]
+    #[error("'{}' is not a regular file, and is not overwritten; name another destination", path.display())]
     DestinationNotAFile {
         /// The destination.
         path: PathBuf,

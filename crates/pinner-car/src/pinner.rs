@@ -81,6 +81,7 @@ impl std::fmt::Debug for Cars {
 
 /// One block of a [`CarPinner`], by [`CarPinner::blocks`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct BlockInfo {
     /// Its multihash, as the CAR names it; unverified.
     pub multihash: Multihash<64>,
@@ -129,7 +130,7 @@ impl CarPinner {
             if !metadata.is_file() {
                 return Err(CarError::NotACar {
                     path,
-                    reason: "it is no regular file".to_owned(),
+                    reason: "it is not a regular file".to_owned(),
                 });
             }
             let found = scan(&file, metadata.len(), &path, &mut |section| {
@@ -257,13 +258,7 @@ impl Pinner for CarPinner {
         let pins: Vec<_> = self
             .pins_now()
             .iter()
-            .map(|(holder, root)| {
-                Ok(Pin {
-                    holder: *holder,
-                    root: *root,
-                    depth: PinDepth::Recursive,
-                })
-            })
+            .map(|(holder, root)| Ok(Pin::new(*holder, *root, PinDepth::Recursive)))
             .collect();
         futures_util::stream::iter(pins).boxed()
     }

@@ -50,6 +50,7 @@ impl ReadAt for [u8] {
 
 /// One block in a CAR.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Section {
     /// As the section names it; not checked against the data.
     pub cid: SectionCid,
@@ -61,6 +62,7 @@ pub struct Section {
 
 /// What a CAR holds, by [`parse_car`].
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Sections {
     /// The header's roots.
     pub roots: Vec<Cid>,
@@ -195,7 +197,7 @@ impl<S: ReadAt + ?Sized> Scan<'_, S> {
                     return Err(self.truncated(offset, "a section's length"));
                 }
                 Err(_) => {
-                    return Err(self.wrong_length(offset, "it is no varint of 64 bits"));
+                    return Err(self.wrong_length(offset, "it is not a varint of 64 bits"));
                 }
             };
             let cid_offset = offset + (start.len() - rest.len()) as u64;

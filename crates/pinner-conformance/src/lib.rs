@@ -6,7 +6,7 @@
 //! use std::sync::Arc;
 //! use pinner_api::{Cid, Pinner};
 //! use pinner_conformance::{Abilities, Backend, Content, FixtureResult};
-//! # use pinner_api::{Bytes, BoxStream, Capabilities, Holder, Origin, Pin, PinDepth, PinnerError};
+//! # use pinner_api::{Bytes, Origin, PinnerError};
 //! # #[derive(Debug)]
 //! # struct MyPinner;
 //! # impl MyPinner {
@@ -14,17 +14,9 @@
 //! # }
 //! # #[pinner_api::async_trait]
 //! # impl Pinner for MyPinner {
-//! #     fn capabilities(&self) -> Capabilities { Capabilities::blocks_only() }
 //! #     async fn block(&self, cid: &Cid, _: &Origin) -> Result<Bytes, PinnerError> {
 //! #         Err(PinnerError::NotFound { cid: *cid })
 //! #     }
-//! #     async fn pin(&self, _: &Holder, _: &Cid, _: PinDepth) -> Result<(), PinnerError> {
-//! #         Err(PinnerError::Unsupported { operation: "pins" })
-//! #     }
-//! #     async fn unpin(&self, _: &Holder, _: &Cid) -> Result<(), PinnerError> {
-//! #         Err(PinnerError::Unsupported { operation: "pins" })
-//! #     }
-//! #     fn pins(&self) -> BoxStream<'_, Result<Pin, PinnerError>> { pinner_api::refused("pins") }
 //! # }
 //!
 //! struct MyFixture {

@@ -11,10 +11,10 @@ use pinner_http::{Endpoint, HttpError, Waiting};
 #[non_exhaustive]
 pub enum GatewayError {
     /// No gateway was named.
-    #[error("no gateway is named; name at least one")]
+    #[error("no gateway is given; name at least one")]
     NoGateway,
     /// The gateway says that the block is not to be had from it.
-    #[error("block {cid} is not to be had from the gateway {endpoint}")]
+    #[error("the gateway {endpoint} does not have block {cid}")]
     Absent {
         /// The block.
         cid: Cid,

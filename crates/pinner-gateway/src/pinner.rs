@@ -10,10 +10,7 @@ use std::{
 
 use cid::Cid;
 use futures_util::{StreamExt, stream};
-use pinner_api::{
-    BoxStream, Bytes, Capabilities, Holder, Origin, Pin, PinDepth, Pinner, PinnerError,
-    async_trait, refused,
-};
+use pinner_api::{BoxStream, Bytes, Origin, Pinner, PinnerError, async_trait};
 use pinner_http::{Auth, Client, Endpoint, Redirects, RetryPolicy};
 use tokio::time::{Instant, sleep_until};
 
@@ -210,10 +207,6 @@ impl Ranked {
 
 #[async_trait]
 impl Pinner for GatewayPinner {
-    fn capabilities(&self) -> Capabilities {
-        Capabilities::blocks_only()
-    }
-
     async fn block(&self, cid: &Cid, _origin: &Origin) -> Result<Bytes, PinnerError> {
         if cid.hash().code() == IDENTITY {
             return Ok(Bytes::copy_from_slice(cid.hash().digest()));
@@ -231,23 +224,6 @@ impl Pinner for GatewayPinner {
             .map(move |cid| async move { (*cid, self.block(cid, origin).await) })
             .buffer_unordered(self.in_flight)
             .boxed()
-    }
-
-    async fn pin(&self, _: &Holder, _: &Cid, depth: PinDepth) -> Result<(), PinnerError> {
-        Err(PinnerError::Unsupported {
-            operation: match depth {
-                PinDepth::Recursive => "recursive pins",
-                PinDepth::Lazy => "lazy pins",
-            },
-        })
-    }
-
-    async fn unpin(&self, _: &Holder, _: &Cid) -> Result<(), PinnerError> {
-        Err(PinnerError::Unsupported { operation: "pins" })
-    }
-
-    fn pins(&self) -> BoxStream<'_, Result<Pin, PinnerError>> {
-        refused("pins")
     }
 }
 

@@ -4,15 +4,18 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use http::{HeaderValue, Method};
+use http::HeaderValue;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use rustls::pki_types::CertificateDer;
 use rustls_platform_verifier::Verifier;
 use tokio::sync::Semaphore;
 
 use crate::{
-    Auth, Endpoint, HttpError, Redirects, Request, RetryPolicy, endpoint::is_localhost,
-    error::Source,
+    auth::Auth,
+    endpoint::{Endpoint, is_localhost},
+    error::{HttpError, Source},
+    redirect::Redirects,
+    retry::RetryPolicy,
 };
 
 /// The connections to one server, shared by all clones.
@@ -59,16 +62,6 @@ impl Client {
             turns: turns(in_flight),
             ..self.clone()
         }
-    }
-
-    /// A GET of `path`: segments joined by `/`, each escaped, below the endpoint's own path.
-    pub fn get(&self, path: &str) -> Request {
-        Request::new(self.clone(), Method::GET, path)
-    }
-
-    /// A POST to `path`, as [`get`](Self::get) has it, with an empty body.
-    pub fn post(&self, path: &str) -> Request {
-        Request::new(self.clone(), Method::POST, path)
     }
 }
 

@@ -42,7 +42,7 @@ impl Endpoint {
         if !path.is_absolute() {
             return Err(wrong("the path of a Unix socket has to be absolute"));
         }
-        let base = Url::parse("http://localhost/").map_err(|_| wrong("it is no URL"))?;
+        let base = Url::parse("http://localhost/").map_err(|_| wrong("it is not a URL"))?;
         Ok(Self {
             base,
             socket: Some(path),
@@ -100,7 +100,7 @@ impl Endpoint {
     /// From a URL whose scheme is `http` or `https`.
     fn from_url(text: &str) -> Result<Self, ParseEndpointError> {
         let wrong = |why| ParseEndpointError::new(text, why);
-        let mut base = Url::parse(text).map_err(|_| wrong("it is no valid URL"))?;
+        let mut base = Url::parse(text).map_err(|_| wrong("it is not a valid URL"))?;
         if !base.username().is_empty() || base.password().is_some() {
             return Err(wrong(
                 "credentials do not belong in an address, which is shown: give them by themselves",
@@ -177,11 +177,11 @@ impl fmt::Debug for Endpoint {
     }
 }
 
-/// A text that is no [`Endpoint`].
+/// A text that is not an [`Endpoint`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "'{text}' is no address of a server: {why}; a multiaddr (/ip4/127.0.0.1/tcp/5001, /dns/example.org/tcp/443/https, \
-     /unix/run/ipfs.sock), an http or https URL, or host:port is wanted"
+    "invalid server address '{text}': {why}; expected a multiaddr (/ip4/127.0.0.1/tcp/5001, \
+     /dns/example.org/tcp/443/https, /unix/run/ipfs.sock), an http or https URL, or host:port"
 )]
 pub struct ParseEndpointError {
     text: String,

@@ -5,16 +5,15 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use reqwest::Url;
-use tokio::{
-    sync::OwnedSemaphorePermit,
-    time::{Instant, sleep_until, timeout_at},
-};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::{
-    Answer, Client, HttpError, RetryPolicy, StatusError, Streamed, Waiting,
-    answer::read_whole,
+    answer::{Answer, read_whole},
     body::{Body, cause, without_url},
-    error::Source,
+    client::Client,
+    error::{HttpError, Source, StatusError, Waiting},
+    retry::RetryPolicy,
+    stream::{Begun, Streamed},
 };
 
 /// How much of the body of a failure is kept, in bytes.
@@ -33,16 +32,20 @@ pub struct Request {
     wrong: Option<String>,
 }
 
-/// An answer whose body has not been read, and the turn it takes until it is.
-pub(crate) struct Begun {
-    pub(crate) status: http::StatusCode,
-    pub(crate) headers: HeaderMap,
-    pub(crate) body: Body,
-    pub(crate) turn: OwnedSemaphorePermit,
+impl Client {
+    /// A GET of `path`: segments joined by `/`, each escaped, below the endpoint's own path.
+    pub fn get(&self, path: &str) -> Request {
+        Request::new(self.clone(), Method::GET, path)
+    }
+
+    /// A POST to `path`, as [`get`](Self::get) has it, with an empty body.
+    pub fn post(&self, path: &str) -> Request {
+        Request::new(self.clone(), Method::POST, path)
+    }
 }
 
 impl Request {
-    pub(crate) fn new(client: Client, method: Method, path: &str) -> Self {
+    fn new(client: Client, method: Method, path: &str) -> Self {
         Self {
             url: client.endpoint.url(path),
             retry: client.retry,

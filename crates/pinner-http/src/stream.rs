@@ -7,7 +7,19 @@ use futures_core::stream::Stream;
 use http::{HeaderMap, StatusCode};
 use tokio::{sync::OwnedSemaphorePermit, time::timeout};
 
-use crate::{Endpoint, HttpError, Waiting, body::Body, request::Begun};
+use crate::{
+    body::Body,
+    endpoint::Endpoint,
+    error::{HttpError, Waiting},
+};
+
+/// An answer whose body has not been read, and the turn it takes until it is.
+pub(crate) struct Begun {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Body,
+    pub(crate) turn: OwnedSemaphorePermit,
+}
 
 /// An answer that is being read. It takes one of the client's turns until it is dropped.
 ///

@@ -8,33 +8,11 @@ use pinner_api::{Cause, PinnerError};
 use serde::Deserialize;
 
 use crate::{
-    IpfsApiPinner,
     error::{Asked, CallError, ConnectError, Subject},
+    pinner::IpfsApiPinner,
     request,
-    rpc::{Connector, Rpc},
+    rpc::{Connector, Limits, Rpc},
 };
-
-/// What is waited for, and how many calls are made at once.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Limits {
-    pub(crate) block_deadline: Duration,
-    pub(crate) call_deadline: Duration,
-    pub(crate) no_progress_deadline: Duration,
-    pub(crate) in_flight: NonZeroUsize,
-    pub(crate) pins_in_flight: NonZeroUsize,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            block_deadline: Duration::from_secs(60),
-            call_deadline: Duration::from_secs(30),
-            no_progress_deadline: Duration::from_secs(120),
-            in_flight: const { NonZeroUsize::new(16).unwrap() },
-            pins_in_flight: const { NonZeroUsize::new(4).unwrap() },
-        }
-    }
-}
 
 /// What makes an [`IpfsApiPinner`], with other limits than the usual ones.
 pub struct Builder<C: Connector> {
@@ -62,8 +40,23 @@ struct VersionAnswer {
 const MOST_VERSION: usize = 16 * 1024;
 const SHOWN: usize = 200;
 
+impl<C: Connector> IpfsApiPinner<C> {
+    /// Over this client, with the usual limits.
+    ///
+    /// # Errors
+    /// As [`Builder::connect`].
+    pub async fn connect(client: IpfsClient<C>) -> Result<Self, ConnectError> {
+        Builder::new(client).connect().await
+    }
+
+    /// Over this client, with other limits.
+    pub fn builder(client: IpfsClient<C>) -> Builder<C> {
+        Builder::new(client)
+    }
+}
+
 impl<C: Connector> Builder<C> {
-    pub(crate) fn new(client: IpfsClient<C>) -> Self {
+    fn new(client: IpfsClient<C>) -> Self {
         Self {
             client,
             limits: Limits::default(),

@@ -34,7 +34,7 @@ pub enum ConnectError {
     },
     /// Something answers, and it is no Kubo node.
     #[error(
-        "what answers the client's call `version` is no Kubo node: {answer:?}; the address has to be that of the RPC \
+        "the client's call `version` is not answered by a Kubo node: {answer:?}; the address must be that of the RPC \
          (port 5001 unless it was changed), not that of the gateway"
     )]
     NotKubo {

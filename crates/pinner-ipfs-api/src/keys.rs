@@ -35,7 +35,7 @@ enum State {
 
 /// What came is no answer of `pin/ls`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("it is no answer of `pin/ls`")]
+#[error("it is not an answer of `pin/ls`")]
 pub(crate) struct Garbled;
 
 /// The depth of `Keys`, and the only name that the document may have: any other document is no answer of `pin/ls`, and

@@ -8,15 +8,11 @@ use kubo_protocol::{Listing, Reason, mfs};
 use pinner_api::{Cid, Holder, Origin, Pin, PinDepth, Pinner, PinnerError};
 
 use crate::{
-    IpfsApiPinner,
     error::{Asked, CallError, Subject},
+    pinner::IpfsApiPinner,
     request,
     rpc::Connector,
 };
-
-/// Whose turn it is to write into MFS.
-#[derive(Debug, Default)]
-pub(crate) struct Turn(tokio::sync::Mutex<()>);
 
 impl<C: Connector> IpfsApiPinner<C> {
     pub(crate) async fn pin_lazily(&self, holder: &Holder, root: &Cid) -> Result<(), PinnerError> {
@@ -112,13 +108,7 @@ impl<C: Connector> IpfsApiPinner<C> {
                 let pins: Vec<_> = listing
                     .names()
                     .filter_map(mfs::parse_root)
-                    .map(|root| {
-                        Ok(Pin {
-                            holder,
-                            root,
-                            depth: PinDepth::Lazy,
-                        })
-                    })
+                    .map(|root| Ok(Pin::new(holder, root, PinDepth::Lazy)))
                     .collect();
                 Ok(stream::iter(pins))
             })

@@ -77,13 +77,15 @@
 //! # Modules
 //!
 //! * `builder`: the limits, and the one question beforehand. `pinner`: the trait's methods.
-//! * `recursive`, `lazy`: the two kinds of counted pins. `names`: what a name stands for.
+//! * `recursive`, `lazy`: the two kinds of counted pins; `known`: which of them were made here.
+//! * `names`: what a name stands for.
 //! * `rpc`, `request`: one call, with its deadline and its limits. `lines`, `keys`: answers as they come in.
 //! * `error`: what went wrong.
 
 mod builder;
 mod error;
 mod keys;
+mod known;
 mod lazy;
 mod lines;
 mod names;

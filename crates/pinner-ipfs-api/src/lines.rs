@@ -39,7 +39,7 @@ impl Lines {
         }
         serde_json::from_slice(&line)
             .map(Some)
-            .map_err(|wrong| format!("a line that is no answer: {wrong}"))
+            .map_err(|wrong| format!("a line is not an answer: {wrong}"))
     }
 }
 

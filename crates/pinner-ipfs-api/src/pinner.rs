@@ -4,7 +4,6 @@ use std::fmt;
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
-use ipfs_api_backend_hyper::IpfsClient;
 use kubo_protocol::Version;
 use multihash_codetable::{Code, MultihashDigest};
 use pinner_api::{
@@ -13,9 +12,9 @@ use pinner_api::{
 };
 
 use crate::{
-    builder::Builder,
-    error::{Asked, CallError, ConnectError, Subject},
-    lazy, recursive, request,
+    error::{Asked, CallError, Subject},
+    known::{Known, Turn},
+    request,
     rpc::{Connector, Rpc},
 };
 
@@ -30,30 +29,17 @@ const HASHED_AT_ONCE: usize = 64 * 1024;
 pub struct IpfsApiPinner<C: Connector> {
     pub(crate) rpc: Rpc<C>,
     version: Version,
-    pub(crate) recursive: recursive::Known,
-    pub(crate) lazy: lazy::Turn,
+    pub(crate) recursive: Known,
+    pub(crate) lazy: Turn,
 }
 
 impl<C: Connector> IpfsApiPinner<C> {
-    /// Over this client, with the usual limits.
-    ///
-    /// # Errors
-    /// As [`Builder::connect`].
-    pub async fn connect(client: IpfsClient<C>) -> Result<Self, ConnectError> {
-        Builder::new(client).connect().await
-    }
-
-    /// Over this client, with other limits.
-    pub fn builder(client: IpfsClient<C>) -> Builder<C> {
-        Builder::new(client)
-    }
-
     pub(crate) fn over(rpc: Rpc<C>, version: Version) -> Self {
         Self {
             rpc,
             version,
-            recursive: recursive::Known::default(),
-            lazy: lazy::Turn::default(),
+            recursive: Known::default(),
+            lazy: Turn::default(),
         }
     }
 

@@ -3,10 +3,7 @@
 //! Invariants: nobody's root is pinned itself, so no pin of the node's owner is touched. A wrapper that is pinned is
 //! not pinned again: Kubo takes the old pin out first, and does not put it back if the new one fails or is abandoned.
 
-use std::{
-    collections::{HashMap, VecDeque},
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
-};
+use std::collections::VecDeque;
 
 use futures_util::{Stream, TryStreamExt, stream};
 use kubo_protocol::{PinAddLine, Pinned, Reason, Wrapper};
@@ -14,67 +11,13 @@ use pinner_api::{Cause, Cid, Holder, Pin, PinDepth, PinnerError};
 use tokio::time::Instant;
 
 use crate::{
-    IpfsApiPinner,
     error::{Asked, CallError, Subject},
     keys::PinKeys,
     lines::Lines,
+    pinner::IpfsApiPinner,
     request,
     rpc::{Answer, Connector},
 };
-
-/// How many roots are remembered, with a holder that pinned them.
-const MOST_REMEMBERED: usize = 1024;
-
-/// What this value knows of the recursive pins: hints, and turns. The register itself is on the node.
-#[derive(Debug, Default)]
-pub(crate) struct Known {
-    /// The last holder that pinned a root here: whose wrapper a second holder's can be made from at once.
-    pinned: Mutex<HashMap<Cid, Holder>>,
-    /// One pin of a pair at a time.
-    turns: Mutex<HashMap<Wrapper, Weak<tokio::sync::Mutex<()>>>>,
-}
-
-impl Known {
-    fn turn(&self, wrapper: &Wrapper) -> Arc<tokio::sync::Mutex<()>> {
-        let mut turns = lock(&self.turns);
-        if let Some(turn) = turns.get(wrapper).and_then(Weak::upgrade) {
-            return turn;
-        }
-        turns.retain(|_, turn| turn.strong_count() > 0);
-        let turn = Arc::default();
-        turns.insert(*wrapper, Arc::downgrade(&turn));
-        turn
-    }
-
-    fn remember(&self, wrapper: &Wrapper) {
-        let mut pinned = lock(&self.pinned);
-        if pinned.len() >= MOST_REMEMBERED && !pinned.contains_key(&wrapper.root) {
-            // Any will do: a root that is not remembered costs its next holder a `pin/add`.
-            if let Some(any) = pinned.keys().next().copied() {
-                pinned.remove(&any);
-            }
-        }
-        pinned.insert(wrapper.root, wrapper.holder);
-    }
-
-    /// A wrapper of the same root that was pinned here, of another holder.
-    fn beside(&self, wrapper: &Wrapper) -> Option<Wrapper> {
-        let holder = *lock(&self.pinned).get(&wrapper.root)?;
-        (holder != wrapper.holder).then_some(Wrapper::new(holder, wrapper.root))
-    }
-
-    fn forget(&self, wrapper: &Wrapper) {
-        let mut pinned = lock(&self.pinned);
-        if pinned.get(&wrapper.root) == Some(&wrapper.holder) {
-            pinned.remove(&wrapper.root);
-        }
-    }
-}
-
-/// Nothing panics while it holds one of these; and what they hold are hints.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 /// The end of an answer that should have gone on: the client does not tell the trailer that says why.
 #[derive(Debug, thiserror::Error)]
@@ -129,7 +72,7 @@ impl<C: Connector> IpfsApiPinner<C> {
         let from = other.to_string();
         let call = request::PinUpdate(&[("arg", &from), ("arg", text), ("unpin", "false")]);
         match self.rpc.document::<_, Pinned>(call).await {
-            Ok(Pinned { pins }) if pins.iter().any(|pin| pin.contains(text)) => Ok(true),
+            Ok(Pinned { pins, .. }) if pins.iter().any(|pin| pin.contains(text)) => Ok(true),
             Ok(Pinned { .. }) => Ok(false),
             Err(error) => match error.reason() {
                 Some(Reason::UpdateToThere) => Ok(true),
@@ -238,11 +181,10 @@ async fn more_pins(
     match answer.next_until(until, patience).await? {
         Some(bytes) => keys
             .take(&bytes, |key| {
-                found.extend(Wrapper::parse(key).map(|wrapper| Pin {
-                    holder: wrapper.holder,
-                    root: wrapper.root,
-                    depth: PinDepth::Recursive,
-                }));
+                found
+                    .extend(Wrapper::parse(key).map(|wrapper| {
+                        Pin::new(wrapper.holder, wrapper.root, PinDepth::Recursive)
+                    }));
             })
             .map(|()| true)
             .map_err(|wrong| CallError::Garbled(wrong.to_string())),

@@ -4,7 +4,7 @@
 //! mended from outside: the client reads the body of a *refused* call whole before it hands on the error, so that
 //! only the deadline bounds it.)
 
-use std::{fmt, time::Duration};
+use std::{fmt, num::NonZeroUsize, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use futures_util::{StreamExt, stream::BoxStream};
@@ -17,10 +17,32 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use crate::{builder::Limits, error::CallError};
+use crate::{error::CallError, lines::Lines};
 
 /// The longest answer that is read whole and is no block: a listing of an MFS directory, of some 100 bytes an entry.
 const MOST_ANSWER: usize = 64 * 1024 * 1024;
+
+/// What is waited for, and how many calls are made at once.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    pub(crate) block_deadline: Duration,
+    pub(crate) call_deadline: Duration,
+    pub(crate) no_progress_deadline: Duration,
+    pub(crate) in_flight: NonZeroUsize,
+    pub(crate) pins_in_flight: NonZeroUsize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            block_deadline: Duration::from_secs(60),
+            call_deadline: Duration::from_secs(30),
+            no_progress_deadline: Duration::from_secs(120),
+            in_flight: const { NonZeroUsize::new(16).unwrap() },
+            pins_in_flight: const { NonZeroUsize::new(4).unwrap() },
+        }
+    }
+}
 
 /// What a connector has to be for the client to be of use here.
 ///
@@ -100,7 +122,7 @@ impl<C: Connector> Rpc<C> {
         if said.is_empty() {
             return Ok(());
         }
-        let mut lines = crate::lines::Lines::default();
+        let mut lines = Lines::default();
         let mut words: Vec<String> = lines.take(&said).map_err(CallError::Garbled)?;
         words.extend(lines.end().map_err(CallError::Garbled)?);
         let words = words.join("; ");

@@ -1,17 +1,19 @@
 //! One block: by the node's gateway while that works, else by `block/get`, by one deadline over both.
 
 use cid::Cid;
-use multihash_codetable::{Code, MultihashDigest};
 use pinner_api::{Bytes, MAX_BLOCK, PinnerError};
 use tokio::time::Instant;
 
-use crate::{pinner::KuboPinner, rpc::call};
+use crate::{
+    pinner::KuboPinner,
+    rpc::{call, may_be_empty},
+};
 
 impl KuboPinner {
     /// The block's bytes by the deadline. Unverified.
     pub(crate) async fn fetch(&self, cid: &Cid, deadline: Instant) -> Result<Bytes, PinnerError> {
         if let Some(gateway) = &self.gateway
-            && let Some(answer) = gateway.block(self, cid, deadline).await
+            && let Some(answer) = gateway.block(&self.control, cid, deadline).await
         {
             return answer;
         }
@@ -37,35 +39,5 @@ impl KuboPinner {
             });
         }
         Ok(answer.body)
-    }
-}
-
-/// Whether a block of no bytes can have this CID, as far as its hash function is known.
-pub(crate) fn may_be_empty(cid: &Cid) -> bool {
-    match Code::try_from(cid.hash().code()) {
-        Ok(code) => code.digest(b"").digest() == cid.hash().digest(),
-        Err(_) => cid.hash().code() != 0 || cid.hash().digest().is_empty(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_the_hash_of_nothing_is_a_hash_of_nothing() {
-        let empty = Cid::new_v1(0x55, Code::Sha2_256.digest(b""));
-        assert!(may_be_empty(&empty));
-        assert!(!may_be_empty(&Cid::new_v1(
-            0x55,
-            Code::Blake3_256.digest(b"x")
-        )));
-        let identity = |data: &[u8]| {
-            Cid::new_v1(
-                0x55,
-                cid::multihash::Multihash::wrap(0, data).expect("short"),
-            )
-        };
-        assert!(may_be_empty(&identity(b"")) && !may_be_empty(&identity(b"x")));
     }
 }

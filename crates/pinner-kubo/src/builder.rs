@@ -9,10 +9,11 @@ use serde::Deserialize;
 use tokio::{sync::Semaphore, time::Instant};
 
 use crate::{
-    KuboError, KuboPinner,
     cluster::Front,
     discover::Repo,
+    error::KuboError,
     gateway::{Gateway, Ownership},
+    pinner::KuboPinner,
     rpc::{CallError, call},
     turns::Turns,
 };
@@ -69,9 +70,10 @@ struct Greeting {
     version: String,
 }
 
-impl KuboBuilder {
-    pub(crate) fn new() -> Self {
-        Self {
+impl KuboPinner {
+    /// What sets one up.
+    pub fn builder() -> KuboBuilder {
+        KuboBuilder {
             address: None,
             repo: None,
             gateway: GatewayChoice::default(),
@@ -83,7 +85,9 @@ impl KuboBuilder {
             retries: 2,
         }
     }
+}
 
+impl KuboBuilder {
     /// The address of the node's RPC. Unless set, it is found as `ipfs` itself finds it: in the file `api` of the
     /// repository at `$IPFS_PATH`, or else at `~/.ipfs`.
     pub fn address(mut self, endpoint: Endpoint) -> Self {
@@ -213,7 +217,10 @@ impl KuboBuilder {
                 Some(Ok(Some(endpoint))) => {
                     let gateway = gateway(endpoint, Ownership::Proven)?;
                     let deadline = Instant::now() + block_deadline;
-                    gateway.proves(&node, deadline).await.then_some(gateway)
+                    gateway
+                        .proves(&node.control, deadline)
+                        .await
+                        .then_some(gateway)
                 }
                 Some(Ok(None)) | None => None,
                 Some(Err(error)) => {

@@ -12,13 +12,10 @@
 
 use std::time::Duration;
 
-use cid::Cid;
-use pinner_api::{Cause, PinnerError};
 use pinner_http::{Client, HeaderMap, header};
-use serde::Deserialize;
 use tokio::time::Instant;
 
-use crate::{pinner::KuboPinner, rpc::call};
+use crate::rpc::call;
 
 /// What answers at the RPC's address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,41 +56,5 @@ impl Front {
             true => Self::ClusterProxy,
             false => Self::Node,
         }
-    }
-}
-
-/// A line of `refs`.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Reference {
-    #[serde(default)]
-    err: String,
-}
-
-impl KuboPinner {
-    /// Fetches the whole DAG to the node, which may take as long as it gets on.
-    pub(crate) async fn complete(&self, root: &Cid) -> Result<(), PinnerError> {
-        let mut references = call(&self.long, "refs", root)
-            .arg(root)
-            .option("recursive", true)
-            .option("unique", true)
-            .stream(self.pin_stall_deadline)
-            .await
-            .map_err(|error| error.into_pinner(Some(root)))?;
-        // Each line is a block that was found, so that no further look at progress is needed.
-        while let Some(reference) = references
-            .next::<Reference>()
-            .await
-            .map_err(|error| error.into_pinner(Some(root)))?
-        {
-            let Reference { err } = reference?;
-            if !err.is_empty() {
-                return Err(PinnerError::Unavailable {
-                    operation: format!("refs {root} at {}", self.long.endpoint()),
-                    source: Some(Cause::new(err)),
-                });
-            }
-        }
-        Ok(())
     }
 }

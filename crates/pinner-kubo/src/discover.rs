@@ -11,7 +11,7 @@ use std::{
 
 use pinner_http::Endpoint;
 
-use crate::KuboError;
+use crate::error::KuboError;
 
 /// A repository of Kubo's: the directory in which a running daemon says where it listens.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -29,7 +29,7 @@ pub enum KuboError {
         looked_for: PathBuf,
     },
     /// A file of the repository's holds no address.
-    #[error("{} holds no address that can be used: {reason}", file.display())]
+    #[error("{} does not hold a usable address: {reason}", file.display())]
     BadAddress {
         /// The file.
         file: PathBuf,
@@ -56,7 +56,7 @@ pub enum KuboError {
     },
     /// Somebody accepts the connection, and does not answer in time.
     #[error(
-        "the Kubo node at {endpoint} does not say within {after:?} which version it is: is it overloaded, or stopped?"
+        "the Kubo node at {endpoint} did not tell its version within {after:?}: is it overloaded, or stopped?"
     )]
     NoAnswer {
         /// The address of the RPC.
@@ -67,7 +67,7 @@ pub enum KuboError {
     /// Somebody answers there, but not as Kubo's RPC does.
     #[error(
         "what answers at {endpoint} is not the RPC of a Kubo node: {reason}; the RPC's port is 5001 unless the node's \
-         Addresses.API says otherwise, and its gateway (8080) is another thing"
+         Addresses.API says otherwise, and is not the gateway's (8080)"
     )]
     NotANode {
         /// The address that was asked.
@@ -77,7 +77,7 @@ pub enum KuboError {
     },
     /// The node wants other credentials.
     #[error(
-        "the Kubo node at {endpoint} refuses these credentials: {reason}; the secret has to be one of the node's \
+        "the Kubo node at {endpoint} refuses these credentials: {reason}; the secret must be one of the node's \
          API.Authorizations, with /api/v0 among its AllowedPaths"
     )]
     Refused {
@@ -88,7 +88,7 @@ pub enum KuboError {
     },
     /// The node is older than this library knows how to speak to.
     #[error(
-        "the Kubo node at {endpoint} is version {version}, at least {minimum} is wanted: update it"
+        "the Kubo node at {endpoint} has version {version}, but at least {minimum} is required: update it"
     )]
     TooOld {
         /// The address of the RPC.

@@ -16,11 +16,7 @@ use pinner_http::{Client, HeaderValue, HttpError, Waiting, header};
 use serde::Deserialize;
 use tokio::time::Instant;
 
-use crate::{
-    blocks::may_be_empty,
-    pinner::KuboPinner,
-    rpc::{CallError, call},
-};
+use crate::rpc::{CallError, call, may_be_empty};
 
 /// How long a gateway is left alone after its first failure; twice as long after each further one.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
@@ -83,10 +79,10 @@ impl Gateway {
         self.client.endpoint()
     }
 
-    /// The block by the deadline; `None` where the RPC is to be asked.
+    /// The block by the deadline; `None` where the RPC is to be asked. `node` is that RPC.
     pub(crate) async fn block(
         &self,
-        node: &KuboPinner,
+        node: &Client,
         cid: &Cid,
         deadline: Instant,
     ) -> Option<Result<Bytes, PinnerError>> {
@@ -103,7 +99,7 @@ impl Gateway {
                 None
             }
             Ok(block) => {
-                self.works();
+                self.resume();
                 Some(Ok(block))
             }
             Err(error) => self.failed(cid, error),
@@ -143,11 +139,12 @@ impl Gateway {
         }
     }
 
-    /// Shows that this is the gateway of `node`: it has, without fetching it, a block that only that node has.
+    /// Shows that this is the gateway of the node whose RPC is `node`: it has, without fetching it, a
+    /// block that only that node has.
     ///
     /// The block is put on the node for this, once: it is the same each time, named after the node's key, and not
     /// pinned.
-    pub(crate) async fn proves(&self, node: &KuboPinner, deadline: Instant) -> bool {
+    pub(crate) async fn proves(&self, node: &Client, deadline: Instant) -> bool {
         let deadline = deadline.min(Instant::now() + PROVING);
         match self.shows_its_nodes_block(node, deadline).await {
             Ok(shows) => shows,
@@ -160,10 +157,10 @@ impl Gateway {
 
     async fn shows_its_nodes_block(
         &self,
-        node: &KuboPinner,
+        node: &Client,
         deadline: Instant,
     ) -> Result<bool, CallError> {
-        let identity = call(&node.control, "id", "")
+        let identity = call(node, "id", "")
             .json::<Identity>(64 * 1024, deadline)
             .await?;
         let Ok(Identity { id }) = identity else {
@@ -174,7 +171,7 @@ impl Gateway {
         if self.shows(&cid, block.as_bytes(), deadline).await {
             return Ok(true);
         }
-        call(&node.control, "block/put", cid)
+        call(node, "block/put", cid)
             .option("cid-codec", "raw")
             .file(block.as_bytes())
             .done(deadline)
@@ -195,7 +192,7 @@ impl Gateway {
     }
 
     /// Whether it may be asked now. After a pause, one caller tries it out while the others go on without.
-    async fn usable(&self, node: &KuboPinner, deadline: Instant) -> bool {
+    async fn usable(&self, node: &Client, deadline: Instant) -> bool {
         {
             let mut state = self.state();
             match *state {
@@ -209,12 +206,13 @@ impl Gateway {
             Ownership::Proven => self.proves(node, deadline).await,
         };
         if proves && self.ownership == Ownership::Proven {
-            self.works();
+            self.resume();
         }
         proves
     }
 
-    fn works(&self) {
+    /// It is used again, from now on.
+    fn resume(&self) {
         *self.state() = State::Works;
     }
 

@@ -35,11 +35,7 @@ impl KuboPinner {
 
     /// The recursive pins.
     async fn wrapped(&self) -> Result<Vec<Pin>, PinnerError> {
-        let pin = |wrapper: Wrapper| Pin {
-            holder: wrapper.holder,
-            root: wrapper.root,
-            depth: PinDepth::Recursive,
-        };
+        let pin = |wrapper: Wrapper| Pin::new(wrapper.holder, wrapper.root, PinDepth::Recursive);
         let wrappers = self.wrappers(|_| true).await?;
         Ok(wrappers.into_iter().map(pin).collect())
     }
@@ -97,9 +93,5 @@ impl KuboPinner {
 }
 
 fn lazy_pin(holder: Holder, root: Cid) -> Pin {
-    Pin {
-        holder,
-        root,
-        depth: PinDepth::Lazy,
-    }
+    Pin::new(holder, root, PinDepth::Lazy)
 }

@@ -11,7 +11,7 @@ use pinner_api::{
 use pinner_http::{Client, Endpoint};
 use tokio::{sync::Semaphore, time::Instant};
 
-use crate::{KuboBuilder, cluster::Front, gateway::Gateway, turns::Turns};
+use crate::{cluster::Front, gateway::Gateway, turns::Turns};
 
 /// A Kubo node.
 ///
@@ -47,11 +47,6 @@ pub struct KuboPinner {
 }
 
 impl KuboPinner {
-    /// What sets one up.
-    pub fn builder() -> KuboBuilder {
-        KuboBuilder::new()
-    }
-
     /// The address of the node's RPC.
     pub fn endpoint(&self) -> &Endpoint {
         self.control.endpoint()

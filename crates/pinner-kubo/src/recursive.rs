@@ -8,6 +8,7 @@ use std::time::Duration;
 use cid::Cid;
 use kubo_protocol::{PinAddLine, Reason, Wrapper};
 use pinner_api::{Cause, Holder, PinnerError};
+use serde::Deserialize;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::{
@@ -21,6 +22,14 @@ const LOOKING: Duration = Duration::from_secs(2);
 
 /// How long a pin that failed may take to be taken out again: its caller waits for the error.
 const UNDOING: Duration = Duration::from_secs(10);
+
+/// A line of `refs`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Reference {
+    #[serde(default)]
+    err: String,
+}
 
 impl KuboPinner {
     /// Pins the whole DAG; returns once the node says that it is complete.
@@ -62,6 +71,32 @@ impl KuboPinner {
             }
         }
         self.add(wrapper).await
+    }
+
+    /// Fetches the whole DAG to the node, which may take as long as it gets on.
+    pub(crate) async fn complete(&self, root: &Cid) -> Result<(), PinnerError> {
+        let mut references = call(&self.long, "refs", root)
+            .arg(root)
+            .option("recursive", true)
+            .option("unique", true)
+            .stream(self.pin_stall_deadline)
+            .await
+            .map_err(|error| error.into_pinner(Some(root)))?;
+        // Each line is a block that was found, so that no further look at progress is needed.
+        while let Some(reference) = references
+            .next::<Reference>()
+            .await
+            .map_err(|error| error.into_pinner(Some(root)))?
+        {
+            let Reference { err } = reference?;
+            if !err.is_empty() {
+                return Err(PinnerError::Unavailable {
+                    operation: format!("refs {root} at {}", self.long.endpoint()),
+                    source: Some(Cause::new(err)),
+                });
+            }
+        }
+        Ok(())
     }
 
     /// Takes the holder's pin out. What is not pinned is done.

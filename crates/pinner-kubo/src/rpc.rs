@@ -7,6 +7,7 @@ use std::{fmt, time::Duration};
 
 use cid::Cid;
 use kubo_protocol::{Reason, Refusal};
+use multihash_codetable::{Code, MultihashDigest};
 use pinner_api::{Cause, PinnerError};
 use pinner_http::{Answer, Client, HttpError, Request, Streamed};
 use serde::de::DeserializeOwned;
@@ -190,7 +191,7 @@ impl CallError {
             Reason::Denied => PinnerError::Denied {
                 operation,
                 reason: format!(
-                    "{refusal}; the secret has to be one of the node's API.Authorizations, and this call among its \
+                    "{refusal}; the secret must be one of the node's API.Authorizations, and this call among its \
                      AllowedPaths"
                 ),
             },
@@ -216,5 +217,35 @@ fn unavailable(operation: String, refusal: Refusal) -> PinnerError {
     PinnerError::Unavailable {
         operation,
         source: Some(Cause::new(refusal)),
+    }
+}
+
+/// Whether a block of no bytes can have this CID, as far as its hash function is known.
+pub(crate) fn may_be_empty(cid: &Cid) -> bool {
+    match Code::try_from(cid.hash().code()) {
+        Ok(code) => code.digest(b"").digest() == cid.hash().digest(),
+        Err(_) => cid.hash().code() != 0 || cid.hash().digest().is_empty(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_hash_of_nothing_is_a_hash_of_nothing() {
+        let empty = Cid::new_v1(0x55, Code::Sha2_256.digest(b""));
+        assert!(may_be_empty(&empty));
+        assert!(!may_be_empty(&Cid::new_v1(
+            0x55,
+            Code::Blake3_256.digest(b"x")
+        )));
+        let identity = |data: &[u8]| {
+            Cid::new_v1(
+                0x55,
+                cid::multihash::Multihash::wrap(0, data).expect("short"),
+            )
+        };
+        assert!(may_be_empty(&identity(b"")) && !may_be_empty(&identity(b"x")));
     }
 }

@@ -96,11 +96,7 @@ async fn full_pins_are_the_clusters_and_lazy_ones_are_refused() {
     until("both are in the pinset", || pinset() == wanted).await;
     let mut listed: Vec<Pin> = pinner.pins().try_collect().await.expect("a listing");
     listed.sort();
-    let pin = |holder| Pin {
-        holder,
-        root: dag.root(),
-        depth: PinDepth::Recursive,
-    };
+    let pin = |holder| Pin::new(holder, dag.root(), PinDepth::Recursive);
     assert_eq!(listed, [pin(holder(1)), pin(holder(2))]);
     let on_the_node = |wrapper: &String| {
         let pins = node.pin_ls(PinKind::Recursive).expect("it answers");

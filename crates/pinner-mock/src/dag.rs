@@ -45,7 +45,7 @@ pub(crate) fn reach(root: &Cid, find: impl Fn(&Cid) -> Option<Stored>) -> Reache
                 ahead.extend(links.filter(|link| seen.insert(*link)));
             }
             Err(error) => {
-                let reason = format!("is no dag-pb ({error})");
+                let reason = format!("is not dag-pb ({error})");
                 reached.poisoned.get_or_insert((cid, reason));
             }
         }

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use cid::Cid;
 use pinner_api::{Holder, Origin, PinDepth};
 
-use crate::{MockNode, store::Multihash};
+use crate::store::Multihash;
 
 /// One call on the node, as it arrived: refused and abandoned ones too.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,7 +51,7 @@ pub enum Recording {
     /// Every call (some 200 bytes each), and the counters.
     #[default]
     Calls,
-    /// The counters alone: for millions of calls. [`MockNode::log`] is empty then.
+    /// The counters alone: for millions of calls. [`MockNode::log`](crate::MockNode::log) is empty then.
     Counters,
 }
 
@@ -88,7 +88,8 @@ pub(crate) struct Journal {
 }
 
 impl Journal {
-    fn begin(&mut self, call: Call) {
+    /// Counts the call as arrived, and as in flight.
+    pub(crate) fn begin(&mut self, call: Call) {
         let counters = &mut self.counters;
         match &call {
             Call::Block { cid, .. } => {
@@ -108,6 +109,11 @@ impl Journal {
         }
     }
 
+    /// One call is over.
+    pub(crate) fn end(&mut self) {
+        self.counters.in_flight -= 1;
+    }
+
     /// Forgets everything but what is in flight.
     pub(crate) fn clear(&mut self) {
         let in_flight = self.counters.in_flight;
@@ -118,22 +124,5 @@ impl Journal {
             in_flight_max: in_flight,
             ..Counters::default()
         };
-    }
-}
-
-/// A call that is in flight until this is dropped.
-#[derive(Debug)]
-pub(crate) struct InFlight<'a>(&'a MockNode);
-
-impl<'a> InFlight<'a> {
-    pub(crate) fn begin(node: &'a MockNode, call: Call) -> Self {
-        node.state().journal.begin(call);
-        Self(node)
-    }
-}
-
-impl Drop for InFlight<'_> {
-    fn drop(&mut self) {
-        self.0.state().journal.counters.in_flight -= 1;
     }
 }

@@ -15,9 +15,10 @@ use multihash_codetable::{Code, MultihashDigest};
 use pinner_api::{Capabilities, Pin, PinnerError, Resolved};
 
 use crate::{
-    Call, Counters, Fault, MockError, Recording, When, dag,
-    journal::Journal,
-    script::Script,
+    dag,
+    error::MockError,
+    journal::{Call, Counters, Journal, Recording},
+    script::{Fault, Script, When},
     store::{Store, Stored},
 };
 
@@ -271,8 +272,8 @@ impl MockNode {
         path: impl Into<String>,
         ttl: Option<Duration>,
     ) {
-        let path = path.into();
-        let resolved = Resolved { root, path, ttl };
+        let mut resolved = Resolved::new(root, path);
+        resolved.ttl = ttl;
         self.state().names.insert(name.into(), resolved);
     }
 

@@ -13,9 +13,9 @@ use pinner_api::{
 };
 
 use crate::{
-    Call, MockNode,
-    journal::InFlight,
-    script::{Orders, Subject},
+    journal::Call,
+    node::MockNode,
+    script::{Orders, Subject, too_large},
 };
 
 impl MockNode {
@@ -91,11 +91,7 @@ impl Pinner for MockNode {
     }
 
     async fn pin(&self, holder: &Holder, root: &Cid, depth: PinDepth) -> Result<(), PinnerError> {
-        let pin = Pin {
-            holder: *holder,
-            root: *root,
-            depth,
-        };
+        let pin = Pin::new(*holder, *root, depth);
         let call = Call::Pin {
             holder: *holder,
             root: *root,
@@ -160,10 +156,19 @@ impl Names for MockNode {
     }
 }
 
-/// What an honest backend says of a source that sends more than a block.
-pub(crate) fn too_large(cid: &Cid, len: usize) -> PinnerError {
-    PinnerError::Corrupt {
-        operation: format!("block {cid}"),
-        reason: format!("{len} bytes came, and a block has at most {MAX_BLOCK}"),
+/// A call that is in flight until this is dropped.
+#[derive(Debug)]
+struct InFlight<'a>(&'a MockNode);
+
+impl<'a> InFlight<'a> {
+    fn begin(node: &'a MockNode, call: Call) -> Self {
+        node.state().journal.begin(call);
+        Self(node)
+    }
+}
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.0.state().journal.end();
     }
 }

@@ -12,7 +12,7 @@ use cid::Cid;
 use pinner_api::{MAX_BLOCK, PinnerError};
 
 pub use self::gate::Gate;
-use crate::{pinner::too_large, store::Multihash};
+use crate::store::Multihash;
 
 /// Which calls a [`Fault`] is for.
 ///
@@ -321,4 +321,12 @@ fn flip(bytes: Bytes) -> Bytes {
         None => bytes.push(0),
     }
     bytes.into()
+}
+
+/// What an honest backend says of a source that sends more than a block.
+pub(crate) fn too_large(cid: &Cid, len: usize) -> PinnerError {
+    PinnerError::Corrupt {
+        operation: format!("block {cid}"),
+        reason: format!("{len} bytes came, and a block has at most {MAX_BLOCK}"),
+    }
 }

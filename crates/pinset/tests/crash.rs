@@ -25,7 +25,7 @@ use cid::Cid;
 use content::{MIB, add_file, stream, until};
 use file_system::{child, on_own};
 use pinner_api::{
-    BoxStream, Capabilities, Holder, Origin, Pin, PinDepth, Pinner, PinnerError, async_trait,
+    BoxStream, Capabilities, Holder, Names, Origin, Pin, PinDepth, Pinner, PinnerError, async_trait,
 };
 use pinner_car::Profile;
 use pinner_mock::MockNode;
@@ -77,6 +77,10 @@ impl Registry {
     }
 }
 
+#[deny(
+    clippy::missing_trait_methods,
+    reason = "a wrapper forwards every method"
+)]
 #[async_trait]
 impl Pinner for Registry {
     fn capabilities(&self) -> Capabilities {
@@ -85,6 +89,14 @@ impl Pinner for Registry {
 
     async fn block(&self, cid: &Cid, origin: &Origin) -> Result<Bytes, PinnerError> {
         self.node.block(cid, origin).await
+    }
+
+    fn blocks<'a>(
+        &'a self,
+        cids: &'a [Cid],
+        origin: &'a Origin,
+    ) -> BoxStream<'a, (Cid, Result<Bytes, PinnerError>)> {
+        Pinner::blocks(&self.node, cids, origin)
     }
 
     async fn pin(&self, holder: &Holder, root: &Cid, depth: PinDepth) -> Result<(), PinnerError> {
@@ -100,6 +112,10 @@ impl Pinner for Registry {
 
     fn pins(&self) -> BoxStream<'_, Result<Pin, PinnerError>> {
         self.node.pins()
+    }
+
+    fn names(&self) -> Option<&dyn Names> {
+        self.node.names()
     }
 }
 

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use content::{Host, MIB, add_file, stream, until};
 use futures_util::stream::BoxStream;
 use ipld_dagpb::{PbLink, PbNode};
-use pinner_api::{Capabilities, Cid, Holder, Origin, Pin, PinDepth, Pinner, PinnerError};
+use pinner_api::{Capabilities, Cid, Holder, Names, Origin, Pin, PinDepth, Pinner, PinnerError};
 use pinner_car::Profile;
 use pinner_mock::{Fault, Gate, MockNode, When};
 use pinset::{CacheMode, Error, Pinset};
@@ -345,6 +345,10 @@ struct Descheduled {
     go_on: Mutex<mpsc::Receiver<()>>,
 }
 
+#[deny(
+    clippy::missing_trait_methods,
+    reason = "a wrapper forwards every method"
+)]
 #[async_trait]
 impl Pinner for Descheduled {
     fn capabilities(&self) -> Capabilities {
@@ -353,6 +357,14 @@ impl Pinner for Descheduled {
 
     async fn block(&self, cid: &Cid, origin: &Origin) -> Result<Bytes, PinnerError> {
         self.node.block(cid, origin).await
+    }
+
+    fn blocks<'a>(
+        &'a self,
+        cids: &'a [Cid],
+        origin: &'a Origin,
+    ) -> BoxStream<'a, (Cid, Result<Bytes, PinnerError>)> {
+        Pinner::blocks(&self.node, cids, origin)
     }
 
     async fn pin(&self, holder: &Holder, root: &Cid, depth: PinDepth) -> Result<(), PinnerError> {
@@ -367,6 +379,10 @@ impl Pinner for Descheduled {
 
     fn pins(&self) -> BoxStream<'_, Result<Pin, PinnerError>> {
         self.node.pins()
+    }
+
+    fn names(&self) -> Option<&dyn Names> {
+        self.node.names()
     }
 }
 

@@ -48,11 +48,7 @@ impl Hosts {
     async fn pin(&self, holder: &Holder, root: Cid, depth: PinDepth) -> Pin {
         self.node.pin(holder, &root, depth).await.unwrap();
         let holder = *holder;
-        Pin {
-            holder,
-            root,
-            depth,
-        }
+        Pin::new(holder, root, depth)
     }
 }
 

@@ -10,7 +10,7 @@ use pinset::{
     Access, CacheMode, Dir, FixedName, IpfsPath, IpnsName, IpnsPath, Limits, Node, Session,
 };
 
-use crate::Error;
+use crate::error::Error;
 
 /// The guest's name of the tree of all content.
 pub(crate) const IPFS: &str = "/ipfs";
@@ -230,10 +230,10 @@ fn guest_name(name: &str) -> Result<String, Error> {
         })
     };
     let Some(relative) = name.strip_prefix('/') else {
-        return refused("an absolute name like /data is wanted");
+        return refused("the name must be absolute, like /data");
     };
     if name.contains('\0') {
-        return refused("a name holds no NUL");
+        return refused("the name must not contain a NUL byte");
     }
     let segments: Vec<_> = relative
         .split('/')
@@ -243,7 +243,7 @@ fn guest_name(name: &str) -> Result<String, Error> {
         .iter()
         .any(|segment| matches!(*segment, "." | ".."))
     {
-        return refused("a name without . and .. is wanted");
+        return refused("the name must not contain . or ..");
     }
     if segments.first() == IPFS.strip_prefix('/').as_ref() {
         return refused("/ipfs is where all content is; choose a name outside it");

@@ -1,5 +1,6 @@
-//! The only place that makes a guest's error code. No match here has a wildcard: a new way to fail does not compile
-//! until it has its place in the table.
+//! The one table of a guest's error codes, for all previews: what happened becomes a [`Code`] here, and nowhere else.
+//! Each preview's `errno` spells a `Code` in its own type. No match here has a wildcard: a new way to
+//! fail does not compile until it has its place in the table.
 //!
 //! | what happened | code |
 //! |---|---|
@@ -19,10 +20,26 @@
 //! `Interrupted` is never given (a guest's standard library would retry for ever), and no error becomes the end of
 //! a file or an absence (I7).
 
-use std::io;
-
 use pinset::{Error, Limit};
-use wasmtime_wasi::p2::{FsError, StreamError, bindings::filesystem::types::ErrorCode};
+
+/// An error code, by the name that WASI has for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Code {
+    BadDescriptor,
+    CrossDevice,
+    Exist,
+    InsufficientMemory,
+    Invalid,
+    Io,
+    IsDirectory,
+    Loop,
+    NameTooLong,
+    NoEntry,
+    NotDirectory,
+    NotPermitted,
+    Quota,
+    Unsupported,
+}
 
 /// What this crate refuses by itself, without asking the cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,40 +68,40 @@ pub(crate) enum Refusal {
     SynchronisedIo,
 }
 
-impl From<Refusal> for FsError {
-    fn from(refusal: Refusal) -> Self {
-        match refusal {
-            Refusal::ReadOnly | Refusal::AbsoluteTarget => ErrorCode::NotPermitted,
-            Refusal::Exists => ErrorCode::Exist,
-            Refusal::NotDirectory => ErrorCode::NotDirectory,
-            Refusal::ReadOfDirectory => ErrorCode::IsDirectory,
-            Refusal::NotFile => ErrorCode::BadDescriptor,
-            Refusal::SymlinkNotFollowed => ErrorCode::Loop,
-            Refusal::CrossDevice => ErrorCode::CrossDevice,
-            Refusal::NotSymlink | Refusal::ContradictoryFlags => ErrorCode::Invalid,
-            Refusal::SynchronisedIo => ErrorCode::Unsupported,
+impl Refusal {
+    /// Its code.
+    pub(crate) fn code(self) -> Code {
+        match self {
+            Self::ReadOnly | Self::AbsoluteTarget => Code::NotPermitted,
+            Self::Exists => Code::Exist,
+            Self::NotDirectory => Code::NotDirectory,
+            Self::ReadOfDirectory => Code::IsDirectory,
+            Self::NotFile => Code::BadDescriptor,
+            Self::SymlinkNotFollowed => Code::Loop,
+            Self::CrossDevice => Code::CrossDevice,
+            Self::NotSymlink | Self::ContradictoryFlags => Code::Invalid,
+            Self::SynchronisedIo => Code::Unsupported,
         }
-        .into()
     }
 }
 
 /// The code for an error of the cache.
-fn code(error: &Error) -> ErrorCode {
+pub(crate) fn code(error: &Error) -> Code {
     match error {
         Error::InvalidPath { .. }
         | Error::InvalidName { .. }
         | Error::NotFound { .. }
         | Error::RootNotFound { .. }
-        | Error::NotGranted { .. } => ErrorCode::NoEntry,
-        Error::PathTooLong { .. } => ErrorCode::NameTooLong,
-        Error::NotDirectory { .. } => ErrorCode::NotDirectory,
-        Error::IsDirectory { .. } => ErrorCode::IsDirectory,
-        Error::Escapes { .. } => ErrorCode::NotPermitted,
-        Error::TooManySymlinks { .. } => ErrorCode::Loop,
+        | Error::NotGranted { .. } => Code::NoEntry,
+        Error::PathTooLong { .. } => Code::NameTooLong,
+        Error::NotDirectory { .. } => Code::NotDirectory,
+        Error::IsDirectory { .. } => Code::IsDirectory,
+        Error::Escapes { .. } => Code::NotPermitted,
+        Error::TooManySymlinks { .. } => Code::Loop,
         Error::LimitReached { limit, .. } => match limit {
-            Limit::OpenHandles => ErrorCode::InsufficientMemory,
-            Limit::Targets => ErrorCode::Quota,
-            Limit::FetchedBytes => ErrorCode::Io,
+            Limit::OpenHandles => Code::InsufficientMemory,
+            Limit::Targets => Code::Quota,
+            Limit::FetchedBytes => Code::Io,
         },
         Error::Fetch { .. }
         | Error::Corrupt { .. }
@@ -98,34 +115,16 @@ fn code(error: &Error) -> ErrorCode {
         | Error::Staging { .. }
         | Error::Write { .. }
         | Error::NoNames { .. }
-        | Error::Name { .. } => ErrorCode::Io,
+        | Error::Name { .. } => Code::Io,
     }
 }
 
-/// An error of the cache as a descriptor's method gives it to the guest.
-pub(crate) fn failed(error: Error) -> FsError {
-    let code = code(&error);
-    log(&error, code);
-    code.into()
-}
-
-/// An error of the cache as a stream gives it to the guest: never `Closed`, which would look like the end of the
-/// file (I7). [`stream_code`] finds the code again when the guest asks for it.
-pub(crate) fn stream_failed(error: Error) -> StreamError {
-    log(&error, code(&error));
-    StreamError::LastOperationFailed(io::Error::other(error).into())
-}
-
-/// The code for a stream's error, if it is one of ours.
-pub(crate) fn stream_code(error: &wasmtime::Error) -> Option<ErrorCode> {
-    let inner = error.downcast_ref::<io::Error>()?.get_ref()?;
-    Some(code(inner.downcast_ref::<Error>()?))
-}
-
-/// A guest sees a bare code. The host's log is the only place that says which block of what could not be had.
-fn log(error: &Error, code: ErrorCode) {
+/// The code for an error that ends a guest's call, once it is in the host's log. A guest sees a bare code: the log is
+/// the only place that says which block of what could not be had.
+pub(crate) fn logged(error: &Error) -> Code {
+    let code = code(error);
     match code {
-        ErrorCode::Io | ErrorCode::Quota | ErrorCode::InsufficientMemory => {
+        Code::Io | Code::Quota | Code::InsufficientMemory => {
             tracing::warn!(
                 error = error as &dyn std::error::Error,
                 ?code,
@@ -139,84 +138,5 @@ fn log(error: &Error, code: ErrorCode) {
             "a guest's call failed"
         ),
     }
-}
-
-#[cfg(test)]
-mod tests {
-    use cid::Cid;
-    use pinset::{Error, Limit};
-    use wasmtime_wasi::p2::{StreamError, bindings::filesystem::types::ErrorCode};
-
-    use super::{code, failed, stream_code, stream_failed};
-
-    fn limit(limit: Limit) -> Error {
-        Error::LimitReached { limit, value: 1 }
-    }
-
-    #[test]
-    fn the_table() {
-        let cid = Cid::default();
-        let path = || String::from("x");
-        let table = [
-            (
-                Error::InvalidPath {
-                    path: path(),
-                    reason: path(),
-                },
-                ErrorCode::NoEntry,
-            ),
-            (
-                Error::NotFound {
-                    name: path(),
-                    directory: path(),
-                },
-                ErrorCode::NoEntry,
-            ),
-            (Error::RootNotFound { cid }, ErrorCode::NoEntry),
-            (Error::NotGranted { cid }, ErrorCode::NoEntry),
-            (
-                Error::PathTooLong { len: 2, limit: 1 },
-                ErrorCode::NameTooLong,
-            ),
-            (
-                Error::NotDirectory { path: path() },
-                ErrorCode::NotDirectory,
-            ),
-            (Error::IsDirectory { path: path() }, ErrorCode::IsDirectory),
-            (Error::Escapes { path: path() }, ErrorCode::NotPermitted),
-            (Error::TooManySymlinks { path: path() }, ErrorCode::Loop),
-            (limit(Limit::OpenHandles), ErrorCode::InsufficientMemory),
-            (limit(Limit::Targets), ErrorCode::Quota),
-            (limit(Limit::FetchedBytes), ErrorCode::Io),
-            (Error::Corrupt { cid, len: 1 }, ErrorCode::Io),
-            (
-                Error::Malformed {
-                    cid,
-                    reason: path(),
-                },
-                ErrorCode::Io,
-            ),
-            (Error::Unsupported { cid, what: path() }, ErrorCode::Io),
-            (Error::Closed, ErrorCode::Io),
-        ];
-        for (error, wanted) in table {
-            assert_eq!(code(&error), wanted, "{error}");
-            let given = failed(error.clone()).downcast();
-            assert_eq!(given.ok(), Some(wanted), "{error}");
-            let StreamError::LastOperationFailed(given) = stream_failed(error.clone()) else {
-                panic!("I7: {error} must not close a stream");
-            };
-            assert_eq!(stream_code(&given), Some(wanted), "{error}");
-        }
-    }
-
-    #[test]
-    fn a_native_stream_error_is_left_to_wasmtime_wasi() {
-        let native = wasmtime::Error::from(std::io::Error::from_raw_os_error(5));
-        assert_eq!(stream_code(&native), None);
-        assert_eq!(
-            stream_code(&wasmtime::Error::msg("no io error at all")),
-            None
-        );
-    }
+    code
 }

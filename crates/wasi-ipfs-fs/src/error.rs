@@ -18,7 +18,7 @@ pub enum Error {
     MountName {
         /// The name as it was given.
         guest: String,
-        /// What is wrong with it, and what is wanted.
+        /// What is wrong with it.
         reason: &'static str,
     },
     /// What is to be mounted could not be opened.
@@ -32,7 +32,7 @@ pub enum Error {
         source: Box<pinset::Error>,
     },
     /// What is to be mounted is a file or a symlink.
-    #[error("cannot mount '{path}' at '{guest}': it is no directory")]
+    #[error("cannot mount '{path}' at '{guest}': it is not a directory")]
     MountNotDirectory {
         /// The name in the guest.
         guest: String,
@@ -49,8 +49,9 @@ pub enum Error {
         /// `/ipfs`, `/ipns` where there are names, and the mounts.
         preopens: usize,
     },
-    /// Bytes that are no WebAssembly, or broken WebAssembly.
-    #[error("'{guest}' is no WebAssembly program: {reason}")]
+    /// Bytes that are not WebAssembly, or broken WebAssembly.
+    #[cfg(feature = "p1")]
+    #[error("'{guest}' is not a WebAssembly program: {reason}")]
     NotWasm {
         /// The guest, as the caller names it.
         guest: String,
@@ -58,14 +59,16 @@ pub enum Error {
         reason: String,
     },
     /// WebAssembly of a kind that cannot be run as a WASI program.
+    #[cfg(feature = "p1")]
     #[error("'{guest}' cannot be run as a WASI program: {reason}")]
     WrongKind {
         /// The guest, as the caller names it.
         guest: String,
-        /// What it lacks, and what is wanted.
+        /// What it lacks, and what is expected.
         reason: String,
     },
     /// A preview 1 module whose allocator would take the adapter's memory for its own.
+    #[cfg(feature = "p1")]
     #[error(
         "'{guest}' was built by {compiler} with a wasi-libc whose malloc takes all memory it finds: adapted to \
          preview 2 it would overwrite the adapter. Link it with an exported `cabi_realloc` that calls `realloc`, \
@@ -78,6 +81,7 @@ pub enum Error {
         compiler: String,
     },
     /// The preview 1 adapter could not be joined to the module.
+    #[cfg(feature = "p1")]
     #[error("'{guest}' could not be turned into a component: {reason}")]
     Adapt {
         /// The guest, as the caller names it.

@@ -62,7 +62,7 @@ impl Guest {
             Err(error) => tracing::warn!("compilations are not cached: {error}"),
         }
         let engine = Engine::new(&config).map_err(from_wasmtime)?;
-        let component = wasi_ipfs_fs::load(&name, &wasm)?;
+        let component = wasi_ipfs_fs::p1::load(&name, &wasm)?;
         let component = Component::new(&engine, &component)
             .map_err(from_wasmtime)
             .with_context(|| format!("cannot compile '{name}'"))?;
@@ -112,7 +112,7 @@ impl Guest {
     async fn call(self, state: State) -> wasmtime::Result<i32> {
         let mut linker = Linker::<State>::new(&self.engine);
         wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
-        wasi_ipfs_fs::add_to_linker_async(&mut linker)?;
+        wasi_ipfs_fs::p2::add_to_linker_async(&mut linker)?;
         let mut store = Store::new(&self.engine, state);
         let ended = async {
             let command = Command::instantiate_async(&mut store, &self.component, &linker).await?;

@@ -22,10 +22,10 @@ enum Start {
     Name(IpnsPath),
 }
 
-/// A text that is no path to content.
+/// A text that is not a path to content.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "'{text}' is no IPFS path: {reason}; write /ipfs/<CID>/name, <CID>/name or /ipns/<name>/name"
+    "invalid IPFS path '{text}': {reason}; expected /ipfs/<CID>/name, <CID>/name or /ipns/<name>/name"
 )]
 pub(crate) struct ParsePathError {
     text: String,
@@ -107,12 +107,12 @@ impl std::str::FromStr for ContentPath {
         if first.is_empty() {
             let address = ["/ip4/", "/ip6/", "/dns", "/unix/"];
             return Err(wrong(match address.iter().any(|it| text.starts_with(it)) {
-                true => "it is a node's address, which is given as --kubo=ADDR".into(),
+                true => "it is the address of a node, which is given as --kubo=ADDR".into(),
                 false => "it has no CID".into(),
             }));
         }
         let root = Cid::try_from(first)
-            .map_err(|error| wrong(format!("'{first}' is no CID ({error})")))?;
+            .map_err(|error| wrong(format!("'{first}' is not a CID ({error})")))?;
         Ok(Self {
             start: Start::Root(root),
             text: format!("/ipfs/{rest}"),

@@ -117,11 +117,7 @@ impl Pinner for Layered {
             self.kept().behind_too.insert((*holder, *root));
             return Ok(());
         }
-        self.kept().here.insert(Pin {
-            holder: *holder,
-            root: *root,
-            depth,
-        });
+        self.kept().here.insert(Pin::new(*holder, *root, depth));
         Ok(())
     }
 

@@ -17,6 +17,7 @@ mod output;
 mod progress;
 mod signals;
 mod source;
+mod summary;
 mod units;
 mod usage;
 
@@ -115,7 +116,7 @@ fn start_log() -> anyhow::Result<()> {
         None => Targets::new().with_default(tracing::Level::WARN),
         Some((name, text)) => text.parse().map_err(|error| {
             anyhow::anyhow!(
-                "{name}={text} cannot be read ({error}); write warn, or pinset=debug,warn"
+                "invalid log filter {name}={text}: {error}; expected a level like warn, or pinset=debug,warn"
             )
         })?,
     };

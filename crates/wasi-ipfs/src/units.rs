@@ -8,10 +8,14 @@ use std::time::Duration;
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum UnitError {
     /// No number, or an unknown unit, where a size is wanted.
-    #[error("'{0}' is no size; write bytes, or a number and a unit: 64MiB, 1G (1 GiB), 1.5GB")]
+    #[error(
+        "invalid size '{0}': expected bytes, or a number with a unit: 64MiB, 1G (1 GiB), 1.5GB"
+    )]
     NotASize(String),
     /// No number, or an unknown unit, where a duration is wanted.
-    #[error("'{0}' is no duration; write seconds, or a number and a unit: 500ms, 30s, 2m, 1h")]
+    #[error(
+        "invalid duration '{0}': expected seconds, or a number with a unit: 500ms, 30s, 2m, 1h"
+    )]
     NotADuration(String),
     /// More than 64 bits of bytes, or than a clock can count.
     #[error("'{0}' is too large")]

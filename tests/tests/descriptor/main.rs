@@ -8,7 +8,10 @@ use std::time::Duration;
 use pinner_api::PinnerError;
 use pinner_mock::{Fault, MockNode, When};
 use pinset::Access;
-use wasi_ipfs_fs::{IpfsCtx, IpfsFilesystemView, IpfsPreopensView};
+use wasi_ipfs_fs::{
+    IpfsCtx,
+    p2::{IpfsFilesystemView, IpfsPreopensView},
+};
 use wasi_ipfs_tests::{Preview, Sample, Sharing, State, Variant};
 use wasmtime::component::{Resource, ResourceTable};
 use wasmtime_wasi::{

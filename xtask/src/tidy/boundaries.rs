@@ -139,7 +139,15 @@ const BOUNDARIES: &[Boundary<'static>] = &[
     },
     Boundary {
         of: "wasi-ipfs-fs",
-        forbidden: &["pinner-*", "hyper*", "reqwest"],
+        // The compiler, and the cache of what it compiled, are the embedder's to choose.
+        forbidden: &[
+            "pinner-*",
+            "hyper*",
+            "reqwest",
+            "cranelift-codegen",
+            "wasmtime-internal-cache",
+            "wasmtime-internal-cranelift",
+        ],
         allowed: &["pinner-api"],
     },
 ];

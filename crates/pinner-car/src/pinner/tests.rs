@@ -168,11 +168,7 @@ async fn a_pin_proves_that_the_dag_is_whole() {
         .pin(&holder(2), &outer.0, PinDepth::Recursive)
         .await
         .unwrap();
-    let pin = |number| Pin {
-        holder: holder(number),
-        root: outer.0,
-        depth: PinDepth::Recursive,
-    };
+    let pin = |number| Pin::new(holder(number), outer.0, PinDepth::Recursive);
     assert_eq!(pins(&pinner).await, [pin(1), pin(2)]);
     for _ in 0..2 {
         pinner.unpin(&holder(1), &outer.0).await.unwrap();

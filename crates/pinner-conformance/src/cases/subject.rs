@@ -151,11 +151,7 @@ impl Subject {
     pub(crate) async fn lists(&self, wanted: &[(u8, Cid, PinDepth)]) -> Outcome {
         let mut wanted: Vec<_> = wanted
             .iter()
-            .map(|(holder, root, depth)| Pin {
-                holder: self.holder(*holder),
-                root: *root,
-                depth: *depth,
-            })
+            .map(|(holder, root, depth)| Pin::new(self.holder(*holder), *root, *depth))
             .collect();
         wanted.sort();
         let second = self.second().await?;
@@ -172,11 +168,7 @@ impl Subject {
     pub(crate) async fn still_lists(&self, holder: u8, root: &Cid, depth: PinDepth) -> Outcome {
         let listed = self.listed_by(self.pinner.as_ref()).await?;
         let (holder, root) = (self.holder(holder), *root);
-        let pin = Pin {
-            holder,
-            root,
-            depth,
-        };
+        let pin = Pin::new(holder, root, depth);
         ensure!(
             listed.contains(&pin),
             "{pin:?} is gone, which nobody released"

@@ -309,11 +309,12 @@ impl Pinner for Broken {
             Flaw::ListsForeign => {
                 let holder = pins.first().map(|pin| pin.holder);
                 let foreign = self.node.foreign_pins();
-                pins.extend(foreign.into_iter().zip(holder).map(|(root, holder)| Pin {
-                    holder,
-                    root,
-                    depth: PinDepth::Recursive,
-                }));
+                pins.extend(
+                    foreign
+                        .into_iter()
+                        .zip(holder)
+                        .map(|(root, holder)| Pin::new(holder, root, PinDepth::Recursive)),
+                );
             }
             Flaw::ListingLocks => {
                 if self.open.fetch_add(1, SeqCst) > 0 {
@@ -338,15 +339,11 @@ impl Pinner for Broken {
 impl Names for Broken {
     async fn resolve(&self, name: &str) -> Result<Resolved, PinnerError> {
         match (self.flaw, self.node.resolve(name).await) {
-            (Flaw::NamesMakeUp, Err(_)) => Ok(Resolved {
-                root: Cid::default(),
-                path: String::new(),
-                ttl: None,
-            }),
-            (Flaw::NamesLosePath, Ok(resolved)) => Ok(Resolved {
-                path: String::new(),
-                ..resolved
-            }),
+            (Flaw::NamesMakeUp, Err(_)) => Ok(Resolved::new(Cid::default(), "")),
+            (Flaw::NamesLosePath, Ok(mut resolved)) => {
+                resolved.path.clear();
+                Ok(resolved)
+            }
             (_, answer) => answer.map_err(|error| self.absence(error)),
         }
     }

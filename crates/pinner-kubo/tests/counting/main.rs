@@ -86,11 +86,7 @@ fn two_processes_hold_one_root_and_each_counts() {
         put(&daemon, dag.blocks());
         let mut released = HolderProcess::start(daemon.repo_path(), holder(1), dag.root(), depth);
         let killed = HolderProcess::start(daemon.repo_path(), holder(2), dag.root(), depth);
-        let pin = |holder| Pin {
-            holder,
-            root: dag.root(),
-            depth,
-        };
+        let pin = |holder| Pin::new(holder, dag.root(), depth);
 
         let pinner = runtime.block_on(connect(daemon.repo_path()));
         let both = [pin(holder(1)), pin(holder(2))];

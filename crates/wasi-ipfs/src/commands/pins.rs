@@ -73,13 +73,13 @@ pub(crate) async fn run(args: &Args) -> anyhow::Result<i32> {
         Some(staging) => LockDir::open(&lock_dir_in(staging)?),
         None => LockDir::open_default(),
     };
-    let lock_dir = lock_dir.context("whose pins are dead cannot be told")?;
+    let lock_dir = lock_dir.context("cannot tell whose pins are dead")?;
     until_stopped(async {
         let node = args.kubo.connect(args.timeout).await?;
         match (args.reap, &args.holder) {
-            (false, _) => list(&node, &lock_dir).await,
+            (false, _) => list(&*node, &lock_dir).await,
             (true, None) => {
-                let reaped = recovery::reap(&node, &lock_dir).await.map_err(explain)?;
+                let reaped = recovery::reap(&*node, &lock_dir).await.map_err(explain)?;
                 report(&reaped).await
             }
             (true, Some(holder)) => {
@@ -87,7 +87,7 @@ pub(crate) async fn run(args: &Args) -> anyhow::Result<i32> {
                     true => Proof::Waived,
                     false => Proof::Required,
                 };
-                let released = recovery::release(&node, &lock_dir, holder, proof).await;
+                let released = recovery::release(&*node, &lock_dir, holder, proof).await;
                 report(&released.map_err(explain)?).await
             }
         }

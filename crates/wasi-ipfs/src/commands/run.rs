@@ -179,7 +179,7 @@ impl Args {
 fn utf8(text: &OsStr) -> anyhow::Result<String> {
     text.to_str().map(str::to_owned).ok_or_else(|| {
         Usage::invalid(format!(
-            "'{}' is not UTF-8, and a WASI guest takes nothing else",
+            "'{}' is not UTF-8, which WASI guests require",
             text.display()
         ))
     })
@@ -191,7 +191,7 @@ fn parse_env(text: &str) -> Result<(String, Option<String>), String> {
         None => (text, None),
     };
     match name {
-        "" => Err("a name is wanted: NAME=VAL, or NAME".into()),
+        "" => Err("expected NAME=VAL or NAME".into()),
         _ => Ok((name.to_owned(), value)),
     }
 }
@@ -202,7 +202,7 @@ impl std::str::FromStr for Mount {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let (guest, path) = text
             .split_once('=')
-            .ok_or("a name and a path are wanted: /data=/ipfs/<CID>/sub")?;
+            .ok_or("expected a name and a path, like /data=/ipfs/<CID>/sub")?;
         if !guest.starts_with('/') {
             return Err(format!(
                 "the guest's name '{guest}' must start with a slash"
@@ -224,7 +224,7 @@ impl std::str::FromStr for Preopen {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let (host, guest) = text.split_once("::").unwrap_or((text, text));
         match (host, guest) {
-            ("", _) | (_, "") => Err("a directory is wanted: HOST or HOST::GUEST"),
+            ("", _) | (_, "") => Err("expected HOST or HOST::GUEST"),
             _ => Ok(Self {
                 host: host.into(),
                 guest: guest.into(),

@@ -3,9 +3,10 @@
 //! Invariant: credentials are shown by nothing, wherever they came from; a wrong one is called wrong without being
 //! repeated.
 
-use std::{fmt, str::FromStr, time::Duration};
+use std::{fmt, str::FromStr, sync::Arc, time::Duration};
 
 use clap::Args;
+use pinner_api::Pinner;
 use pinner_kubo::{Auth, Endpoint, GatewayChoice, KuboError, KuboPinner};
 
 use crate::usage::Usage;
@@ -14,7 +15,7 @@ use crate::usage::Usage;
 const AUTH_VARIABLE: &str = "WASI_IPFS_KUBO_AUTH";
 
 /// What credentials look like.
-const AUTH_FORMS: &str = "bearer:TOKEN or basic:USER:PASSWORD is wanted";
+const AUTH_FORMS: &str = "expected bearer:TOKEN or basic:USER:PASSWORD";
 
 /// A Kubo node.
 #[derive(Args, Debug)]
@@ -60,12 +61,18 @@ fn parse_gateway(text: &str) -> Result<GatewayChoice, String> {
         "off" => Ok(GatewayChoice::Off),
         address => match address.parse() {
             Ok(endpoint) => Ok(GatewayChoice::At(endpoint)),
-            Err(error) => Err(format!("auto, off, or the address of a gateway: {error}")),
+            Err(error) => Err(format!(
+                "expected auto, off, or the address of a gateway: {error}"
+            )),
         },
     }
 }
 
 impl KuboArgs {
+    /// Its line in the list of sources.
+    pub(crate) const SUMMARY: &str =
+        "  --kubo[=ADDR]   a Kubo node, the one that `ipfs` speaks to or the one at an address\n";
+
     /// Whether a node is asked for.
     pub(crate) fn wanted(&self) -> bool {
         self.kubo.is_some()
@@ -79,13 +86,16 @@ impl KuboArgs {
             (Some(_), _, _) | (None, None, None) => return Ok(()),
         };
         Err(Usage::invalid(format!(
-            "{unused} says how to speak to a node, and none is asked for; give --kubo as well"
+            "{unused} has no effect without --kubo; add --kubo"
         )))
     }
 
     /// Connects to the node that is named, else to the one that is found. `block_deadline` is the longest that a
     /// block may take.
-    pub(crate) async fn connect(&self, block_deadline: Duration) -> anyhow::Result<KuboPinner> {
+    pub(crate) async fn connect(
+        &self,
+        block_deadline: Duration,
+    ) -> anyhow::Result<Arc<dyn Pinner>> {
         let mut builder = KuboPinner::builder()
             .auth(self.auth()?)
             .gateway(self.kubo_gateway.clone().unwrap_or_default())
@@ -93,23 +103,28 @@ impl KuboArgs {
         if let Some(Some(address)) = &self.kubo {
             builder = builder.address(address.clone());
         }
-        builder.connect().await.map_err(|error| {
-            let hint = hint(&error);
-            let error = anyhow::Error::new(error);
-            anyhow::anyhow!("{error:#} ({hint})")
-        })
+        match builder.connect().await {
+            Ok(node) => Ok(Arc::new(node)),
+            Err(error) => {
+                let hint = hint(&error);
+                let error = anyhow::Error::new(error);
+                Err(anyhow::anyhow!("{error:#} ({hint})"))
+            }
+        }
     }
 
     fn auth(&self) -> anyhow::Result<Auth> {
         if let Some(Secret(text)) = &self.kubo_auth {
             return parse_auth(text).ok_or_else(|| {
-                Usage::invalid(format!("--kubo-auth cannot be read: {AUTH_FORMS}"))
+                Usage::invalid(format!("invalid credentials in --kubo-auth: {AUTH_FORMS}"))
             });
         }
         match std::env::var(AUTH_VARIABLE) {
             Ok(text) if text.is_empty() => Ok(Auth::None),
             Ok(text) => parse_auth(&text).ok_or_else(|| {
-                Usage::invalid(format!("{AUTH_VARIABLE} cannot be read: {AUTH_FORMS}"))
+                Usage::invalid(format!(
+                    "invalid credentials in {AUTH_VARIABLE}: {AUTH_FORMS}"
+                ))
             }),
             Err(std::env::VarError::NotPresent) => Ok(Auth::None),
             Err(std::env::VarError::NotUnicode(_)) => Err(Usage::invalid(format!(

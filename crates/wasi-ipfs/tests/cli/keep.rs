@@ -159,7 +159,7 @@ fn a_directory_of_ones_own_is_used_and_one_that_is_not_there_is_no_error() {
     let stats = cache(&scene, &["stats", "--staging", "staging"]);
     assert_eq!(figures(stats.succeeded(), "kept: ")[0], 2, "{stats:?}");
     assert_eq!(names(&scene.path("staging")).len(), 1);
-    cache(&scene, &["stats", "--staging", "nowhere"]).failed(1, &["nowhere", "is no directory"]);
+    cache(&scene, &["stats", "--staging", "nowhere"]).failed(1, &["nowhere", "is not a directory"]);
 
     let mut command = keeping(&scene, "run");
     command.args(["--isolated", "program.wasm"]);

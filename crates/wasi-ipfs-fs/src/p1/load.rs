@@ -4,19 +4,6 @@
 //!
 //! The adapter knows one failure: it makes 1 of every exit status but 0. So that a program's own status survives,
 //! its `proc_exit` is led past the adapter to `wasi:cli/exit`'s `exit-with-code`, which wasmtime-wasi's linker has.
-//!
-//! # Allocators of before 2023
-//!
-//! The adapter has to get memory before the program runs. It asks the module's exported `cabi_realloc`; without one
-//! it grows the memory by itself. A `malloc` of today's wasi-libc keeps to the heap that the linker gave it, so that
-//! this is safe. The `malloc` of a wasi-libc of before 2023 (Debian's with clang 14; wasi-sdk up to 19) takes at its
-//! first call everything up to the end of memory, the adapter's part included, and the two overwrite each other.
-//!
-//! Such a module cannot be told by its code. It is taken for one when its `producers` section names a clang before
-//! 16 and no rustc (Rust brings a wasi-libc of its own) and it exports no `cabi_realloc`. Then a `cabi_realloc`
-//! that calls the module's own `malloc` is added to it, if its name section says which function that is; if its
-//! name section shows that there is no `malloc`, there is nothing to fear; else it is refused with
-//! [`Error::UnsafeAllocator`]. A module without a `producers` section is trusted.
 
 use std::borrow::Cow;
 
@@ -27,13 +14,8 @@ use wasi_preview1_component_adapter_provider::{
 use wasmparser::{Encoding, Parser, Payload};
 use wit_component::ComponentEncoder;
 
-use crate::Error;
-
-mod exit_code;
-mod module;
-mod realloc;
-
-use module::Module;
+use super::{exit_code, module::Module, realloc};
+use crate::error::Error;
 
 /// Makes a component of `bytes`: of a preview 1 command by adapting it; a component is taken as it is.
 ///
@@ -101,10 +83,7 @@ fn check_kind(guest: &str, module: &Module<'_>) -> Result<(), Error> {
         ));
     }
     if !module.exports.contains(&"_start") {
-        return wrong("it exports no _start; a program (a command, no library) is wanted".into());
+        return wrong("it exports no _start; expected a program, not a library".into());
     }
     Ok(())
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,12 +1,12 @@
 //! Gives a module with an allocator of before 2023 the `cabi_realloc` that it needs to be adapted safely; see
-//! `load`'s head for why. Sections are copied byte by byte but for the four that gain one item at their end.
+//! the head of `p1` for why. Sections are copied byte by byte but for the four that gain one item at their end.
 
 use std::borrow::Cow;
 
 use wasmparser::{Parser, Payload};
 
 use super::module::{Module, Names};
-use crate::Error;
+use crate::error::Error;
 
 /// The first clang whose linker and wasi-libc agree on where the heap ends.
 const SAFE_CLANG: u32 = 16;

@@ -17,14 +17,14 @@ use wasmtime_wasi::{
     },
 };
 
-use crate::{
-    dirstream::DirStream,
-    errno::{self, Refusal},
+use super::{
+    errno,
+    linker::IpfsFilesystemView,
     stat,
     stream::{self, FileStream, MAX_READ},
-    table::{self, DirFd, Fd, Open, OpenDir},
-    view::IpfsFilesystemView,
+    table::{self, DirFd, DirStream, Fd, Open, OpenDir},
 };
+use crate::errno::Refusal;
 
 impl Host for IpfsFilesystemView<'_> {
     fn convert_error_code(&mut self, error: FsError) -> wasmtime::Result<ErrorCode> {

@@ -10,7 +10,7 @@ use bytes::{Bytes, BytesMut};
 use pinset::{Advice, Error, File};
 use wasmtime_wasi::p2::{InputStream, Pollable, StreamError, StreamResult};
 
-use crate::errno;
+use super::errno;
 
 /// The most bytes that one call gives, as in wasmtime-wasi: what a guest asks for is no size to allocate by (I9).
 pub(crate) const MAX_READ: usize = 64 * 1024;

@@ -5,8 +5,8 @@ use std::borrow::Cow;
 
 use wasmparser::{Parser, Payload, Validator};
 
-use super::load;
-use crate::Error;
+use super::{load::load, module::Module, realloc};
+use crate::error::Error;
 
 fn module(text: &str) -> Vec<u8> {
     wat::parse_str(text).expect("the test's own text")
@@ -164,8 +164,8 @@ fn only_an_old_allocator_is_changed() {
         command(&format!("(func $other){}", producers("clang", "14.0.6"))),
     ];
     for bytes in modules {
-        let outline = super::Module::read(&bytes).expect("valid");
-        let kept = super::realloc::with_safe_allocator("guest.wasm", &bytes, &outline);
+        let outline = Module::read(&bytes).expect("valid");
+        let kept = realloc::with_safe_allocator("guest.wasm", &bytes, &outline);
         assert!(matches!(kept, Ok(Cow::Borrowed(_))));
         load("guest.wasm", &bytes).expect("adapted");
     }

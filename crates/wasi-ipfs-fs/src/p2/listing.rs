@@ -1,20 +1,16 @@
 //! A directory's entries as the guest pulls them: one shard is held at a time, and no child is fetched (I9).
 
-use pinset::Entries;
 use wasmtime_wasi::p2::{
     FsResult,
     bindings::filesystem::types::{DirectoryEntry, HostDirectoryEntryStream},
 };
 
-use crate::{
+use super::{
     errno,
+    linker::IpfsFilesystemView,
     stat::entry_type,
-    table::{self, DirFd},
-    view::IpfsFilesystemView,
+    table::{self, DirFd, DirStream},
 };
-
-/// An open listing.
-pub(crate) struct DirStream(pub(crate) Entries);
 
 impl HostDirectoryEntryStream for IpfsFilesystemView<'_> {
     async fn read_directory_entry(&mut self, stream: DirFd) -> FsResult<Option<DirectoryEntry>> {

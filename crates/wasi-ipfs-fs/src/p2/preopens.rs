@@ -3,11 +3,11 @@
 
 use wasmtime_wasi::p2::bindings::filesystem::preopens::Host;
 
-use crate::{
-    ctx::{IPFS, IPNS},
+use super::{
+    linker::IpfsPreopensView,
     table::{self, Fd, Open, OpenDir},
-    view::IpfsPreopensView,
 };
+use crate::ctx::{IPFS, IPNS};
 
 impl Host for IpfsPreopensView<'_> {
     /// A guest may ask as often as it likes; each time costs it handles, and past the limit it traps, as the

@@ -5,14 +5,14 @@
 //! types there. Invariant: nothing of ours is ever passed to wasmtime-wasi; it would find a wrong type in the table,
 //! and the guest would trap.
 
-use pinset::{Dir, File, Session};
+use pinset::{Dir, Entries, File, Session};
 use wasmtime::component::{Resource, ResourceTable, ResourceTableError};
 use wasmtime_wasi::{
     filesystem::Descriptor,
     p2::{FsResult, ReaddirIterator},
 };
 
-use crate::{dirstream::DirStream, errno::Refusal};
+use crate::errno::Refusal;
 
 /// A descriptor as the bindings know it, ours or native.
 pub(crate) type Fd = Resource<Descriptor>;
@@ -27,6 +27,9 @@ pub(crate) enum Open {
     /// A directory.
     Dir(OpenDir),
 }
+
+/// An open listing.
+pub(crate) struct DirStream(pub(crate) Entries);
 
 /// An open directory, and the session that paths relative to it are resolved for (I10).
 #[derive(Clone)]
