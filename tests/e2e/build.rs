@@ -4,7 +4,7 @@
 use std::{collections::BTreeSet, env, error::Error, fmt::Write as _, fs, io, path::Path};
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let sources = Path::new("guests/src/bin");
+    let sources = Path::new("../guests/src/bin");
     println!("cargo::rerun-if-changed={}", sources.display());
     let paths = fs::read_dir(sources)?.map(|entry| Ok(entry?.path()));
     let paths = paths.collect::<io::Result<BTreeSet<_>>>()?;

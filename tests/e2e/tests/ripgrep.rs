@@ -8,7 +8,7 @@ use wasmtime_wasi::FsPerms;
 fn ripgrep() -> Program {
     let folder = match env::var_os("WASI_IPFS_GUESTS") {
         Some(folder) => PathBuf::from(folder),
-        None => PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../target/guests"),
+        None => PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../target/guests"),
     };
     Program::from_file(folder.join("p1/rg.wasm"))
 }
@@ -16,7 +16,7 @@ fn ripgrep() -> Program {
 /// This workspace's own sources, and some of what a search has to cope with.
 fn tree() -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
-    let crates = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../crates");
+    let crates = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../crates");
     copy(&crates, &dir.path().join("crates"));
     fs::write(dir.path().join(".hidden"), "needle in hidden\n").unwrap();
     fs::write(dir.path().join("binary"), b"needle\0\x01\x02needle\n").unwrap();

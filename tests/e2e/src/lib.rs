@@ -1,5 +1,5 @@
-//! What crosses crates, end to end: real guests, in real wasmtime, over real content. This library is the harness;
-//! the tests are beside it in `tests/`, the guests in `guests/` (`cargo xtask guests` builds them).
+//! What crosses crates, end to end: real guests, in real wasmtime, over real content. This library is the harness; the
+//! tests are beside it in `tests/`, the guests in `../guests` (`cargo xtask guests` builds them).
 //!
 //! A test has four parts:
 //!
