@@ -138,6 +138,11 @@ const BOUNDARIES: &[Boundary<'static>] = &[
         allowed: &["pinner-api"],
     },
     Boundary {
+        of: "test-support",
+        forbidden: &["pinset", "wasi-ipfs*", "wasmtime*"],
+        allowed: &[],
+    },
+    Boundary {
         of: "wasi-ipfs-fs",
         forbidden: &["pinner-*", "hyper*", "reqwest"],
         allowed: &["pinner-api"],

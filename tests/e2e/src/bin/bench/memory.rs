@@ -9,6 +9,7 @@ use std::{
 use ipld_dagpb::{PbLink, PbNode};
 use pinner_mock::{MockNode, Recording};
 use pinset::{Access, Pinset};
+use test_support::memory::peak_bytes;
 use tokio::runtime::Runtime;
 use wasi_ipfs_fs::IpfsCtx;
 use wasi_ipfs_tests::{Large, Preview, Run, guests};
@@ -56,14 +57,6 @@ pub(crate) fn measure() -> Vec<Figure> {
         .collect()
 }
 
-/// The highest resident set so far, in bytes.
-fn peak() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").expect("Linux");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kib = line.and_then(|line| line.trim().strip_suffix(" kB"));
-    kib.and_then(|kib| kib.parse::<u64>().ok()).expect("VmHWM") * 1024
-}
-
 /// What the second run adds to the peak of the first, in bytes.
 fn added(node: MockNode, root: cid::Cid, budget: u64, first: &[&str], then: &[&str]) -> ExitCode {
     let dir = tempfile::tempdir().expect("a temporary directory");
@@ -84,9 +77,9 @@ fn added(node: MockNode, root: cid::Cid, budget: u64, first: &[&str], then: &[&s
                 .to_owned()
         };
         run(first).await;
-        let before = peak();
+        let before = peak_bytes().expect("Linux");
         run(then).await;
-        peak() - before
+        peak_bytes().expect("Linux") - before
     });
     println!("{bytes}");
     ExitCode::SUCCESS
