@@ -274,6 +274,27 @@ impl Daemon {
             .collect())
     }
 
+    /// Puts a block onto the node, which hashes it with sha2-256 and has to find the hash of `cid`.
+    ///
+    /// # Errors
+    /// If the node does not answer, or finds another hash.
+    ///
+    /// # Panics
+    /// If the codec of `cid` is none of raw, dag-pb and dag-cbor.
+    pub fn put_block(&self, cid: &Cid, block: &[u8]) -> Result<()> {
+        let codec = match cid.codec() {
+            0x55 => "raw",
+            0x70 => "dag-pb",
+            0x71 => "dag-cbor",
+            other => panic!("no name for the codec {other:#x}"),
+        };
+        let made = self.rpc().block_put(codec, "sha2-256", block)?;
+        if made.hash() != cid.hash() {
+            return Err(Error::unreadable("block/put", format!("{made} for {cid}")));
+        }
+        Ok(())
+    }
+
     /// Whether the node itself holds this block; nothing is fetched to find out.
     ///
     /// # Errors

@@ -198,7 +198,7 @@ fn a_killed_parent_leaves_nothing() {
     let _ = kubo_or_not_run!("a killed parent");
     let program = std::env::current_exe().expect("this program");
     let mut child = Command::new(program)
-        .args(["--exact", "child_of_a_killed_parent", "--nocapture"])
+        .args(["--exact", "daemon::child_of_a_killed_parent", "--nocapture"])
         .env("KUBO_DAEMON_TO_BE_KILLED", "1")
         .stdout(Stdio::piped())
         .spawn()

@@ -9,15 +9,16 @@ use pinner_api::{Origin, PinDepth, Pinner};
 use pinner_conformance::Dag;
 use pinner_kubo::{GatewayChoice, KuboPinner};
 
-use crate::{
-    builder, connected, endpoint, forwarder::Forwarder, holder, put, reads, start, unique_blocks,
-};
+use super::{builder, connected, endpoint, forwarder::Forwarder, reads, start, unique_blocks};
+use crate::{holder, put};
+use test_support::turns::turn;
 
 /// What is no connection a call, of hundreds.
 const FEW: usize = 8;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn another_nodes_gateway_is_not_used() {
+    let _turn = turn("node");
     let kubo = kubo_or_not_run!("another node's gateway");
     let [daemon, other] = [(); 2].map(|()| start(kubo.node()));
     daemon.connect(&other).expect("connected");
@@ -47,6 +48,7 @@ async fn another_nodes_gateway_is_not_used() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_gateway_that_goes_away_is_missed_by_nobody_and_comes_back() {
+    let _turn = turn("node");
     let kubo = kubo_or_not_run!("a gateway that goes away");
     let daemon = start(kubo.node());
     let blocks = unique_blocks::<40>();
@@ -78,6 +80,7 @@ async fn a_gateway_that_goes_away_is_missed_by_nobody_and_comes_back() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn connections_are_kept() {
+    let _turn = turn("node");
     let kubo = kubo_or_not_run!("kept connections");
     let daemon = start(kubo.node());
     let dag = Dag::file(200);

@@ -7,15 +7,13 @@ use std::sync::{
 
 use bytes::Bytes;
 use ipld_dagpb::{PbLink, PbNode};
-use pinner_api::{Capabilities, Cid, Holder, Origin, PinDepth, Pinner, PinnerError};
+use pinner_api::{Capabilities, Cid, Origin, PinDepth, Pinner, PinnerError};
 use pinner_mock::{MockError, MockNode};
+
+use crate::holder;
 
 const RAW: u64 = 0x55;
 const DAG_PB: u64 = 0x70;
-
-fn holder() -> Holder {
-    Holder::new([1; 8], [2; 16])
-}
 
 fn node_over(links: &[Cid]) -> Vec<u8> {
     let links = links.iter().map(|cid| PbLink {

@@ -15,6 +15,7 @@ use kubo_daemon::{ApiListeners, Kubo, kubo_or_not_run};
 use nodes::{Configuration, Nodes};
 use pinner_conformance::{Absence, Case, Start, all_cases};
 use pinner_kubo::Auth;
+use test_support::turns::turn;
 
 /// Cases side by side: most of their time is a node's.
 const SIDE_BY_SIDE: usize = 4;
@@ -63,6 +64,7 @@ fn conforms(kubo: &Kubo, configuration: Configuration) {
 
 #[test]
 fn through_the_gateway_with_another_node_behind_it() {
+    let _turn = turn("conformance");
     let kubo = kubo_or_not_run!("conformance through the gateway");
     conforms(
         &kubo,
@@ -76,6 +78,7 @@ fn through_the_gateway_with_another_node_behind_it() {
 
 #[test]
 fn by_the_rpc_alone() {
+    let _turn = turn("conformance");
     let kubo = kubo_or_not_run!("conformance by the RPC alone");
     conforms(
         &kubo,
@@ -88,6 +91,7 @@ fn by_the_rpc_alone() {
 
 #[test]
 fn an_offline_node_proves_absences() {
+    let _turn = turn("conformance");
     let kubo = kubo_or_not_run!("conformance of an offline node");
     conforms(
         &kubo,
@@ -100,6 +104,7 @@ fn an_offline_node_proves_absences() {
 
 #[test]
 fn over_a_unix_socket() {
+    let _turn = turn("conformance");
     let kubo = kubo_or_not_run!("conformance over a Unix socket");
     conforms(
         &kubo,
@@ -116,6 +121,7 @@ fn over_a_unix_socket() {
 
 #[test]
 fn with_a_bearer_token() {
+    let _turn = turn("conformance");
     let kubo = kubo_or_not_run!("conformance with a bearer token");
     conforms(
         &kubo,

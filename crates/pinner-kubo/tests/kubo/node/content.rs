@@ -11,9 +11,11 @@ use kubo_daemon::{Daemon, kubo_or_not_run};
 use pinner_api::{Cid, PinDepth, Pinner, PinnerError};
 use pinner_conformance::Block;
 use pinner_kubo::KuboPinner;
+use test_support::turns::turn;
 use tokio::task::block_in_place;
 
-use crate::{builder, connected, holder, read, start};
+use super::{builder, connected, read, start};
+use crate::holder;
 
 const DEPTHS: [PinDepth; 2] = [PinDepth::Recursive, PinDepth::Lazy];
 
@@ -25,6 +27,7 @@ async fn nothing_is_left(daemon: &Daemon, pinner: &KuboPinner) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_found_is_late_and_holds_up_no_collection() {
+    let _turn = turn("node");
     let kubo = kubo_or_not_run!("content that is nowhere");
     let daemon = start(kubo.node());
     let pinner = Arc::new(connected(builder(&daemon)).await);
@@ -67,6 +70,7 @@ async fn what_cannot_be_found_is_late_and_holds_up_no_collection() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_kept_is_refused() {
+    let _turn = turn("node");
     let kubo = kubo_or_not_run!("content that cannot be kept");
     let daemon = start(kubo.node().offline());
     let pinner = connected(builder(&daemon)).await;

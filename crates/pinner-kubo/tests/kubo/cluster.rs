@@ -3,27 +3,15 @@
 use std::time::{Duration, Instant};
 
 use futures_util::TryStreamExt;
-use kubo_daemon::{Daemon, PinKind, cluster_or_not_run, kubo_or_not_run};
+use kubo_daemon::{PinKind, cluster_or_not_run, kubo_or_not_run};
 use kubo_protocol::Wrapper;
-use pinner_api::{Holder, Pin, PinDepth, Pinner, PinnerError};
+use pinner_api::{Pin, PinDepth, Pinner, PinnerError};
 use pinner_conformance::{Block, Dag};
 use pinner_kubo::{GatewayChoice, KuboPinner};
+use test_support::turns::turn;
 use tokio::task::block_in_place;
 
-fn holder(n: u8) -> Holder {
-    Holder::new([0xee; 8], [n; 16])
-}
-
-fn put(daemon: &Daemon, blocks: &[Block]) {
-    for block in blocks {
-        let codec = match block.cid.codec() {
-            0x55 => "raw",
-            _ => "dag-pb",
-        };
-        let put = daemon.rpc().block_put(codec, "sha2-256", &block.bytes);
-        assert_eq!(put.expect("the node takes a block"), block.cid);
-    }
-}
+use crate::{holder, put};
 
 /// A node follows the cluster's pinset after a while.
 async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
@@ -36,6 +24,7 @@ async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn full_pins_are_the_clusters_and_lazy_ones_are_refused() {
+    let _turn = turn("cluster");
     let kubo = kubo_or_not_run!("IPFS Cluster");
     let service = cluster_or_not_run!("IPFS Cluster");
     let (node, other) = block_in_place(|| {
@@ -46,7 +35,7 @@ async fn full_pins_are_the_clusters_and_lazy_ones_are_refused() {
     });
     let cluster = block_in_place(|| service.start(&node)).expect("a cluster");
     let dag = Dag::file(20);
-    block_in_place(|| put(&other, dag.blocks()));
+    put(&other, dag.blocks());
     let pinner = KuboPinner::builder()
         .address(cluster.proxy().parse().expect("an address"))
         .repo(node.repo_path())
@@ -136,7 +125,7 @@ async fn full_pins_are_the_clusters_and_lazy_ones_are_refused() {
     // What is nowhere gets no pin of the cluster's, which would be tried for ever.
     let incomplete = Dag::sample();
     let (missing, there) = incomplete.blocks().split_last().expect("blocks");
-    block_in_place(|| put(&node, there));
+    put(&node, there);
     let pinned = pinner
         .pin(&holder(3), &incomplete.root(), PinDepth::Recursive)
         .await;
@@ -147,6 +136,7 @@ async fn full_pins_are_the_clusters_and_lazy_ones_are_refused() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_is_no_cluster() {
+    let _turn = turn("cluster");
     let kubo = kubo_or_not_run!("a node without IPFS Cluster");
     let node = block_in_place(|| kubo.node().offline().start()).expect("a node");
     let pinner = KuboPinner::builder()

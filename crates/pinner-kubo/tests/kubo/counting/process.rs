@@ -28,7 +28,11 @@ impl HolderProcess {
     /// Starts it, and returns once it has pinned.
     pub(crate) fn start(repo: &Path, holder: Holder, root: Cid, depth: PinDepth) -> Self {
         let mut child = Command::new(env::current_exe().expect("this program"))
-            .args(["--exact", "as_a_process_of_its_own", "--nocapture"])
+            .args([
+                "--exact",
+                "counting::as_a_process_of_its_own",
+                "--nocapture",
+            ])
             .env(REPO, repo)
             .env(HOLDER, holder.to_string())
             .env(ROOT, root.to_string())

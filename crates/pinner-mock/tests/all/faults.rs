@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::TryStreamExt;
-use pinner_api::{Cid, Holder, MAX_BLOCK, Names, Origin, PinDepth, Pinner, PinnerError};
+use pinner_api::{Cid, MAX_BLOCK, Names, Origin, PinDepth, Pinner, PinnerError};
 use pinner_mock::{Call, Fault, Gate, MockNode, Oversize, When};
+
+use crate::holder;
 
 const RAW: u64 = 0x55;
 
@@ -18,10 +20,6 @@ fn unavailable() -> PinnerError {
         operation: "scripted".into(),
         source: None,
     }
-}
-
-fn holder() -> Holder {
-    Holder::new([1; 8], [2; 16])
 }
 
 #[tokio::test]

@@ -6,16 +6,15 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use futures_util::TryStreamExt;
 use kubo_daemon::{Daemon, PinKind, kubo_or_not_run};
-use pinner_api::{Cid, Holder, Origin, Pin, PinDepth, Pinner, PinnerError};
+use pinner_api::{Cid, Origin, Pin, PinDepth, Pinner, PinnerError};
 use pinner_conformance::{Block, Dag};
 use pinner_kubo::KuboPinner;
 use process::HolderProcess;
+use test_support::turns::turn;
+
+use crate::{holder, put};
 
 const DEPTHS: [PinDepth; 2] = [PinDepth::Recursive, PinDepth::Lazy];
-
-fn holder(n: u8) -> Holder {
-    Holder::new([0xcc; 8], [n; 16])
-}
 
 fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_multi_thread()
@@ -23,17 +22,6 @@ fn runtime() -> tokio::runtime::Runtime {
         .enable_all()
         .build()
         .expect("a runtime")
-}
-
-fn put(daemon: &Daemon, blocks: &[Block]) {
-    for block in blocks {
-        let codec = match block.cid.codec() {
-            0x55 => "raw",
-            _ => "dag-pb",
-        };
-        let put = daemon.rpc().block_put(codec, "sha2-256", &block.bytes);
-        assert_eq!(put.expect("the node takes a block"), block.cid);
-    }
 }
 
 async fn connect(repo: &Path) -> KuboPinner {
@@ -77,6 +65,7 @@ fn as_a_process_of_its_own() {
 
 #[test]
 fn two_processes_hold_one_root_and_each_counts() {
+    let _turn = turn("counting");
     let kubo = kubo_or_not_run!("two processes hold one root");
     let runtime = runtime();
     for depth in DEPTHS {
@@ -131,6 +120,7 @@ fn two_processes_hold_one_root_and_each_counts() {
 
 #[test]
 fn one_killed_the_other_reads_on() {
+    let _turn = turn("counting");
     let kubo = kubo_or_not_run!("one of two processes is killed");
     let runtime = runtime();
     for depth in DEPTHS {
@@ -186,6 +176,7 @@ impl<'a> Owners<'a> {
 
 #[test]
 fn the_owners_pins_stay_whatever_is_done_to_ours() {
+    let _turn = turn("counting");
     let kubo = kubo_or_not_run!("the owner's pins stay");
     // Online, with nobody there: what is missing is waited for, as on any node.
     let daemon = kubo.node().start().expect("a node");

@@ -7,27 +7,17 @@ mod gateway;
 use std::time::{Duration, Instant};
 
 use kubo_daemon::{ApiListeners, Daemon, Kubo, kubo_or_not_run};
-use pinner_api::{Cid, Holder, Origin, Pinner, PinnerError};
+use pinner_api::{Cid, Origin, Pinner, PinnerError};
 use pinner_conformance::Block;
 use pinner_kubo::{Auth, Endpoint, GatewayChoice, KuboBuilder, KuboError, KuboPinner};
+use test_support::turns::turn;
 use tokio::task::block_in_place;
+
+use crate::{holder, put};
 
 /// Starts a node; the other tasks of the test go on meanwhile.
 fn start(node: kubo_daemon::Node) -> Daemon {
     block_in_place(|| node.start()).expect("a node")
-}
-
-fn put(daemon: &Daemon, blocks: &[Block]) {
-    block_in_place(|| {
-        for block in blocks {
-            let codec = match block.cid.codec() {
-                0x55 => "raw",
-                _ => "dag-pb",
-            };
-            let put = daemon.rpc().block_put(codec, "sha2-256", &block.bytes);
-            assert_eq!(put.expect("the node takes a block"), block.cid);
-        }
-    });
 }
 
 fn unique_blocks<const N: usize>() -> [Block; N] {
@@ -60,10 +50,6 @@ async fn reads(pinner: &KuboPinner, block: &Block) {
     assert_eq!(got.expect("it is there"), block.bytes, "{}", block.cid);
 }
 
-fn holder(n: u8) -> Holder {
-    Holder::new([0xdd; 8], [n; 16])
-}
-
 fn secured(kubo: &Kubo) -> Daemon {
     let secret = "basic:user:a password";
     start(kubo.node().api_authorization("user", secret, &["/api/v0"]))
@@ -71,6 +57,7 @@ fn secured(kubo: &Kubo) -> Daemon {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn wrong_credentials_are_refused_and_right_ones_are_not() {
+    let _turn = turn("node");
     let kubo = kubo_or_not_run!("credentials");
     let daemon = secured(&kubo);
     let blocks = unique_blocks::<1>();
@@ -115,6 +102,7 @@ async fn put_nothing_but_read(daemon: &Daemon) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_gateways_address_is_no_nodes() {
+    let _turn = turn("node");
     let kubo = kubo_or_not_run!("a gateway taken for an RPC");
     let daemon = start(kubo.node());
     let gateway = daemon.gateway_url().expect("it has one");
@@ -129,6 +117,7 @@ async fn a_gateways_address_is_no_nodes() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_is_found_by_its_repository_or_by_either_address() {
+    let _turn = turn("node");
     let kubo = kubo_or_not_run!("finding a node");
     let daemon = start(kubo.node().api_listeners(ApiListeners::TcpThenUnix));
     let block = Block::unique(1000);
@@ -149,6 +138,7 @@ async fn a_node_is_found_by_its_repository_or_by_either_address() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_frozen_node_is_late_and_a_restarted_one_is_back() {
+    let _turn = turn("node");
     let kubo = kubo_or_not_run!("a frozen node");
     let mut daemon = start(kubo.node());
     let blocks = unique_blocks::<4>();
