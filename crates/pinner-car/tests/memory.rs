@@ -1,26 +1,15 @@
 //! Memory does not grow with the size of what is imported or opened. One test, since the peak is the process's.
 
-use std::{
-    fs::{self, File},
-    ops::ControlFlow,
-    os::unix::fs::FileExt,
-};
+use std::{fs::File, ops::ControlFlow, os::unix::fs::FileExt};
 
 use pinner_car::{CarPinner, ImportOptions, import, import_to_car};
+use test_support::memory::peak_bytes;
 
 const MIB: u64 = 1 << 20;
 
-/// The process's peak of resident memory so far, in bytes; `None` where the system does not tell.
-fn peak() -> Option<u64> {
-    let status = fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
-    let kibibytes: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
-    Some(kibibytes * 1024)
-}
-
 #[test]
 fn a_large_file_and_a_large_car_take_little_memory() {
-    let Some(before) = peak() else {
+    let Some(before) = peak_bytes() else {
         println!("NOT RUN: there is no /proc/self/status here");
         return;
     };
@@ -46,6 +35,6 @@ fn a_large_file_and_a_large_car_take_little_memory() {
     assert_eq!(pinner.len() as u64, imported.blocks);
     assert_eq!(pinner.total_bytes(), imported.block_bytes);
 
-    let grown = peak().unwrap() - before;
+    let grown = peak_bytes().unwrap() - before;
     assert!(grown < 16 * MIB, "the peak grew by {grown} bytes");
 }

@@ -158,31 +158,17 @@ impl Kubo {
         let node = nodes.clone();
         tokio::task::spawn_blocking(move || -> FixtureResult<()> {
             for block in content.blocks.iter().chain(&content.oversize) {
-                put(&nodes.asked, block)?;
+                nodes.asked.put_block(&block.cid, &block.bytes)?;
             }
             if let Some(behind) = &nodes.behind {
                 for block in &content.elsewhere {
-                    put(behind, block)?;
+                    behind.put_block(&block.cid, &block.bytes)?;
                 }
             }
             Ok(())
         })
         .await??;
         Ok(Self { pinner, node })
-    }
-}
-
-fn put(node: &Daemon, block: &Block) -> FixtureResult<()> {
-    let codec = match block.cid.codec() {
-        0x55 => "raw",
-        0x70 => "dag-pb",
-        0x71 => "dag-cbor",
-        other => return Err(format!("no name for the codec {other:#x}").into()),
-    };
-    let cid = node.rpc().block_put(codec, "sha2-256", &block.bytes)?;
-    match cid.hash() == block.cid.hash() {
-        true => Ok(()),
-        false => Err(format!("{} was put as {cid}", block.cid).into()),
     }
 }
 

@@ -22,9 +22,7 @@ use multihash_codetable::{Code, MultihashDigest};
 use pinner_api::{Origin, Pinner};
 use pinner_mock::{Fault, MockNode, Recording, When};
 use pinset::{Advice, CacheMode, Node, Pinset};
-
-#[path = "../tests/content/balanced.rs"]
-mod balanced;
+use test_support::balanced;
 
 const MIB: usize = 1 << 20;
 const RUNS: usize = 3;

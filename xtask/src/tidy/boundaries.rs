@@ -138,6 +138,11 @@ const BOUNDARIES: &[Boundary<'static>] = &[
         allowed: &["pinner-api"],
     },
     Boundary {
+        of: "test-support",
+        forbidden: &["pinset", "wasi-ipfs*", "wasmtime*"],
+        allowed: &[],
+    },
+    Boundary {
         of: "wasi-ipfs-fs",
         // The compiler, and the cache of what it compiled, are the embedder's to choose.
         forbidden: &[

@@ -1,4 +1,5 @@
-//! Gateways that fail, and who is asked instead.
+//! Gateways that fail, and who is asked instead. Some of these tests measure how long that takes, and the nodes of
+//! `conformance` take much of a machine: they are two binaries.
 
 mod answers;
 mod failover;

@@ -1,11 +1,9 @@
 //! Hit rates on the published traces, at the sizes that the publishers used.
 
 use serde_json::{Value, json};
+use test_support::traces::Trace;
 
-use crate::{
-    caches::{Cache, Key, Lru, Moka, Ours, Quick, key},
-    traces::Trace,
-};
+use crate::caches::{Cache, Key, Lru, Moka, Ours, Quick, key};
 
 /// A trace, and sizes of the cache in pages.
 const TRACES: [(&str, &[u64]); 2] = [

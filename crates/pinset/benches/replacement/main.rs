@@ -7,8 +7,6 @@
 mod caches;
 mod cost;
 mod hit_rates;
-#[path = "../../tests/traces/mod.rs"]
-mod traces;
 
 use std::{
     path::{Path, PathBuf},

@@ -10,11 +10,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+use test_support::file_system::{child, place};
+
 use super::*;
-use crate::staging::{
-    Staging,
-    tests::file_system::{child, place},
-};
+use crate::staging::Staging;
 
 /// A directory that is no lock directory yet, in one that goes after the test.
 fn fresh() -> (tempfile::TempDir, PathBuf) {

@@ -13,16 +13,14 @@ use std::{
 };
 
 use cap_std::{ambient_authority, fs::Dir};
+use test_support::file_system::{child, on_own, place};
 
 use super::*;
 use crate::private_dir;
 
 mod along;
 pub(crate) mod crash;
-pub(crate) mod file_system;
 mod index;
-
-use file_system::{child, on_own, place};
 
 const MIB: usize = 1 << 20;
 

@@ -1,0 +1,43 @@
+//! A pinset over a mock node, with staging of its own.
+
+use std::sync::Arc;
+
+use pinner_mock::MockNode;
+use pinset::{CacheMode, File, Node, Pinset};
+use tempfile::TempDir;
+
+use crate::pinsets::read_all;
+
+/// A pinset over `node`; its directories go with it.
+pub(crate) struct Host {
+    pub(crate) node: MockNode,
+    pub(crate) mode: CacheMode,
+    pub(crate) dir: TempDir,
+}
+
+impl Host {
+    pub(crate) fn new(node: &MockNode, budget: u64) -> Self {
+        Self::with(node, |pinset| pinset, budget)
+    }
+
+    pub(crate) fn with(node: &MockNode, set: impl FnOnce(Pinset) -> Pinset, budget: u64) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let pinset = Pinset::new(Arc::new(node.clone()), budget).lock_dir(dir.path().join("lock"));
+        Self {
+            node: node.clone(),
+            mode: set(pinset).shared().unwrap().into(),
+            dir,
+        }
+    }
+
+    pub(crate) async fn file(&self, path: &str) -> File {
+        match self.mode.open(path).await.unwrap() {
+            Node::File(file) => file,
+            other => panic!("{path} is not a file: {other:?}"),
+        }
+    }
+
+    pub(crate) async fn read(&self, path: &str) -> Vec<u8> {
+        read_all(&self.file(path).await).await.unwrap()
+    }
+}
