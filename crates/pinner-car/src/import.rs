@@ -5,10 +5,14 @@
 //! tree, never opens what is no regular file or directory. Memory: two chunks, the links of the directories that
 //! are open on the way down, and 34 bytes for each distinct block.
 
+#[path = "../../unixfs/src/write/writer.rs"]
 mod blocks;
+#[path = "../../unixfs/src/write/directory.rs"]
 mod directory;
+#[path = "../../unixfs/src/write/file.rs"]
 mod file;
 mod options;
+#[path = "../../unixfs/src/write/data.rs"]
 mod unixfs;
 
 use std::{

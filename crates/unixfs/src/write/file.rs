@@ -204,4 +204,5 @@ fn parent<S: FnMut(Cid, Bytes) -> Result<(), CarError>>(
 }
 
 #[cfg(test)]
+#[path = "file/tests.rs"]
 mod tests;
