@@ -10,3 +10,12 @@ pub struct Mtime {
     /// Nanoseconds after `seconds`, less than 10^9.
     pub nanos: u32,
 }
+
+/// What a writer keeps of a file's metadata besides its content.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Attributes {
+    /// Permissions, setuid, setgid and sticky: 12 bits.
+    pub mode: Option<u32>,
+    /// The time of the last change.
+    pub mtime: Option<Mtime>,
+}

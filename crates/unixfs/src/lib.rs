@@ -1,4 +1,5 @@
-//! UnixFS, the format of files and directories in IPFS: verified blocks in, decoded nodes out.
+//! UnixFS, the format of files and directories in IPFS, in both directions: blocks in, decoded nodes out; content
+//! in, blocks out.
 //!
 //! Pure: no I/O, no runtime, no network. Whoever calls it has the blocks, and has verified them.
 //!
@@ -55,10 +56,44 @@
 //! What takes two blocks is for the caller to check: that a child is as long as its parent says, and that a directory
 //! below a directory is one.
 //!
+//! # Writing
+//!
+//! A [`Writer`] cuts files into balanced trees, makes plain or sharded directories, and hands each distinct block to
+//! a sink, children first. Under a [`Profile`] the CIDs are those of Kubo's `ipfs add`.
+//!
+//! ```
+//! use std::{collections::HashMap, convert::Infallible};
+//!
+//! use unixfs::{Attributes, Codec, Entry, Node, Piece, Profile, Writer, decode};
+//!
+//! let mut blocks = HashMap::new();
+//! let mut writer = Writer::new(Profile::UnixfsV1_2025.layout(), |cid, block| {
+//!     blocks.insert(cid, block);
+//!     Ok::<_, Infallible>(())
+//! });
+//! let hello = writer.file(&b"hello world"[..], Attributes::default())?;
+//! let root = writer.directory(vec![Entry::new("hello.txt", hello)], Attributes::default())?;
+//! assert_eq!(
+//!     hello.cid().to_string(),
+//!     "bafkreifzjut3te2nhyekklss27nh3k72ysco7y32koao5eei66wof36n5e"
+//! );
+//!
+//! let Node::Directory(directory) = decode(Codec::DagPb, blocks[&root.cid()].clone())? else {
+//!     unreachable!("one entry fits one block")
+//! };
+//! assert_eq!(directory.entry(0)?.map(|(name, _)| name), Some("hello.txt"));
+//! let Node::File(file) = decode(Codec::Raw, blocks[&hello.cid()].clone())? else {
+//!     unreachable!("a raw block is a file")
+//! };
+//! assert_eq!(file.locate(6), Piece::Inline { span: 6..11 });
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! # Formats, and where they are described
 //!
 //! * UnixFS: <https://specs.ipfs.tech/unixfs/>
 //! * dag-pb: <https://ipld.io/specs/codecs/dag-pb/spec/>
+//! * profiles of import parameters: <https://specs.ipfs.tech/ipips/ipip-0499/>
 //!
 //! # The crate's files
 //!
@@ -66,6 +101,8 @@
 //!    `attributes`: mode and time; `message`: the protobuf messages; `malformed`: the reader's error.
 //! 2. `read`: the dag-pb envelope (`pbnode`), the UnixFS message in it (`data`), and the kinds of node (`file`,
 //!    `directory`, `shard`); `node` puts them together.
+//! 3. `write`: parameters (`profile`), the encoding (`data`), blocks on their way (`writer`), and what makes them
+//!    (`file`, `directory`, `symlink`).
 
 mod attributes;
 mod link;
@@ -77,8 +114,9 @@ mod read;
 mod segment;
 #[cfg(test)]
 mod tests;
+mod write;
 
-pub use attributes::Mtime;
+pub use attributes::{Attributes, Mtime};
 pub use link::{Codec, Link, Target, parse_cid_bytes};
 pub use malformed::Malformed;
 pub use node::{Node, decode};
@@ -87,4 +125,10 @@ pub use read::{
     file::{FileNode, Piece},
     pbnode::{Links, links},
     shard::{Found, Prefix, ShardChildren, ShardEntry, ShardNode},
+};
+pub use write::{
+    directory::{DirectoryError, Entry},
+    file::FileError,
+    profile::{Layout, Leaves, ParseProfileError, Profile},
+    writer::{Writer, Written},
 };

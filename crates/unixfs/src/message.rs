@@ -1,4 +1,4 @@
-//! The protobuf messages, declared once.
+//! The protobuf messages, declared once for reader and writer.
 //!
 //! Sources: <https://specs.ipfs.tech/unixfs/> for `Data` and `UnixTime`,
 //! <https://ipld.io/specs/codecs/dag-pb/spec/> for `PBLink`. Knows nothing of what the fields mean together.

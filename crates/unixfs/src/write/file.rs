@@ -10,93 +10,134 @@ use bytes::Bytes;
 use cid::Cid;
 
 use super::{
-    blocks::{Blocks, Node},
-    unixfs::{Attributes, Data, Type},
+    data::{block, data},
+    profile::Leaves,
+    writer::{Writer, Written},
 };
-use crate::error::CarError;
+use crate::{
+    attributes::Attributes,
+    message::{PbData, PbLink, Type},
+};
 
-/// How a file is cut up and put together.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Layout {
-    /// Of a chunk, in bytes.
-    pub(super) chunk_bytes: usize,
-    /// The most links in one node.
-    pub(super) max_links: usize,
-    pub(super) leaves: Leaves,
+/// Why a file could not be written: which side failed.
+#[derive(Debug, thiserror::Error)]
+pub enum FileError<E> {
+    /// The content could not be read.
+    #[error("the file's content could not be read")]
+    Read(#[source] io::Error),
+    /// The sink, or the function that hears of the progress, failed.
+    #[error("the file's blocks could not be stored")]
+    Sink(#[source] E),
 }
 
-/// What a chunk becomes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Leaves {
-    /// A block of the raw codec: the bytes themselves.
-    Raw,
-    /// A UnixFS file without links, in dag-pb.
-    DagPb,
-}
-
-/// Why a file could not be added: which side failed.
-#[derive(Debug)]
-pub(super) enum FileError {
-    Read(io::Error),
-    Other(CarError),
-}
-
-impl From<CarError> for FileError {
-    fn from(error: CarError) -> Self {
-        Self::Other(error)
+impl<E> From<E> for FileError<E> {
+    fn from(error: E) -> Self {
+        Self::Sink(error)
     }
 }
 
 /// One link of a row, and how many bytes of the file are below it.
 #[derive(Clone, Copy)]
 struct Part {
-    node: Node,
+    node: Written,
     file_bytes: u64,
 }
 
-/// Adds what `content` reads, until its end. `size_hint` is how long it probably is; `read` hears of each chunk.
-pub(super) fn add<S: FnMut(Cid, Bytes) -> Result<(), CarError>>(
-    mut content: impl Read,
-    size_hint: u64,
-    layout: Layout,
-    attributes: Attributes,
-    blocks: &mut Blocks<S>,
-    read: &mut dyn FnMut(u64) -> Result<(), CarError>,
-) -> Result<Node, FileError> {
-    let mut left = size_hint;
-    let mut next = || -> Result<Vec<u8>, FileError> {
-        let chunk = read_chunk(&mut content, left, layout.chunk_bytes).map_err(FileError::Read)?;
-        left = left.saturating_sub(chunk.len() as u64);
-        read(chunk.len() as u64)?;
-        Ok(chunk)
-    };
-    let mut chunk = next()?;
-    // One chunk is read ahead, since a leaf that is the whole file carries the file's attributes.
-    let mut ahead = if chunk.len() == layout.chunk_bytes {
-        next()?
-    } else {
-        Vec::new()
-    };
-    if ahead.is_empty() {
-        return Ok(leaf(chunk, layout.leaves, attributes, blocks)?.node);
+impl<S, E> Writer<S>
+where
+    S: FnMut(Cid, Bytes) -> Result<(), E>,
+{
+    /// Writes what `content` reads, until its end, as one file.
+    ///
+    /// A file of one chunk is its leaf. A raw leaf has no room for attributes, so such a file keeps none.
+    ///
+    /// # Errors
+    /// [`FileError`]: the content cannot be read, or the sink fails. Blocks that were written stay written.
+    pub fn file(
+        &mut self,
+        content: impl Read,
+        attributes: Attributes,
+    ) -> Result<Written, FileError<E>> {
+        self.file_with_progress(content, 0, attributes, &mut |_| Ok(()))
     }
-    let mut rows = Rows {
-        rows: Vec::new(),
-        max_links: layout.max_links,
-    };
-    loop {
-        let last = ahead.is_empty();
-        let part = leaf(chunk, layout.leaves, Attributes::default(), blocks)?;
-        rows.push(0, part, blocks)?;
-        if last {
-            return Ok(rows.finish(attributes, blocks)?);
-        }
-        chunk = ahead;
-        ahead = if chunk.len() == layout.chunk_bytes {
+
+    /// As [`file`](Self::file). `size_hint` is how long the content probably is: so much is allocated ahead, a
+    /// chunk at most. `read` hears of each chunk's length in bytes when it was read, and ends the file by an error.
+    ///
+    /// # Errors
+    /// As [`file`](Self::file), and what `read` fails with, as [`FileError::Sink`].
+    pub fn file_with_progress(
+        &mut self,
+        mut content: impl Read,
+        size_hint: u64,
+        attributes: Attributes,
+        read: &mut dyn FnMut(u64) -> Result<(), E>,
+    ) -> Result<Written, FileError<E>> {
+        let chunk_bytes = self.layout().chunk_bytes();
+        let mut left = size_hint;
+        let mut next = || -> Result<Vec<u8>, FileError<E>> {
+            let chunk = read_chunk(&mut content, left, chunk_bytes).map_err(FileError::Read)?;
+            left = left.saturating_sub(chunk.len() as u64);
+            read(chunk.len() as u64)?;
+            Ok(chunk)
+        };
+        let mut chunk = next()?;
+        // One chunk is read ahead, since a leaf that is the whole file carries the file's attributes.
+        let mut ahead = if chunk.len() == chunk_bytes {
             next()?
         } else {
             Vec::new()
         };
+        if ahead.is_empty() {
+            return Ok(self.leaf(chunk, attributes)?.node);
+        }
+        let mut rows = Rows {
+            rows: Vec::new(),
+            max_links: self.layout().max_links(),
+        };
+        loop {
+            let last = ahead.is_empty();
+            let part = self.leaf(chunk, Attributes::default())?;
+            rows.push(0, part, self)?;
+            if last {
+                return Ok(rows.finish(attributes, self)?);
+            }
+            chunk = ahead;
+            ahead = if chunk.len() == chunk_bytes {
+                next()?
+            } else {
+                Vec::new()
+            };
+        }
+    }
+
+    fn leaf(&mut self, chunk: Vec<u8>, attributes: Attributes) -> Result<Part, E> {
+        let file_bytes = chunk.len() as u64;
+        let node = match self.layout().leaves() {
+            Leaves::Raw => self.put_raw(chunk.into())?,
+            Leaves::DagPb => {
+                let data = PbData {
+                    data: (!chunk.is_empty()).then(|| chunk.into()),
+                    filesize: Some(file_bytes),
+                    ..data(Type::File, attributes)
+                };
+                self.put_dag_pb(block(&data, &[]), 0)?
+            }
+        };
+        Ok(Part { node, file_bytes })
+    }
+
+    fn parent(&mut self, parts: &[Part], attributes: Attributes) -> Result<Part, E> {
+        let file_bytes = parts.iter().map(|part| part.file_bytes).sum();
+        let children = parts.iter().map(|part| part.node.tsize()).sum();
+        let data = PbData {
+            filesize: Some(file_bytes),
+            blocksizes: parts.iter().map(|part| part.file_bytes).collect(),
+            ..data(Type::File, attributes)
+        };
+        let links: Vec<PbLink> = parts.iter().map(|part| part.node.link("")).collect();
+        let node = self.put_dag_pb(block(&data, &links), children)?;
+        Ok(Part { node, file_bytes })
     }
 }
 
@@ -109,28 +150,6 @@ fn read_chunk(content: &mut impl Read, left: u64, size: usize) -> io::Result<Vec
     Ok(chunk)
 }
 
-fn leaf<S: FnMut(Cid, Bytes) -> Result<(), CarError>>(
-    chunk: Vec<u8>,
-    leaves: Leaves,
-    attributes: Attributes,
-    blocks: &mut Blocks<S>,
-) -> Result<Part, CarError> {
-    let file_bytes = chunk.len() as u64;
-    let node = match leaves {
-        Leaves::Raw => blocks.put_raw(chunk.into())?,
-        Leaves::DagPb => {
-            let block = Data {
-                data: (!chunk.is_empty()).then(|| chunk.into()),
-                filesize: Some(file_bytes),
-                ..Data::new(Type::File, attributes)
-            }
-            .into_block(Vec::new());
-            blocks.put_dag_pb(block, 0)?
-        }
-    };
-    Ok(Part { node, file_bytes })
-}
-
 /// The links that have no parent yet, by level. A row is made into a node only when one more link comes, so that
 /// exactly `max_links` links make one node and not a node with a node above it.
 struct Rows {
@@ -139,12 +158,10 @@ struct Rows {
 }
 
 impl Rows {
-    fn push<S: FnMut(Cid, Bytes) -> Result<(), CarError>>(
-        &mut self,
-        level: usize,
-        part: Part,
-        blocks: &mut Blocks<S>,
-    ) -> Result<(), CarError> {
+    fn push<S, E>(&mut self, level: usize, part: Part, writer: &mut Writer<S>) -> Result<(), E>
+    where
+        S: FnMut(Cid, Bytes) -> Result<(), E>,
+    {
         let (mut level, mut part) = (level, part);
         loop {
             if level == self.rows.len() {
@@ -156,53 +173,28 @@ impl Rows {
                 return Ok(());
             }
             let full = std::mem::replace(row, vec![part]);
-            part = parent(&full, Attributes::default(), blocks)?;
+            part = writer.parent(&full, Attributes::default())?;
             level += 1;
         }
     }
 
     /// Closes every row from the leaves up. There are at least two parts in the lowest.
-    fn finish<S: FnMut(Cid, Bytes) -> Result<(), CarError>>(
-        mut self,
-        attributes: Attributes,
-        blocks: &mut Blocks<S>,
-    ) -> Result<Node, CarError> {
+    fn finish<S, E>(mut self, attributes: Attributes, writer: &mut Writer<S>) -> Result<Written, E>
+    where
+        S: FnMut(Cid, Bytes) -> Result<(), E>,
+    {
         let mut level = 0;
         loop {
             let row = std::mem::take(&mut self.rows[level]);
             if level + 1 == self.rows.len() {
-                return Ok(parent(&row, attributes, blocks)?.node);
+                return Ok(writer.parent(&row, attributes)?.node);
             }
-            let part = parent(&row, Attributes::default(), blocks)?;
+            let part = writer.parent(&row, Attributes::default())?;
             level += 1;
-            self.push(level, part, blocks)?;
+            self.push(level, part, writer)?;
         }
     }
 }
 
-fn parent<S: FnMut(Cid, Bytes) -> Result<(), CarError>>(
-    parts: &[Part],
-    attributes: Attributes,
-    blocks: &mut Blocks<S>,
-) -> Result<Part, CarError> {
-    let file_bytes = parts.iter().map(|part| part.file_bytes).sum();
-    let children = parts.iter().map(|part| part.node.tsize).sum();
-    let version = blocks.version();
-    let block = Data {
-        filesize: Some(file_bytes),
-        blocksizes: parts.iter().map(|part| part.file_bytes).collect(),
-        ..Data::new(Type::File, attributes)
-    }
-    .into_block(
-        parts
-            .iter()
-            .map(|part| part.node.link(String::new(), version))
-            .collect(),
-    );
-    let node = blocks.put_dag_pb(block, children)?;
-    Ok(Part { node, file_bytes })
-}
-
 #[cfg(test)]
-#[path = "file/tests.rs"]
 mod tests;
