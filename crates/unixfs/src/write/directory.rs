@@ -209,7 +209,10 @@ mod tests {
     use std::convert::Infallible;
 
     use super::*;
-    use crate::{Profile, attributes::Mtime, write::profile::Layout};
+    use crate::{
+        attributes::Mtime,
+        write::profile::{Layout, Profile},
+    };
 
     fn discard(_: Cid, _: Bytes) -> Result<(), Infallible> {
         Ok(())

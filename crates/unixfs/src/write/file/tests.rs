@@ -6,7 +6,7 @@ use cid::Version;
 use rust_unixfs::file::adder::{BalancedCollector, Chunker, FileAdder};
 
 use super::*;
-use crate::{Profile, write::profile::Layout};
+use crate::write::profile::{Layout, Profile};
 
 /// Gives one byte at a time, and now and then an interruption, as a pipe or a slow disk may.
 struct Dripping<'a>(&'a [u8], bool);
