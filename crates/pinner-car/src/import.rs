@@ -5,11 +5,7 @@
 //! tree, never opens what is no regular file or directory. Memory: two chunks, the links of the directories that
 //! are open on the way down, and 34 bytes for each distinct block.
 
-mod blocks;
-mod directory;
-mod file;
 mod options;
-mod unixfs;
 
 use std::{
     ffi::OsString,
@@ -25,14 +21,9 @@ use bytes::Bytes;
 use cid::{Cid, Version};
 use multihash_codetable::{Code, MultihashDigest};
 use rustix::fs::{Mode, OFlags};
+use unixfs::{Attributes, DirectoryError, Entry, FileError, Writer, Written};
 
-pub use self::options::{ImportOptions, ParseProfileError, Profile};
-use self::{
-    blocks::{Blocks, Node},
-    directory::{DirectoryError, Entry},
-    file::{FileError, Layout},
-    unixfs::{Attributes, Data, Type},
-};
+pub use self::options::ImportOptions;
 use crate::{error::CarError, writer::CarWriter};
 
 /// What an import made.
@@ -109,7 +100,7 @@ pub fn import_to_car(
 ) -> Result<Imported, CarError> {
     // Any CID of the profile has the length of the root's.
     let hash = Code::Sha2_256.digest(&[]);
-    let expected = match options.profile.cid_version() {
+    let expected = match options.profile.layout().cid_version() {
         Version::V0 => Cid::new_v0(hash).unwrap_or_default(),
         Version::V1 => Cid::new_v1(0x70, hash),
     };
@@ -145,10 +136,9 @@ impl FileId {
 /// One import on its way.
 struct Import<'a, S, P> {
     options: &'a ImportOptions,
-    layout: Layout,
     /// The CAR that is being written, should it lie in the tree.
     left_out: Option<FileId>,
-    blocks: Blocks<S>,
+    blocks: Writer<S>,
     progress: P,
     so_far: Progress,
     directories: u64,
@@ -178,9 +168,8 @@ where
     ) -> Result<Import<'_, S, P>, CarError> {
         Ok(Import {
             options,
-            layout: options.layout()?,
             left_out,
-            blocks: Blocks::new(options.profile.cid_version(), sink),
+            blocks: Writer::new(options.layout()?, sink),
             progress,
             so_far: Progress::default(),
             directories: 0,
@@ -202,9 +191,9 @@ where
             self.leaf(&path, &metadata)?
         };
         Ok(Imported {
-            root: root.id.cid(self.blocks.version()),
-            blocks: self.blocks.count(),
-            block_bytes: self.blocks.total_bytes(),
+            root: root.cid(),
+            blocks: self.blocks.blocks(),
+            block_bytes: self.blocks.block_bytes(),
             bytes: self.so_far.bytes,
             files: self.so_far.files,
             directories: self.directories,
@@ -213,7 +202,7 @@ where
     }
 
     /// Everything below `root`, on a stack of its own: depth costs no stack of the thread's.
-    fn tree(&mut self, root: OpenDirectory) -> Result<Node, CarError> {
+    fn tree(&mut self, root: OpenDirectory) -> Result<Written, CarError> {
         let mut above = Vec::new();
         let mut here = root;
         loop {
@@ -223,7 +212,7 @@ where
                     return Ok(node);
                 };
                 here = parent;
-                here.done.push(Entry { name, node });
+                here.done.push(Entry::new(name, node));
                 continue;
             };
             let path = here.path.join(&file_name);
@@ -239,7 +228,7 @@ where
                 above.push(std::mem::replace(&mut here, child));
             } else {
                 let node = self.leaf(&path, &metadata)?;
-                here.done.push(Entry { name, node });
+                here.done.push(Entry::new(name, node));
             }
         }
     }
@@ -270,7 +259,7 @@ where
     }
 
     /// Makes the directory's own blocks, its entries being done.
-    fn leave(&mut self, directory: OpenDirectory) -> Result<(Box<str>, Node), CarError> {
+    fn leave(&mut self, directory: OpenDirectory) -> Result<(Box<str>, Written), CarError> {
         let OpenDirectory {
             path,
             name,
@@ -278,20 +267,23 @@ where
             done,
             ..
         } = directory;
-        let estimate = self.options.profile.size_estimate();
-        match directory::add(done, estimate, attributes, &mut self.blocks) {
+        match self.blocks.directory(done, attributes) {
             Ok(node) => Ok((name, node)),
-            Err(DirectoryError::Collision(names)) => Err(CarError::NamesCollide {
+            Err(DirectoryError::Sink(error)) => Err(error),
+            Err(DirectoryError::Collision { first, second }) => Err(CarError::NamesCollide {
                 path,
-                first: names.first.into(),
-                second: names.second.into(),
+                first: first.into(),
+                second: second.into(),
             }),
-            Err(DirectoryError::Other(error)) => Err(error),
+            // No file system has such names, unless it is broken.
+            Err(error) => Err(CarError::io("list", path)(io::Error::other(
+                error.to_string(),
+            ))),
         }
     }
 
     /// What is no directory.
-    fn leaf(&mut self, path: &Path, metadata: &Metadata) -> Result<Node, CarError> {
+    fn leaf(&mut self, path: &Path, metadata: &Metadata) -> Result<Written, CarError> {
         if metadata.is_symlink() {
             self.symlink(path, metadata)
         } else if metadata.is_file() {
@@ -301,18 +293,15 @@ where
         }
     }
 
-    fn symlink(&mut self, path: &Path, metadata: &Metadata) -> Result<Node, CarError> {
+    fn symlink(&mut self, path: &Path, metadata: &Metadata) -> Result<Written, CarError> {
         let target = fs::read_link(path).map_err(CarError::io("read", path))?;
-        let block = Data {
-            data: Some(Bytes::copy_from_slice(target.as_os_str().as_bytes())),
-            ..Data::new(Type::Symlink, self.options.attributes(metadata))
-        }
-        .into_block(Vec::new());
         self.symlinks += 1;
-        self.blocks.put_dag_pb(block, 0)
+        let attributes = self.options.attributes(metadata);
+        self.blocks
+            .symlink(target.as_os_str().as_bytes(), attributes)
     }
 
-    fn file(&mut self, path: &Path) -> Result<Node, CarError> {
+    fn file(&mut self, path: &Path) -> Result<Written, CarError> {
         let file = open(path).map_err(CarError::io("open", path))?;
         // Of the open file, not of the name: a pipe that took its place is refused and not waited for.
         let metadata = file.metadata().map_err(CarError::io("read", path))?;
@@ -320,24 +309,22 @@ where
             return Err(special(path, metadata.file_type()));
         }
         let Self {
-            progress, so_far, ..
+            blocks,
+            progress,
+            so_far,
+            ..
         } = self;
         let mut read = |bytes| {
             so_far.bytes += bytes;
             go_on(progress(*so_far))
         };
-        let node = file::add(
-            &file,
-            metadata.len(),
-            self.layout,
-            self.options.attributes(&metadata),
-            &mut self.blocks,
-            &mut read,
-        )
-        .map_err(|error| match error {
-            FileError::Read(source) => CarError::io("read", path)(source),
-            FileError::Other(error) => error,
-        })?;
+        let attributes = self.options.attributes(&metadata);
+        let node = blocks
+            .file_with_progress(&file, metadata.len(), attributes, &mut read)
+            .map_err(|error| match error {
+                FileError::Read(source) => CarError::io("read", path)(source),
+                FileError::Sink(error) => error,
+            })?;
         self.so_far.files += 1;
         go_on((self.progress)(self.so_far))?;
         Ok(node)

@@ -14,9 +14,9 @@
 //!
 //! # Writing
 //!
-//! 1. [`import`] walks a file or a directory (`import`), cuts files into a balanced tree (`import::file`), makes
-//!    plain or sharded directories (`import::directory`), and hands every distinct block to a sink, children
-//!    first. The CID is the one that `ipfs add` gives with the same options.
+//! 1. [`import`] walks a file or a directory, lets the crate [`unixfs`] cut files into balanced trees and make plain
+//!    or sharded directories, and hands every distinct block to a sink, children first. The CID is the one that
+//!    `ipfs add` gives with the same options.
 //! 2. [`CarWriter`] is such a sink: a CARv1 beside its destination, moved there when it is complete.
 //! 3. [`import_to_car`] is the two together.
 
@@ -31,9 +31,8 @@ mod walk;
 mod writer;
 
 pub use error::CarError;
-pub use import::{
-    ImportOptions, Imported, ParseProfileError, Profile, Progress, import, import_to_car,
-};
+pub use import::{ImportOptions, Imported, Progress, import, import_to_car};
 pub use pinner::{BlockInfo, CarPinner};
 pub use scan::{Section, SectionCid, Sections, parse_car};
+pub use unixfs::{ParseProfileError, Profile};
 pub use writer::CarWriter;

@@ -125,6 +125,24 @@ const BOUNDARIES: &[Boundary<'static>] = &[
         allowed: &["pinner-api", "pinner-gateway", "pinner-http"],
     },
     Boundary {
+        of: "unixfs",
+        forbidden: &[
+            "tokio*",
+            "mio",
+            "hyper*",
+            "h2",
+            "reqwest",
+            "http*",
+            "cap-std",
+            "rustix",
+            "wasmtime*",
+            "pinner-*",
+            "pinset",
+            "wasi-ipfs*",
+        ],
+        allowed: &[],
+    },
+    Boundary {
         of: "pinset",
         forbidden: &[
             "wasmtime*",

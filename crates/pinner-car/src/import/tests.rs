@@ -13,6 +13,7 @@ use std::{
 
 use rustix::fs::{AtFlags, CWD, FileType as RustixType, Timespec, Timestamps};
 use tempfile::TempDir;
+use unixfs::Profile;
 
 use super::*;
 use crate::scan::parse_car;

@@ -2,11 +2,14 @@
 //!
 //! Not a cryptographic hash: names that collide are easy to make, and a HAMT must stay sound when they are.
 
+/// murmur3-x64-64 by its multicodec: the only hash function of HAMT directories.
+pub(crate) const HASH_TYPE: u64 = 0x22;
+
 const C1: u64 = 0x87c3_7b91_1142_53d5;
 const C2: u64 = 0x4cf5_ad43_2745_937f;
 
 /// The first 64 bits of the hash with seed 0.
-pub(super) fn hash64(bytes: &[u8]) -> u64 {
+pub(crate) fn hash64(bytes: &[u8]) -> u64 {
     hash128(bytes, 0).0
 }
 

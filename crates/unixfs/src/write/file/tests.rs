@@ -1,11 +1,12 @@
 //! The shape of a file's tree, and its CID, beside an importer that is not ours.
 
-use std::cell::RefCell;
+use std::{cell::RefCell, convert::Infallible};
 
 use cid::Version;
 use rust_unixfs::file::adder::{BalancedCollector, Chunker, FileAdder};
 
 use super::*;
+use crate::write::profile::{Layout, Profile};
 
 /// Gives one byte at a time, and now and then an interruption, as a pipe or a slow disk may.
 struct Dripping<'a>(&'a [u8], bool);
@@ -21,22 +22,25 @@ impl Read for Dripping<'_> {
     }
 }
 
-fn blocks_of(content: impl Read, size_hint: u64, layout: Layout, version: Version) -> Vec<Cid> {
+fn layout(max_links: usize, leaves: Leaves, version: Version) -> Layout {
+    Profile::default()
+        .layout()
+        .with_chunk_bytes(10)
+        .with_max_links(max_links)
+        .with_leaves(leaves)
+        .with_cid_version(version)
+}
+
+fn blocks_of(content: impl Read, size_hint: u64, layout: Layout) -> Vec<Cid> {
     let found = RefCell::new(Vec::new());
-    let mut blocks = Blocks::new(version, |cid, _| {
+    let mut writer = Writer::new(layout, |cid, _| {
         found.borrow_mut().push(cid);
-        Ok(())
+        Ok::<_, Infallible>(())
     });
-    let root = add(
-        content,
-        size_hint,
-        layout,
-        Attributes::default(),
-        &mut blocks,
-        &mut |_| Ok(()),
-    )
-    .unwrap();
-    assert_eq!(found.borrow().last(), Some(&root.id.cid(version)));
+    let root = writer
+        .file_with_progress(content, size_hint, Attributes::default(), &mut |_| Ok(()))
+        .unwrap();
+    assert_eq!(found.borrow().last(), Some(&root.cid()));
     found.into_inner()
 }
 
@@ -53,11 +57,7 @@ fn content(length: usize) -> Vec<u8> {
 fn trees_of_every_shape_are_those_of_rust_unixfs() {
     for version in [Version::V0, Version::V1] {
         for leaves in [Leaves::Raw, Leaves::DagPb] {
-            let layout = Layout {
-                chunk_bytes: 10,
-                max_links: 4,
-                leaves,
-            };
+            let layout = layout(4, leaves, version);
             let chunks = [
                 0, 1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 20, 21, 63, 64, 65, 68, 69, 257,
             ];
@@ -81,7 +81,7 @@ fn trees_of_every_shape_are_those_of_rust_unixfs() {
                 }
                 expected.extend(adder.finish().map(|(cid, _)| cid.to_bytes()));
                 for hint in [0, length as u64, 1_000_000] {
-                    let ours: Vec<_> = blocks_of(content.as_slice(), hint, layout, version)
+                    let ours: Vec<_> = blocks_of(content.as_slice(), hint, layout)
                         .iter()
                         .map(Cid::to_bytes)
                         .collect();
@@ -103,15 +103,11 @@ fn trees_of_every_shape_are_those_of_rust_unixfs() {
 
 #[test]
 fn how_the_bytes_arrive_does_not_show() {
-    let layout = Layout {
-        chunk_bytes: 10,
-        max_links: 3,
-        leaves: Leaves::Raw,
-    };
+    let layout = layout(3, Leaves::Raw, Version::V1);
     let content = content(95);
     assert_eq!(
-        blocks_of(Dripping(&content, false), 0, layout, Version::V1),
-        blocks_of(content.as_slice(), 95, layout, Version::V1)
+        blocks_of(Dripping(&content, false), 0, layout),
+        blocks_of(content.as_slice(), 95, layout)
     );
 }
 
@@ -123,23 +119,13 @@ fn a_read_that_fails_is_no_end_of_the_file() {
             Err(io::Error::other("the disk is gone"))
         }
     }
-    let layout = Layout {
-        chunk_bytes: 10,
-        max_links: 3,
-        leaves: Leaves::Raw,
-    };
-    let mut blocks = Blocks::new(Version::V1, |_, _| Ok(()));
+    let layout = layout(3, Leaves::Raw, Version::V1);
+    let mut writer = Writer::new(layout, |_, _| Ok::<_, Infallible>(()));
     for good in [0, 10, 25] {
         let content = vec![1; good];
-        let error = add(
-            content.chain(Failing),
-            0,
-            layout,
-            Attributes::default(),
-            &mut blocks,
-            &mut |_| Ok(()),
-        )
-        .unwrap_err();
+        let error = writer
+            .file(content.chain(Failing), Attributes::default())
+            .unwrap_err();
         assert!(matches!(error, FileError::Read(_)), "{error:?}");
     }
 }

@@ -12,49 +12,20 @@
 //! a node that refuses a block cannot collect its garbage while the block is pinned, so what such a node refuses
 //! must not look sound here (I5).
 
-mod data;
-mod directory;
-mod file;
-mod link;
-mod murmur3;
-mod pbnode;
-mod segment;
-mod shard;
-#[cfg(test)]
-mod tests;
-
 use bytes::Bytes;
 
-pub use data::Mtime;
-pub use directory::{DirNode, SymlinkNode};
-pub use file::{FileNode, Piece};
-pub use link::{Codec, Link, Target, parse_cid_bytes};
-pub use pbnode::{Links, links};
-pub use shard::{Found, Prefix, ShardChildren, ShardEntry, ShardNode};
-
-use data::{Head, Kind};
-use pbnode::{NamedLink, Section, Sections};
-
-/// A verified block that is no sound UnixFS node: what it claims contradicts itself or the format.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no sound UnixFS node: {reason}")]
-pub struct Malformed {
-    reason: String,
-}
-
-impl Malformed {
-    /// The error with this reason, which names the numbers that lie.
-    pub fn new(reason: impl Into<String>) -> Self {
-        Self {
-            reason: reason.into(),
-        }
-    }
-
-    /// What is wrong, with the numbers that lie; never longer than a line, whatever the block holds.
-    pub fn reason(&self) -> &str {
-        &self.reason
-    }
-}
+use crate::{
+    attributes::Mtime,
+    link::Codec,
+    malformed::Malformed,
+    read::{
+        data::{Head, Kind},
+        directory::{DirNode, SymlinkNode},
+        file::FileNode,
+        pbnode::{NamedLink, Section, Sections},
+        shard::ShardNode,
+    },
+};
 
 /// One decoded block.
 #[derive(Clone, Debug)]

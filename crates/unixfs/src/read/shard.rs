@@ -10,15 +10,17 @@
 use bytes::Bytes;
 
 use super::{
-    Link, Malformed, Mtime,
     data::Head,
-    murmur3::hash64,
     pbnode::{NamedLink, link_at},
+};
+use crate::{
+    attributes::Mtime,
+    link::Link,
+    malformed::Malformed,
+    murmur3::{HASH_TYPE, hash64},
     segment::segment,
 };
 
-/// murmur3-x64-64: the only hash function of HAMT directories.
-const HASH_TYPE: u64 = 0x22;
 /// The largest fanout that other readers take.
 const MAX_FANOUT: u64 = 1024;
 const HASH_BITS: u32 = u64::BITS;
@@ -118,7 +120,7 @@ pub enum ShardEntry<'a> {
 }
 
 impl ShardNode {
-    pub(super) fn new(
+    pub(crate) fn new(
         block: Bytes,
         head: Head,
         links: Vec<NamedLink>,
@@ -286,7 +288,7 @@ impl ShardNode {
         size_of::<Self>() + self.block.len() + size_of_val(&*self.children)
     }
 
-    pub(super) fn tsizes(&self) -> u64 {
+    pub(crate) fn tsizes(&self) -> u64 {
         self.tsizes
     }
 

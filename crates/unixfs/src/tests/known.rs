@@ -1,11 +1,7 @@
 //! Blocks whose meaning is known: what each kind of node gives.
 
-use super::{
-    super::links,
-    super::parse_cid_bytes,
-    super::{Found, Mtime, ShardEntry},
-    *,
-};
+use super::*;
+use crate::{Found, Mtime, ShardEntry, links, parse_cid_bytes};
 
 #[test]
 fn a_raw_block_is_a_leaf_over_all_of_it() {

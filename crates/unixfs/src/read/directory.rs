@@ -6,11 +6,10 @@
 use bytes::Bytes;
 
 use super::{
-    Link, Malformed, Mtime,
     data::Head,
     pbnode::{NamedLink, link_at},
-    segment::segment,
 };
+use crate::{attributes::Mtime, link::Link, malformed::Malformed, segment::segment};
 
 /// A directory in one block.
 #[derive(Clone, Debug)]
@@ -27,7 +26,7 @@ pub struct DirNode {
 }
 
 impl DirNode {
-    pub(super) fn new(block: Bytes, head: Head, links: Vec<NamedLink>, tsizes: u64) -> Self {
+    pub(crate) fn new(block: Bytes, head: Head, links: Vec<NamedLink>, tsizes: u64) -> Self {
         let all = links.len();
         let mut entries = links;
         entries.retain(|link| segment(link.name(&block)).is_some());
@@ -51,7 +50,7 @@ impl DirNode {
     /// The link with this name: a binary search.
     ///
     /// # Errors
-    /// None in practice: [`decode`](super::decode) has seen the link.
+    /// None in practice: [`decode`](crate::decode) has seen the link.
     pub fn lookup(&self, name: &str) -> Result<Option<Link>, Malformed> {
         let by = |entry: &NamedLink| entry.name(&self.block).cmp(name.as_bytes());
         let found = match &self.by_name {
@@ -74,7 +73,7 @@ impl DirNode {
     /// The entry at `index`, in the order in which they stand; `None` behind the last.
     ///
     /// # Errors
-    /// None in practice: [`decode`](super::decode) has seen the link.
+    /// None in practice: [`decode`](crate::decode) has seen the link.
     pub fn entry(&self, index: usize) -> Result<Option<(&str, Link)>, Malformed> {
         let Some((name, at)) = self
             .entries
@@ -112,7 +111,7 @@ impl DirNode {
                 .map_or(0, |order| size_of_val(&**order))
     }
 
-    pub(super) fn tsizes(&self) -> u64 {
+    pub(crate) fn tsizes(&self) -> u64 {
         self.tsizes
     }
 }
@@ -153,7 +152,7 @@ pub struct SymlinkNode {
 }
 
 impl SymlinkNode {
-    pub(super) fn new(block: &Bytes, head: &Head, links: usize) -> Result<Self, Malformed> {
+    pub(crate) fn new(block: &Bytes, head: &Head, links: usize) -> Result<Self, Malformed> {
         if links != 0 {
             return Err(Malformed::new(format!("a symlink with {links} links")));
         }

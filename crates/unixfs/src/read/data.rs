@@ -8,55 +8,19 @@ use std::ops::Range;
 use bytes::Bytes;
 use prost::Message;
 
-use super::Malformed;
+use crate::{
+    attributes::Mtime,
+    malformed::Malformed,
+    message::{PbData, PbTime, Type},
+};
 
 /// The bits of a mode that mean something; the others are reserved.
 const MODE_BITS: u32 = 0o7777;
 const NANOS_PER_SECOND: u32 = 1_000_000_000;
 
-/// `UnixFS.Data`. The type is a plain number here, so that an unknown one is told apart from a missing one.
-#[derive(Clone, PartialEq, Message)]
-pub(super) struct PbData {
-    #[prost(uint64, optional, tag = "1")]
-    pub(super) kind: Option<u64>,
-    #[prost(bytes = "bytes", optional, tag = "2")]
-    pub(super) data: Option<Bytes>,
-    #[prost(uint64, optional, tag = "3")]
-    pub(super) filesize: Option<u64>,
-    // Unpacked as everybody writes it; decoding takes packed ones too.
-    #[prost(uint64, repeated, packed = "false", tag = "4")]
-    pub(super) blocksizes: Vec<u64>,
-    #[prost(uint64, optional, tag = "5")]
-    pub(super) hash_type: Option<u64>,
-    #[prost(uint64, optional, tag = "6")]
-    pub(super) fanout: Option<u64>,
-    #[prost(uint32, optional, tag = "7")]
-    pub(super) mode: Option<u32>,
-    #[prost(message, optional, tag = "8")]
-    pub(super) mtime: Option<PbTime>,
-}
-
-/// `UnixFS.UnixTime`.
-#[derive(Clone, PartialEq, Message)]
-pub(super) struct PbTime {
-    #[prost(int64, optional, tag = "1")]
-    pub(super) seconds: Option<i64>,
-    #[prost(fixed32, optional, tag = "2")]
-    pub(super) nanos: Option<u32>,
-}
-
-/// A point in time, relative to the Unix epoch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Mtime {
-    /// Seconds since the epoch; negative before it.
-    pub seconds: i64,
-    /// Nanoseconds after `seconds`, less than 10^9.
-    pub nanos: u32,
-}
-
 /// The kinds of node. Raw (0) and File (2) are the same to a reader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     File,
     Directory,
     Shard,
@@ -65,40 +29,42 @@ pub(super) enum Kind {
 
 /// What a node's data says.
 #[derive(Debug)]
-pub(super) struct Head {
-    pub(super) kind: Kind,
+pub(crate) struct Head {
+    pub(crate) kind: Kind,
     /// The span in the block of the message's own `Data`: file bytes, a bit field, a symlink's target. Empty
     /// spans are `0..0`.
-    pub(super) inline: Range<u32>,
-    pub(super) filesize: Option<u64>,
-    pub(super) blocksizes: Vec<u64>,
-    pub(super) hash_type: Option<u64>,
-    pub(super) fanout: Option<u64>,
-    pub(super) mode: Option<u32>,
-    pub(super) mtime: Option<Mtime>,
+    pub(crate) inline: Range<u32>,
+    pub(crate) filesize: Option<u64>,
+    pub(crate) blocksizes: Vec<u64>,
+    pub(crate) hash_type: Option<u64>,
+    pub(crate) fanout: Option<u64>,
+    pub(crate) mode: Option<u32>,
+    pub(crate) mtime: Option<Mtime>,
 }
 
 impl Head {
     /// Reads the message that spans `data` in `block`.
-    pub(super) fn parse(block: &Bytes, data: Range<usize>) -> Result<Self, Malformed> {
+    pub(crate) fn parse(block: &Bytes, data: Range<usize>) -> Result<Self, Malformed> {
         let len = data.len();
         let message = PbData::decode(block.slice(data)).map_err(|error| {
             Malformed::new(format!(
                 "the UnixFS data of {len} bytes does not decode: {error}"
             ))
         })?;
-        let kind = match message.kind {
-            Some(0 | 2) => Kind::File,
-            Some(1) => Kind::Directory,
-            Some(4) => Kind::Symlink,
-            Some(5) => Kind::Shard,
-            Some(3) => {
+        let number = message
+            .kind
+            .ok_or_else(|| Malformed::new("UnixFS data without a type"))?;
+        let kind = match Type::of(number) {
+            Some(Type::Raw | Type::File) => Kind::File,
+            Some(Type::Directory) => Kind::Directory,
+            Some(Type::Symlink) => Kind::Symlink,
+            Some(Type::HamtShard) => Kind::Shard,
+            Some(Type::Metadata) => {
                 return Err(Malformed::new(
                     "UnixFS type 3 (metadata) is no file or directory",
                 ));
             }
-            Some(other) => return Err(Malformed::new(format!("unknown UnixFS type {other}"))),
-            None => return Err(Malformed::new("UnixFS data without a type")),
+            None => return Err(Malformed::new(format!("unknown UnixFS type {number}"))),
         };
         Ok(Self {
             kind,

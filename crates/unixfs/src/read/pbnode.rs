@@ -12,27 +12,16 @@ use std::ops::Range;
 use bytes::Bytes;
 use prost::Message;
 
-use super::{
-    Codec, Link, Malformed, Target,
-    link::{check_cid, target_in},
+use crate::{
+    link::{Codec, Link, Target, check_cid, target_in},
+    malformed::Malformed,
+    message::{DATA_KEY, LINK_KEY, PbLinkTail},
 };
-
-/// The key of `PBNode.Data`: field 1, length-delimited.
-const DATA_KEY: u8 = 0x0a;
-/// The key of `PBNode.Links`: field 2, length-delimited.
-const LINK_KEY: u8 = 0x12;
 
 /// The key of `PBLink.Hash`: field 1, length-delimited.
 const HASH_KEY: u8 = 0x0a;
 /// The key of `PBLink.Name`: field 2, length-delimited.
 const NAME_KEY: u8 = 0x12;
-
-/// The end of a `PBLink`, behind its CID and name.
-#[derive(Clone, Copy, PartialEq, Message)]
-struct PbLinkTail {
-    #[prost(uint64, optional, tag = "3")]
-    tsize: Option<u64>,
-}
 
 /// The fields of one link, as spans in the block.
 struct Fields {
@@ -44,25 +33,25 @@ struct Fields {
 
 /// One link by positions in its block: 12 bytes, where the parsed link takes more than a hundred.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct NamedLink {
+pub(crate) struct NamedLink {
     /// Where the link's length prefix starts: what [`link_at`] takes.
-    pub(super) at: u32,
+    pub(crate) at: u32,
     /// Where its name starts.
-    pub(super) name_at: u32,
+    pub(crate) name_at: u32,
     /// The name's length in bytes.
-    pub(super) name_len: u32,
+    pub(crate) name_len: u32,
 }
 
 impl NamedLink {
     /// The name, as it stands in the block.
-    pub(super) fn name<'b>(&self, block: &'b Bytes) -> &'b [u8] {
+    pub(crate) fn name<'b>(&self, block: &'b Bytes) -> &'b [u8] {
         &block[self.name_at as usize..][..self.name_len as usize]
     }
 }
 
 /// A section of the envelope.
 #[derive(Debug)]
-pub(super) enum Section {
+pub(crate) enum Section {
     Link(WalkedLink),
     /// The span of the node's data in the block.
     Data(Range<usize>),
@@ -70,14 +59,14 @@ pub(super) enum Section {
 
 /// A link as the walk meets it.
 #[derive(Debug)]
-pub(super) struct WalkedLink {
-    pub(super) named: NamedLink,
-    pub(super) tsize: Option<u64>,
+pub(crate) struct WalkedLink {
+    pub(crate) named: NamedLink,
+    pub(crate) tsize: Option<u64>,
 }
 
 /// The walk over a block's sections, in the order they stand in; ends at the first error.
 #[derive(Debug)]
-pub(super) struct Sections<'b> {
+pub(crate) struct Sections<'b> {
     block: &'b Bytes,
     at: usize,
     met: Met,
@@ -94,7 +83,7 @@ enum Met {
 }
 
 impl<'b> Sections<'b> {
-    pub(super) fn new(block: &'b Bytes) -> Result<Self, Malformed> {
+    pub(crate) fn new(block: &'b Bytes) -> Result<Self, Malformed> {
         // Positions are kept in 32 bits.
         if u32::try_from(block.len()).is_err() {
             // coverage: needs a block of 4 GiB.
@@ -233,7 +222,7 @@ impl Iterator for Links<'_> {
 }
 
 /// The link whose length prefix starts at `at`; succeeds on every position that a walk of this block gave.
-pub(super) fn link_at(block: &Bytes, at: u32) -> Result<Link, Malformed> {
+pub(crate) fn link_at(block: &Bytes, at: u32) -> Result<Link, Malformed> {
     let body = delimited(block, at as usize, block.len())?;
     let fields = Fields::parse(block, body)?;
     Ok(Link {
@@ -243,7 +232,7 @@ pub(super) fn link_at(block: &Bytes, at: u32) -> Result<Link, Malformed> {
 }
 
 /// As [`link_at`], but only what the link points at. Every read follows one.
-pub(super) fn target_at(block: &Bytes, at: u32) -> Result<Target, Malformed> {
+pub(crate) fn target_at(block: &Bytes, at: u32) -> Result<Target, Malformed> {
     let body = delimited(block, at as usize, block.len())?;
     // Behind the key of the CID, as the walk has seen.
     target_in(block, delimited(block, body.start + 1, body.end)?)

@@ -18,10 +18,8 @@ use rust_unixfs::{
     },
 };
 
-use super::{
-    super::{Found, ShardEntry, links},
-    *,
-};
+use super::*;
+use crate::{Found, ShardEntry, links};
 
 /// Blocks by CID, and how many were asked for.
 #[derive(Default)]

@@ -1,9 +1,7 @@
 //! Blocks whose authors lie: what each is refused for, or what is left of it.
 
-use super::{
-    super::{Found, ShardEntry},
-    *,
-};
+use super::*;
+use crate::{Found, ShardEntry};
 
 #[test]
 fn sizes_that_do_not_add_up() {

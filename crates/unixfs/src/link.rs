@@ -9,7 +9,7 @@ use std::ops::Range;
 use bytes::Bytes;
 use cid::{Cid, CidGeneric, multihash::Multihash};
 
-use super::Malformed;
+use crate::malformed::Malformed;
 
 /// The multihash code under which the digest is the data itself.
 const IDENTITY: u64 = 0x00;
@@ -88,7 +88,7 @@ pub struct Link {
 ///
 /// The two forms that nearly all CIDs have are told by their first bytes: a node of a thousand links is checked
 /// whole, and most of those links are never followed.
-pub(super) fn check_cid(block: &Bytes, span: Range<usize>) -> Result<(), Malformed> {
+pub(crate) fn check_cid(block: &Bytes, span: Range<usize>) -> Result<(), Malformed> {
     const SHA2_256: u8 = 0x12;
     match &block[span.clone()] {
         // Version 1 with a codec of one byte; version 0. Both end with the 32 bytes of the digest.
@@ -116,7 +116,7 @@ fn usual(field: &[u8]) -> Option<Cid> {
 }
 
 /// The CID in this span of a block.
-pub(super) fn target_in(block: &Bytes, span: Range<usize>) -> Result<Target, Malformed> {
+pub(crate) fn target_in(block: &Bytes, span: Range<usize>) -> Result<Target, Malformed> {
     match usual(&block[span.clone()]) {
         Some(cid) => Ok(Target::Block(cid)),
         None => parse_cid_bytes(&block.slice(span)),

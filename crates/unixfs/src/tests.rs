@@ -11,23 +11,12 @@ use bytes::Bytes;
 use cid::{Cid, multihash::Multihash};
 use prost::Message;
 
-use super::{
+use crate::{
     Codec, DirNode, FileNode, Link, Malformed, Node, Piece, Prefix, ShardNode, SymlinkNode, Target,
-    data::{PbData, PbTime},
     decode,
+    message::{PbData, PbLink, PbTime},
     murmur3::hash64,
 };
-
-/// `PBLink`, to write.
-#[derive(Clone, PartialEq, Message)]
-struct PbLink {
-    #[prost(bytes = "bytes", optional, tag = "1")]
-    hash: Option<Bytes>,
-    #[prost(bytes = "bytes", optional, tag = "2")]
-    name: Option<Bytes>,
-    #[prost(uint64, optional, tag = "3")]
-    tsize: Option<u64>,
-}
 
 const FILE: u64 = 2;
 const DIRECTORY: u64 = 1;

@@ -4,12 +4,10 @@ use std::collections::BTreeSet;
 
 use proptest::{collection::vec, prelude::*, sample::Index};
 
-use super::{
-    super::{
-        Found, ShardEntry, links,
-        pbnode::{Section, Sections},
-    },
-    *,
+use super::*;
+use crate::{
+    Found, ShardEntry, links,
+    read::pbnode::{Section, Sections},
 };
 
 /// Sound blocks of every kind, to mutate.

@@ -8,9 +8,13 @@ use std::ops::Range;
 use bytes::Bytes;
 
 use super::{
-    Link, Malformed, Mtime, Target,
     data::Head,
     pbnode::{NamedLink, link_at, target_at},
+};
+use crate::{
+    attributes::Mtime,
+    link::{Link, Target},
+    malformed::Malformed,
 };
 
 /// A file, or a part of one: inline bytes first, then children in order.
@@ -57,7 +61,7 @@ pub enum Piece {
 
 impl FileNode {
     /// A raw block: a leaf that is all payload.
-    pub(super) fn raw(block_len: usize) -> Result<Self, Malformed> {
+    pub(crate) fn raw(block_len: usize) -> Result<Self, Malformed> {
         let end = u32::try_from(block_len)
             .map_err(|_| Malformed::new(format!("a block of {block_len} bytes")))?;
         Ok(Self {
@@ -70,7 +74,7 @@ impl FileNode {
         })
     }
 
-    pub(super) fn new(
+    pub(crate) fn new(
         block: Bytes,
         head: Head,
         links: Vec<NamedLink>,
@@ -195,7 +199,7 @@ impl FileNode {
     /// The link to a child.
     ///
     /// # Errors
-    /// [`Malformed`] if there is no such child; else never, for [`decode`](super::decode) has seen the link.
+    /// [`Malformed`] if there is no such child; else never, for [`decode`](crate::decode) has seen the link.
     pub fn child(&self, index: usize) -> Result<Link, Malformed> {
         let (block, at) = self.link_of(index)?;
         link_at(block, at)
@@ -225,7 +229,7 @@ impl FileNode {
         size_of::<Self>() + children
     }
 
-    pub(super) fn tsizes(&self) -> u64 {
+    pub(crate) fn tsizes(&self) -> u64 {
         self.tsizes
     }
 
