@@ -31,54 +31,49 @@ mod budget;
 #[cfg(test)]
 #[path = "budget/tests.rs"]
 mod budget_tests;
-mod builder;
-mod dir;
-mod engine;
+mod cache;
 mod error;
-mod file;
+mod fetch;
 mod flight;
 /// Likewise.
 #[cfg(test)]
 #[path = "flight/tests.rs"]
 mod flight_tests;
+mod host;
 pub mod lock_dir;
-pub mod metrics;
-mod mode;
-mod names;
-mod node;
-mod nodes;
 mod path;
 mod pins;
-mod place;
+mod policy;
 mod private_dir;
-mod readahead;
-pub mod recovery;
-pub mod replacement;
-mod reverify;
+mod read;
+mod resolve;
 mod session;
 pub mod staging;
-mod stats;
-mod store;
 mod sync;
 mod task;
-mod tree;
 pub mod unixfs;
-mod walk;
-mod walked;
-mod warm;
 mod whole;
 
 pub use budget::Budget;
-pub use builder::Pinset;
-pub use dir::{Dir, Entries, Entry, EntryKind};
 pub use error::{Error, Limit};
-pub use file::File;
-pub use mode::{CacheMode, IsolatedPinset, PinsetCache};
-pub use names::{FixedName, IpnsName, IpnsPath};
-pub use node::{Identity, Kind, MadeBy, Metadata, Mtime, Node, Symlink};
-pub use path::IpfsPath;
-pub use readahead::Advice;
+pub use host::{
+    builder::Pinset,
+    cache::{CacheMode, IsolatedPinset, PinsetCache},
+    metrics,
+    stats::{FetchFailures, Stats},
+};
+pub use path::{
+    ipfs_path::IpfsPath,
+    name::{FixedName, IpnsName, IpnsPath},
+};
+pub use pins::recovery;
+pub use policy::replacement;
+pub use read::{
+    dir::{Dir, Entries, Entry, EntryKind},
+    file::File,
+    node::{Identity, Kind, MadeBy, Metadata, Mtime, Node, Symlink},
+    readahead::Advice,
+};
+pub use resolve::walk::MAX_SYMLINKS;
 pub use session::{Access, Limits, Session, Symlinks};
-pub use stats::{FetchFailures, Stats};
-pub use walk::MAX_SYMLINKS;
-pub use whole::{Fetched, Progress};
+pub use whole::{prefetch::Fetched, stream::Progress};

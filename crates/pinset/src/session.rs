@@ -17,16 +17,20 @@ use tracing::Instrument;
 
 use crate::{
     block::KeyHash,
-    dir::Dir,
-    engine::Engine,
     error::{Error, Limit},
-    names::FixedName,
-    node::{Identity, Metadata, Node},
-    path::{IpfsPath, parse_root},
+    fetch::engine::Engine,
+    path::{
+        ipfs_path::{IpfsPath, parse_root},
+        name::FixedName,
+        walked::Walked,
+    },
+    read::{
+        dir::Dir,
+        node::{Identity, Metadata, Node},
+    },
+    resolve::walk,
     sync::lock,
     unixfs::Target,
-    walk,
-    walked::Walked,
 };
 
 /// Which roots a session may ask for. There is no default: whoever embeds decides.

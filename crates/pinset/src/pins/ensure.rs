@@ -6,7 +6,7 @@ use cid::Cid;
 use pinner_api::{PinDepth, PinnerError};
 use tracing::Instrument;
 
-use super::{Inner, Job, Phase, Pins};
+use super::keeper::{Entry, Inner, Job, Phase, Pins};
 use crate::{error::Error, session::canonical, sync::lock};
 
 impl Pins {
@@ -77,7 +77,7 @@ async fn pin_whole(inner: Arc<Inner>, cid: Cid, declared_bytes: u64) -> Result<(
     {
         let mut state = lock(&inner.state);
         if !state.closed {
-            let entry = state.entries.entry(cid).or_insert(super::Entry {
+            let entry = state.entries.entry(cid).or_insert(Entry {
                 phase: Phase::Queued,
                 opens: 0,
             });

@@ -7,7 +7,7 @@ use pinner_api::PinDepth;
 use tokio::runtime::Handle;
 use tracing::Instrument;
 
-use super::{Inner, Job, Phase, State};
+use super::keeper::{Inner, Job, Phase, State};
 use crate::sync::lock;
 
 impl Inner {

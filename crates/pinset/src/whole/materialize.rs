@@ -8,13 +8,15 @@ use std::{io, sync::Arc};
 
 use cap_std::fs::{Dir as HostDir, OpenOptions};
 
-use super::{PIECE, Progress};
+use super::stream::{PIECE, Progress};
 use crate::{
-    dir::{Dir, Entries},
     error::Error,
-    file::File,
-    node::Node,
-    readahead::Advice,
+    read::{
+        dir::{Dir, Entries},
+        file::File,
+        node::Node,
+        readahead::Advice,
+    },
     session::{Session, Symlinks},
 };
 

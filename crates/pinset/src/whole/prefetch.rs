@@ -9,11 +9,11 @@ use std::collections::HashSet;
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use pinner_api::Origin;
 
-use super::Progress;
+use super::stream::Progress;
 use crate::{
     block::{Key, KeyHash, cid_of},
-    engine::Ask,
     error::Error,
+    fetch::engine::Ask,
     session::Session,
     unixfs::{self, Codec, Target},
 };

@@ -16,7 +16,7 @@ mod budget;
 #[path = "../../src/flight.rs"]
 mod flight;
 mod staging;
-#[path = "../../src/store.rs"]
+#[path = "../../src/cache/store.rs"]
 mod store;
 
 mod one_flight;
@@ -45,10 +45,8 @@ mod block {
     pub(crate) type KeyHash = foldhash::quality::FixedState;
 }
 
-mod replacement {
-    pub(crate) use pinset::replacement::{
-        Admission, Decision, Eviction, Insertion, Replacement, ReplacementStats,
-    };
+mod policy {
+    pub(crate) use pinset::replacement;
 }
 
 /// Runs `model` under many schedules: random ones, and ones that change priorities at a few points only, which find

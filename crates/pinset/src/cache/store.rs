@@ -18,7 +18,9 @@ use bytes::Bytes;
 use crate::{
     block::{Key, KeyHash},
     budget::{Evict, Share},
-    replacement::{Admission, Decision, Eviction, Insertion, Replacement, ReplacementStats},
+    policy::replacement::{
+        Admission, Decision, Eviction, Insertion, Replacement, ReplacementStats,
+    },
     staging::{Extent, Staging, along::Along},
     sync::{AtomicBool, AtomicU64, AtomicUsize, Mutex, Ordering, lock},
 };

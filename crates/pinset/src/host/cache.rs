@@ -10,16 +10,21 @@ use tracing::{Instrument, field::Empty};
 
 use crate::{
     block::{cid_of, target_of},
-    engine::{Ask, Engine},
     error::Error,
-    metrics::Metrics,
-    names::{self, FixedName, IpnsName},
-    node::Node,
-    path::IpfsPath,
+    fetch::engine::{Ask, Engine},
+    host::{metrics::Metrics, stats::Stats},
+    path::{
+        ipfs_path::IpfsPath,
+        name::{self as names, FixedName, IpnsName},
+    },
+    read::node::Node,
     session::{Access, Limits, Session, Symlinks},
-    stats::Stats,
     unixfs::Codec,
-    whole::{self, Fetched, Progress},
+    whole::{
+        materialize,
+        prefetch::{self, Fetched},
+        stream::{self, Progress},
+    },
 };
 
 /// One pinset for all guests of a host: what one has fetched, the others find.
@@ -169,7 +174,7 @@ impl CacheMode {
 
     /// A file's whole content, verified, in order, in pieces of at most 256 KiB; nothing after an error.
     pub fn fetch(&self, cid: &Cid) -> impl Stream<Item = Result<Bytes, Error>> + Send + 'static {
-        whole::content(self.host(), IpfsPath::root(*cid))
+        stream::content(self.host(), IpfsPath::root(*cid))
     }
 
     /// The content of the file at `path`, as [`fetch`](Self::fetch).
@@ -180,7 +185,7 @@ impl CacheMode {
         &self,
         path: &str,
     ) -> Result<impl Stream<Item = Result<Bytes, Error>> + Send + 'static, Error> {
-        Ok(whole::content(self.host(), path.parse()?))
+        Ok(stream::content(self.host(), path.parse()?))
     }
 
     /// Fetches every block of the DAG below `path` into staging, as far as the budget keeps them.
@@ -189,7 +194,7 @@ impl CacheMode {
     /// Those of the walk and of fetching; what was fetched until then stays.
     pub async fn prefetch(&self, path: &str, progress: &dyn Progress) -> Result<Fetched, Error> {
         let session = self.host();
-        let cid = match whole::open(&session, path).await? {
+        let cid = match stream::open(&session, path).await? {
             Node::File(file) => file.cid(),
             Node::Dir(dir) => dir.cid().copied().unwrap_or_default(),
             // coverage: symlinks were followed.
@@ -198,7 +203,7 @@ impl CacheMode {
         let root: IpfsPath = path.parse()?;
         let origin = Origin::new(root.root, root.rest);
         let span = tracing::debug_span!("prefetch", %cid, blocks = Empty, bytes = Empty);
-        let fetched = whole::prefetch(&session, target_of(&cid), &origin, progress);
+        let fetched = prefetch::prefetch(&session, target_of(&cid), &origin, progress);
         let fetched = fetched.instrument(span.clone()).await?;
         span.record("blocks", fetched.blocks);
         span.record("bytes", fetched.bytes);
@@ -219,8 +224,8 @@ impl CacheMode {
         progress: &dyn Progress,
     ) -> Result<(), Error> {
         let session = self.host();
-        let node = whole::open(&session, path).await?;
-        whole::materialize(&session, node, dest, name, progress).await
+        let node = stream::open(&session, path).await?;
+        materialize::materialize(&session, node, dest, name, progress).await
     }
 
     /// The CID that `path` names, and what is known of it, without fetching the target itself where its link says

@@ -11,13 +11,12 @@ use smallvec::SmallVec;
 
 use crate::{
     block::{Key, cid_of},
-    engine::{Held, Obtained},
+    cache::{nodes::Decoded, store::Staged},
     error::Error,
-    nodes::Decoded,
-    place::Linked,
-    readahead::Latency,
+    fetch::engine::{Held, Obtained},
+    path::place::Linked,
+    read::pace::Latency,
     session::Session,
-    store::Staged,
     unixfs::{self, Codec, Piece as InNode, Target},
 };
 

@@ -14,15 +14,17 @@ use tokio::time::Instant;
 
 use crate::{
     block::cid_of,
+    cache::store::Staged,
     error::Error,
-    node::{Identity, Metadata},
-    pins::PinGuard,
-    place::Linked,
-    readahead::{Advice, ReadAhead, Reading},
+    path::place::Linked,
+    pins::keeper::PinGuard,
+    read::{
+        node::{Identity, Metadata},
+        readahead::{Advice, ReadAhead, Reading},
+        tree::{Above, Piece, Purpose, Scratch, Source, Step, Tree},
+    },
     session::{HandleGuard, Session},
-    store::Staged,
     sync::lock,
-    tree::{Above, Piece, Purpose, Scratch, Source, Step, Tree},
     unixfs::Target,
 };
 

@@ -50,7 +50,7 @@ use std::{
 
 use metrics::{Counter, Gauge, IntoLabels, Label, Unit};
 
-use crate::{engine::Engine, stats::Stats};
+use crate::{fetch::engine::Engine, host::stats::Stats};
 
 /// Publishes the [`Stats`] of one pinset, without keeping it alive. Dropping it takes the gauges back.
 pub struct Metrics {

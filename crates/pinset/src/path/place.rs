@@ -10,10 +10,10 @@ use pinner_api::{Origin, PinnerError};
 
 use crate::{
     block::target_of,
-    engine::Ask,
     error::Error,
-    names::FixedName,
-    node::Identity,
+    fetch::engine::Ask,
+    path::name::FixedName,
+    read::node::Identity,
     session::Session,
     unixfs::{Codec, Link, Target},
 };

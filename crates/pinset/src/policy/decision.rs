@@ -1,5 +1,5 @@
-//! What is asked of [`Replacement`](super::Replacement), and what it answers: the words of its protocol, without
-//! any of its logic. Invariant: a [`Room`] is made by a request alone, and used up by one insertion.
+//! What is asked of [`Replacement`](super::replacement::Replacement), and what it answers: the words of its protocol,
+//! without any of its logic. Invariant: a [`Room`] is made by a request alone, and used up by one insertion.
 
 /// Why an entry is to become resident.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,7 +19,7 @@ pub enum Ghost {
     Frequent,
 }
 
-/// What [`Replacement::request`](super::Replacement::request) decides.
+/// What [`Replacement::request`](super::replacement::Replacement::request) decides.
 #[derive(Debug)]
 #[must_use]
 pub enum Decision {
@@ -27,13 +27,13 @@ pub enum Decision {
     Resident,
     /// It is heavier than the whole budget: serve it without keeping it.
     Oversize,
-    /// It is to become resident: [evict](super::Replacement::evict) until there is room, then
-    /// [insert](super::Replacement::insert).
+    /// It is to become resident: [evict](super::replacement::Replacement::evict) until there is room, then
+    /// [insert](super::replacement::Replacement::insert).
     Admit(Room),
 }
 
-/// Room that is asked for, for one key: from [`Replacement::request`](super::Replacement::request) to
-/// [`Replacement::insert`](super::Replacement::insert).
+/// Room that is asked for, for one key: from [`Replacement::request`](super::replacement::Replacement::request) to
+/// [`Replacement::insert`](super::replacement::Replacement::insert).
 #[derive(Debug)]
 #[must_use]
 pub struct Room {
@@ -59,7 +59,7 @@ impl Room {
     }
 }
 
-/// What [`Replacement::evict`](super::Replacement::evict) decides.
+/// What [`Replacement::evict`](super::replacement::Replacement::evict) decides.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum Eviction<K> {
@@ -72,12 +72,12 @@ pub enum Eviction<K> {
         /// What it was charged, in bytes.
         weight: u64,
     },
-    /// There is no room, and no victim was found: what was [looked at](super::LOOKED_AT) is in use, or the
+    /// There is no room, and no victim was found: what was [looked at](super::replacement::LOOKED_AT) is in use, or the
     /// budget has become smaller than the room.
     NoneFree,
 }
 
-/// What became of [`Replacement::insert`](super::Replacement::insert).
+/// What became of [`Replacement::insert`](super::replacement::Replacement::insert).
 #[derive(Debug)]
 #[must_use]
 pub enum Insertion {

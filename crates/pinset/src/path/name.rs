@@ -15,8 +15,8 @@ use pinner_api::{Origin, PinnerError};
 
 use crate::{
     error::Error,
-    node::{Identity, Kind, Metadata, Node},
-    path::{IpfsPath, shown},
+    path::ipfs_path::{IpfsPath, shown},
+    read::node::{Identity, Kind, Metadata, Node},
     session::{Session, Symlinks},
 };
 

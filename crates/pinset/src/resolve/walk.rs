@@ -13,16 +13,20 @@ use smallvec::SmallVec;
 
 use crate::{
     block::cid_of,
-    dir::Dir,
+    cache::nodes::Decoded,
     error::Error,
-    file::File,
-    node::{Identity, Kind, MadeBy, Metadata, Node, Symlink},
-    nodes::Decoded,
-    path::{Segment, segments, shown, wants_directory},
-    place::{Linked, Place},
+    path::{
+        ipfs_path::{Segment, segments, shown, wants_directory},
+        place::{Linked, Place},
+        walked::Known,
+    },
+    read::{
+        dir::Dir,
+        file::File,
+        node::{Identity, Kind, MadeBy, Metadata, Node, Symlink},
+    },
     session::{Session, Symlinks},
     unixfs::{self, Found as InShard, Prefix, Target},
-    walked::Known,
 };
 
 /// The most symlinks on one path, as Linux has it.

@@ -10,7 +10,7 @@ use cid::Cid;
 
 use crate::{
     block::UnverifiedBlock,
-    engine::{Engine, Held},
+    fetch::engine::{Engine, Held},
 };
 
 impl Engine {

@@ -25,14 +25,18 @@ use tracing::{Instrument, Span, field::Empty};
 
 use crate::{
     block::{Block, Key, UnverifiedBlock, acceptable, cid_of},
+    cache::{
+        nodes::{Decoded, NodeCache},
+        store::{OFF_THREAD, Staged, Store},
+    },
     error::Error,
     flight::Flights,
-    metrics,
-    nodes::{Decoded, NodeCache},
-    pins::Pins,
+    host::{
+        metrics,
+        stats::{Counters, Kind},
+    },
+    pins::keeper::Pins,
     session::Session,
-    stats::{Counters, Kind},
-    store::{OFF_THREAD, Staged, Store},
     sync::lock,
     unixfs::{self, Codec, Target},
 };

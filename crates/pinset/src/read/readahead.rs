@@ -7,8 +7,6 @@
 //! A read that stays in its leaf costs a comparison here; one that comes to the next leaf a look at as many leaves
 //! further on as it has come: with everything staged that is one look-up in the store a leaf.
 
-mod pace;
-
 use std::{
     collections::VecDeque,
     ops::Range,
@@ -20,15 +18,14 @@ use pinner_api::MAX_BLOCK;
 use tokio::time::Instant;
 
 use crate::{
+    cache::store::{Kept, Staged},
+    read::tree::{Above, Purpose, Scratch, Source, Step, Tree},
     session::Session,
-    store::{Kept, Staged},
     sync::{Mutex, lock},
     task::Task,
-    tree::{Above, Purpose, Scratch, Source, Step, Tree},
 };
 
-pub(crate) use pace::Latency;
-use pace::{MOST_LEAVES, Pace};
+use super::pace::{Latency, MOST_LEAVES, Pace};
 
 /// What a guest says of the reads to come (`posix_fadvise`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -15,11 +15,11 @@ use bytes::Bytes;
 use crate::{
     block::Key,
     budget::Share,
+    cache::store::{Role, Staged, State, Store, let_go},
     lock_dir::StagingDir,
+    policy::replacement::Admission,
     private_dir,
-    replacement::Admission,
     staging::{Staging, StagingError, along::Along, layout, resume::Warm},
-    store::{Role, Staged, State, Store, let_go},
     sync::lock,
 };
 

@@ -7,13 +7,12 @@ use pinner_api::Origin;
 
 use crate::{
     block::cid_of,
-    engine::Ask,
+    cache::nodes::Decoded,
     error::Error,
-    names::FixedName,
-    node::{Identity, Kind, Metadata},
-    nodes::Decoded,
-    pins::PinGuard,
-    place::Place,
+    fetch::engine::Ask,
+    path::{name::FixedName, place::Place},
+    pins::keeper::PinGuard,
+    read::node::{Identity, Kind, Metadata},
     session::{Access, HandleGuard, Session},
     task::Task,
     unixfs::{self, Codec, Link, Prefix, ShardEntry, Target},

@@ -1,5 +1,5 @@
-//! The lists of [`Replacement`](super::Replacement), in one slab: five doubly linked chains, each from cold to
-//! hot, and an index from key to slot.
+//! The lists of [`Replacement`](super::replacement::Replacement), in one slab: five doubly linked chains, each from
+//! cold to hot, and an index from key to slot.
 //!
 //! It owns the links, the byte sums and the index; it knows nothing of budgets, of `p`, or of what the lists are
 //! for. Invariant: a slot is in exactly one chain and in the index, or it is free and in neither; a chain's
@@ -11,6 +11,8 @@
 use std::hash::{BuildHasher, Hash};
 
 use hashbrown::HashTable;
+
+use super::decision::Ghost;
 
 /// The lists, by their place in [`Order::chains`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,7 +66,7 @@ pub(super) struct Node<K> {
     hotter: u32,
     pub(super) list: List,
     /// For an entry that was read ahead: the ghost list that it came out of.
-    pub(super) ghost_of: Option<super::Ghost>,
+    pub(super) ghost_of: Option<Ghost>,
 }
 
 #[derive(Clone, Copy)]
@@ -140,7 +142,7 @@ impl<K, S> Order<K, S> {
         self.link(slot, list, end);
     }
 
-    pub(super) fn set_ghost_of(&mut self, slot: Slot, ghost: Option<super::Ghost>) {
+    pub(super) fn set_ghost_of(&mut self, slot: Slot, ghost: Option<Ghost>) {
         self.nodes[slot.0 as usize].ghost_of = ghost;
     }
 

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use pinner_api::PinnerError;
 
-use crate::engine::Engine;
+use crate::fetch::engine::Engine;
 
 /// What a pinset did since it was made, and what it holds now. All sizes are in bytes.
 ///

@@ -10,7 +10,7 @@ use std::{collections::HashSet, fmt::Debug};
 
 use proptest::prelude::*;
 
-use super::{order::Node, *};
+use super::{super::order::Node, *};
 use paper::Paper;
 
 /// What one request came to: whether it was a hit, and who had to go for it.

@@ -6,15 +6,13 @@ use pinner_api::{MAX_BLOCK, Pinner};
 
 use crate::{
     budget::{Budget, Refused},
-    engine::{Engine, Settings},
+    cache::{nodes::NodeCache, store::Store},
     error::Error,
+    fetch::engine::{Engine, Settings},
+    host::cache::{IsolatedPinset, PinsetCache},
     lock_dir::{LockDir, LockDirError},
-    mode::{IsolatedPinset, PinsetCache},
-    nodes::NodeCache,
-    pins::Pins,
-    recovery,
+    pins::{keeper::Pins, recovery},
     staging::{Staging, StagingError},
-    store::Store,
 };
 
 /// Makes a [`PinsetCache`] or an [`IsolatedPinset`].

@@ -11,7 +11,7 @@ use bytes::Bytes;
 
 use crate::{
     block::{Key, KeyHash, acceptable},
-    replacement::{Admission, Decision, Eviction, Insertion, Replacement},
+    policy::replacement::{Admission, Decision, Eviction, Insertion, Replacement},
     sync::lock,
     unixfs::{self, Codec, Malformed, Target},
 };

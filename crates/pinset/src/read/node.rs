@@ -6,8 +6,7 @@ use cid::Cid;
 use multihash_codetable::{Code, MultihashDigest};
 
 use crate::{
-    dir::Dir,
-    file::File,
+    read::{dir::Dir, file::File},
     session::{HandleGuard, canonical},
 };
 

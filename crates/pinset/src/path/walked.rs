@@ -12,7 +12,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use crate::{block::KeyHash, place::Place, session::Symlinks, sync::lock};
+use crate::{block::KeyHash, path::place::Place, session::Symlinks, sync::lock};
 
 /// Each path has one slot, by its hash; each slot has one path, the last.
 const SLOTS: usize = 128;

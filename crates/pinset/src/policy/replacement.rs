@@ -53,8 +53,6 @@
 //! a round, not once an eviction. At most [`LOOKED_AT`] entries of a list are looked at for one eviction, which
 //! with the rest makes every event constant in time (amortised, where memory grows).
 
-mod decision;
-mod order;
 #[cfg(test)]
 mod tests;
 
@@ -63,8 +61,8 @@ use std::{
     hash::{BuildHasher, Hash, RandomState},
 };
 
-pub use decision::{Admission, Decision, Eviction, Ghost, Insertion, Room};
-use order::{End, List, Order, Slot};
+pub use super::decision::{Admission, Decision, Eviction, Ghost, Insertion, Room};
+use super::order::{End, List, Order, Slot};
 
 /// As many ghosts are kept as there are residents, or this number, if that is more, whatever their bytes.
 ///

@@ -1,0 +1,6 @@
+//! What an embedder holds: the builder, the cache, and what can be seen of it.
+
+pub(crate) mod builder;
+pub(crate) mod cache;
+pub mod metrics;
+pub(crate) mod stats;
