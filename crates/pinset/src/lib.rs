@@ -41,6 +41,7 @@ mod flight;
 mod flight_tests;
 mod host;
 pub mod lock_dir;
+mod metadata;
 mod path;
 mod pins;
 mod policy;
@@ -62,8 +63,9 @@ pub use host::{
     metrics,
     stats::{FetchFailures, Stats},
 };
+pub use metadata::{Identity, Kind, MadeBy, Metadata, Mtime};
 pub use path::{
-    ipfs_path::IpfsPath,
+    ipfs_path::{IpfsPath, Symlinks},
     name::{FixedName, IpnsName, IpnsPath},
 };
 pub use pins::recovery;
@@ -71,9 +73,9 @@ pub use policy::replacement;
 pub use read::{
     dir::{Dir, Entries, Entry, EntryKind},
     file::File,
-    node::{Identity, Kind, MadeBy, Metadata, Mtime, Node, Symlink},
+    node::{Node, Symlink},
     readahead::Advice,
 };
 pub use resolve::walk::MAX_SYMLINKS;
-pub use session::{Access, Limits, Session, Symlinks};
+pub use session::{Access, Limits, Session};
 pub use whole::{prefetch::Fetched, stream::Progress};

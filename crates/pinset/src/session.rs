@@ -16,18 +16,16 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tracing::Instrument;
 
 use crate::{
-    block::KeyHash,
+    block::{KeyHash, canonical},
     error::{Error, Limit},
     fetch::engine::Engine,
+    metadata::{Identity, Metadata},
     path::{
-        ipfs_path::{IpfsPath, parse_root},
+        ipfs_path::{IpfsPath, Symlinks, parse_root},
         name::FixedName,
         walked::Walked,
     },
-    read::{
-        dir::Dir,
-        node::{Identity, Metadata, Node},
-    },
+    read::{dir::Dir, node::Node},
     resolve::walk,
     sync::lock,
     unixfs::Target,
@@ -67,11 +65,6 @@ impl Access {
             Self::Any => true,
         }
     }
-}
-
-/// CIDv1, so that both forms of a CIDv0 compare equal.
-pub(crate) fn canonical(cid: Cid) -> Cid {
-    Cid::new_v1(cid.codec(), *cid.hash())
 }
 
 /// How much a session may use. Every limit has a default that ordinary programs do not notice.
@@ -372,13 +365,4 @@ impl Drop for HandleGuard {
         let handles = &self.session.inner.open_handles;
         handles.fetch_sub(1, Ordering::Relaxed);
     }
-}
-
-/// What a walk does with a symlink as its last segment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Symlinks {
-    /// Goes where it points.
-    Follow,
-    /// Stops at the symlink itself.
-    NoFollow,
 }

@@ -10,9 +10,9 @@ use crate::{
     error::Error,
     fetch::engine::{Engine, Settings},
     host::cache::{IsolatedPinset, PinsetCache},
-    lock_dir::{LockDir, LockDirError},
+    lock_dir::LockDir,
     pins::{keeper::Pins, recovery},
-    staging::{Staging, StagingError},
+    staging::Staging,
 };
 
 /// Makes a [`PinsetCache`] or an [`IsolatedPinset`].
@@ -153,31 +153,5 @@ impl Pinset {
                 block_deadline: self.block_deadline,
             },
         ))
-    }
-}
-
-impl From<LockDirError> for Error {
-    fn from(error: LockDirError) -> Self {
-        Self::Staging {
-            what: error.to_string(),
-            source: match error {
-                LockDirError::Io { source, .. } => Some(Arc::new(source)),
-                LockDirError::NotADirectory { .. }
-                | LockDirError::Symlink { .. }
-                | LockDirError::ForeignOwner { .. }
-                | LockDirError::OpenToOthers { .. }
-                // coverage: each kind has a test of its own, in the lock directory.
-                | LockDirError::BadId { .. } => None,
-            },
-        }
-    }
-}
-
-impl From<StagingError> for Error {
-    fn from(error: StagingError) -> Self {
-        Self::Staging {
-            what: error.to_string(),
-            source: error.into_io().map(Arc::new),
-        }
     }
 }

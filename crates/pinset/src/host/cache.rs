@@ -14,11 +14,11 @@ use crate::{
     fetch::engine::{Ask, Engine},
     host::{metrics::Metrics, stats::Stats},
     path::{
-        ipfs_path::IpfsPath,
+        ipfs_path::{IpfsPath, Symlinks},
         name::{self as names, FixedName, IpnsName},
     },
     read::node::Node,
-    session::{Access, Limits, Session, Symlinks},
+    session::{Access, Limits, Session},
     unixfs::Codec,
     whole::{
         materialize,

@@ -89,6 +89,15 @@ pub(crate) fn shown(text: &str) -> String {
     }
 }
 
+/// What a walk does with a symlink as its last segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Symlinks {
+    /// Goes where it points.
+    Follow,
+    /// Stops at the symlink itself.
+    NoFollow,
+}
+
 /// One step of a walk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Segment<'a> {

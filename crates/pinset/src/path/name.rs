@@ -15,9 +15,10 @@ use pinner_api::{Origin, PinnerError};
 
 use crate::{
     error::Error,
-    path::ipfs_path::{IpfsPath, shown},
-    read::node::{Identity, Kind, Metadata, Node},
-    session::{Session, Symlinks},
+    metadata::{Identity, Kind, Metadata},
+    path::ipfs_path::{IpfsPath, Symlinks, shown},
+    read::node::Node,
+    session::Session,
 };
 
 /// A name as it stands behind `/ipns/`: a key's name in any of its spellings (`k51…`, `bafz…`, `12D3Koo…`), or a domain

@@ -12,8 +12,8 @@ use crate::{
     block::target_of,
     error::Error,
     fetch::engine::Ask,
+    metadata::Identity,
     path::name::FixedName,
-    read::node::Identity,
     session::Session,
     unixfs::{Codec, Link, Target},
 };

@@ -12,7 +12,11 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use crate::{block::KeyHash, path::place::Place, session::Symlinks, sync::lock};
+use crate::{
+    block::KeyHash,
+    path::{ipfs_path::Symlinks, place::Place},
+    sync::lock,
+};
 
 /// Each path has one slot, by its hash; each slot has one path, the last.
 const SLOTS: usize = 128;

@@ -7,7 +7,7 @@ use pinner_api::{PinDepth, PinnerError};
 use tracing::Instrument;
 
 use super::keeper::{Entry, Inner, Job, Phase, Pins};
-use crate::{error::Error, session::canonical, sync::lock};
+use crate::{block::canonical, error::Error, sync::lock};
 
 impl Pins {
     /// Pins the whole DAG of `declared_bytes`; returns once the backend has all of it.

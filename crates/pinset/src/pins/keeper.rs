@@ -21,13 +21,13 @@ use tokio::{runtime::Handle, task::JoinHandle};
 use tracing::Instrument;
 
 use crate::{
+    block::canonical,
     budget::Share,
     cache::nodes::Decoded,
     error::Error,
     flight::Flights,
     lock_dir::HeldLock,
     policy::replacement::{Admission, Decision, Eviction, Insertion, Replacement},
-    session::canonical,
     sync::lock,
     unixfs::{self, Target},
 };

@@ -16,10 +16,10 @@ use crate::{
     block::cid_of,
     cache::store::Staged,
     error::Error,
+    metadata::{Identity, Metadata},
     path::place::Linked,
     pins::keeper::PinGuard,
     read::{
-        node::{Identity, Metadata},
         readahead::{Advice, ReadAhead, Reading},
         tree::{Above, Piece, Purpose, Scratch, Source, Step, Tree},
     },

@@ -15,17 +15,18 @@ use crate::{
     block::cid_of,
     cache::nodes::Decoded,
     error::Error,
+    metadata::{Identity, Kind, MadeBy, Metadata},
     path::{
-        ipfs_path::{Segment, segments, shown, wants_directory},
+        ipfs_path::{Segment, Symlinks, segments, shown, wants_directory},
         place::{Linked, Place},
         walked::Known,
     },
     read::{
         dir::Dir,
         file::File,
-        node::{Identity, Kind, MadeBy, Metadata, Node, Symlink},
+        node::{Node, Symlink},
     },
-    session::{Session, Symlinks},
+    session::Session,
     unixfs::{self, Found as InShard, Prefix, Target},
 };
 
@@ -305,6 +306,7 @@ impl<'a> Walk<'a> {
         if self.symlinks > MAX_SYMLINKS {
             return Err(Error::TooManySymlinks {
                 path: shown(self.path),
+                limit: MAX_SYMLINKS,
             });
         }
         Ok(())

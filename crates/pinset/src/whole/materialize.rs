@@ -11,13 +11,14 @@ use cap_std::fs::{Dir as HostDir, OpenOptions};
 use super::stream::{PIECE, Progress};
 use crate::{
     error::Error,
+    path::ipfs_path::Symlinks,
     read::{
         dir::{Dir, Entries},
         file::File,
         node::Node,
         readahead::Advice,
     },
-    session::{Session, Symlinks},
+    session::Session,
 };
 
 /// The deepest tree of directories that is copied out: each on the way is open, here and on the host.

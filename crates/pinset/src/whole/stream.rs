@@ -6,9 +6,9 @@ use futures_util::stream;
 
 use crate::{
     error::Error,
-    path::ipfs_path::IpfsPath,
+    path::ipfs_path::{IpfsPath, Symlinks},
     read::{file::File, node::Node, readahead::Advice},
-    session::{Session, Symlinks},
+    session::Session,
 };
 
 /// How much of a file is handed on at a time, in bytes.
