@@ -4,4 +4,5 @@
 
 pub(crate) mod nodes;
 pub(crate) mod persistent;
+pub(crate) mod staged;
 pub(crate) mod store;

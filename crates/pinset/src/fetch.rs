@@ -2,5 +2,6 @@
 //!
 //! Knows nothing of paths, sessions or files.
 
+pub(crate) mod counters;
 pub(crate) mod engine;
 pub(crate) mod reverify;

@@ -2,5 +2,6 @@
 
 pub(crate) mod builder;
 pub(crate) mod cache;
+pub(crate) mod fix;
 pub mod metrics;
 pub(crate) mod stats;

@@ -57,22 +57,25 @@ mod whole;
 
 pub use budget::Budget;
 pub use error::{Error, Limit};
+pub use fetch::counters::FetchFailures;
 pub use host::{
     builder::Pinset,
     cache::{CacheMode, IsolatedPinset, PinsetCache},
     metrics,
-    stats::{FetchFailures, Stats},
+    stats::Stats,
 };
 pub use metadata::{Identity, Kind, MadeBy, Metadata, Mtime};
 pub use path::{
+    fixed_name::FixedName,
     ipfs_path::{IpfsPath, Symlinks},
-    name::{FixedName, IpnsName, IpnsPath},
+    name::{IpnsName, IpnsPath},
 };
 pub use pins::recovery;
 pub use policy::replacement;
 pub use read::{
-    dir::{Dir, Entries, Entry, EntryKind},
+    dir::Dir,
     file::File,
+    listing::{Entries, Entry, EntryKind},
     node::{Node, Symlink},
     readahead::Advice,
 };

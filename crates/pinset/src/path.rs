@@ -2,6 +2,7 @@
 //!
 //! Nothing here fetches.
 
+pub(crate) mod fixed_name;
 pub(crate) mod ipfs_path;
 pub(crate) mod name;
 pub(crate) mod place;

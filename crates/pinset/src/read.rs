@@ -2,6 +2,8 @@
 
 pub(crate) mod dir;
 pub(crate) mod file;
+pub(crate) mod latency;
+pub(crate) mod listing;
 pub(crate) mod node;
 pub(crate) mod pace;
 pub(crate) mod readahead;

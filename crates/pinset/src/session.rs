@@ -21,8 +21,8 @@ use crate::{
     fetch::engine::Engine,
     metadata::{Identity, Metadata},
     path::{
+        fixed_name::FixedName,
         ipfs_path::{IpfsPath, Symlinks, parse_root},
-        name::FixedName,
         walked::Walked,
     },
     read::{dir::Dir, node::Node},

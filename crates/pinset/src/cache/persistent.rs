@@ -15,7 +15,10 @@ use bytes::Bytes;
 use crate::{
     block::Key,
     budget::Share,
-    cache::store::{Role, Staged, State, Store, let_go},
+    cache::{
+        staged::{Staged, let_go},
+        store::{Role, State, Store},
+    },
     lock_dir::StagingDir,
     policy::replacement::Admission,
     private_dir,

@@ -27,14 +27,15 @@ use crate::{
     block::{Block, Key, UnverifiedBlock, acceptable, cid_of},
     cache::{
         nodes::{Decoded, NodeCache},
-        store::{OFF_THREAD, Staged, Store},
+        staged::{OFF_THREAD, Staged},
+        store::Store,
     },
     error::Error,
-    flight::Flights,
-    host::{
-        metrics,
-        stats::{Counters, Kind},
+    fetch::{
+        counters,
+        counters::{Counters, FailureKind},
     },
+    flight::Flights,
     pins::keeper::Pins,
     session::Session,
     sync::lock,
@@ -259,7 +260,7 @@ impl Engine {
         let asked = Instant::now();
         let unverified = self.ask_backend(&cid, &origin).await;
         let took = asked.elapsed();
-        metrics::fetched(took);
+        counters::fetched(took);
         let unverified = unverified?;
         // Now that it is known how much came, there is room for more on their way.
         let needed = unverified.len().div_ceil(PERMIT_BYTES);
@@ -320,7 +321,7 @@ impl Engine {
             Err(error) => Err(error),
         }
         .map_err(|source| {
-            let kind = Kind::of(&source);
+            let kind = FailureKind::of(&source);
             self.counters.fetch_failed(kind);
             Span::current().record("outcome", kind.name());
             Error::Fetch { cid: *cid, source }

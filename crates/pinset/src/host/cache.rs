@@ -12,10 +12,11 @@ use crate::{
     block::{cid_of, target_of},
     error::Error,
     fetch::engine::{Ask, Engine},
-    host::{metrics::Metrics, stats::Stats},
+    host::{fix::fix, metrics::Metrics, stats::Stats},
     path::{
+        fixed_name::FixedName,
         ipfs_path::{IpfsPath, Symlinks},
-        name::{self as names, FixedName, IpnsName},
+        name::IpnsName,
     },
     read::node::Node,
     session::{Access, Limits, Session},
@@ -127,7 +128,7 @@ impl CacheMode {
     /// [`Error::NoNames`] where the backend resolves none; [`Error::Name`]; those of [`open`](Self::open) where what
     /// it stands for cannot be had.
     pub async fn fix(&self, name: &IpnsName) -> Result<FixedName, Error> {
-        names::fix(&self.host(), name).await
+        fix(&self.host(), name).await
     }
 
     /// The host's own session: any root, no limits beyond the defaults.

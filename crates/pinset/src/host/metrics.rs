@@ -50,7 +50,13 @@ use std::{
 
 use metrics::{Counter, Gauge, IntoLabels, Label, Unit};
 
-use crate::{fetch::engine::Engine, host::stats::Stats};
+use crate::{
+    fetch::{
+        counters::{FETCH_SECONDS, FETCH_SECONDS_IS},
+        engine::Engine,
+    },
+    host::stats::Stats,
+};
 
 /// Publishes the [`Stats`] of one pinset, without keeping it alive. Dropping it takes the gauges back.
 pub struct Metrics {
@@ -134,14 +140,6 @@ impl fmt::Debug for Metrics {
             .finish_non_exhaustive()
     }
 }
-
-/// Takes note of a block's way from the backend: as it happens, which costs nothing beside a fetch.
-pub(crate) fn fetched(took: Duration) {
-    metrics::histogram!(FETCH_SECONDS).record(took);
-}
-
-const FETCH_SECONDS: &str = "pinset_block_fetch_seconds";
-const FETCH_SECONDS_IS: &str = "Time of the backend for one block, failed ones too";
 
 /// Name, unit, meaning, figure.
 const GAUGES: [(&str, Unit, &str, Figure); 8] = [

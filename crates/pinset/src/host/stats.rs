@@ -4,9 +4,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use pinner_api::PinnerError;
-
-use crate::fetch::engine::Engine;
+use crate::fetch::{counters::FetchFailures, engine::Engine};
 
 /// What a pinset did since it was made, and what it holds now. All sizes are in bytes.
 ///
@@ -94,119 +92,6 @@ impl Stats {
 fn share(part: u64, rest: u64) -> Option<f64> {
     let all = part as f64 + rest as f64;
     (all > 0.0).then_some(part as f64 / all)
-}
-
-/// Fetches that failed, by what the backend said.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct FetchFailures {
-    /// It proved that the block is not there.
-    pub not_found: u64,
-    /// It could not be reached, or failed for reasons of its own.
-    pub unavailable: u64,
-    /// It asked for fewer calls.
-    pub rate_limited: u64,
-    /// A deadline passed.
-    pub timed_out: u64,
-    /// Credentials or policy forbade it.
-    pub denied: u64,
-    /// Its answer was no block: too large, cut short, garbled.
-    pub corrupt: u64,
-    /// Anything else.
-    pub other: u64,
-}
-
-impl FetchFailures {
-    /// All of them.
-    pub fn total(&self) -> u64 {
-        let Self {
-            not_found,
-            unavailable,
-            rate_limited,
-            timed_out,
-            denied,
-            corrupt,
-            other,
-        } = self;
-        not_found + unavailable + rate_limited + timed_out + denied + corrupt + other
-    }
-}
-
-/// A kind of failed fetch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
-    NotFound,
-    Unavailable,
-    RateLimited,
-    TimedOut,
-    Denied,
-    Corrupt,
-    Other,
-}
-
-impl Kind {
-    pub(crate) fn of(error: &PinnerError) -> Self {
-        match error {
-            PinnerError::NotFound { .. } => Self::NotFound,
-            PinnerError::Unavailable { .. } => Self::Unavailable,
-            PinnerError::RateLimited { .. } => Self::RateLimited,
-            PinnerError::TimedOut { .. } => Self::TimedOut,
-            PinnerError::Denied { .. } => Self::Denied,
-            PinnerError::Corrupt { .. } => Self::Corrupt,
-            // What no fetch of a block should give, and what `PinnerError` may grow by: counted, if not told apart.
-            _ => Self::Other,
-        }
-    }
-
-    /// For labels and logs.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::NotFound => "not_found",
-            Self::Unavailable => "unavailable",
-            Self::RateLimited => "rate_limited",
-            Self::TimedOut => "timed_out",
-            Self::Denied => "denied",
-            Self::Corrupt => "corrupt",
-            Self::Other => "other",
-        }
-    }
-}
-
-#[derive(Debug, Default)]
-pub(crate) struct Counters {
-    pub(crate) blocks_fetched: AtomicU64,
-    pub(crate) bytes_fetched: AtomicU64,
-    pub(crate) bytes_verified: AtomicU64,
-    pub(crate) bytes_served: AtomicU64,
-    /// Of now: what read-ahead keeps.
-    pub(crate) bytes_in_use: AtomicU64,
-    pub(crate) misses: AtomicU64,
-    pub(crate) read_ahead_blocks: AtomicU64,
-    pub(crate) corrupt_blocks: AtomicU64,
-    failures: [AtomicU64; Kind::Other as usize + 1],
-}
-
-impl Counters {
-    pub(crate) fn served(&self, bytes: usize) {
-        self.bytes_served.fetch_add(bytes as u64, Ordering::Relaxed);
-    }
-
-    pub(crate) fn fetch_failed(&self, kind: Kind) {
-        self.failures[kind as usize].fetch_add(1, Ordering::Relaxed);
-    }
-
-    fn failures(&self) -> FetchFailures {
-        let now = |kind: Kind| self.failures[kind as usize].load(Ordering::Relaxed);
-        FetchFailures {
-            not_found: now(Kind::NotFound),
-            unavailable: now(Kind::Unavailable),
-            rate_limited: now(Kind::RateLimited),
-            timed_out: now(Kind::TimedOut),
-            denied: now(Kind::Denied),
-            corrupt: now(Kind::Corrupt),
-            other: now(Kind::Other),
-        }
-    }
 }
 
 impl Stats {

@@ -10,16 +10,7 @@
 
 use std::{fmt, str::FromStr, sync::Arc};
 
-use cid::Cid;
-use pinner_api::{Origin, PinnerError};
-
-use crate::{
-    error::Error,
-    metadata::{Identity, Kind, Metadata},
-    path::ipfs_path::{IpfsPath, Symlinks, shown},
-    read::node::Node,
-    session::Session,
-};
+use crate::{error::Error, path::ipfs_path::shown};
 
 /// A name as it stands behind `/ipns/`: a key's name in any of its spellings (`k51…`, `bafz…`, `12D3Koo…`), or a domain
 /// with a DNSLink record (`example.org`; an international one in its `xn--` form).
@@ -122,126 +113,11 @@ impl fmt::Display for IpnsPath {
     }
 }
 
-/// A name, and what it stood for when it was asked for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FixedName {
-    name: IpnsName,
-    path: IpfsPath,
-    target: Cid,
-}
-
-impl FixedName {
-    /// The name.
-    pub fn name(&self) -> &IpnsName {
-        &self.name
-    }
-
-    /// The immutable path that it stood for, as the backend says.
-    pub fn path(&self) -> &IpfsPath {
-        &self.path
-    }
-
-    /// The CID of what is at the end of that path: found through verified blocks from the path's first CID on.
-    pub fn target(&self) -> &Cid {
-        &self.target
-    }
-
-    /// The immutable path of `rest` below the name.
-    pub fn below(&self, rest: &str) -> IpfsPath {
-        let IpfsPath { root, rest: path } = &self.path;
-        let rest = match (&**path, rest) {
-            (path, "") => path.to_owned(),
-            ("", rest) => rest.to_owned(),
-            (path, rest) => format!("{path}/{rest}"),
-        };
-        IpfsPath { root: *root, rest }
-    }
-
-    /// Where the link `/ipns/<name>` points. Absolute, so that a guest's `realpath` comes out at the right place: it
-    /// would look at the `..` of a relative one, which leaves the preopened directory.
-    pub(crate) fn link_target(&self) -> String {
-        format!("/ipfs/{}", self.target)
-    }
-
-    pub(crate) fn metadata(&self) -> Metadata {
-        Metadata {
-            kind: Kind::Symlink,
-            len: self.link_target().len() as u64,
-            mode: None,
-            mtime: None,
-        }
-    }
-
-    pub(crate) fn identity(&self) -> Identity {
-        Identity::of_bytes(format!("/ipns/{} {}", self.name, self.target).as_bytes())
-    }
-
-    /// Where the target's blocks are asked for: as what the backend itself said, whose providers it knows.
-    pub(crate) fn origin(&self) -> Origin {
-        Origin::new(self.path.root, &*self.path.rest)
-    }
-}
-
-/// Asks the backend what `name` stands for, and walks there with the host's rights.
-pub(crate) async fn fix(session: &Session, name: &IpnsName) -> Result<FixedName, Error> {
-    let engine = session.engine();
-    engine.open()?;
-    let no_names = || Error::NoNames {
-        name: name.to_string(),
-    };
-    let failed = |source| Error::Name {
-        name: name.to_string(),
-        source,
-    };
-    let names = engine.pinner.names().ok_or_else(no_names)?;
-    let deadline = engine.block_deadline();
-    let resolved = tokio::time::timeout(deadline, names.resolve(name.as_str())).await;
-    let resolved = resolved.unwrap_or_else(|_| {
-        Err(PinnerError::TimedOut {
-            operation: format!("resolve {name}"),
-            after: deadline,
-        })
-    });
-    let resolved = resolved.map_err(|error| match error {
-        PinnerError::Unsupported { .. } => no_names(),
-        other => failed(other),
-    })?;
-    let path = IpfsPath {
-        root: resolved.root,
-        rest: resolved.path,
-    };
-    let root = session.root()?;
-    let below = path.below_ipfs();
-    let found = session.open_at(&root, &below, Symlinks::Follow).await?;
-    let target = match found {
-        Node::File(file) => Some(file.cid()),
-        Node::Dir(dir) => dir.cid().copied(),
-        // coverage: symlinks were followed.
-        Node::Symlink(_) => None,
-    };
-    // The path climbed to /ipfs itself.
-    let target = target.ok_or_else(|| {
-        failed(PinnerError::Corrupt {
-            operation: format!("resolve {name}"),
-            reason: format!(
-                "{} is neither a file nor a directory",
-                shown(&path.to_string())
-            ),
-        })
-    })?;
-    Ok(FixedName {
-        name: name.clone(),
-        path,
-        target,
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     const KEY: &str = "k51qzi5uqu5dlvj2baxnqndepeb86cbk3ng7n3i46uzyxzyqj2xjonzllnv0v8";
-    const CID: &str = "bafkreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku";
 
     #[test]
     fn keys_and_domains_are_names() {
@@ -275,23 +151,6 @@ mod tests {
         }
         for text in ["/ipns/", "/ipns", "ipns://", "/ipfs/a", "example.org"] {
             assert!(text.parse::<IpnsPath>().is_err(), "{text:?}");
-        }
-    }
-
-    #[test]
-    fn what_is_below_a_name_is_below_its_path() {
-        let fixed = |path: &str| FixedName {
-            name: "example.org".parse().unwrap(),
-            path: path.parse().unwrap(),
-            target: CID.parse().unwrap(),
-        };
-        for (path, rest, below) in [
-            (format!("/ipfs/{CID}"), "", format!("/ipfs/{CID}")),
-            (format!("/ipfs/{CID}"), "a/b", format!("/ipfs/{CID}/a/b")),
-            (format!("/ipfs/{CID}/x"), "", format!("/ipfs/{CID}/x")),
-            (format!("/ipfs/{CID}/x"), "a", format!("/ipfs/{CID}/x/a")),
-        ] {
-            assert_eq!(fixed(&path).below(rest).to_string(), below);
         }
     }
 }

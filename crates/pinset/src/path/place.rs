@@ -13,7 +13,7 @@ use crate::{
     error::Error,
     fetch::engine::Ask,
     metadata::Identity,
-    path::name::FixedName,
+    path::fixed_name::FixedName,
     session::Session,
     unixfs::{Codec, Link, Target},
 };

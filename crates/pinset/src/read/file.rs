@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use crate::{
     block::cid_of,
-    cache::store::Staged,
+    cache::staged::Staged,
     error::Error,
     metadata::{Identity, Metadata},
     path::place::Linked,

@@ -4,14 +4,13 @@
 //! Knows nothing of blocks or files: times in, a number of leaves out.
 
 use std::{
-    sync::{
-        Arc, OnceLock,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, OnceLock},
     time::Duration,
 };
 
 use tokio::time::Instant;
+
+use super::latency::Latency;
 
 /// The most leaves ahead of a reader: with so many on their way, a backend that takes 42 ms a block gives 100 MB/s in
 /// blocks of 256 KiB, and 400 MB/s in blocks of 1 MiB.
@@ -20,33 +19,6 @@ pub(super) const MOST_LEAVES: u64 = 16;
 /// Leaves ahead before the reader's time for one is known: enough for most of what a slow backend has to give, and not
 /// much in vain where only the head of a file is read.
 const AT_FIRST: u64 = 4;
-
-/// The time that the backend takes for a block, as one handle sees it: smoothed, and shared with what fetches for it.
-///
-/// The backend's time alone: how long a block waits for its turn to be verified tells nothing of how many to ask for.
-#[derive(Debug, Default)]
-pub(crate) struct Latency {
-    /// In nanoseconds; 0 as long as none was seen.
-    smoothed: AtomicU64,
-}
-
-impl Latency {
-    /// Takes note of a block that took so long.
-    pub(crate) fn saw(&self, took: Duration) {
-        let took = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX).max(1);
-        let before = self.smoothed.load(Ordering::Relaxed);
-        let after = match before {
-            0 => took,
-            before => before - before / 8 + took / 8,
-        };
-        // Of two at once one may be lost: there are more to come.
-        self.smoothed.store(after, Ordering::Relaxed);
-    }
-
-    fn nanos(&self) -> u64 {
-        self.smoothed.load(Ordering::Relaxed)
-    }
-}
 
 /// What one handle has seen of its reader's pace.
 #[derive(Debug, Default)]
@@ -165,20 +137,5 @@ mod tests {
         assert_eq!(read(&mut pace, 14, MS), MOST_LEAVES);
         pace.reset();
         assert_eq!(pace.leaves_ahead(), AT_FIRST);
-    }
-
-    #[test]
-    fn the_latency_is_smoothed() {
-        let latency = Latency::default();
-        latency.saw(Duration::ZERO);
-        assert_eq!(latency.nanos(), 1);
-        let latency = Latency::default();
-        latency.saw(8 * MS);
-        latency.saw(16 * MS);
-        assert_eq!(latency.nanos(), 9_000_000);
-        for _ in 0..100 {
-            latency.saw(16 * MS);
-        }
-        assert!((15_900_000..=16_000_000).contains(&latency.nanos()));
     }
 }

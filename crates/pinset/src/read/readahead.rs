@@ -18,14 +18,17 @@ use pinner_api::MAX_BLOCK;
 use tokio::time::Instant;
 
 use crate::{
-    cache::store::{Kept, Staged},
+    cache::staged::{Kept, Staged},
     read::tree::{Above, Purpose, Scratch, Source, Step, Tree},
     session::Session,
     sync::{Mutex, lock},
     task::Task,
 };
 
-use super::pace::{Latency, MOST_LEAVES, Pace};
+use super::{
+    latency::Latency,
+    pace::{MOST_LEAVES, Pace},
+};
 
 /// What a guest says of the reads to come (`posix_fadvise`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -11,11 +11,11 @@ use smallvec::SmallVec;
 
 use crate::{
     block::{Key, cid_of},
-    cache::{nodes::Decoded, store::Staged},
+    cache::{nodes::Decoded, staged::Staged},
     error::Error,
     fetch::engine::{Held, Obtained},
     path::place::Linked,
-    read::pace::Latency,
+    read::latency::Latency,
     session::Session,
     unixfs::{self, Codec, Piece as InNode, Target},
 };

@@ -12,12 +12,7 @@ use super::stream::{PIECE, Progress};
 use crate::{
     error::Error,
     path::ipfs_path::Symlinks,
-    read::{
-        dir::{Dir, Entries},
-        file::File,
-        node::Node,
-        readahead::Advice,
-    },
+    read::{dir::Dir, file::File, listing::Entries, node::Node, readahead::Advice},
     session::Session,
 };
 

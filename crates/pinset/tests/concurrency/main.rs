@@ -15,6 +15,8 @@
 mod budget;
 #[path = "../../src/flight.rs"]
 mod flight;
+#[path = "../../src/cache/staged.rs"]
+mod staged;
 mod staging;
 #[path = "../../src/cache/store.rs"]
 mod store;
@@ -38,6 +40,11 @@ mod sync {
     pub(crate) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
         mutex.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Where the crate has them.
+mod cache {
+    pub(crate) use crate::{staged, store};
 }
 
 mod block {
