@@ -39,6 +39,7 @@ mod flight;
 #[cfg(test)]
 #[path = "flight/tests.rs"]
 mod flight_tests;
+mod grant;
 mod host;
 pub mod lock_dir;
 mod metadata;
@@ -58,6 +59,7 @@ mod whole;
 pub use budget::Budget;
 pub use error::{Error, Limit};
 pub use fetch::counters::FetchFailures;
+pub use grant::{access::Access, allowance::Limits};
 pub use host::{
     builder::Pinset,
     cache::{CacheMode, IsolatedPinset, PinsetCache},
@@ -80,5 +82,5 @@ pub use read::{
     readahead::Advice,
 };
 pub use resolve::walk::MAX_SYMLINKS;
-pub use session::{Access, Limits, Session};
+pub use session::Session;
 pub use whole::{prefetch::Fetched, stream::Progress};

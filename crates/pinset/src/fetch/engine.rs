@@ -36,8 +36,8 @@ use crate::{
         counters::{Counters, FailureKind},
     },
     flight::Flights,
+    grant::allowance::Allowance,
     pins::keeper::Pins,
-    session::Session,
     sync::lock,
     unixfs::{self, Codec, Target},
 };
@@ -112,7 +112,7 @@ impl From<Held> for Obtained {
 /// Who asks for a block, and why.
 #[derive(Clone, Copy)]
 pub(crate) struct Ask<'a> {
-    pub(crate) session: &'a Session,
+    pub(crate) allowance: &'a Allowance,
     pub(crate) origin: &'a Origin,
 }
 
@@ -237,7 +237,7 @@ impl Engine {
         if let Some(held) = self.warm(cid).await {
             return Ok(held.into());
         }
-        let _permit = ask.session.fetch_permit().await?;
+        let _permit = ask.allowance.fetch_permit().await?;
         let flight = self.flights.join(*cid.hash(), || {
             let engine = self.clone();
             let (cid, origin) = (*cid, ask.origin.clone());
@@ -245,7 +245,7 @@ impl Engine {
             engine.fetch(cid, origin).instrument(span)
         });
         let obtained = flight.await?;
-        ask.session.fetched(obtained.held.len() as u64);
+        ask.allowance.count_fetched(obtained.held.len() as u64);
         Ok(obtained)
     }
 

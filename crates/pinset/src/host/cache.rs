@@ -11,7 +11,8 @@ use tracing::{Instrument, field::Empty};
 use crate::{
     block::{cid_of, target_of},
     error::Error,
-    fetch::engine::{Ask, Engine},
+    fetch::engine::Engine,
+    grant::{access::Access, allowance::Limits},
     host::{fix::fix, metrics::Metrics, stats::Stats},
     path::{
         fixed_name::FixedName,
@@ -19,7 +20,7 @@ use crate::{
         name::IpnsName,
     },
     read::node::Node,
-    session::{Access, Limits, Session},
+    session::Session,
     unixfs::Codec,
     whole::{
         materialize,
@@ -158,10 +159,7 @@ impl CacheMode {
         engine.open()?;
         let session = self.host();
         let (target, origin) = (target_of(cid), Origin::root(*cid));
-        let ask = Ask {
-            session: &session,
-            origin: &origin,
-        };
+        let ask = session.ask(&origin);
         let declared_bytes = match target.codec() {
             Codec::Raw => engine.obtain(&target, ask).await?.len() as u64,
             Codec::DagPb | Codec::Other(_) => {

@@ -11,10 +11,8 @@ use pinner_api::{Origin, PinnerError};
 use crate::{
     block::target_of,
     error::Error,
-    fetch::engine::Ask,
     metadata::Identity,
     path::fixed_name::FixedName,
-    session::Session,
     unixfs::{Codec, Link, Target},
 };
 
@@ -41,13 +39,6 @@ pub(crate) struct Linked {
 }
 
 impl Linked {
-    pub(crate) fn ask<'a>(&'a self, session: &'a Session) -> Ask<'a> {
-        Ask {
-            session,
-            origin: &self.origin,
-        }
-    }
-
     pub(crate) fn is_raw(&self) -> bool {
         self.link.target.codec() == Codec::Raw
     }
@@ -61,20 +52,6 @@ impl Linked {
             } if self.is_root => Error::RootNotFound { cid },
             other => other,
         }
-    }
-
-    /// The length of what is one raw block.
-    pub(crate) async fn raw_len(&self, session: &Session) -> Result<u64, Error> {
-        if let (Some(tsize), Target::Block(_)) = (self.link.tsize, &self.link.target) {
-            // Checked against the block at the first read.
-            return Ok(tsize);
-        }
-        let held = session
-            .engine()
-            .obtain(&self.link.target, self.ask(session));
-        let held = Box::pin(held).await;
-        let held = held.map_err(|error| self.unknown_if_root(error))?;
-        Ok(held.len() as u64)
     }
 }
 

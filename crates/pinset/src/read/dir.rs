@@ -7,10 +7,11 @@ use cid::Cid;
 use crate::{
     block::cid_of,
     error::Error,
+    grant::allowance::HandleGuard,
     metadata::{Identity, Kind, Metadata},
     path::place::Place,
     pins::keeper::PinGuard,
-    session::{HandleGuard, Session},
+    session::Session,
 };
 
 /// An open directory. All clones are one handle.
@@ -21,7 +22,8 @@ pub struct Dir {
 
 #[derive(Debug)]
 struct Inner {
-    handle: HandleGuard,
+    session: Session,
+    _handle: HandleGuard,
     place: Place,
     metadata: Metadata,
     cid: Option<Cid>,
@@ -37,6 +39,7 @@ impl Dir {
     };
 
     pub(crate) fn new(
+        session: &Session,
         handle: HandleGuard,
         place: Place,
         metadata: Metadata,
@@ -48,7 +51,8 @@ impl Dir {
         };
         Self {
             inner: Arc::new(Inner {
-                handle,
+                session: session.clone(),
+                _handle: handle,
                 place,
                 metadata,
                 cid,
@@ -59,14 +63,26 @@ impl Dir {
 
     /// `/ipfs` itself.
     pub(crate) fn namespace(session: &Session) -> Result<Self, Error> {
-        let handle = session.handle()?;
-        Ok(Self::new(handle, Place::Ipfs, Self::NAMESPACE, None))
+        let handle = session.allowance().count_handle()?;
+        Ok(Self::new(
+            session,
+            handle,
+            Place::Ipfs,
+            Self::NAMESPACE,
+            None,
+        ))
     }
 
     /// `/ipns` itself.
     pub(crate) fn names(session: &Session) -> Result<Self, Error> {
-        let handle = session.handle()?;
-        Ok(Self::new(handle, Place::Ipns, Self::NAMESPACE, None))
+        let handle = session.allowance().count_handle()?;
+        Ok(Self::new(
+            session,
+            handle,
+            Place::Ipns,
+            Self::NAMESPACE,
+            None,
+        ))
     }
 
     pub(crate) fn place(&self) -> &Place {
@@ -89,6 +105,6 @@ impl Dir {
     }
 
     pub(super) fn session(&self) -> &Session {
-        self.inner.handle.session()
+        &self.inner.session
     }
 }

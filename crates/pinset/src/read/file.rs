@@ -16,6 +16,7 @@ use crate::{
     block::cid_of,
     cache::staged::Staged,
     error::Error,
+    grant::allowance::HandleGuard,
     metadata::{Identity, Metadata},
     path::place::Linked,
     pins::keeper::PinGuard,
@@ -23,7 +24,7 @@ use crate::{
         readahead::{Advice, ReadAhead, Reading},
         tree::{Above, Piece, Purpose, Scratch, Source, Step, Tree},
     },
-    session::{HandleGuard, Session},
+    session::Session,
     sync::lock,
     unixfs::Target,
 };
@@ -36,7 +37,8 @@ pub struct File {
 
 #[derive(Debug)]
 struct Inner {
-    handle: HandleGuard,
+    session: Session,
+    _handle: HandleGuard,
     tree: Tree,
     metadata: Metadata,
     cursor: Mutex<Cursor>,
@@ -67,6 +69,7 @@ impl std::fmt::Debug for Current {
 
 impl File {
     pub(crate) fn new(
+        session: &Session,
         handle: HandleGuard,
         linked: Arc<Linked>,
         metadata: Metadata,
@@ -74,7 +77,8 @@ impl File {
     ) -> Self {
         Self {
             inner: Arc::new(Inner {
-                handle,
+                session: session.clone(),
+                _handle: handle,
                 tree: Tree {
                     linked,
                     len: metadata.len,
@@ -210,7 +214,7 @@ impl File {
     }
 
     fn session(&self) -> &Session {
-        self.inner.handle.session()
+        &self.inner.session
     }
 
     fn clamp(&self, offset: u64, len: usize) -> usize {

@@ -9,10 +9,10 @@ use crate::{
     block::cid_of,
     cache::nodes::Decoded,
     error::Error,
-    fetch::engine::Ask,
+    grant::access::Access,
     path::{fixed_name::FixedName, place::Place},
     read::dir::Dir,
-    session::{Access, Session},
+    session::Session,
     task::Task,
     unixfs::{self, Codec, Link, Prefix, ShardEntry, Target},
 };
@@ -235,11 +235,7 @@ fn names(session: &Session) -> Vec<Entry> {
 async fn load(dir: &Dir, target: &Target) -> Result<Arc<Decoded>, Error> {
     let origin = origin(dir);
     let session = dir.session();
-    let ask = Ask {
-        session,
-        origin: &origin,
-    };
-    session.engine().node(target, ask).await
+    session.engine().node(target, session.ask(&origin)).await
 }
 
 async fn shard_below(dir: &Dir, target: &Target) -> Result<Arc<Decoded>, Error> {
@@ -300,10 +296,7 @@ impl Level {
                     continue;
                 }
                 self.ahead.push_back(Task::spawn(async move {
-                    let ask = Ask {
-                        session: &session,
-                        origin: &origin,
-                    };
+                    let ask = session.ask(&origin);
                     _ = session.engine().obtain(&link.target, ask).await;
                 }));
             }

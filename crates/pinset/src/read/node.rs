@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use crate::{
+    grant::allowance::HandleGuard,
     metadata::{Identity, Kind, MadeBy, Metadata, Mtime},
     read::{dir::Dir, file::File},
-    session::HandleGuard,
 };
 
 /// What a path leads to. Each is an open handle, counted in its session.

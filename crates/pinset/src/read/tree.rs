@@ -316,7 +316,7 @@ impl Tree {
                 Step::Need { target, .. } => target,
             };
             let Obtained { held, took } = engine
-                .obtain_timed(&target, self.linked.ask(session))
+                .obtain_timed(&target, session.ask(&self.linked.origin))
                 .await?;
             if let Some(took) = took {
                 latency.saw(took);

@@ -15,17 +15,13 @@ use crate::{
     block::cid_of,
     cache::nodes::Decoded,
     error::Error,
-    metadata::{Identity, Kind, MadeBy, Metadata},
+    metadata::Identity,
     path::{
         ipfs_path::{Segment, Symlinks, segments, shown, wants_directory},
         place::{Linked, Place},
         walked::Known,
     },
-    read::{
-        dir::Dir,
-        file::File,
-        node::{Node, Symlink},
-    },
+    read::dir::Dir,
     session::Session,
     unixfs::{self, Found as InShard, Prefix, Target},
 };
@@ -35,8 +31,8 @@ pub const MAX_SYMLINKS: usize = 40;
 
 /// A place, and what stands there, once it was looked at. What a path names is one, and each directory on its way.
 pub(crate) struct Found {
-    place: Place,
-    node: Option<Arc<Decoded>>,
+    pub(super) place: Place,
+    pub(super) node: Option<Arc<Decoded>>,
 }
 
 /// Walks `path` from `base`.
@@ -131,7 +127,7 @@ enum Turn {
     Needs(Needed),
 }
 
-enum Needed {
+pub(super) enum Needed {
     /// What the link names.
     Node(Arc<Linked>),
     /// A shard of the directory that the link names.
@@ -139,15 +135,20 @@ enum Needed {
 }
 
 impl Needed {
-    async fn have(self, session: &Session) -> Result<Arc<Decoded>, Error> {
+    pub(super) async fn have(self, session: &Session) -> Result<Arc<Decoded>, Error> {
         match &self {
             Self::Node(linked) => {
                 let node = session
                     .engine()
-                    .node(&linked.link.target, linked.ask(session));
+                    .node(&linked.link.target, session.ask(&linked.origin));
                 node.await.map_err(|error| linked.unknown_if_root(error))
             }
-            Self::Shard(linked, shard) => session.engine().node(shard, linked.ask(session)).await,
+            Self::Shard(linked, shard) => {
+                session
+                    .engine()
+                    .node(shard, session.ask(&linked.origin))
+                    .await
+            }
         }
     }
 }
@@ -431,93 +432,5 @@ fn root(session: &Session, name: &str) -> Result<Place, Error> {
 impl Found {
     pub(crate) fn identity(&self) -> Identity {
         self.place.identity()
-    }
-
-    /// What is known of it, without opening it.
-    pub(crate) async fn metadata(&mut self, session: &Session) -> Result<Metadata, Error> {
-        self.look_at(session).await?;
-        match (&self.place, &self.node) {
-            (Place::Ipfs | Place::Ipns, _) => Ok(Dir::NAMESPACE),
-            (Place::Name(fixed), _) => Ok(fixed.metadata()),
-            (Place::Link(_), Some(decoded)) => {
-                let node = &decoded.node;
-                let (kind, len) = match node {
-                    unixfs::Node::File(file) => (Kind::File, file.len()),
-                    unixfs::Node::Directory(_) | unixfs::Node::Shard(_) => (Kind::Dir, 0),
-                    unixfs::Node::Symlink(link) => (Kind::Symlink, link.target().len() as u64),
-                };
-                Ok(Metadata {
-                    kind,
-                    len,
-                    mode: node.mode(),
-                    mtime: node.mtime(),
-                })
-            }
-            (Place::Link(linked), None) => Ok(Metadata {
-                kind: Kind::File,
-                len: linked.raw_len(session).await?,
-                mode: None,
-                mtime: None,
-            }),
-        }
-    }
-
-    /// Has the node that stands here, where one does and the walk has not looked at it.
-    async fn look_at(&mut self, session: &Session) -> Result<(), Error> {
-        if let Place::Link(linked) = &self.place
-            && self.node.is_none()
-            && !linked.is_raw()
-        {
-            let node = match session.engine().node_at_hand(&linked.link.target) {
-                Some(node) => node,
-                None => Box::pin(Needed::Node(linked.clone()).have(session)).await?,
-            };
-            self.node = Some(node);
-        }
-        Ok(())
-    }
-
-    /// Opens it: a handle of the session's.
-    pub(crate) async fn open(mut self, session: &Session) -> Result<Node, Error> {
-        let metadata = self.metadata(session).await?;
-        let linked = match &self.place {
-            Place::Ipfs => return Dir::namespace(session).map(Node::Dir),
-            Place::Ipns => return Dir::names(session).map(Node::Dir),
-            Place::Name(fixed) => {
-                return Ok(Node::Symlink(Symlink {
-                    target: fixed.link_target().into(),
-                    mode: metadata.mode,
-                    mtime: metadata.mtime,
-                    identity: fixed.identity(),
-                    made_by: MadeBy::Host,
-                    _handle: Arc::new(session.handle()?),
-                }));
-            }
-            Place::Link(linked) => linked,
-        };
-        let target = &linked.link.target;
-        session.target(target)?;
-        let handle = session.handle()?;
-        let pin = self
-            .node
-            .as_ref()
-            .and_then(|decoded| session.engine().pins.opened(target, decoded));
-        Ok(match self.node.as_ref().map(|decoded| &decoded.node) {
-            // A raw block.
-            None | Some(unixfs::Node::File(_)) => {
-                Node::File(File::new(handle, linked.clone(), metadata, pin))
-            }
-            Some(unixfs::Node::Directory(_) | unixfs::Node::Shard(_)) => {
-                Node::Dir(Dir::new(handle, self.place, metadata, pin))
-            }
-            Some(unixfs::Node::Symlink(link)) => Node::Symlink(Symlink {
-                target: link.target().into(),
-                mode: metadata.mode,
-                mtime: metadata.mtime,
-                identity: self.place.identity(),
-                made_by: MadeBy::Content,
-                _handle: Arc::new(handle),
-            }),
-        })
     }
 }

@@ -13,7 +13,6 @@ use super::stream::Progress;
 use crate::{
     block::{Key, KeyHash, cid_of},
     error::Error,
-    fetch::engine::Ask,
     session::Session,
     unixfs::{self, Codec, Target},
 };
@@ -220,7 +219,7 @@ async fn look(
 ) -> Result<Looked, Error> {
     let engine = session.engine();
     let Visit { target, from, .. } = &visit;
-    let held = engine.obtain(target, Ask { session, origin }).await?;
+    let held = engine.obtain(target, session.ask(origin)).await?;
     let block_len = matches!(target, Target::Block(_)).then_some(held.len() as u64);
     let (mut links, mut more) = (Vec::new(), false);
     if target.codec() != Codec::Raw {
