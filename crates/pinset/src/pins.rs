@@ -1,6 +1,8 @@
 //! Pins on the backend: made, kept, released, and recovered after a crash (I5).
 
-pub(crate) mod ensure;
+mod ensure;
 pub(crate) mod keeper;
+pub(crate) mod lazy;
 pub mod recovery;
-pub(crate) mod worker;
+mod state;
+mod worker;

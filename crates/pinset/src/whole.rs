@@ -3,4 +3,5 @@
 
 pub(crate) mod materialize;
 pub(crate) mod prefetch;
+pub(crate) mod progress;
 pub(crate) mod stream;

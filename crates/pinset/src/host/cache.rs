@@ -25,7 +25,8 @@ use crate::{
     whole::{
         materialize,
         prefetch::{self, Fetched},
-        stream::{self, Progress},
+        progress::Progress,
+        stream,
     },
 };
 
@@ -193,7 +194,7 @@ impl CacheMode {
     /// Those of the walk and of fetching; what was fetched until then stays.
     pub async fn prefetch(&self, path: &str, progress: &dyn Progress) -> Result<Fetched, Error> {
         let session = self.host();
-        let cid = match stream::open(&session, path).await? {
+        let cid = match session.open(path).await? {
             Node::File(file) => file.cid(),
             Node::Dir(dir) => dir.cid().copied().unwrap_or_default(),
             // coverage: symlinks were followed.
@@ -223,7 +224,7 @@ impl CacheMode {
         progress: &dyn Progress,
     ) -> Result<(), Error> {
         let session = self.host();
-        let node = stream::open(&session, path).await?;
+        let node = session.open(path).await?;
         materialize::materialize(&session, node, dest, name, progress).await
     }
 

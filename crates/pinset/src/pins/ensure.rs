@@ -6,7 +6,10 @@ use cid::Cid;
 use pinner_api::{PinDepth, PinnerError};
 use tracing::Instrument;
 
-use super::keeper::{Entry, Inner, Job, Phase, Pins};
+use super::{
+    keeper::{Inner, Pins},
+    state::{Entry, Job, Phase},
+};
 use crate::{block::canonical, error::Error, sync::lock};
 
 impl Pins {

@@ -6,7 +6,7 @@
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
-    fmt, io,
+    io,
     sync::{
         Arc, Mutex,
         atomic::{AtomicU64, Ordering},
@@ -16,24 +16,15 @@ use std::{
 
 use cid::Cid;
 use futures_util::{StreamExt, stream};
-use pinner_api::{Capabilities, Holder, PinDepth, Pinner, PinnerError};
+use pinner_api::{Capabilities, Holder, Pinner, PinnerError};
 use tokio::{runtime::Handle, task::JoinHandle};
 use tracing::Instrument;
 
+use super::state::{Entry, Job, Phase, State};
 use crate::{
-    block::canonical,
-    budget::Share,
-    cache::nodes::Decoded,
-    error::Error,
-    flight::Flights,
-    lock_dir::HeldLock,
-    policy::replacement::{Admission, Decision, Eviction, Insertion, Replacement},
-    sync::lock,
-    unixfs::{self, Target},
+    budget::Share, error::Error, flight::Flights, lock_dir::HeldLock,
+    policy::replacement::Replacement, sync::lock,
 };
-
-/// Pins that wait to be made. More are dropped, and counted: a pin that is late protects little.
-const QUEUE: usize = 256;
 
 /// Releases side by side on closing. Few: a node makes such changes one after the other, each may wait for a
 /// collection, and the time of a release runs while it waits behind the others'.
@@ -60,47 +51,6 @@ pub(super) struct Inner {
     pub(super) failures: AtomicU64,
     /// Last: the lock file is paid for out of it.
     pub(super) share: Arc<Share>,
-}
-
-pub(super) struct State {
-    pub(super) policy: Replacement<Cid>,
-    /// Invariant: all keys that are resident in `policy`. The others are whole pins that found no room there.
-    pub(super) entries: HashMap<Cid, Entry>,
-    pub(super) jobs: VecDeque<Job>,
-    /// What is to be released and may be on the backend still: closing tries it again.
-    pub(super) unreleased: HashSet<Cid>,
-    /// Whole pins that are being made just now.
-    pub(super) making: usize,
-    pub(super) worker: Option<JoinHandle<()>>,
-    pub(super) closed: bool,
-}
-
-pub(super) struct Entry {
-    pub(super) phase: Phase,
-    /// Handles open on it: it is in use.
-    pub(super) opens: usize,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Phase {
-    /// Waiting, or being made.
-    Queued,
-    /// On the backend.
-    Held(PinDepth),
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Job {
-    Pin(Cid),
-    Release(Cid),
-}
-
-impl Job {
-    fn cid(self) -> Cid {
-        match self {
-            Self::Pin(cid) | Self::Release(cid) => cid,
-        }
-    }
 }
 
 impl Pins {
@@ -139,53 +89,6 @@ impl Pins {
         self.inner.holder
     }
 
-    /// A target was opened, and its root block is verified: queues a lazy pin, unless it has one block only, has
-    /// a pin, or cannot have one. The guard says how long it is open.
-    ///
-    /// Only on a block that leads to raw blocks alone: a collector that comes upon a block below a pin that it cannot
-    /// read fails as a whole, and what lies deeper is known only once it is on the node, where it is too late.
-    pub(crate) fn opened(&self, target: &Target, decoded: &Decoded) -> Option<PinGuard> {
-        let inner = &self.inner;
-        let (Target::Block(cid), true) = (target, inner.capabilities.lazy_pins) else {
-            return None;
-        };
-        let has_children = match &decoded.node {
-            unixfs::Node::File(file) => !file.is_leaf(),
-            unixfs::Node::Directory(dir) => dir.entries() > 0,
-            unixfs::Node::Shard(_) => true,
-            unixfs::Node::Symlink(_) => false,
-        };
-        if !has_children || !decoded.pinnable {
-            return None;
-        }
-        let cid = canonical(*cid);
-        let budget_bytes = inner.share.bytes();
-        let declared_bytes = decoded.node.declared_size(0).min(budget_bytes);
-        let mut state = lock(&inner.state);
-        if state.closed {
-            // coverage: closing has to come between.
-            return None;
-        }
-        if let Some(entry) = state.entries.get_mut(&cid) {
-            entry.opens += 1;
-            state.policy.touch(&cid);
-        } else {
-            if state.jobs.len() >= QUEUE || !state.admit(cid, declared_bytes, budget_bytes) {
-                inner.dropped.fetch_add(1, Ordering::Relaxed);
-                return None;
-            }
-            if let Some(entry) = state.entries.get_mut(&cid) {
-                entry.opens = 1;
-            }
-            state.jobs.push_back(Job::Pin(cid));
-            inner.work(&mut state);
-        }
-        Some(PinGuard {
-            inner: inner.clone(),
-            cid,
-        })
-    }
-
     /// Pins that are on the backend now.
     pub(crate) fn len(&self) -> usize {
         let state = lock(&self.inner.state);
@@ -220,47 +123,6 @@ impl Drop for Pins {
     fn drop(&mut self) {
         let worker = self.inner.stop();
         self.inner.release_beside(worker);
-    }
-}
-
-impl State {
-    /// Takes `cid` among the pins to be made, and queues the release of those that have to go for it under the budget
-    /// as it is now.
-    pub(super) fn admit(&mut self, cid: Cid, bytes: u64, budget_bytes: u64) -> bool {
-        self.policy.set_budget(budget_bytes);
-        let Decision::Admit(room) = self.policy.request(&cid, bytes, Admission::Use) else {
-            // coverage: what is declared was cut to the budget, and what is resident has an entry.
-            return false;
-        };
-        let entries = &mut self.entries;
-        let found = loop {
-            // One that is being made is not released under way.
-            let in_use = |cid: &Cid| {
-                let entry = entries.get(cid);
-                entry.is_some_and(|entry| entry.opens > 0 || entry.phase == Phase::Queued)
-            };
-            match self.policy.evict(&room, in_use) {
-                Eviction::Enough => break true,
-                Eviction::NoneFree => break false,
-                Eviction::Victim { key, .. } => {
-                    entries.remove(&key);
-                    self.jobs.push_back(Job::Release(key));
-                }
-            }
-        };
-        let admitted = found && matches!(self.policy.insert(cid, room), Insertion::Admitted);
-        if admitted {
-            let phase = Phase::Queued;
-            entries.insert(cid, Entry { phase, opens: 0 });
-        }
-        admitted
-    }
-
-    /// Whether there was a pin, made or queued.
-    pub(super) fn forget(&mut self, cid: &Cid) -> bool {
-        self.policy.remove(cid);
-        self.jobs.retain(|job| *job != Job::Pin(*cid));
-        self.entries.remove(cid).is_some()
     }
 }
 
@@ -389,26 +251,5 @@ impl Inner {
         self.failures.fetch_add(1, Ordering::Relaxed);
         tracing::warn!(%cid, error = %source, "a pin could not be made or released");
         Error::Pin { cid, source }
-    }
-}
-
-/// An open handle on a pinned target.
-pub(crate) struct PinGuard {
-    inner: Arc<Inner>,
-    cid: Cid,
-}
-
-impl fmt::Debug for PinGuard {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "PinGuard({})", self.cid)
-    }
-}
-
-impl Drop for PinGuard {
-    fn drop(&mut self) {
-        if let Some(entry) = lock(&self.inner.state).entries.get_mut(&self.cid) {
-            // One that was released and made again meanwhile counts the newer handles only.
-            entry.opens = entry.opens.saturating_sub(1);
-        }
     }
 }

@@ -7,7 +7,10 @@ use pinner_api::PinDepth;
 use tokio::runtime::Handle;
 use tracing::Instrument;
 
-use super::keeper::{Inner, Job, Phase, State};
+use super::{
+    keeper::Inner,
+    state::{Job, Phase, State},
+};
 use crate::sync::lock;
 
 impl Inner {

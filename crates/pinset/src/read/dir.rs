@@ -10,7 +10,7 @@ use crate::{
     grant::allowance::HandleGuard,
     metadata::{Identity, Kind, Metadata},
     path::place::Place,
-    pins::keeper::PinGuard,
+    pins::lazy::PinGuard,
     session::Session,
 };
 

@@ -19,7 +19,7 @@ use crate::{
     grant::allowance::HandleGuard,
     metadata::{Identity, Metadata},
     path::place::Linked,
-    pins::keeper::PinGuard,
+    pins::lazy::PinGuard,
     read::{
         readahead::{Advice, ReadAhead, Reading},
         tree::{Above, Piece, Purpose, Scratch, Source, Step, Tree},

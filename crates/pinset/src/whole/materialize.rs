@@ -8,7 +8,7 @@ use std::{io, sync::Arc};
 
 use cap_std::fs::{Dir as HostDir, OpenOptions};
 
-use super::stream::{PIECE, Progress};
+use super::{progress::Progress, stream::PIECE};
 use crate::{
     error::Error,
     path::ipfs_path::Symlinks,

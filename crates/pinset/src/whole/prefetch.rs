@@ -9,7 +9,7 @@ use std::collections::HashSet;
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use pinner_api::Origin;
 
-use super::stream::Progress;
+use super::progress::Progress;
 use crate::{
     block::{Key, KeyHash, cid_of},
     error::Error,

@@ -1,4 +1,4 @@
-//! A file's content as a stream, and what all long calls have in common.
+//! A file's content as a stream.
 
 use bytes::Bytes;
 use futures_core::Stream;
@@ -6,33 +6,13 @@ use futures_util::stream;
 
 use crate::{
     error::Error,
-    path::ipfs_path::{IpfsPath, Symlinks},
+    path::ipfs_path::IpfsPath,
     read::{file::File, node::Node, readahead::Advice},
     session::Session,
 };
 
 /// How much of a file is handed on at a time, in bytes.
 pub(super) const PIECE: usize = 256 << 10;
-
-/// Is told how far a long call has come.
-pub trait Progress: Send + Sync {
-    /// So many blocks (or, of a copy, files) and bytes so far.
-    fn advanced(&self, count: u64, bytes: u64);
-}
-
-/// Tells nobody.
-impl Progress for () {
-    fn advanced(&self, _count: u64, _bytes: u64) {}
-}
-
-/// What `path` names, symlinks followed.
-pub(crate) async fn open(session: &Session, path: &str) -> Result<Node, Error> {
-    let path: IpfsPath = path.parse()?;
-    let root = session.root()?;
-    session
-        .open_at(&root, &path.below_ipfs(), Symlinks::Follow)
-        .await
-}
 
 /// The content of a file, from its start. After an error the stream is over.
 pub(crate) fn content(
@@ -53,7 +33,7 @@ async fn next_piece(content: Content) -> Option<(Result<Bytes, Error>, Content)>
     let (file, offset) = match content {
         Content::Over => return None,
         Content::At(file, offset) => (file, offset),
-        Content::Unopened(session, path) => match open(&session, &path.to_string()).await {
+        Content::Unopened(session, path) => match session.open(&path.to_string()).await {
             Ok(Node::File(file)) => {
                 file.advise(0, 0, Advice::Sequential);
                 (file, 0)
