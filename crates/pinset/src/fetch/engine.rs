@@ -221,7 +221,7 @@ impl Engine {
         target: &Target,
         ask: Ask<'_>,
     ) -> Result<Obtained, Error> {
-        self.open()?;
+        self.ensure_open()?;
         let cid = match target {
             Target::Inline { bytes, .. } => return Ok(Held::Memory(bytes.clone()).into()),
             Target::Block(cid) => cid,
@@ -337,7 +337,7 @@ impl Engine {
     ) -> Result<Held, Error> {
         let block = unverified.verify(cid)?;
         // Staging was emptied.
-        self.open()?;
+        self.ensure_open()?;
         let len = block.bytes().len() as u64;
         self.counters
             .bytes_verified
@@ -383,7 +383,7 @@ impl Engine {
 
     /// The decoded node for use, if it is at hand decoded and the pinset is open.
     pub(crate) fn node_at_hand(&self, target: &Target) -> Option<Arc<Decoded>> {
-        self.open().ok()?;
+        self.ensure_open().ok()?;
         let node = self.cached_node(target)?;
         // A use of a node is one of its block.
         if let Target::Block(cid) = target {
@@ -441,7 +441,7 @@ impl Engine {
         Ok(decoded)
     }
 
-    pub(crate) fn open(&self) -> Result<(), Error> {
+    pub(crate) fn ensure_open(&self) -> Result<(), Error> {
         if self.closed.load(Ordering::Acquire) {
             return Err(Error::Closed);
         }

@@ -157,7 +157,7 @@ impl CacheMode {
     /// [`Error::Pin`]; those of fetching the root's block.
     pub async fn ensure(&self, cid: &Cid) -> Result<(), Error> {
         let engine = self.engine();
-        engine.open()?;
+        engine.ensure_open()?;
         let session = self.host();
         let (target, origin) = (target_of(cid), Origin::root(*cid));
         let ask = session.ask(&origin);

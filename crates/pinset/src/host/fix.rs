@@ -16,7 +16,7 @@ use crate::{
 /// Asks the backend what `name` stands for, and walks there with the host's rights.
 pub(crate) async fn fix(session: &Session, name: &IpnsName) -> Result<FixedName, Error> {
     let engine = session.engine();
-    engine.open()?;
+    engine.ensure_open()?;
     let no_names = || Error::NoNames {
         name: name.to_string(),
     };

@@ -22,7 +22,7 @@ use crate::{
     pins::lazy::PinGuard,
     read::{
         readahead::{Advice, ReadAhead, Reading},
-        tree::{Above, Piece, Purpose, Scratch, Source, Step, Tree},
+        tree::{Above, Descent, Piece, Purpose, Source, Tree},
     },
     session::Session,
     sync::lock,
@@ -123,32 +123,13 @@ impl File {
     /// # Errors
     /// As [`read_at`](Self::read_at).
     pub fn try_read_at(&self, offset: u64, len: usize) -> Option<Result<Bytes, Error>> {
-        let len = self.clamp(offset, len);
-        if len == 0 {
-            return Some(Ok(Bytes::new()));
+        let mut filling = self.filling(offset, len);
+        match self.fill(&mut filling) {
+            Ok(Some(_)) if filling.is_empty() => None,
+            Err(error) if filling.is_empty() => Some(Err(error)),
+            // As far as it goes: the next read meets the wait or the error, at its very offset.
+            Ok(_) | Err(_) => Some(Ok(self.served(filling))),
         }
-        let first = match self.try_read_piece(offset, len) {
-            Ok(Some(bytes)) => bytes,
-            Ok(None) => return None,
-            Err(error) => return Some(Err(error)),
-        };
-        if first.len() == len {
-            self.note(offset, len);
-            return Some(Ok(first));
-        }
-        // The read crosses into the next block: as far as that is at hand.
-        let mut all = BytesMut::with_capacity(len);
-        all.extend_from_slice(&first);
-        while all.len() < len {
-            match self.try_read_piece(offset + all.len() as u64, len - all.len()) {
-                Ok(Some(bytes)) => all.extend_from_slice(&bytes),
-                Ok(None) => break,
-                // The next read meets it, at its very offset.
-                Err(_) => break,
-            }
-        }
-        self.note(offset, all.len());
-        Some(Ok(all.freeze()))
     }
 
     /// `len` bytes from `offset`, fewer only where the file ends before (I7).
@@ -160,25 +141,31 @@ impl File {
     /// Those of fetching: [`Error::Fetch`], [`Error::Corrupt`], [`Error::Malformed`], [`Error::Unsupported`],
     /// [`Error::Staging`], [`Error::LimitReached`], [`Error::Closed`].
     pub async fn read_at(&self, offset: u64, len: usize) -> Result<Bytes, Error> {
-        let len = self.clamp(offset, len);
-        if len == 0 {
-            return Ok(Bytes::new());
+        let mut filling = self.filling(offset, len);
+        if let Some(missing) = self.fill(&mut filling)? {
+            Box::pin(self.fill_waiting(&mut filling, missing)).await?;
         }
-        let first = self.read_piece(offset, len).await?;
-        let bytes = if first.len() == len {
-            first
-        } else {
-            let mut all = BytesMut::with_capacity(len);
-            all.extend_from_slice(&first);
-            self.want(offset + first.len() as u64..offset + len as u64);
-            while all.len() < len {
-                let at = offset + all.len() as u64;
-                all.extend_from_slice(&self.read_piece(at, len - all.len()).await?);
-            }
-            all.freeze()
+        Ok(self.served(filling))
+    }
+
+    /// Up to `len` bytes from `offset`: as [`read_at`](Self::read_at), but where a block cannot be had, what lies
+    /// before it, as a disk would. Empty only at or past the end.
+    ///
+    /// # Errors
+    /// As [`read_at`](Self::read_at), where there is not a single byte before the error.
+    pub async fn read_up_to(&self, offset: u64, len: usize) -> Result<Bytes, Error> {
+        let mut filling = self.filling(offset, len);
+        let filled = match self.fill(&mut filling) {
+            // Boxed: a read that waits for nothing, which is nearly every one, has a small future.
+            Ok(Some(missing)) => Box::pin(self.fill_waiting(&mut filling, missing)).await,
+            Ok(None) => Ok(()),
+            Err(error) => Err(error),
         };
-        self.note(offset, bytes.len());
-        Ok(bytes)
+        match filled {
+            Err(error) if filling.is_empty() => Err(error),
+            // The next read meets the error, at its very offset.
+            Ok(()) | Err(_) => Ok(self.served(filling)),
+        }
     }
 
     /// Waits until [`try_read_at`](Self::try_read_at) has something at `offset`.
@@ -186,9 +173,11 @@ impl File {
     /// # Errors
     /// As [`read_at`](Self::read_at).
     pub async fn ready(&self, offset: u64) -> Result<(), Error> {
-        self.read_piece(offset, self.clamp(offset, 1))
-            .await
-            .map(|_| ())
+        let mut filling = self.filling(offset, 1);
+        match self.fill(&mut filling)? {
+            Some(missing) => Box::pin(self.fill_waiting(&mut filling, missing)).await,
+            None => Ok(()),
+        }
     }
 
     /// What the guest says of the reads to come. A hint: it never fails.
@@ -217,37 +206,83 @@ impl File {
         &self.inner.session
     }
 
-    fn clamp(&self, offset: u64, len: usize) -> usize {
+    fn filling(&self, offset: u64, len: usize) -> Filling {
         let left = self.len().saturating_sub(offset);
-        usize::try_from(left).map_or(len, |left| left.min(len))
+        Filling {
+            offset,
+            len: usize::try_from(left).map_or(len, |left| left.min(len)),
+            first: Bytes::new(),
+            more: BytesMut::new(),
+        }
     }
 
-    /// Tells read-ahead, and the counters, of a read that was served.
-    fn note(&self, offset: u64, len: usize) {
-        self.session().engine().counters.served(len);
+    /// Tells read-ahead and the counters of a read that is served, and hands its bytes on.
+    fn served(&self, filling: Filling) -> Bytes {
+        let offset = filling.offset;
+        let bytes = filling.into_bytes();
+        if bytes.is_empty() {
+            return bytes;
+        }
+        self.session().engine().counters.served(bytes.len());
         let mut cursor = lock(&self.inner.cursor);
         let Cursor { current, ahead } = &mut *cursor;
         let leaf = current.as_ref().map(|current| current.span.clone());
-        ahead.note(self.reading(current), offset..offset + len as u64, leaf);
+        let read = offset..offset + bytes.len() as u64;
+        ahead.note(self.reading(current), read, leaf);
+        bytes
     }
 
-    /// Bytes of one block, if they are at hand.
-    fn try_read_piece(&self, offset: u64, len: usize) -> Result<Option<Bytes>, Error> {
-        let (session, tree) = (self.session(), &self.inner.tree);
-        session.engine().open()?;
-        let mut cursor = lock(&self.inner.cursor);
-        let piece = match cursor.piece_at(offset) {
-            Some(piece) => piece,
-            None => {
-                let (scratch, purpose) = (Scratch::default(), Purpose::Read);
-                match tree.step(session, offset, &scratch, purpose, cursor.above())? {
-                    Step::Ready(piece) => cursor.now_at(piece),
-                    Step::Need { .. } => return Ok(None),
-                }
+    /// Fills as far as that goes without waiting, block by block; returns what has to be waited for.
+    fn fill(&self, filling: &mut Filling) -> Result<Option<Missing>, Error> {
+        while let Some(offset) = filling.next() {
+            self.session().engine().ensure_open()?;
+            let piece = match self.piece_at(offset)? {
+                Sought::Here(piece) => piece,
+                Sought::Missing(descent) => return Ok(Some(Missing::Block(descent))),
+            };
+            match self.try_read_piece(&piece, filling)? {
+                Some(bytes) => filling.push(bytes),
+                None => return Ok(Some(Missing::Disk(piece))),
             }
-        };
-        drop(cursor);
-        let (at, len) = within(&piece, offset, len);
+        }
+        Ok(None)
+    }
+
+    /// Fills to the end, from where something has to be waited for.
+    async fn fill_waiting(&self, filling: &mut Filling, mut missing: Missing) -> Result<(), Error> {
+        let mut wanted = false;
+        loop {
+            if !filling.is_empty() && !wanted {
+                // The rest of a read over several blocks comes side by side.
+                self.want(missing.end().unwrap_or(filling.at())..filling.end());
+                wanted = true;
+            }
+            let bytes = self.wait_for(missing, filling).await?;
+            filling.push(bytes);
+            missing = match self.fill(filling)? {
+                Some(missing) => missing,
+                None => return Ok(()),
+            };
+        }
+    }
+
+    /// The piece of the file that has `offset`, if its block is here; else the way to it, as far as it goes.
+    fn piece_at(&self, offset: u64) -> Result<Sought, Error> {
+        let mut cursor = lock(&self.inner.cursor);
+        if let Some(piece) = cursor.piece_at(offset) {
+            return Ok(Sought::Here(piece));
+        }
+        let above = cursor.above();
+        let mut descent = self.inner.tree.descent(offset, Purpose::Read, above);
+        Ok(match descent.step(self.session().engine())? {
+            Some(piece) => Sought::Here(cursor.now_at(piece)),
+            None => Sought::Missing(descent),
+        })
+    }
+
+    /// The next bytes out of a piece, unless the disk has to be waited for.
+    fn try_read_piece(&self, piece: &Piece, filling: &Filling) -> Result<Option<Bytes>, Error> {
+        let (at, len) = filling.within(piece);
         match &piece.source {
             Source::Memory(bytes) => Ok(Some(bytes.slice(at as usize..at as usize + len))),
             Source::Staged { block, at: start } => block
@@ -256,30 +291,120 @@ impl File {
         }
     }
 
-    /// Bytes of one block.
-    async fn read_piece(&self, offset: u64, len: usize) -> Result<Bytes, Error> {
-        if len == 0 {
-            return Ok(Bytes::new());
-        }
-        if let Some(bytes) = self.try_read_piece(offset, len)? {
-            return Ok(bytes);
-        }
-        let (session, tree) = (self.session(), &self.inner.tree);
-        let latency = lock(&self.inner.cursor).ahead.waits_at(offset);
+    /// The next bytes, once what is missing is here.
+    async fn wait_for(&self, missing: Missing, filling: &Filling) -> Result<Bytes, Error> {
+        let session = self.session();
+        let latency = lock(&self.inner.cursor).ahead.waits_at(filling.at());
         let start = Instant::now();
-        let piece = tree.descend(session, offset, Purpose::Read, &latency).await;
-        let piece = {
-            let mut cursor = lock(&self.inner.cursor);
-            cursor.ahead.waited(start.elapsed());
-            cursor.now_at(piece?)
+        let piece = match missing {
+            Missing::Disk(piece) => piece,
+            Missing::Block(descent) => {
+                let origin = &self.inner.tree.linked.origin;
+                let piece = descent.fetch(session, origin, &latency).await;
+                let mut cursor = lock(&self.inner.cursor);
+                cursor.ahead.waited(start.elapsed());
+                cursor.now_at(piece?)
+            }
         };
-        let (at, len) = within(&piece, offset, len);
+        let (at, len) = filling.within(&piece);
         match &piece.source {
             Source::Memory(bytes) => Ok(bytes.slice(at as usize..at as usize + len)),
             Source::Staged { block, at: start } => match block.read(start + at, len).await {
                 Ok(bytes) => Ok(bytes),
-                Err(error) => Err(self.session().engine().unreadable(block, error)),
+                Err(error) => Err(session.engine().unreadable(block, error)),
             },
+        }
+    }
+}
+
+/// Where the bytes at an offset are.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "lives for a moment: a box would cost more than it saves"
+)]
+enum Sought {
+    Here(Piece),
+    /// A block is not here: the way to it, as far as it goes.
+    Missing(Descent),
+}
+
+/// What a read has to wait for.
+enum Missing {
+    /// A block: it has to be fetched, and there the descent goes on.
+    Block(Descent),
+    /// Bytes of a staged block that the page cache has not.
+    Disk(Piece),
+}
+
+impl Missing {
+    /// Where in the file the bytes end that are waited for, if that is known.
+    fn end(&self) -> Option<u64> {
+        match self {
+            Self::Block(descent) => descent.leaf_end(),
+            Self::Disk(piece) => Some(piece.span.end),
+        }
+    }
+}
+
+/// The bytes of one read, put together block by block. One that lies in one block is not copied.
+struct Filling {
+    offset: u64,
+    /// How many bytes it is to have.
+    len: usize,
+    /// What the first block had.
+    first: Bytes,
+    /// All, once there is more than one block's.
+    more: BytesMut,
+}
+
+impl Filling {
+    fn filled(&self) -> usize {
+        self.first.len().max(self.more.len())
+    }
+
+    fn is_empty(&self) -> bool {
+        self.filled() == 0
+    }
+
+    /// Where the next byte goes.
+    fn at(&self) -> u64 {
+        self.offset + self.filled() as u64
+    }
+
+    /// Where the next byte goes, if there is one to come.
+    fn next(&self) -> Option<u64> {
+        (self.filled() < self.len).then(|| self.at())
+    }
+
+    /// Where the last byte goes.
+    fn end(&self) -> u64 {
+        self.offset + self.len as u64
+    }
+
+    /// Where in a piece the next byte is, and how many the piece has from there.
+    fn within(&self, piece: &Piece) -> (u64, usize) {
+        let (at, missing) = (self.at(), self.len - self.filled());
+        let left = piece.span.end - at;
+        let len = usize::try_from(left).map_or(missing, |left| left.min(missing));
+        (at - piece.span.start, len)
+    }
+
+    fn push(&mut self, bytes: Bytes) {
+        if self.first.is_empty() {
+            self.first = bytes;
+            return;
+        }
+        if self.more.is_empty() {
+            self.more.reserve(self.len);
+            self.more.extend_from_slice(&self.first);
+        }
+        self.more.extend_from_slice(&bytes);
+    }
+
+    fn into_bytes(self) -> Bytes {
+        match self.more.is_empty() {
+            true => self.first,
+            false => self.more.freeze(),
         }
     }
 }
@@ -318,11 +443,4 @@ impl Cursor {
         });
         piece
     }
-}
-
-/// Where in a piece `offset` is, and how many of `len` bytes the piece has from there.
-fn within(piece: &Piece, offset: u64, len: usize) -> (u64, usize) {
-    let left = piece.span.end - offset;
-    let len = usize::try_from(left).map_or(len, |left| left.min(len));
-    (offset - piece.span.start, len)
 }

@@ -14,12 +14,11 @@ use std::{
     time::Duration,
 };
 
-use pinner_api::MAX_BLOCK;
 use tokio::time::Instant;
 
 use crate::{
     cache::staged::{Kept, Staged},
-    read::tree::{Above, Purpose, Scratch, Source, Step, Tree},
+    read::tree::{Above, Descent, Piece, Purpose, Source, Tree},
     session::Session,
     sync::{Mutex, lock},
     task::Task,
@@ -109,22 +108,17 @@ impl Reading<'_> {
     /// A span that a block cannot hold is many leaves below an inner node that is not there: then the next leaf is
     /// guessed to begin `stride` further on. A wrong guess asks for the same leaf twice, which is fetched once.
     fn look_at(&self, offset: u64, stride: u64, latency: &Arc<Latency>) -> (u64, Option<Ahead>) {
-        let nothing = Scratch::default();
-        let Self {
-            session,
-            tree,
-            above,
-        } = *self;
-        match tree.step(session, offset, &nothing, Purpose::Ahead, above) {
-            Ok(Step::Ready(piece)) => (piece.span.end, None),
-            Ok(Step::Need { span, .. }) => {
-                let end = match span.end - span.start <= MAX_BLOCK as u64 {
-                    true => span.end,
-                    false => span.end.min(offset.saturating_add(stride)),
-                };
-                let counters = &session.engine().counters;
+        let mut descent = self.tree.descent(offset, Purpose::Ahead, self.above);
+        let engine = self.session.engine();
+        match descent.step(engine) {
+            Ok(Some(piece)) => (piece.span.end, None),
+            Ok(None) => {
+                let end = descent.leaf_end();
+                let end = end.unwrap_or_else(|| offset.saturating_add(stride));
+                let end = end.min(descent.span_end());
+                let counters = &engine.counters;
                 counters.read_ahead_blocks.fetch_add(1, Ordering::Relaxed);
-                let ahead = Ahead::fetch(session, tree, offset..end, latency);
+                let ahead = Ahead::fetch(self.session, self.tree, descent, end, latency);
                 (end, Some(ahead))
             }
             // The reader meets it when it gets there.
@@ -282,24 +276,43 @@ struct Ahead {
 }
 
 impl Ahead {
-    /// Has the leaves of a range at hand. A failure is not seen here: the reader meets it when it gets there.
-    fn fetch(session: &Session, tree: &Tree, range: Range<u64>, latency: &Arc<Latency>) -> Self {
+    /// Has the leaves from the one that `descent` leads to up to `end` at hand. A failure is not seen here: the reader
+    /// meets it when it gets there.
+    fn fetch(
+        session: &Session,
+        tree: &Tree,
+        descent: Descent,
+        end: u64,
+        latency: &Arc<Latency>,
+    ) -> Self {
+        let range = descent.offset()..end;
         let (session, tree, latency) = (session.clone(), tree.clone(), latency.clone());
         let protected = Arc::new(Protected {
             session: session.clone(),
             blocks: Mutex::default(),
         });
         let protect = protected.clone();
-        let Range { start, end } = range;
         let work = async move {
-            let mut at = start;
-            while at < end {
-                let piece = tree.descend(&session, at, Purpose::Ahead, &latency).await;
-                let Ok(piece) = piece else { return };
-                at = piece.span.end;
-                if let Source::Staged { block, .. } = piece.source {
-                    protect.add(&block);
+            let origin = &tree.linked.origin;
+            let mut piece = descent.fetch(&session, origin, &latency).await;
+            while let Ok(Piece {
+                span,
+                source,
+                above,
+            }) = piece
+            {
+                if let Source::Staged { block, .. } = &source {
+                    protect.add(block);
                 }
+                if span.end >= end {
+                    return;
+                }
+                let mut next = tree.descent(span.end, Purpose::Ahead, above.as_ref());
+                piece = match next.step(session.engine()) {
+                    Ok(Some(piece)) => Ok(piece),
+                    Ok(None) => next.fetch(&session, origin, &latency).await,
+                    Err(error) => Err(error),
+                };
             }
         };
         Self {

@@ -63,7 +63,7 @@ fn start<'a>(
 ) -> Result<Started<'a>, Error> {
     let keep = match session.walked().look(base, path, last) {
         Known::LedTo(place) => {
-            session.engine().open()?;
+            session.engine().ensure_open()?;
             return Ok(Started::AtHand(Found { place, node: None }));
         }
         Known::Again(way) => Some(way),
