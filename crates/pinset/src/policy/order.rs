@@ -57,7 +57,7 @@ pub(super) struct Slot(u32);
 const NONE: u32 = u32::MAX;
 
 #[derive(Clone)]
-pub(super) struct Node<K> {
+pub(super) struct Entry<K> {
     pub(super) key: K,
     pub(super) weight: u64,
     /// Towards the cold end; in a free slot, the next free one.
@@ -86,7 +86,7 @@ const EMPTY: Chain = Chain {
 
 #[derive(Clone)]
 pub(super) struct Order<K, S> {
-    nodes: Vec<Node<K>>,
+    entries: Vec<Entry<K>>,
     chains: [Chain; List::COUNT],
     index: HashTable<u32>,
     hasher: S,
@@ -97,7 +97,7 @@ pub(super) struct Order<K, S> {
 impl<K, S> Order<K, S> {
     pub(super) fn new(hasher: S) -> Self {
         Self {
-            nodes: Vec::new(),
+            entries: Vec::new(),
             chains: [EMPTY; List::COUNT],
             index: HashTable::new(),
             hasher,
@@ -105,8 +105,8 @@ impl<K, S> Order<K, S> {
         }
     }
 
-    pub(super) fn node(&self, slot: Slot) -> &Node<K> {
-        &self.nodes[slot.0 as usize]
+    pub(super) fn entry(&self, slot: Slot) -> &Entry<K> {
+        &self.entries[slot.0 as usize]
     }
 
     pub(super) fn len(&self, list: List) -> usize {
@@ -122,18 +122,18 @@ impl<K, S> Order<K, S> {
     }
 
     /// The list's entries, from cold to hot.
-    pub(super) fn iter(&self, list: List) -> impl Iterator<Item = &Node<K>> {
+    pub(super) fn iter(&self, list: List) -> impl Iterator<Item = &Entry<K>> {
         let mut at = self.coldest(list);
         std::iter::from_fn(move || {
-            let node = self.node(at?);
-            at = slot(node.hotter);
-            Some(node)
+            let entry = self.entry(at?);
+            at = slot(entry.hotter);
+            Some(entry)
         })
     }
 
     /// Whether every slot number is taken: no entry can be added before one is removed.
     pub(super) fn is_full(&self) -> bool {
-        self.free == NONE && self.nodes.len() >= NONE as usize
+        self.free == NONE && self.entries.len() >= NONE as usize
     }
 
     /// Moves an entry to an end of a list, its own included.
@@ -143,34 +143,34 @@ impl<K, S> Order<K, S> {
     }
 
     pub(super) fn set_ghost_of(&mut self, slot: Slot, ghost: Option<Ghost>) {
-        self.nodes[slot.0 as usize].ghost_of = ghost;
+        self.entries[slot.0 as usize].ghost_of = ghost;
     }
 
     pub(super) fn set_weight(&mut self, slot: Slot, weight: u64) {
-        let node = &mut self.nodes[slot.0 as usize];
-        let chain = &mut self.chains[node.list as usize];
-        chain.bytes = chain.bytes - node.weight + weight;
-        node.weight = weight;
+        let entry = &mut self.entries[slot.0 as usize];
+        let chain = &mut self.chains[entry.list as usize];
+        chain.bytes = chain.bytes - entry.weight + weight;
+        entry.weight = weight;
     }
 
     fn unlink(&mut self, slot: Slot) {
-        let Node {
+        let Entry {
             colder,
             hotter,
             list,
             weight,
             ..
-        } = *self.node(slot);
+        } = *self.entry(slot);
         let chain = &mut self.chains[list as usize];
         chain.len -= 1;
         chain.bytes -= weight;
         match colder {
             NONE => chain.cold = hotter,
-            at => self.nodes[at as usize].hotter = hotter,
+            at => self.entries[at as usize].hotter = hotter,
         }
         match hotter {
             NONE => chain.hot = colder,
-            at => self.nodes[at as usize].colder = colder,
+            at => self.entries[at as usize].colder = colder,
         }
     }
 
@@ -183,19 +183,19 @@ impl<K, S> Order<K, S> {
         if colder == NONE {
             chain.cold = at;
         } else {
-            self.nodes[colder as usize].hotter = at;
+            self.entries[colder as usize].hotter = at;
         }
         if hotter == NONE {
             chain.hot = at;
         } else {
-            self.nodes[hotter as usize].colder = at;
+            self.entries[hotter as usize].colder = at;
         }
-        let node = &mut self.nodes[at as usize];
-        node.colder = colder;
-        node.hotter = hotter;
-        node.list = list;
+        let entry = &mut self.entries[at as usize];
+        entry.colder = colder;
+        entry.hotter = hotter;
+        entry.list = list;
         chain.len += 1;
-        chain.bytes += node.weight;
+        chain.bytes += entry.weight;
     }
 }
 
@@ -203,7 +203,7 @@ impl<K: Eq + Hash, S: BuildHasher> Order<K, S> {
     pub(super) fn find(&self, key: &K) -> Option<Slot> {
         let hash = self.hasher.hash_one(key);
         self.index
-            .find(hash, |at| self.nodes[*at as usize].key == *key)
+            .find(hash, |at| self.entries[*at as usize].key == *key)
             .map(|at| Slot(*at))
     }
 
@@ -211,7 +211,7 @@ impl<K: Eq + Hash, S: BuildHasher> Order<K, S> {
     pub(super) fn insert(&mut self, key: K, weight: u64, list: List, end: End) -> Slot {
         debug_assert!(self.find(&key).is_none() && !self.is_full());
         let hash = self.hasher.hash_one(&key);
-        let node = Node {
+        let entry = Entry {
             key,
             weight,
             colder: NONE,
@@ -221,19 +221,19 @@ impl<K: Eq + Hash, S: BuildHasher> Order<K, S> {
         };
         let at = self.free;
         let at = if at == NONE {
-            if self.nodes.len() == self.nodes.capacity() {
-                self.nodes.reserve_exact(self.nodes.len() / 4 + 16);
+            if self.entries.len() == self.entries.capacity() {
+                self.entries.reserve_exact(self.entries.len() / 4 + 16);
             }
-            self.nodes.push(node);
-            (self.nodes.len() - 1) as u32
+            self.entries.push(entry);
+            (self.entries.len() - 1) as u32
         } else {
-            self.free = self.nodes[at as usize].colder;
-            self.nodes[at as usize] = node;
+            self.free = self.entries[at as usize].colder;
+            self.entries[at as usize] = entry;
             at
         };
-        let (nodes, hasher) = (&self.nodes, &self.hasher);
+        let (entries, hasher) = (&self.entries, &self.hasher);
         self.index.insert_unique(hash, at, |other| {
-            hasher.hash_one(&nodes[*other as usize].key)
+            hasher.hash_one(&entries[*other as usize].key)
         });
         self.link(Slot(at), list, end);
         Slot(at)
@@ -242,13 +242,13 @@ impl<K: Eq + Hash, S: BuildHasher> Order<K, S> {
     /// Forgets an entry.
     pub(super) fn remove(&mut self, slot: Slot) {
         self.unlink(slot);
-        let hash = self.hasher.hash_one(&self.node(slot).key);
+        let hash = self.hasher.hash_one(&self.entry(slot).key);
         match self.index.find_entry(hash, |at| *at == slot.0) {
             Ok(entry) => drop(entry.remove()),
             // coverage: by the invariant.
             Err(_) => debug_assert!(false, "a linked slot is in the index"),
         }
-        self.nodes[slot.0 as usize].colder = self.free;
+        self.entries[slot.0 as usize].colder = self.free;
         self.free = slot.0;
     }
 }
@@ -261,6 +261,6 @@ fn slot(at: u32) -> Option<Slot> {
 impl<K, S> Order<K, S> {
     /// What the slab and the index have allocated, in bytes.
     pub(super) fn allocated_bytes(&self) -> usize {
-        self.nodes.capacity() * size_of::<Node<K>>() + self.index.allocation_size()
+        self.entries.capacity() * size_of::<Entry<K>>() + self.index.allocation_size()
     }
 }

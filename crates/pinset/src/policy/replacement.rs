@@ -165,7 +165,7 @@ impl<K: Clone + Eq + Hash, S: BuildHasher> Replacement<K, S> {
     /// [touched](Self::touch) if this is a use, and its weight stays what it was.
     pub fn request(&mut self, key: &K, weight: u64, admission: Admission) -> Decision {
         let found = self.order.find(key);
-        let ghost = match found.map(|slot| self.order.node(slot).list) {
+        let ghost = match found.map(|slot| self.order.entry(slot).list) {
             None => None,
             Some(List::RecentGhosts) => Some(Ghost::Recent),
             Some(List::FrequentGhosts) => Some(Ghost::Frequent),
@@ -181,7 +181,7 @@ impl<K: Clone + Eq + Hash, S: BuildHasher> Replacement<K, S> {
             return Decision::Oversize;
         }
         if let (Some(slot), Some(ghost), Admission::Use) = (found, ghost, admission) {
-            self.adapt(ghost, self.order.node(slot).weight, 0);
+            self.adapt(ghost, self.order.entry(slot).weight, 0);
         }
         Decision::Admit(Room {
             weight,
@@ -207,7 +207,7 @@ impl<K: Clone + Eq + Hash, S: BuildHasher> Replacement<K, S> {
     pub fn insert(&mut self, key: K, room: Room) -> Insertion {
         let found = self.order.find(&key);
         if let Some(slot) = found
-            && self.order.node(slot).list.is_resident()
+            && self.order.entry(slot).list.is_resident()
         {
             if room.admission == Admission::Use {
                 self.used(slot);
@@ -242,8 +242,8 @@ impl<K: Clone + Eq + Hash, S: BuildHasher> Replacement<K, S> {
     /// it was resident.
     pub fn remove(&mut self, key: &K) -> Option<u64> {
         let slot = self.order.find(key)?;
-        let node = self.order.node(slot);
-        let weight = node.list.is_resident().then_some(node.weight);
+        let entry = self.order.entry(slot);
+        let weight = entry.list.is_resident().then_some(entry.weight);
         self.order.remove(slot);
         weight
     }
@@ -303,7 +303,7 @@ impl<K: Clone + Eq + Hash, S: BuildHasher> Replacement<K, S> {
         [List::Ahead, List::Recent, List::Frequent]
             .into_iter()
             .flat_map(|list| self.order.iter(list))
-            .map(|node| (&node.key, node.weight))
+            .map(|entry| (&entry.key, entry.weight))
     }
 
     /// Sizes and counters.
@@ -329,7 +329,7 @@ impl<K: Clone + Eq + Hash, S: BuildHasher> Replacement<K, S> {
 
     fn resident(&self, key: &K) -> Option<Slot> {
         let slot = self.order.find(key)?;
-        self.order.node(slot).list.is_resident().then_some(slot)
+        self.order.entry(slot).list.is_resident().then_some(slot)
     }
 
     /// T1, in bytes.
@@ -339,18 +339,18 @@ impl<K: Clone + Eq + Hash, S: BuildHasher> Replacement<K, S> {
 
     /// A use of a resident entry.
     fn used(&mut self, slot: Slot) {
-        let node = self.order.node(slot);
-        let to = match (node.list, node.ghost_of) {
+        let entry = self.order.entry(slot);
+        let to = match (entry.list, entry.ghost_of) {
             (List::Ahead, None) => List::Recent,
             (List::Ahead, Some(ghost)) => {
-                let weight = node.weight;
+                let weight = entry.weight;
                 self.adapt(ghost, weight, weight);
                 self.order.set_ghost_of(slot, None);
                 List::Frequent
             }
             _ => {
                 self.hits += 1;
-                self.hit_bytes += node.weight;
+                self.hit_bytes += entry.weight;
                 List::Frequent
             }
         };
@@ -409,7 +409,7 @@ impl<K: Clone + Eq + Hash, S: BuildHasher> Replacement<K, S> {
     fn coldest_free(&mut self, list: List, in_use: &mut impl FnMut(&K) -> bool) -> Option<Slot> {
         for _ in 0..self.order.len(list).min(LOOKED_AT) {
             let slot = self.order.coldest(list)?;
-            if !in_use(&self.order.node(slot).key) {
+            if !in_use(&self.order.entry(slot).key) {
                 return Some(slot);
             }
             self.order.relink(slot, list, End::Hot);
@@ -419,12 +419,12 @@ impl<K: Clone + Eq + Hash, S: BuildHasher> Replacement<K, S> {
 
     /// Evicts: a resident entry becomes a ghost, unless it was never used.
     fn make_ghost(&mut self, slot: Slot) -> Eviction<K> {
-        let node = self.order.node(slot);
+        let entry = self.order.entry(slot);
         let victim = Eviction::Victim {
-            key: node.key.clone(),
-            weight: node.weight,
+            key: entry.key.clone(),
+            weight: entry.weight,
         };
-        let ghosts = match (node.list, node.ghost_of) {
+        let ghosts = match (entry.list, entry.ghost_of) {
             (List::Ahead, None) => None,
             (List::Ahead, Some(Ghost::Recent)) => Some((List::RecentGhosts, End::Cold)),
             (List::Ahead, Some(Ghost::Frequent)) => Some((List::FrequentGhosts, End::Cold)),

@@ -16,7 +16,7 @@ use crate::{
         file::File,
         node::{Node, Symlink},
     },
-    resolve::walk::{self, Found, Needed},
+    resolve::walk::{self, Needed, Visited},
     session::Session,
     unixfs::{self, Target},
 };
@@ -103,7 +103,7 @@ impl Session {
     }
 }
 
-impl Found {
+impl Visited {
     /// What is known of it, without opening it.
     pub(crate) async fn metadata(&mut self, session: &Session) -> Result<Metadata, Error> {
         self.look_at(session).await?;

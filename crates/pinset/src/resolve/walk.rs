@@ -23,14 +23,14 @@ use crate::{
     },
     read::dir::Dir,
     session::Session,
-    unixfs::{self, Found as InShard, Prefix, Target},
+    unixfs::{self, Found, Prefix, Target},
 };
 
 /// The most symlinks on one path, as Linux has it.
 pub const MAX_SYMLINKS: usize = 40;
 
 /// A place, and what stands there, once it was looked at. What a path names is one, and each directory on its way.
-pub(crate) struct Found {
+pub(crate) struct Visited {
     pub(super) place: Place,
     pub(super) node: Option<Arc<Decoded>>,
 }
@@ -41,7 +41,7 @@ pub(crate) async fn walk(
     base: &Dir,
     path: &str,
     last: Symlinks,
-) -> Result<Found, Error> {
+) -> Result<Visited, Error> {
     match start(session, base.place(), path, last)? {
         Started::AtHand(found) => Ok(found),
         Started::Waits(rest) => rest.await,
@@ -50,9 +50,9 @@ pub(crate) async fn walk(
 
 /// A walk, as far as it gets without waiting.
 enum Started<'a> {
-    AtHand(Found),
+    AtHand(Visited),
     /// Boxed, as every wait here is: nearly all walks wait for nothing, and their futures stay small.
-    Waits(Pin<Box<dyn Future<Output = Result<Found, Error>> + Send + 'a>>),
+    Waits(Pin<Box<dyn Future<Output = Result<Visited, Error>> + Send + 'a>>),
 }
 
 fn start<'a>(
@@ -64,12 +64,12 @@ fn start<'a>(
     let keep = match session.walked().look(base, path, last) {
         Known::LedTo(place) => {
             session.engine().ensure_open()?;
-            return Ok(Started::AtHand(Found { place, node: None }));
+            return Ok(Started::AtHand(Visited { place, node: None }));
         }
         Known::Again(way) => Some(way),
         Known::New => None,
     };
-    let ended = move |found: &Found| {
+    let ended = move |found: &Visited| {
         if let Some(way) = keep {
             session.walked().keep(way, &found.place);
         }
@@ -77,7 +77,7 @@ fn start<'a>(
     let mut walk = Walk::new(session, base, path, last);
     walk.begin()?;
     Ok(match walk.turn()? {
-        Turn::Found(found) => {
+        Turn::Arrived(found) => {
             ended(&found);
             Started::AtHand(found)
         }
@@ -97,9 +97,9 @@ struct Walk<'a> {
     /// Where the walk cannot get out of.
     base: &'a Place,
     /// The directories from below the base down to where the walk stands.
-    stack: Vec<Found>,
+    stack: Vec<Visited>,
     /// The segments to go, the next one last.
-    todo: SmallVec<[Step<'a>; 6]>,
+    todo: SmallVec<[Move<'a>; 6]>,
     /// The shard that the look-up of the next segment has come to, in a directory of several.
     shard: Option<(Target, Prefix)>,
     /// What the last segment was found to be, before it is looked at.
@@ -111,9 +111,10 @@ struct Walk<'a> {
     symlinks: usize,
 }
 
-enum Step<'a> {
+/// What is still to be done of a path.
+enum Move<'a> {
     Up,
-    Name(Cow<'a, str>),
+    To(Cow<'a, str>),
 }
 
 /// How far a walk gets without waiting.
@@ -122,7 +123,14 @@ enum Step<'a> {
     reason = "lives for a moment: a box would cost more than it saves"
 )]
 enum Turn {
-    Found(Found),
+    Arrived(Visited),
+    /// This node has to be had first.
+    Needs(Needed),
+}
+
+/// What one segment is in a directory.
+enum LookedUp {
+    Place(Place),
     /// This node has to be had first.
     Needs(Needed),
 }
@@ -187,11 +195,11 @@ impl<'a> Walk<'a> {
     }
 
     /// Goes to the end, from where a turn needed something.
-    async fn wait(mut self, mut needed: Needed) -> Result<Found, Error> {
+    async fn wait(mut self, mut needed: Needed) -> Result<Visited, Error> {
         loop {
             self.had = Some(needed.have(self.session).await?);
             needed = match self.turn()? {
-                Turn::Found(found) => return Ok(found),
+                Turn::Arrived(found) => return Ok(found),
                 Turn::Needs(needed) => needed,
             };
         }
@@ -208,15 +216,15 @@ impl<'a> Walk<'a> {
         match path {
             Cow::Borrowed(path) => {
                 let steps = segments(path).rev().map(|segment| match segment {
-                    Segment::Up => Step::Up,
-                    Segment::Name(name) => Step::Name(Cow::Borrowed(name)),
+                    Segment::Up => Move::Up,
+                    Segment::Name(name) => Move::To(Cow::Borrowed(name)),
                 });
                 self.todo.extend(steps);
             }
             Cow::Owned(path) => {
                 let steps = segments(&path).rev().map(|segment| match segment {
-                    Segment::Up => Step::Up,
-                    Segment::Name(name) => Step::Name(Cow::Owned(name.to_owned())),
+                    Segment::Up => Move::Up,
+                    Segment::Name(name) => Move::To(Cow::Owned(name.to_owned())),
                 });
                 self.todo.extend(steps);
             }
@@ -231,22 +239,22 @@ impl<'a> Walk<'a> {
                 Some(place) => place,
                 None => match self.todo.pop() {
                     None => {
-                        let base = || Found {
+                        let base = || Visited {
                             place: self.base.clone(),
                             node: None,
                         };
-                        return Ok(Turn::Found(self.stack.pop().unwrap_or_else(base)));
+                        return Ok(Turn::Arrived(self.stack.pop().unwrap_or_else(base)));
                     }
-                    Some(Step::Up) => {
+                    Some(Move::Up) => {
                         if self.stack.pop().is_none() {
                             return Err(self.escapes());
                         }
                         continue;
                     }
-                    Some(Step::Name(name)) => match self.look_up(&name)? {
-                        Ok(place) => place,
-                        Err(needed) => {
-                            self.todo.push(Step::Name(name));
+                    Some(Move::To(name)) => match self.look_up(&name)? {
+                        LookedUp::Place(place) => place,
+                        LookedUp::Needs(needed) => {
+                            self.todo.push(Move::To(name));
                             return Ok(Turn::Needs(needed));
                         }
                     },
@@ -264,11 +272,11 @@ impl<'a> Walk<'a> {
                 place = target;
             }
             let Place::Link(linked) = &place else {
-                return Ok(Turn::Found(Found { place, node: None }));
+                return Ok(Turn::Arrived(Visited { place, node: None }));
             };
             let raw = linked.is_raw();
             if ends_here && (self.last == Symlinks::NoFollow || raw) {
-                return Ok(Turn::Found(Found { place, node: None }));
+                return Ok(Turn::Arrived(Visited { place, node: None }));
             }
             if raw {
                 return Err(Error::NotDirectory {
@@ -287,11 +295,11 @@ impl<'a> Walk<'a> {
                 unixfs::Node::Symlink(link) => self.follow(link.target())?,
                 unixfs::Node::Directory(_) | unixfs::Node::Shard(_) => {
                     let node = Some(node);
-                    self.stack.push(Found { place, node });
+                    self.stack.push(Visited { place, node });
                 }
                 unixfs::Node::File(_) if ends_here => {
                     let node = Some(node);
-                    return Ok(Turn::Found(Found { place, node }));
+                    return Ok(Turn::Arrived(Visited { place, node }));
                 }
                 unixfs::Node::File(_) => {
                     return Err(Error::NotDirectory {
@@ -333,19 +341,19 @@ impl<'a> Walk<'a> {
     /// One segment: what `name` is in the directory where the walk stands, or the node of it that is needed first.
     ///
     /// A sharded directory has no more levels than the hash has bits: [`unixfs`] sees to that.
-    fn look_up(&mut self, name: &str) -> Result<Result<Place, Needed>, Error> {
+    fn look_up(&mut self, name: &str) -> Result<LookedUp, Error> {
         let (shard, had) = (self.shard.take(), self.had.take());
         let (place, node) = match self.stack.last() {
             Some(found) => (&found.place, found.node.as_ref()),
             None => (self.base, None),
         };
         let linked = match place {
-            Place::Ipfs => return root(self.session, name).map(Ok),
+            Place::Ipfs => return root(self.session, name).map(LookedUp::Place),
             Place::Ipns => {
                 // From what was granted and fixed: nobody is asked.
                 let fixed = self.session.fixed_name(name);
                 let fixed = fixed.ok_or_else(|| absent(name, place))?;
-                return Ok(Ok(Place::Name(fixed.clone())));
+                return Ok(LookedUp::Place(Place::Name(fixed.clone())));
             }
             // coverage: a link is never open as a directory.
             Place::Name(_) => return Err(Error::NotDirectory { path: shown(name) }),
@@ -368,14 +376,14 @@ impl<'a> Walk<'a> {
             let Some(decoded) = node.take().or_else(|| engine.node_at_hand(target)) else {
                 let needed = Needed::Shard(linked.clone(), target.clone());
                 self.shard = Some((target.clone(), at));
-                return Ok(Err(needed));
+                return Ok(LookedUp::Needs(needed));
             };
             break match &decoded.node {
                 unixfs::Node::Directory(dir) => dir.lookup(name),
                 unixfs::Node::Shard(shard) => match shard.lookup(name, at) {
-                    Ok(InShard::Entry(link)) => Ok(Some(link)),
-                    Ok(InShard::Absent) => Ok(None),
-                    Ok(InShard::Shard { link, at: deeper }) => {
+                    Ok(Found::Entry(link)) => Ok(Some(link)),
+                    Ok(Found::Absent) => Ok(None),
+                    Ok(Found::Shard { link, at: deeper }) => {
                         below = link.target;
                         target = &below;
                         at = deeper;
@@ -398,7 +406,8 @@ impl<'a> Walk<'a> {
                 reason: malformed.to_string(),
             })?
             .ok_or_else(|| absent(name, place))?;
-        Ok(Ok(Place::below(&linked.origin, name, link)))
+        let place = Place::below(&linked.origin, name, link);
+        Ok(LookedUp::Place(place))
     }
 
     fn escapes(&self) -> Error {
@@ -429,7 +438,7 @@ fn root(session: &Session, name: &str) -> Result<Place, Error> {
     Ok(Place::of_root(&cid))
 }
 
-impl Found {
+impl Visited {
     pub(crate) fn identity(&self) -> Identity {
         self.place.identity()
     }

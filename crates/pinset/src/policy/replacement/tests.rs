@@ -10,7 +10,7 @@ use std::{collections::HashSet, fmt::Debug};
 
 use proptest::prelude::*;
 
-use super::{super::order::Node, *};
+use super::{super::order::Entry, *};
 use paper::Paper;
 
 /// What one request came to: whether it was a hit, and who had to go for it.
@@ -61,7 +61,7 @@ fn uses(arc: &mut Replacement<Key>, keys: impl IntoIterator<Item = Key>) {
 
 /// A list's keys, from cold to hot.
 fn keys(arc: &Replacement<Key>, list: List) -> Vec<Key> {
-    arc.order.iter(list).map(|node| node.key).collect()
+    arc.order.iter(list).map(|entry| entry.key).collect()
 }
 
 /// Every list's keys: read ahead, T1, T2, B1, B2.
@@ -82,18 +82,18 @@ const LISTS: [List; List::COUNT] = [
 fn check(arc: &Replacement<Key>) {
     let mut seen = HashSet::new();
     for list in LISTS {
-        let nodes: Vec<&Node<Key>> = arc.order.iter(list).collect();
-        assert_eq!(nodes.len(), arc.order.len(list));
+        let entries: Vec<&Entry<Key>> = arc.order.iter(list).collect();
+        assert_eq!(entries.len(), arc.order.len(list));
         assert_eq!(
-            nodes.iter().map(|node| node.weight).sum::<u64>(),
+            entries.iter().map(|entry| entry.weight).sum::<u64>(),
             arc.order.bytes(list)
         );
-        for node in nodes {
-            assert!(seen.insert(node.key), "{} is in two lists", node.key);
-            assert_eq!(node.list, list);
-            let slot = arc.order.find(&node.key).expect("the index has every key");
-            assert_eq!(arc.order.node(slot).key, node.key);
-            assert!(node.ghost_of.is_none() || list == List::Ahead);
+        for entry in entries {
+            assert!(seen.insert(entry.key), "{} is in two lists", entry.key);
+            assert_eq!(entry.list, list);
+            let slot = arc.order.find(&entry.key).expect("the index has every key");
+            assert_eq!(arc.order.entry(slot).key, entry.key);
+            assert!(entry.ghost_of.is_none() || list == List::Ahead);
         }
     }
     let budget = arc.budget();
