@@ -3,3 +3,4 @@
 mod decision;
 mod order;
 pub mod replacement;
+pub(crate) mod residents;

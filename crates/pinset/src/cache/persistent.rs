@@ -68,11 +68,11 @@ impl Store {
         Ok(Self::of(path.to_owned(), share, state))
     }
 
-    /// Whether there may be something of the block that [`warm`](Self::warm) would find. No I/O.
-    pub(crate) fn may_be_warm(&self, key: &Key) -> bool {
+    /// Whether there may be something of the block that [`verify_at_first_use`](Self::verify_at_first_use) would find. No I/O.
+    pub(crate) fn may_be_unverified(&self, key: &Key) -> bool {
         let state = lock(&self.state);
         match state.role {
-            Role::Admits(_) => state.index.contains_key(key),
+            Role::Admits(_) => state.blocks.get(key).is_some(),
             Role::ReadsAlong(_) => true,
             Role::Closed => false,
         }
@@ -82,7 +82,7 @@ impl Store {
     /// here by now. One that is wrong is forgotten.
     ///
     /// Reads the disk and hashes: for a blocking thread.
-    pub(crate) fn warm(
+    pub(crate) fn verify_at_first_use(
         &self,
         key: &Key,
         is_right: impl FnOnce(Bytes) -> bool,
@@ -92,7 +92,7 @@ impl Store {
         {
             return self.leased(&along, key, is_right);
         }
-        let staged = lock(&self.state).index.get(key)?.clone();
+        let staged = lock(&self.state).blocks.get(key)?.clone();
         if staged.is_verified() {
             return Some(staged);
         }
@@ -162,7 +162,7 @@ impl Store {
         if let Role::ReadsAlong(_) = state.role
             && state.admit(*key, staged.len() as u64, Admission::Use, &mut gone)
         {
-            state.index.insert(*key, staged.clone());
+            state.blocks.put(*key, staged.clone());
         }
         drop(state);
         drop(gone);
@@ -227,7 +227,7 @@ impl State {
         for Warm { key, extent } in warm {
             let staged = Arc::new(Staged::new(key, extent, false));
             if state.admit(key, staged.extent().charge(), Admission::Use, &mut gone) {
-                state.index.insert(key, staged);
+                state.blocks.put(key, staged);
             } else {
                 // coverage: the directory was shrunk to what the policy has room for.
                 gone.push(staged);
@@ -275,7 +275,7 @@ mod tests {
         let second = open(&path).unwrap();
         assert!(second.reads_along() && !first.reads_along());
         assert!(second.stage(block(1).0, &block(1).1).is_none());
-        let leased = second.warm(&key, right).unwrap();
+        let leased = second.verify_at_first_use(&key, right).unwrap();
         let pressed = || {
             for n in 1..100 {
                 let (key, bytes) = block(n);
@@ -303,24 +303,30 @@ mod tests {
         let first = open(&path).unwrap();
         first.stage(key, &bytes).unwrap();
         let second = open(&path).unwrap();
-        assert!(second.warm(&key, |_| false).is_none());
-        assert!(second.warm(&key, right).is_none(), "until it changes");
+        assert!(second.verify_at_first_use(&key, |_| false).is_none());
+        assert!(
+            second.verify_at_first_use(&key, right).is_none(),
+            "until it changes"
+        );
         assert_eq!(second.rotten.load(Ordering::Relaxed), 1);
-        let leased = second.warm(&block(1).0, right);
+        let leased = second.verify_at_first_use(&block(1).0, right);
         assert!(leased.is_none());
         second.close();
         first.close();
         let third = open(&path).unwrap();
         assert!(third.peek(&key).is_none(), "it is not verified");
         assert!(third.stage(key, &bytes).is_none(), "it is there");
-        assert!(third.may_be_warm(&key));
-        assert!(third.warm(&key, |_| false).is_none());
-        assert!(!third.may_be_warm(&key));
+        assert!(third.may_be_unverified(&key));
+        assert!(third.verify_at_first_use(&key, |_| false).is_none());
+        assert!(!third.may_be_unverified(&key));
         assert!(third.stage(key, &bytes).is_some());
-        assert!(third.warm(&key, |_| false).is_some(), "it is verified");
+        assert!(
+            third.verify_at_first_use(&key, |_| false).is_some(),
+            "it is verified"
+        );
         third.close();
-        assert!(!third.may_be_warm(&key));
-        assert!(third.warm(&key, right).is_none());
+        assert!(!third.may_be_unverified(&key));
+        assert!(third.verify_at_first_use(&key, right).is_none());
     }
 
     #[test]
@@ -333,13 +339,16 @@ mod tests {
         first.stage(key, &bytes).unwrap();
         let second = open(&path).unwrap();
         for _ in 0..2 {
-            let leased = second.warm(&key, right).unwrap();
+            let leased = second.verify_at_first_use(&key, right).unwrap();
             assert!(leased.extent().read_blocking(0, usize::MAX).unwrap() == bytes);
             assert_eq!(second.len(), 0);
         }
         assert_eq!(second.reverified.load(Ordering::Relaxed), 1);
         second.forget(&key);
-        assert!(second.warm(&key, right).is_none(), "until it changes");
+        assert!(
+            second.verify_at_first_use(&key, right).is_none(),
+            "until it changes"
+        );
     }
 
     #[test]

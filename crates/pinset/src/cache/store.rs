@@ -2,10 +2,9 @@
 //!
 //! Joins the staging directory (bytes under a budget, I2) with the replacement policy (which bytes). Knows
 //! nothing of fetching. Invariant (I3): what it hands out was verified in this run and written whole; what an earlier
-//! run or another process left is in the index too, and handed out once [`warm`](Store::warm) has verified it.
+//! run or another process left is in the index too, and handed out once [`verify_at_first_use`](Store::verify_at_first_use) has verified it.
 
 use std::{
-    collections::HashMap,
     path::{Path, PathBuf},
     sync::Arc,
     time::Instant,
@@ -15,8 +14,9 @@ use crate::{
     block::{Key, KeyHash},
     budget::{Evict, Share},
     cache::staged::{Staged, let_go},
-    policy::replacement::{
-        Admission, Decision, Eviction, Insertion, Replacement, ReplacementStats,
+    policy::{
+        replacement::{Admission, ReplacementStats},
+        residents::Residents,
     },
     staging::{Staging, along::Along},
     sync::{AtomicU64, Mutex, Ordering, lock},
@@ -53,29 +53,25 @@ pub(crate) enum Role {
 
 pub(crate) struct State {
     pub(crate) role: Role,
-    /// What can be handed out, once it is verified; for one that reads along: what it leases just now.
-    ///
-    /// Invariant: every key is resident in `policy`. The reverse does not hold: a block that is being written is
-    /// resident, and not in here yet.
-    pub(crate) index: HashMap<Key, Arc<Staged>, KeyHash>,
-    policy: Replacement<Key, KeyHash>,
+    /// What can be handed out, once it is verified; for one that reads along: what it leases just now. A block that is
+    /// being written is resident, and has no value yet.
+    pub(crate) blocks: Residents<Key, Arc<Staged>, KeyHash>,
 }
 
 impl State {
     pub(crate) fn new(role: Role, budget_bytes: u64) -> Self {
         Self {
             role,
-            index: HashMap::default(),
-            policy: Replacement::with_hasher(budget_bytes, KeyHash::default()),
+            blocks: Residents::new(budget_bytes),
         }
     }
 
     fn staged(&self, key: &Key) -> Option<Arc<Staged>> {
-        let staged = self.index.get(key)?;
+        let staged = self.blocks.get(key)?;
         staged.is_verified().then(|| staged.clone())
     }
 
-    /// Makes `staged` resident, if the policy lets it in; what has to give way for it goes to `gone`.
+    /// Makes a block resident, if the policy lets it in; what has to give way for it goes to `gone`.
     pub(crate) fn admit(
         &mut self,
         key: Key,
@@ -83,21 +79,9 @@ impl State {
         admission: Admission,
         gone: &mut Vec<Arc<Staged>>,
     ) -> bool {
-        let room = match self.policy.request(&key, charge, admission) {
-            Decision::Admit(room) => room,
-            Decision::Resident | Decision::Oversize => return false,
-        };
-        loop {
-            let index = &self.index;
-            // What is not in the index is being written: in use as well.
-            let in_use = |key: &Key| index.get(key).is_none_or(Staged::in_use);
-            match self.policy.evict(&room, in_use) {
-                Eviction::Enough => break,
-                Eviction::NoneFree => return false,
-                Eviction::Victim { key, .. } => gone.extend(self.index.remove(&key)),
-            }
-        }
-        matches!(self.policy.insert(key, room), Insertion::Admitted)
+        let let_go = |_, staged| gone.push(staged);
+        self.blocks
+            .admit(key, charge, admission, Staged::in_use, let_go)
     }
 }
 
@@ -138,22 +122,21 @@ impl Store {
         let mut state = lock(&self.state);
         let staged = state.staged(key)?;
         for inner in way {
-            state.policy.touch(inner);
+            state.blocks.touch(inner);
         }
-        state.policy.touch(key);
+        state.blocks.touch(key);
         Some(staged)
     }
 
     /// Notes a use of a block, if it is staged.
     pub(crate) fn touch(&self, key: &Key) {
-        lock(&self.state).policy.touch(key);
+        lock(&self.state).blocks.touch(key);
     }
 
     /// Forgets a block whose bytes cannot be read back, or are wrong.
     pub(crate) fn forget(&self, key: &Key) {
         let mut state = lock(&self.state);
-        state.policy.remove(key);
-        let gone = state.index.remove(key);
+        let gone = state.blocks.remove(key);
         if let Role::ReadsAlong(along) = &state.role {
             along.wrong(key);
         }
@@ -182,7 +165,7 @@ impl Store {
             Role::Admits(staging) => staging.clone(),
             Role::ReadsAlong(_) | Role::Closed => return None,
         };
-        if state.index.contains_key(&key) {
+        if state.blocks.get(&key).is_some() {
             return state.staged(&key);
         }
         // Else blocks would be evicted for nothing.
@@ -190,10 +173,7 @@ impl Store {
             // coverage: needs a file system that turns read-only under files that are open for writing.
             return None;
         }
-        let for_blocks = staging.for_blocks();
-        if for_blocks != state.policy.budget() {
-            state.policy.set_budget(for_blocks);
-        }
+        state.blocks.set_budget(staging.for_blocks());
         let mut gone = Vec::new();
         let charge = staging.charge(bytes.len());
         let admitted = state.admit(key, charge, Admission::Ahead, &mut gone);
@@ -214,12 +194,12 @@ impl Store {
             Ok(extent) => {
                 let staged = Arc::new(Staged::new(key, extent, true));
                 if let Role::Admits(_) = state.role {
-                    state.index.insert(key, staged.clone());
+                    state.blocks.put(key, staged.clone());
                 }
                 Some(staged)
             }
             Err(error) => {
-                state.policy.remove(&key);
+                state.blocks.remove(&key);
                 drop(state);
                 if let Some(error) = error {
                     self.failures.fetch_add(1, Ordering::Relaxed);
@@ -250,12 +230,12 @@ impl Store {
 
     /// What replacement has counted, and where it stands.
     pub(crate) fn replacement(&self) -> ReplacementStats {
-        lock(&self.state).policy.stats()
+        lock(&self.state).blocks.stats()
     }
 
     /// Number of blocks resident now; for one that reads along, of those that it leases.
     pub(crate) fn len(&self) -> usize {
-        lock(&self.state).index.len()
+        lock(&self.state).blocks.len()
     }
 
     /// Whether another process admits, so that nothing is staged.
@@ -276,22 +256,14 @@ impl Evict for Store {
     fn evict_beyond_share(&self) {
         let mut gone = Vec::new();
         let mut guard = lock(&self.state);
-        let State {
-            role,
-            index,
-            policy,
-        } = &mut *guard;
+        let State { role, blocks } = &mut *guard;
         let Role::Admits(staging) = role else {
             drop(guard);
             return self.share.lower();
         };
         let staging = staging.clone();
-        policy.set_budget(staging.for_blocks());
-        let in_use = |key: &Key| index.get(key).is_none_or(Staged::is_read);
-        while let Eviction::Victim { key, .. } = policy.evict_excess(in_use) {
-            gone.push(key);
-        }
-        let gone: Vec<_> = gone.iter().filter_map(|key| index.remove(key)).collect();
+        blocks.set_budget(staging.for_blocks());
+        blocks.evict_excess(Staged::is_read, |_, staged| gone.push(staged));
         drop(guard);
         self.evicted.fetch_add(gone.len() as u64, Ordering::Relaxed);
         // As for a block that needs room: the holes come first.

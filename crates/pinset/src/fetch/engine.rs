@@ -59,7 +59,7 @@ pub(crate) struct Engine {
     pub(crate) counters: Counters,
     flights: Flights<Key, Result<Obtained, Error>>,
     /// Blocks of an earlier run that are being verified.
-    pub(crate) warming: Flights<Key, Option<Held>>,
+    pub(crate) reverifying: Flights<Key, Option<Held>>,
     /// Blocks on their way, or being written: so many bytes of memory (I9).
     in_flight: Arc<Semaphore>,
     in_flight_permits: u32,
@@ -133,7 +133,7 @@ impl Engine {
             pins,
             counters: Counters::default(),
             flights: Flights::new(),
-            warming: Flights::new(),
+            reverifying: Flights::new(),
             in_flight: Arc::new(Semaphore::new(in_flight_permits as usize)),
             in_flight_permits,
             pool: Mutex::default(),
@@ -234,7 +234,7 @@ impl Engine {
             // Nothing is what has this hash, and between Kubo nodes a block of nothing does not travel.
             return Ok(Held::Memory(Bytes::new()).into());
         }
-        if let Some(held) = self.warm(cid).await {
+        if let Some(held) = self.reverify(cid).await {
             return Ok(held.into());
         }
         let _permit = ask.allowance.fetch_permit().await?;

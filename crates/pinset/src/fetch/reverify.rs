@@ -16,11 +16,11 @@ use crate::{
 impl Engine {
     /// The block, if it lies in staging unverified so far and turns out to be right. All who ask at the same time
     /// share one look. Dropping the future harms nobody else.
-    pub(crate) async fn warm(self: &Arc<Self>, cid: &Cid) -> Option<Held> {
-        if !self.store.may_be_warm(cid.hash()) {
+    pub(crate) async fn reverify(self: &Arc<Self>, cid: &Cid) -> Option<Held> {
+        if !self.store.may_be_unverified(cid.hash()) {
             return None;
         }
-        let flight = self.warming.join(*cid.hash(), || {
+        let flight = self.reverifying.join(*cid.hash(), || {
             let engine = self.clone();
             let cid = *cid;
             async move { engine.verify_staged(cid).await }
@@ -33,7 +33,7 @@ impl Engine {
         let room = self.room_in_memory().await.ok()?;
         let look = move || {
             let is_right = |bytes: Bytes| UnverifiedBlock::new(bytes).verify(&cid).is_ok();
-            let staged = self.store.warm(cid.hash(), is_right);
+            let staged = self.store.verify_at_first_use(cid.hash(), is_right);
             drop(room);
             staged
         };

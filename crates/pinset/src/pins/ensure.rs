@@ -48,7 +48,7 @@ async fn pin_whole(inner: Arc<Inner>, cid: Cid, declared_bytes: u64) -> Result<(
         }
         if let Some(entry) = state.entries.get(&cid) {
             let whole = entry.phase == Phase::Held(PinDepth::Recursive);
-            state.policy.touch(&cid);
+            state.entries.touch(&cid);
             if whole {
                 return Ok(());
             }
@@ -80,11 +80,11 @@ async fn pin_whole(inner: Arc<Inner>, cid: Cid, declared_bytes: u64) -> Result<(
     {
         let mut state = lock(&inner.state);
         if !state.closed {
-            let entry = state.entries.entry(cid).or_insert(Entry {
-                phase: Phase::Queued,
-                opens: 0,
-            });
-            entry.phase = Phase::Held(PinDepth::Recursive);
+            let phase = Phase::Held(PinDepth::Recursive);
+            match state.entries.get_mut(&cid) {
+                Some(entry) => entry.phase = phase,
+                None => state.entries.put(cid, Entry { phase, opens: 0 }),
+            }
             // An earlier one of it that could not be released is this one now.
             state.unreleased.remove(&cid);
             return Ok(());

@@ -5,8 +5,8 @@
 //! could ever stumble over. No lock is held across a call to the backend.
 
 use std::{
-    collections::{HashMap, HashSet, VecDeque},
-    io,
+    collections::{HashSet, VecDeque},
+    io, mem,
     sync::{
         Arc, Mutex,
         atomic::{AtomicU64, Ordering},
@@ -22,8 +22,8 @@ use tracing::Instrument;
 
 use super::state::{Entry, Job, Phase, State};
 use crate::{
-    budget::Share, error::Error, flight::Flights, lock_dir::HeldLock,
-    policy::replacement::Replacement, sync::lock,
+    budget::Share, error::Error, flight::Flights, lock_dir::HeldLock, policy::residents::Residents,
+    sync::lock,
 };
 
 /// Releases side by side on closing. Few: a node makes such changes one after the other, each may wait for a
@@ -61,8 +61,7 @@ impl Pins {
         block_deadline: Duration,
     ) -> Self {
         let state = State {
-            policy: Replacement::new(share.bytes()),
-            entries: HashMap::new(),
+            entries: Residents::new(share.bytes()),
             jobs: VecDeque::new(),
             unreleased: HashSet::new(),
             making: 0,
@@ -135,8 +134,8 @@ impl Inner {
         state.jobs.retain(|job| matches!(job, Job::Release(_)));
         let releases = state.jobs.drain(..).map(|job| job.cid());
         state.unreleased.extend(releases);
-        let pinned = state.entries.drain().map(|(cid, _)| cid);
-        state.unreleased.extend(pinned);
+        let pinned = mem::replace(&mut state.entries, Residents::new(0));
+        state.unreleased.extend(pinned.into_keys());
         let worker = state.worker.take();
         if let Some(worker) = &worker {
             worker.abort();

@@ -38,7 +38,7 @@ impl Pins {
             unixfs::Node::Shard(_) => true,
             unixfs::Node::Symlink(_) => false,
         };
-        if !has_children || !decoded.pinnable {
+        if !has_children || !decoded.leads_to_raw_only() {
             return None;
         }
         let cid = canonical(*cid);
@@ -51,7 +51,7 @@ impl Pins {
         }
         if let Some(entry) = state.entries.get_mut(&cid) {
             entry.opens += 1;
-            state.policy.touch(&cid);
+            state.entries.touch(&cid);
         } else {
             if state.jobs.len() >= QUEUE || !state.admit(cid, declared_bytes, budget_bytes) {
                 inner.dropped.fetch_add(1, Ordering::Relaxed);

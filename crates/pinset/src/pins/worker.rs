@@ -31,7 +31,7 @@ impl Inner {
         let mut guard = lock(&self.state);
         let state = &mut *guard;
         let mut left = state.unreleased.iter();
-        let again = left.find(|cid| !state.entries.contains_key(cid));
+        let again = left.find(|cid| state.entries.get(cid).is_none());
         state.jobs.extend(again.map(|cid| Job::Release(*cid)));
     }
 

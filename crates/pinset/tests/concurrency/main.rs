@@ -15,6 +15,8 @@
 mod budget;
 #[path = "../../src/flight.rs"]
 mod flight;
+#[path = "../../src/policy/residents.rs"]
+mod residents;
 #[path = "../../src/cache/staged.rs"]
 mod staged;
 mod staging;
@@ -54,6 +56,8 @@ mod block {
 
 mod policy {
     pub(crate) use pinset::replacement;
+
+    pub(crate) use crate::residents;
 }
 
 /// Runs `model` under many schedules: random ones, and ones that change priorities at a few points only, which find
