@@ -44,6 +44,11 @@ pub(crate) fn cid_of(target: &Target) -> Cid {
     }
 }
 
+/// CIDv1, so that both forms of a CIDv0 compare equal.
+pub(crate) fn canonical(cid: Cid) -> Cid {
+    Cid::new_v1(cid.codec(), *cid.hash())
+}
+
 /// The shortest digest that is accepted, in bytes: Kubo's limit (boxo's `verifcid`). A shorter one could be found
 /// by trying.
 const MIN_DIGEST: u8 = 20;

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use cid::Cid;
 use pinner_api::PinnerError;
 
+use crate::{lock_dir::LockDirError, staging::StagingError};
+
 /// Why the pinset could not do what it was asked.
 ///
 /// Cheap to clone: everybody who waits for one fetch gets the same error.
@@ -88,10 +90,12 @@ pub enum Error {
         path: String,
     },
     /// More symlinks than [`MAX_SYMLINKS`](crate::MAX_SYMLINKS) on one path.
-    #[error("more than {limit} symlinks on the way of '{path}'", limit = crate::MAX_SYMLINKS)]
+    #[error("more than {limit} symlinks on the way of '{path}'")]
     TooManySymlinks {
         /// The path as it was given.
         path: String,
+        /// The limit.
+        limit: usize,
     },
     /// A block could not be had.
     #[error("block {cid} could not be fetched")]
@@ -200,5 +204,31 @@ impl std::fmt::Display for Limit {
             Self::Targets => "distinct targets",
             Self::FetchedBytes => "fetched bytes",
         })
+    }
+}
+
+impl From<LockDirError> for Error {
+    fn from(error: LockDirError) -> Self {
+        Self::Staging {
+            what: error.to_string(),
+            source: match error {
+                LockDirError::Io { source, .. } => Some(Arc::new(source)),
+                LockDirError::NotADirectory { .. }
+                | LockDirError::Symlink { .. }
+                | LockDirError::ForeignOwner { .. }
+                | LockDirError::OpenToOthers { .. }
+                // coverage: each kind has a test of its own, in the lock directory.
+                | LockDirError::BadId { .. } => None,
+            },
+        }
+    }
+}
+
+impl From<StagingError> for Error {
+    fn from(error: StagingError) -> Self {
+        Self::Staging {
+            what: error.to_string(),
+            source: error.into_io().map(Arc::new),
+        }
     }
 }

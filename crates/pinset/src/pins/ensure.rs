@@ -6,8 +6,11 @@ use cid::Cid;
 use pinner_api::{PinDepth, PinnerError};
 use tracing::Instrument;
 
-use super::{Inner, Job, Phase, Pins};
-use crate::{error::Error, session::canonical, sync::lock};
+use super::{
+    keeper::{Inner, Pins},
+    state::{Entry, Job, Phase},
+};
+use crate::{block::canonical, error::Error, sync::lock};
 
 impl Pins {
     /// Pins the whole DAG of `declared_bytes`; returns once the backend has all of it.
@@ -45,7 +48,7 @@ async fn pin_whole(inner: Arc<Inner>, cid: Cid, declared_bytes: u64) -> Result<(
         }
         if let Some(entry) = state.entries.get(&cid) {
             let whole = entry.phase == Phase::Held(PinDepth::Recursive);
-            state.policy.touch(&cid);
+            state.entries.touch(&cid);
             if whole {
                 return Ok(());
             }
@@ -77,11 +80,11 @@ async fn pin_whole(inner: Arc<Inner>, cid: Cid, declared_bytes: u64) -> Result<(
     {
         let mut state = lock(&inner.state);
         if !state.closed {
-            let entry = state.entries.entry(cid).or_insert(super::Entry {
-                phase: Phase::Queued,
-                opens: 0,
-            });
-            entry.phase = Phase::Held(PinDepth::Recursive);
+            let phase = Phase::Held(PinDepth::Recursive);
+            match state.entries.get_mut(&cid) {
+                Some(entry) => entry.phase = phase,
+                None => state.entries.put(cid, Entry { phase, opens: 0 }),
+            }
             // An earlier one of it that could not be released is this one now.
             state.unreleased.remove(&cid);
             return Ok(());

@@ -7,7 +7,10 @@ use pinner_api::PinDepth;
 use tokio::runtime::Handle;
 use tracing::Instrument;
 
-use super::{Inner, Job, Phase, State};
+use super::{
+    keeper::Inner,
+    state::{Job, Phase, State},
+};
 use crate::sync::lock;
 
 impl Inner {
@@ -28,7 +31,7 @@ impl Inner {
         let mut guard = lock(&self.state);
         let state = &mut *guard;
         let mut left = state.unreleased.iter();
-        let again = left.find(|cid| !state.entries.contains_key(cid));
+        let again = left.find(|cid| state.entries.get(cid).is_none());
         state.jobs.extend(again.map(|cid| Job::Release(*cid)));
     }
 

@@ -8,14 +8,12 @@ use std::{io, sync::Arc};
 
 use cap_std::fs::{Dir as HostDir, OpenOptions};
 
-use super::{PIECE, Progress};
+use super::{progress::Progress, stream::PIECE};
 use crate::{
-    dir::{Dir, Entries},
     error::Error,
-    file::File,
-    node::Node,
-    readahead::Advice,
-    session::{Session, Symlinks},
+    path::ipfs_path::Symlinks,
+    read::{dir::Dir, file::File, listing::Entries, node::Node, readahead::Advice},
+    session::Session,
 };
 
 /// The deepest tree of directories that is copied out: each on the way is open, here and on the host.

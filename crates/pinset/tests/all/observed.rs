@@ -57,7 +57,7 @@ impl Recorded {
 
 /// The names and kinds that the documentation promises.
 fn promised() -> BTreeSet<(String, String)> {
-    let rows = include_str!("../../src/metrics.rs").lines();
+    let rows = include_str!("../../src/host/metrics.rs").lines();
     rows.filter_map(|line| line.strip_prefix("//! | `pinset_"))
         .map(|row| {
             let mut cells = row.split(" | ");

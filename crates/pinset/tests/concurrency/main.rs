@@ -15,8 +15,12 @@
 mod budget;
 #[path = "../../src/flight.rs"]
 mod flight;
+#[path = "../../src/policy/residents.rs"]
+mod residents;
+#[path = "../../src/cache/staged.rs"]
+mod staged;
 mod staging;
-#[path = "../../src/store.rs"]
+#[path = "../../src/cache/store.rs"]
 mod store;
 
 mod one_flight;
@@ -40,15 +44,20 @@ mod sync {
     }
 }
 
+/// Where the crate has them.
+mod cache {
+    pub(crate) use crate::{staged, store};
+}
+
 mod block {
     pub(crate) type Key = u64;
     pub(crate) type KeyHash = foldhash::quality::FixedState;
 }
 
-mod replacement {
-    pub(crate) use pinset::replacement::{
-        Admission, Decision, Eviction, Insertion, Replacement, ReplacementStats,
-    };
+mod policy {
+    pub(crate) use pinset::replacement;
+
+    pub(crate) use crate::residents;
 }
 
 /// Runs `model` under many schedules: random ones, and ones that change priorities at a few points only, which find

@@ -6,8 +6,8 @@ use shuttle::thread;
 
 use crate::{
     budget::Budget,
+    cache::{staged::Staged, store::Store},
     staging::{Disk, Staging, UNIT},
-    store::{Staged, Store},
     under_many_schedules,
 };
 

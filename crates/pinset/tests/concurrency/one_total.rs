@@ -7,8 +7,8 @@ use shuttle::thread;
 
 use crate::{
     budget::{Budget, Refused},
+    cache::store::Store,
     staging::{Disk, Staging, UNIT},
-    store::Store,
     under_many_schedules,
 };
 

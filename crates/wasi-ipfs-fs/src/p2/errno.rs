@@ -96,7 +96,13 @@ mod tests {
             ),
             (Error::IsDirectory { path: path() }, ErrorCode::IsDirectory),
             (Error::Escapes { path: path() }, ErrorCode::NotPermitted),
-            (Error::TooManySymlinks { path: path() }, ErrorCode::Loop),
+            (
+                Error::TooManySymlinks {
+                    path: path(),
+                    limit: 40,
+                },
+                ErrorCode::Loop,
+            ),
             (limit(Limit::OpenHandles), ErrorCode::InsufficientMemory),
             (limit(Limit::Targets), ErrorCode::Quota),
             (limit(Limit::FetchedBytes), ErrorCode::Io),

@@ -6,7 +6,7 @@
 
 use std::pin::Pin;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use pinset::{Advice, Error, File};
 use wasmtime_wasi::p2::{InputStream, Pollable, StreamError, StreamResult};
 
@@ -21,38 +21,9 @@ pub(crate) const MAX_READ: usize = 64 * 1024;
 /// What is staged is copied on the current thread without waiting. Such reads count against tokio's cooperative
 /// budget, so that a guest that reads for ever lets others run.
 pub(crate) async fn read_at(file: &File, offset: u64, len: usize) -> Result<Bytes, Error> {
-    let len = len.min(MAX_READ);
-    let first = match file.try_read_at(offset, len) {
-        Some(first) => {
-            tokio::task::coop::consume_budget().await;
-            first?
-        }
-        // Boxed: a read that waits for nothing, which is nearly every one, has a small future.
-        None => match Box::pin(file.read_at(offset, len)).await {
-            Ok(all) => return Ok(all),
-            // The block that failed may be the second of two. What is there is given first, as a disk would; the
-            // guest meets the error at its next read.
-            Err(error) => match file.try_read_at(offset, len) {
-                Some(Ok(some)) if !some.is_empty() => return Ok(some),
-                _ => return Err(error),
-            },
-        },
-    };
-    let missing = len - first.len();
-    let next = offset.saturating_add(first.len() as u64);
-    if missing == 0 || first.is_empty() || next >= file.len() {
-        return Ok(first);
-    }
-    // What is at hand ends at a block's end. A native file gives all that was asked for, and so do we.
-    match Box::pin(file.read_at(next, missing)).await {
-        Ok(rest) => {
-            let mut whole = BytesMut::with_capacity(first.len() + rest.len());
-            whole.extend_from_slice(&first);
-            whole.extend_from_slice(&rest);
-            Ok(whole.freeze())
-        }
-        Err(_at_the_next_read) => Ok(first),
-    }
+    let read = file.read_up_to(offset, len.min(MAX_READ)).await;
+    tokio::task::coop::consume_budget().await;
+    read
 }
 
 /// How much a wait brings: wasmtime-wasi's own measure.

@@ -1,0 +1,369 @@
+//! What earlier runs and other processes left in a persistent staging directory: taken over, or read along; and
+//! verified before it is handed out (I3).
+//!
+//! Exactly one process admits and evicts: the one that holds the directory's lock. The others look at each miss
+//! whether it is free, and the first that gets it takes over.
+
+use std::{
+    path::Path,
+    sync::{Arc, TryLockError, atomic::Ordering},
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+
+use crate::{
+    block::Key,
+    budget::Share,
+    cache::{
+        staged::{Staged, let_go},
+        store::{Role, State, Store},
+    },
+    lock_dir::StagingDir,
+    policy::replacement::Admission,
+    private_dir,
+    staging::{Staging, StagingError, along::Along, layout, resume::Warm},
+    sync::lock,
+};
+
+/// How much one that reads along keeps leased for the next read of it, in bytes: while it does, the one that admits
+/// cannot evict it. At most this, and this share of its own budget.
+const LEASED_BYTES: u64 = 8 << 20;
+const LEASED_SHARE: u64 = 8;
+
+/// How long after a take-over that failed (for want of descriptors, say) the next is tried.
+const TRY_AGAIN: Duration = Duration::from_secs(10);
+
+impl Store {
+    /// Over the persistent staging directory at `path`, which is made if it is not there.
+    ///
+    /// # Errors
+    /// [`StagingError`]: the directory is not this user's alone, of another layout, or cannot be used.
+    pub(crate) fn open(path: &Path, share: Arc<Share>) -> Result<Arc<Self>, StagingError> {
+        let dir = private_dir::open_or_make(path);
+        let dir = dir.map_err(|refusal| StagingError::refused(path, refusal))?;
+        let dir = StagingDir::from_dir(dir, path);
+        let mut admits = None;
+        if is_for_us(&dir) {
+            let again = dir.again();
+            let again = again.map_err(|error| StagingError::of("opening", ".", error))?;
+            admits = match Staging::resume(again, share.clone()) {
+                Ok(resumed) => Some(resumed),
+                // What is there can be read, and once there is space it is taken over.
+                Err(error) if error.is_want_of_space() => {
+                    tracing::warn!(%error, "nothing is staged for now");
+                    layout::unlock(&dir);
+                    None
+                }
+                Err(error) => return Err(error),
+            };
+        }
+        let state = match admits {
+            Some((staging, warm)) => State::resumed(staging, warm),
+            None => {
+                let leased = LEASED_BYTES.min(share.bytes() / LEASED_SHARE);
+                State::new(Role::ReadsAlong(Along::open(dir)?), leased)
+            }
+        };
+        Ok(Self::of(path.to_owned(), share, state))
+    }
+
+    /// Whether there may be something of the block that [`verify_at_first_use`](Self::verify_at_first_use) would find. No I/O.
+    pub(crate) fn may_be_unverified(&self, key: &Key) -> bool {
+        let state = lock(&self.state);
+        match state.role {
+            Role::Admits(_) => state.blocks.get(key).is_some(),
+            Role::ReadsAlong(_) => true,
+            Role::Closed => false,
+        }
+    }
+
+    /// The block, if an earlier run or another process left it and `is_right` says so of its bytes; or if it is
+    /// here by now. One that is wrong is forgotten.
+    ///
+    /// Reads the disk and hashes: for a blocking thread.
+    pub(crate) fn verify_at_first_use(
+        &self,
+        key: &Key,
+        is_right: impl FnOnce(Bytes) -> bool,
+    ) -> Option<Arc<Staged>> {
+        if let Some(along) = self.along()
+            && !self.take_over(&along)
+        {
+            return self.leased(&along, key, is_right);
+        }
+        let staged = lock(&self.state).blocks.get(key)?.clone();
+        if staged.is_verified() {
+            return Some(staged);
+        }
+        if !self.verify(&staged, is_right) {
+            self.forget(key);
+            let_go(staged);
+            return None;
+        }
+        staged.set_verified();
+        Some(staged)
+    }
+
+    fn along(&self) -> Option<Along> {
+        match &lock(&self.state).role {
+            Role::ReadsAlong(along) => Some(along.clone()),
+            Role::Admits(_) | Role::Closed => None,
+        }
+    }
+
+    /// Hashes a block that nobody has verified in this run.
+    fn verify(&self, staged: &Staged, is_right: impl FnOnce(Bytes) -> bool) -> bool {
+        let right = match staged.extent().read_blocking(0, staged.len()) {
+            Ok(bytes) => is_right(bytes.into()),
+            Err(error) => {
+                tracing::warn!(%error, "a staged block cannot be read back");
+                false
+            }
+        };
+        let counter = match right {
+            true => &self.reverified,
+            false => &self.rotten,
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+        if !right {
+            tracing::warn!(
+                directory = %self.path.display(),
+                "a staged block is not what it was; it is fetched again"
+            );
+        }
+        right
+    }
+
+    /// What another process has staged.
+    fn leased(
+        &self,
+        along: &Along,
+        key: &Key,
+        is_right: impl FnOnce(Bytes) -> bool,
+    ) -> Option<Arc<Staged>> {
+        let found = match along.lease(key) {
+            Ok(found) => found?,
+            Err(error) => {
+                tracing::warn!(%error, "the staging directory could not be read along");
+                return None;
+            }
+        };
+        let staged = Arc::new(Staged::new(*key, found.extent, true));
+        if !found.verified {
+            if !self.verify(&staged, is_right) {
+                along.wrong(key);
+                return None;
+            }
+            along.verified(key, found.change);
+        }
+        let mut gone = Vec::new();
+        let mut state = lock(&self.state);
+        if let Role::ReadsAlong(_) = state.role
+            && state.admit(*key, staged.len() as u64, Admission::Use, &mut gone)
+        {
+            state.blocks.put(*key, staged.clone());
+        }
+        drop(state);
+        drop(gone);
+        Some(staged)
+    }
+
+    /// Takes the directory over, if the one that admitted is gone. Whether this process admits now.
+    fn take_over(&self, along: &Along) -> bool {
+        let mut failed_at = match self.taking_over.try_lock() {
+            Ok(guard) => guard,
+            // coverage: nothing panics under this lock, and two threads seldom meet here.
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            // Until the other thread is done, it is read along.
+            Err(TryLockError::WouldBlock) => return false,
+        };
+        match lock(&self.state).role {
+            Role::ReadsAlong(_) => {}
+            // coverage: another thread was faster.
+            Role::Admits(_) => return true,
+            Role::Closed => return false,
+        }
+        if failed_at.is_some_and(|failed: Instant| failed.elapsed() < TRY_AGAIN) {
+            return false;
+        }
+        if !is_for_us(along.dir()) {
+            return false;
+        }
+        let dir = along.dir();
+        let again = dir
+            .again()
+            .map_err(|error| StagingError::of("opening", ".", error));
+        match again.and_then(|again| Staging::resume(again, self.share.clone())) {
+            Ok((staging, warm)) => {
+                let resumed = State::resumed(staging, warm);
+                let mut state = lock(&self.state);
+                let before = match state.role {
+                    Role::ReadsAlong(_) => std::mem::replace(&mut *state, resumed),
+                    // coverage: it was closed meanwhile.
+                    Role::Admits(_) | Role::Closed => return false,
+                };
+                drop(state);
+                // Leases end outside the lock.
+                drop(before);
+                true
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the staging directory could not be taken over; it is read along");
+                layout::unlock(dir);
+                *failed_at = Some(Instant::now());
+                false
+            }
+        }
+    }
+}
+
+impl State {
+    /// With what an earlier run left, as used once each, in the order in which it was admitted.
+    fn resumed(staging: Staging, warm: Vec<Warm>) -> Self {
+        let for_blocks = staging.for_blocks();
+        let mut state = Self::new(Role::Admits(staging), for_blocks);
+        let mut gone = Vec::new();
+        for Warm { key, extent } in warm {
+            let staged = Arc::new(Staged::new(key, extent, false));
+            if state.admit(key, staged.extent().charge(), Admission::Use, &mut gone) {
+                state.blocks.put(key, staged);
+            } else {
+                // coverage: the directory was shrunk to what the policy has room for.
+                gone.push(staged);
+            }
+        }
+        gone.into_iter().for_each(let_go);
+        state
+    }
+}
+
+/// Whether this process is to admit: it can write, and nobody else does.
+fn is_for_us(dir: &StagingDir) -> bool {
+    layout::is_writable(dir) && layout::try_lock(dir)
+}
+
+#[cfg(test)]
+mod tests {
+    use multihash_codetable::{Code, MultihashDigest};
+
+    use super::*;
+    use crate::budget::Budget;
+
+    const BUDGET: u64 = 4 << 20;
+
+    fn open(path: &Path) -> Result<Arc<Store>, StagingError> {
+        Store::open(path, Budget::alone(BUDGET))
+    }
+
+    fn block(n: u8) -> (Key, Vec<u8>) {
+        let bytes = vec![n; 100_000];
+        (Code::Sha2_256.digest(&bytes), bytes)
+    }
+
+    fn right(_: Bytes) -> bool {
+        true
+    }
+
+    #[test]
+    fn what_another_leases_is_in_use() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("staging");
+        let first = open(&path).unwrap();
+        let (key, bytes) = block(0);
+        first.stage(key, &bytes).unwrap();
+        let second = open(&path).unwrap();
+        assert!(second.reads_along() && !first.reads_along());
+        assert!(second.stage(block(1).0, &block(1).1).is_none());
+        let leased = second.verify_at_first_use(&key, right).unwrap();
+        let pressed = || {
+            for n in 1..100 {
+                let (key, bytes) = block(n);
+                first.stage(key, &bytes).unwrap();
+            }
+        };
+        pressed();
+        assert!(first.peek(&key).is_some(), "it is passed over");
+        assert_eq!(leased.extent().read_blocking(0, usize::MAX).unwrap(), bytes);
+        // What it keeps for its next read of it is still leased, until it forgets it.
+        drop(leased);
+        pressed();
+        assert!(first.peek(&key).is_some(), "it is passed over again");
+        second.forget(&key);
+        pressed();
+        assert!(first.peek(&key).is_none());
+        assert!(first.evicted.load(Ordering::Relaxed) > 50);
+    }
+
+    #[test]
+    fn what_is_wrong_is_forgotten_by_the_one_that_admits_and_the_one_that_reads_along() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("staging");
+        let (key, bytes) = block(0);
+        let first = open(&path).unwrap();
+        first.stage(key, &bytes).unwrap();
+        let second = open(&path).unwrap();
+        assert!(second.verify_at_first_use(&key, |_| false).is_none());
+        assert!(
+            second.verify_at_first_use(&key, right).is_none(),
+            "until it changes"
+        );
+        assert_eq!(second.rotten.load(Ordering::Relaxed), 1);
+        let leased = second.verify_at_first_use(&block(1).0, right);
+        assert!(leased.is_none());
+        second.close();
+        first.close();
+        let third = open(&path).unwrap();
+        assert!(third.peek(&key).is_none(), "it is not verified");
+        assert!(third.stage(key, &bytes).is_none(), "it is there");
+        assert!(third.may_be_unverified(&key));
+        assert!(third.verify_at_first_use(&key, |_| false).is_none());
+        assert!(!third.may_be_unverified(&key));
+        assert!(third.stage(key, &bytes).is_some());
+        assert!(
+            third.verify_at_first_use(&key, |_| false).is_some(),
+            "it is verified"
+        );
+        third.close();
+        assert!(!third.may_be_unverified(&key));
+        assert!(third.verify_at_first_use(&key, right).is_none());
+    }
+
+    #[test]
+    fn a_block_heavier_than_what_may_stay_leased_is_served_all_the_same() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("staging");
+        let first = open(&path).unwrap();
+        let bytes = vec![7; 1 << 20];
+        let key = Code::Sha2_256.digest(&bytes);
+        first.stage(key, &bytes).unwrap();
+        let second = open(&path).unwrap();
+        for _ in 0..2 {
+            let leased = second.verify_at_first_use(&key, right).unwrap();
+            assert!(leased.extent().read_blocking(0, usize::MAX).unwrap() == bytes);
+            assert_eq!(second.len(), 0);
+        }
+        assert_eq!(second.reverified.load(Ordering::Relaxed), 1);
+        second.forget(&key);
+        assert!(
+            second.verify_at_first_use(&key, right).is_none(),
+            "until it changes"
+        );
+    }
+
+    #[test]
+    fn what_is_all_in_use_leaves_no_room() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = open(&dir.path().join("staging")).unwrap();
+        let mut held = Vec::new();
+        for n in 0..100 {
+            let (key, bytes) = block(n);
+            held.extend(first.stage(key, &bytes));
+        }
+        assert!(held.len() > 30 && held.len() < 45, "{}", held.len());
+        assert_eq!(first.evicted.load(Ordering::Relaxed), 0);
+        held.clear();
+        let (key, bytes) = block(100);
+        assert!(first.stage(key, &bytes).is_some());
+    }
+}

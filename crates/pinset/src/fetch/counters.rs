@@ -1,0 +1,129 @@
+//! Counters of what fetching did, and the one figure that is told as it happens: the time of the backend for a block.
+
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
+
+use pinner_api::PinnerError;
+
+/// Fetches that failed, by what the backend said.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct FetchFailures {
+    /// It proved that the block is not there.
+    pub not_found: u64,
+    /// It could not be reached, or failed for reasons of its own.
+    pub unavailable: u64,
+    /// It asked for fewer calls.
+    pub rate_limited: u64,
+    /// A deadline passed.
+    pub timed_out: u64,
+    /// Credentials or policy forbade it.
+    pub denied: u64,
+    /// Its answer was no block: too large, cut short, garbled.
+    pub corrupt: u64,
+    /// Anything else.
+    pub other: u64,
+}
+
+impl FetchFailures {
+    /// All of them.
+    pub fn total(&self) -> u64 {
+        let Self {
+            not_found,
+            unavailable,
+            rate_limited,
+            timed_out,
+            denied,
+            corrupt,
+            other,
+        } = self;
+        not_found + unavailable + rate_limited + timed_out + denied + corrupt + other
+    }
+}
+
+/// A kind of failed fetch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FailureKind {
+    NotFound,
+    Unavailable,
+    RateLimited,
+    TimedOut,
+    Denied,
+    Corrupt,
+    Other,
+}
+
+impl FailureKind {
+    pub(crate) fn of(error: &PinnerError) -> Self {
+        match error {
+            PinnerError::NotFound { .. } => Self::NotFound,
+            PinnerError::Unavailable { .. } => Self::Unavailable,
+            PinnerError::RateLimited { .. } => Self::RateLimited,
+            PinnerError::TimedOut { .. } => Self::TimedOut,
+            PinnerError::Denied { .. } => Self::Denied,
+            PinnerError::Corrupt { .. } => Self::Corrupt,
+            // What no fetch of a block should give, and what `PinnerError` may grow by: counted, if not told apart.
+            _ => Self::Other,
+        }
+    }
+
+    /// For labels and logs.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::NotFound => "not_found",
+            Self::Unavailable => "unavailable",
+            Self::RateLimited => "rate_limited",
+            Self::TimedOut => "timed_out",
+            Self::Denied => "denied",
+            Self::Corrupt => "corrupt",
+            Self::Other => "other",
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub(crate) blocks_fetched: AtomicU64,
+    pub(crate) bytes_fetched: AtomicU64,
+    pub(crate) bytes_verified: AtomicU64,
+    pub(crate) bytes_served: AtomicU64,
+    /// Of now: what read-ahead keeps.
+    pub(crate) bytes_in_use: AtomicU64,
+    pub(crate) misses: AtomicU64,
+    pub(crate) read_ahead_blocks: AtomicU64,
+    pub(crate) corrupt_blocks: AtomicU64,
+    failures: [AtomicU64; FailureKind::Other as usize + 1],
+}
+
+impl Counters {
+    pub(crate) fn served(&self, bytes: usize) {
+        self.bytes_served.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    pub(crate) fn fetch_failed(&self, kind: FailureKind) {
+        self.failures[kind as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn failures(&self) -> FetchFailures {
+        let now = |kind: FailureKind| self.failures[kind as usize].load(Ordering::Relaxed);
+        FetchFailures {
+            not_found: now(FailureKind::NotFound),
+            unavailable: now(FailureKind::Unavailable),
+            rate_limited: now(FailureKind::RateLimited),
+            timed_out: now(FailureKind::TimedOut),
+            denied: now(FailureKind::Denied),
+            corrupt: now(FailureKind::Corrupt),
+            other: now(FailureKind::Other),
+        }
+    }
+}
+
+pub(crate) const FETCH_SECONDS: &str = "pinset_block_fetch_seconds";
+pub(crate) const FETCH_SECONDS_IS: &str = "Time of the backend for one block, failed ones too";
+
+/// Takes note of a block's way from the backend: as it happens, which costs nothing beside a fetch.
+pub(crate) fn fetched(took: Duration) {
+    metrics::histogram!(FETCH_SECONDS).record(took);
+}
