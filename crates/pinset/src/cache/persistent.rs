@@ -68,7 +68,8 @@ impl Store {
         Ok(Self::of(path.to_owned(), share, state))
     }
 
-    /// Whether there may be something of the block that [`verify_at_first_use`](Self::verify_at_first_use) would find. No I/O.
+    /// Whether there may be something of the block that [`verify_at_first_use`](Self::verify_at_first_use) would find.
+    /// No I/O.
     pub(crate) fn may_be_unverified(&self, key: &Key) -> bool {
         let state = lock(&self.state);
         match state.role {

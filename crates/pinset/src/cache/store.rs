@@ -2,7 +2,8 @@
 //!
 //! Joins the staging directory (bytes under a budget, I2) with the replacement policy (which bytes). Knows
 //! nothing of fetching. Invariant (I3): what it hands out was verified in this run and written whole; what an earlier
-//! run or another process left is in the index too, and handed out once [`verify_at_first_use`](Store::verify_at_first_use) has verified it.
+//! run or another process left is in the index too, and handed out once
+//! [`verify_at_first_use`](Store::verify_at_first_use) has verified it.
 
 use std::{
     path::{Path, PathBuf},

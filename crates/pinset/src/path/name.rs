@@ -2,7 +2,8 @@
 //!
 //! **The trust boundary.** Which CID a name stands for is the backend's word, and nothing here can verify it: a node
 //! that lies, or a DNS server that does, leads to other content. From the CID on, everything is verified as ever
-//! (I1), and the CID is there to be looked at: [`FixedName::target`], and the text of the link `/ipns/<name>`.
+//! (I1), and the CID is there to be looked at: [`FixedName::target`](crate::FixedName::target), and the text of the
+//! link `/ipns/<name>`.
 //!
 //! Invariant: a name is asked for when [`CacheMode::fix`](crate::CacheMode::fix) is called, and at no other time.
 //! What a session looks up below `/ipns` is answered from what was fixed before it began: nothing that a guest does

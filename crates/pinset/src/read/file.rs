@@ -276,7 +276,7 @@ impl File {
         let mut descent = self.inner.tree.descent(offset, Purpose::Read, above);
         Ok(match descent.step(self.session().engine())? {
             Some(piece) => Sought::Here(cursor.now_at(piece)),
-            None => Sought::Missing(descent),
+            None => Sought::Missing(Box::new(descent)),
         })
     }
 
@@ -318,20 +318,16 @@ impl File {
 }
 
 /// Where the bytes at an offset are.
-#[allow(
-    clippy::large_enum_variant,
-    reason = "lives for a moment: a box would cost more than it saves"
-)]
 enum Sought {
     Here(Piece),
     /// A block is not here: the way to it, as far as it goes.
-    Missing(Descent),
+    Missing(Box<Descent>),
 }
 
 /// What a read has to wait for.
 enum Missing {
     /// A block: it has to be fetched, and there the descent goes on.
-    Block(Descent),
+    Block(Box<Descent>),
     /// Bytes of a staged block that the page cache has not.
     Disk(Piece),
 }
