@@ -9,7 +9,7 @@ mod packaging;
 use anyhow::{Result, bail};
 use clap::{Args, builder::PossibleValuesParser};
 
-use crate::{process, tools, workspace::Workspace};
+use crate::{fuzz, process, tools, workspace::Workspace};
 
 /// What to check beyond the usual.
 #[derive(Args, Debug, Default)]
@@ -23,11 +23,13 @@ pub(crate) struct Flags {
 }
 
 /// What the checks are called.
-const NAMES: [&str; 10] = [
+const NAMES: [&str; 12] = [
     "format",
     "format-guests",
+    "format-fuzz",
     "clippy",
     "clippy-guests",
+    "clippy-fuzz",
     "docs",
     "boundaries",
     "files",
@@ -59,6 +61,7 @@ fn check(workspace: &Workspace, flags: &Flags, name: &str) -> Result<()> {
     match name {
         "format" => cargo(&["fmt", "--all", "--check"]),
         "format-guests" => cargo(&["fmt", "--check", "--manifest-path", guests]),
+        "format-fuzz" => cargo(&["fmt", "--check", "--manifest-path", fuzz::MANIFEST]),
         "clippy" => {
             let everything = ["--workspace", "--all-targets", "--all-features"];
             cargo(&[&["clippy"], &everything[..], &["--", "-D", "warnings"]].concat())
@@ -77,6 +80,10 @@ fn check(workspace: &Workspace, flags: &Flags, name: &str) -> Result<()> {
                 .arg(build)
                 .args(["--target", "wasm32-wasip2", "--", "-D", "warnings"]);
             process::run(&mut cargo)
+        }
+        "clippy-fuzz" => {
+            let mut cargo = fuzz::cargo(workspace, &fuzz::host(workspace)?, "clippy");
+            process::run(cargo.args(["--", "-D", "warnings"]))
         }
         "docs" => {
             let mut cargo = workspace.cargo(&["doc", "--workspace", "--no-deps"]);
