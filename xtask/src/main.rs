@@ -7,6 +7,7 @@ mod bench;
 mod car;
 mod coverage;
 mod demo;
+mod fuzz;
 mod guests;
 mod kubo;
 mod pictures;
@@ -38,6 +39,8 @@ enum Task {
     Guests,
     /// Runs all tests, behind `tidy`; ends with `N passed, N failed`.
     Test(test::Flags),
+    /// Runs the fuzz targets, each for a minute; ends with `N passed, N failed`.
+    Fuzz(fuzz::Flags),
     /// Gets a real Kubo, installed or built with Go, and prints its path; starts a private node with `--run`.
     Kubo(kubo::Flags),
     /// Imports a directory and lets a guest list, stat and read it through /ipfs.
@@ -58,6 +61,7 @@ fn main() -> ExitCode {
     let done = Workspace::find().and_then(|workspace| match Arguments::parse().command {
         Task::Guests => guests::build(&workspace),
         Task::Test(flags) => test::run(&workspace, &flags),
+        Task::Fuzz(flags) => fuzz::run(&workspace, &flags),
         Task::Kubo(flags) => kubo::run(&workspace, &flags),
         Task::Demo => demo::run(&workspace),
         Task::Tidy(flags) => tidy::run(&workspace, &flags),

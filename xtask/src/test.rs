@@ -185,7 +185,8 @@ fn all(
     steps.run("tests", || stream(&mut cargo, &mut stdout(), tally, wrong))
 }
 
-fn find_fixtures(workspace: &Workspace, dir: Option<&PathBuf>) -> Result<PathBuf> {
+/// The folder of fixtures that `--fixtures` asked for.
+pub(crate) fn find_fixtures(workspace: &Workspace, dir: Option<&PathBuf>) -> Result<PathBuf> {
     let dir = match dir {
         Some(dir) => dir.clone(),
         None => workspace.root.join("../shared/fixtures"),

@@ -10,7 +10,7 @@ mod packaging;
 use anyhow::{Result, bail};
 use clap::{Args, builder::PossibleValuesParser};
 
-use crate::{pictures, process, source, steps::Steps, tools, workspace::Workspace};
+use crate::{fuzz, pictures, process, source, steps::Steps, tools, workspace::Workspace};
 
 /// What to check beyond the usual.
 #[derive(Args, Debug, Default)]
@@ -24,11 +24,13 @@ pub(crate) struct Flags {
 }
 
 /// What the checks are called.
-const NAMES: [&str; 15] = [
+const NAMES: [&str; 17] = [
     "format",
     "format-guests",
+    "format-fuzz",
     "clippy",
     "clippy-guests",
+    "clippy-fuzz",
     "docs",
     "boundaries",
     "features",
@@ -67,6 +69,7 @@ fn check(workspace: &Workspace, flags: &Flags, name: &str) -> Result<()> {
     match name {
         "format" => cargo(&["fmt", "--all", "--check"]),
         "format-guests" => cargo(&["fmt", "--check", "--manifest-path", guests]),
+        "format-fuzz" => cargo(&["fmt", "--check", "--manifest-path", fuzz::MANIFEST]),
         "clippy" => {
             let everything = ["--workspace", "--all-targets", "--all-features"];
             cargo(&[&["clippy"], &everything[..], &["--", "-D", "warnings"]].concat())
@@ -85,6 +88,10 @@ fn check(workspace: &Workspace, flags: &Flags, name: &str) -> Result<()> {
                 .arg(build)
                 .args(["--target", "wasm32-wasip2", "--", "-D", "warnings"]);
             process::run(&mut cargo)
+        }
+        "clippy-fuzz" => {
+            let mut cargo = fuzz::cargo(workspace, &fuzz::host(workspace)?, "clippy");
+            process::run(cargo.args(["--", "-D", "warnings"]))
         }
         "docs" => {
             let mut cargo = workspace.cargo(&["doc", "--workspace", "--no-deps"]);

@@ -311,10 +311,11 @@ impl Attempts {
         let Some(wait) = request.retry.wait(self.failed, &error) else {
             return Err(error);
         };
-        let again = Instant::now() + wait;
-        if again >= self.deadline {
+        // A server may ask for more time than a clock can count.
+        let again = Instant::now().checked_add(wait);
+        let Some(again) = again.filter(|again| *again < self.deadline) else {
             return Err(error);
-        }
+        };
         tracing::debug!(%error, failed = self.failed, ?wait, "a call failed and is made again");
         sleep_until(again).await;
         Ok(())

@@ -98,11 +98,15 @@ async fn a_server_that_asks_for_time_gets_it() {
 
 #[tokio::test]
 async fn nothing_is_waited_for_that_would_come_too_late() {
-    let server = failing(1, Reply::with(503, &[("Retry-After", "3600")], "")).await;
-    let request = client(&server).get("x").retry(QUICK);
-    let error = request.whole(LIMIT, late()).await.unwrap_err();
-    assert_eq!(error.retry_after(), Some(Duration::from_secs(3600)));
-    assert_eq!(server.requests().len(), 1);
+    // The longest is more than a clock can count.
+    for seconds in [3600, u64::MAX] {
+        let asked = seconds.to_string();
+        let server = failing(1, Reply::with(503, &[("Retry-After", asked.as_str())], "")).await;
+        let request = client(&server).get("x").retry(QUICK);
+        let error = request.whole(LIMIT, late()).await.unwrap_err();
+        assert_eq!(error.retry_after(), Some(Duration::from_secs(seconds)));
+        assert_eq!(server.requests().len(), 1);
+    }
 }
 
 #[tokio::test]
