@@ -26,22 +26,16 @@
 )]
 
 mod block;
-mod budget;
-/// Not a part of `budget.rs`, which `tests/concurrency` builds as well.
-#[cfg(test)]
-#[path = "budget/tests.rs"]
-mod budget_tests;
 mod builder;
 mod dir;
 mod engine;
 mod error;
 mod file;
 mod flight;
-/// Likewise.
+/// Not a part of `flight.rs`, which `tests/concurrency` builds as well.
 #[cfg(test)]
 #[path = "flight/tests.rs"]
 mod flight_tests;
-pub mod lock_dir;
 pub mod metrics;
 mod mode;
 mod names;
@@ -50,7 +44,6 @@ mod nodes;
 mod path;
 mod pins;
 mod place;
-mod private_dir;
 mod readahead;
 pub mod recovery;
 pub mod replacement;
@@ -68,7 +61,10 @@ mod walked;
 mod warm;
 mod whole;
 
-pub use budget::Budget;
+pub use staging::{budget::Budget, lock_dir};
+
+use staging::budget;
+
 pub use builder::Pinset;
 pub use dir::{Dir, Entries, Entry, EntryKind};
 pub use error::{Error, Limit};

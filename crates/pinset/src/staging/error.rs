@@ -8,7 +8,7 @@ use std::{
 use rustix::io::Errno;
 use thiserror::Error;
 
-use crate::private_dir::Refusal;
+use crate::staging::lock_dir::private_dir::Refusal;
 
 /// A failure of the staging directory. None of them is a failure of the read that needed the block: the block is
 /// verified and in memory, and can be served without being staged.
@@ -180,7 +180,7 @@ impl StagingError {
     }
 
     /// What the system said, where it was asked.
-    pub(crate) fn into_io(self) -> Option<io::Error> {
+    pub fn into_io(self) -> Option<io::Error> {
         match self {
             // coverage: several of them need a disk that fails, or a quota.
             Self::DiskFull { source, .. }

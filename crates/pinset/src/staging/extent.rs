@@ -18,17 +18,13 @@ use std::{
 
 use rustix::{buffer::spare_capacity, io::Errno};
 
-use super::{
-    Reservation, StagingError,
-    along::Lease,
-    changes::Change,
-    platform,
-    probe::ReadWay,
-    record::Record,
-    slots::Unwritten,
-    steps::{Step, reached},
+use crate::staging::{
+    class::SlotAddress,
+    evict,
+    lease::Lease,
+    platform::{self, ReadWay},
+    reservation::Reservation,
 };
-use crate::block::Key;
 
 /// A block in staging. Whoever holds it may read, and keeps the block in use.
 ///
@@ -50,7 +46,7 @@ enum Hold {
     /// They are this process's to free.
     Own {
         reservation: Reservation,
-        slot: u32,
+        at: SlotAddress,
         /// Whether they go with the extent.
         discard: AtomicBool,
     },
@@ -59,68 +55,29 @@ enum Hold {
 }
 
 impl Extent {
-    /// Writes a block, and with a key its record, where the directory has an index.
-    pub(super) fn write(
-        mut reservation: Reservation,
-        key: Option<&Key>,
-        bytes: &[u8],
-    ) -> Result<Self, StagingError> {
-        if bytes.is_empty() {
-            return Ok(Self::own(reservation, None, 0));
-        }
-        let charge = reservation.charge();
-        let inner = reservation.shared().clone();
-        let class = inner.class(bytes.len() as u64);
-        let told = key
-            .zip(inner.changes())
-            .map(|(key, changes)| (changes, changes.number(), key));
-        let record = told.map(|(_, change, key)| Record {
-            key: *key,
-            // At most `MAX_STAGED`.
-            len: bytes.len() as u32,
-            change,
-        });
-        let file = &inner.classes[class];
-        match file.write(&inner.dir, &inner.space, bytes, charge, record.as_ref()) {
-            Ok(slot) => {
-                if let Some((changes, number, _)) = told {
-                    changes.tell(number, Change { class, slot });
-                    reached(Step::ChangeTold);
-                }
-                let opened = file.opened().cloned();
-                let place = opened.map(|opened| (opened, file.offset(slot)));
-                Ok(Self::own(reservation, place, slot))
-            }
-            Err(Unwritten::Clean(error)) => Err(error),
-            Err(Unwritten::Lost(slot, error)) => {
-                inner.not_freed(class, slot, reservation.leak());
-                Err(error)
-            }
-        }
-    }
-
-    /// What `reservation` is for lies in `slot`: it goes with the extent, in a directory without an index; else it
-    /// stays until [`discard`](Self::discard).
-    pub(super) fn own(
+    /// The block that `reservation` is for, of this process. In a directory without an index it goes with the extent;
+    /// in a persistent one it stays until [`discard`](Self::discard).
+    pub(crate) fn own(
         reservation: Reservation,
         place: Option<(Arc<File>, u64)>,
         slot: u32,
     ) -> Self {
-        let inner = reservation.inner();
+        let volume = reservation.volume();
+        let class = volume.class(reservation.len() as u64);
         Self {
             len: reservation.len(),
             place,
-            read_way: inner.read_way,
+            read_way: volume.read_way,
             hold: Hold::Own {
-                slot,
-                discard: AtomicBool::new(inner.changes().is_none()),
+                at: SlotAddress { class, slot },
+                discard: AtomicBool::new(volume.journal().is_none()),
                 reservation,
             },
         }
     }
 
-    /// What another process keeps.
-    pub(super) fn leased(
+    /// A block that another process keeps.
+    pub(crate) fn leased(
         lease: Lease,
         len: usize,
         place: (Arc<File>, u64),
@@ -153,25 +110,24 @@ impl Extent {
         }
     }
 
-    /// Claims the block, to let go of it, against all other processes: whether none leases it.
+    /// Claims the block against all other processes, before it is evicted. Returns whether none of them leases it.
     ///
     /// After `true` it is to be [discarded](Self::discard) and dropped.
-    pub(crate) fn claim(&self) -> bool {
+    pub fn claim(&self) -> bool {
         match &self.hold {
             Hold::Own {
-                reservation, slot, ..
+                reservation, at, ..
             } if !self.is_empty() => {
-                let inner = reservation.inner();
-                let index = inner.classes[inner.class(self.len as u64)].index();
-                // Where it cannot be found out, it is not in use as far as anybody knows; freeing it asks again.
-                index.is_none_or(|index| index.claim(*slot).unwrap_or(true))
+                // Where it cannot be found out, it is not in use as far as anybody knows; evicting it asks again.
+                evict::claim(reservation.volume(), *at).unwrap_or(true)
             }
             Hold::Own { .. } | Hold::Leased { .. } => true,
         }
     }
 
-    /// Says that the block goes with the extent: it is evicted, or wrong.
-    pub(crate) fn discard(&self) {
+    /// Evicts the block when the extent is dropped: replacement chose it, or it is wrong. Another process's block
+    /// stays.
+    pub fn discard(&self) {
         match &self.hold {
             Hold::Own { discard, .. } => discard.store(true, Ordering::Relaxed),
             // Whose it is decides.
@@ -248,21 +204,16 @@ impl Extent {
 
 impl Drop for Extent {
     fn drop(&mut self) {
-        let Hold::Own {
+        if let Hold::Own {
             reservation,
-            slot,
+            at,
             discard,
         } = &mut self.hold
-        else {
-            return;
-        };
-        if self.len > 0 && *discard.get_mut() {
-            let inner = reservation.shared().clone();
-            let class = inner.class(self.len as u64);
-            let charge = reservation.charge();
-            if inner.free(class, *slot, charge).is_err() {
-                inner.not_freed(class, *slot, reservation.leak());
-            }
+            && self.len > 0
+            && *discard.get_mut()
+        {
+            let volume = reservation.volume().clone();
+            evict::evict(&volume, *at, reservation);
         }
         // The reservation is dropped after this: the space is given back once the hole is there (I2).
     }

@@ -12,45 +12,46 @@ use std::{
     collections::{HashMap, HashSet},
     fs::File,
     io,
-    ops::Range,
     os::unix::fs::FileExt,
     sync::Arc,
 };
 
-use super::{
-    CLASSES, Extent, Reservation, Staging, StagingError,
-    changes::Changes,
-    class_bytes,
-    files::{self, Access},
-    index::{self, IndexFile},
-    layout, platform,
-    probe::{self, Suitable},
-    record::{RECORD_LEN, Record},
-    slots::{self, ClassFile, Found},
-    space::{Beside, Space},
-    steps::{Step, reached},
-};
-use crate::{
-    block::{Key, KeyHash},
-    budget::Share,
+use crate::staging::{
+    class::{CLASSES, SlotAddress, class_bytes, class_of},
+    disk::{
+        files::{self, Access},
+        index::{self, IndexFile},
+        journal::Journal,
+        layout,
+        record::{RECORD_LEN, Record},
+        slots::{self, ClassFile, Restored},
+        sweep,
+    },
+    error::StagingError,
+    extent::Extent,
+    key::{Key, KeyHash},
     lock_dir::StagingDir,
+    platform::probe,
+    reservation::Reservation,
+    space::{Space, budget::Share, overhead::Beside},
+    steps::{Step, reached},
+    volume::{Unfreed, Volume},
 };
-
-/// How much of an index file is read at once, in bytes.
-const AT_ONCE: usize = 1024 * 1024;
 
 /// A block that an earlier run left. Nobody has verified it in this one.
 #[derive(Debug)]
-pub(crate) struct Warm {
-    pub(crate) key: Key,
-    pub(crate) extent: Extent,
+#[non_exhaustive]
+pub struct Warm {
+    /// What it is kept under.
+    pub key: Key,
+    /// Its bytes.
+    pub extent: Extent,
 }
 
 /// Where a record was found.
 struct Place {
     record: Record,
-    class: usize,
-    slot: u32,
+    at: SlotAddress,
 }
 
 /// The files of one class, as they are found.
@@ -64,12 +65,12 @@ struct OnDisk {
 
 /// Opens the directory, whose lock this process holds, and says what is in it: the blocks that were admitted first
 /// come first.
-pub(super) fn resume(
+pub(crate) fn resume(
     dir: StagingDir,
     share: Arc<Share>,
-) -> Result<(Staging, Vec<Warm>), StagingError> {
+) -> Result<(Arc<Volume>, Vec<Warm>), StagingError> {
     layout::check_or_make(&dir)?;
-    files::tidy(&dir)?;
+    sweep::tidy(&dir)?;
     let suitable = probe::probe(&dir)?;
     let unit = suitable.unit;
     let space = Space::new(share, unit, suitable.kind, Beside::Index);
@@ -80,17 +81,17 @@ pub(super) fn resume(
         files.read(unit, &mut found)?;
         on_disk.push(files);
     }
-    let newest = found.iter().map(|at| at.record.change).max().unwrap_or(0);
+    let newest = found.iter().map(|it| it.record.change).max().unwrap_or(0);
     let (kept, dropped) = decide(found, &space);
-    for at in &dropped {
+    for Place { at, .. } in &dropped {
         on_disk[at.class].clear(at.slot)?;
         reached(Step::DroppedAtStart);
     }
     let mut classes = Vec::with_capacity(CLASSES);
     let (mut index_bytes, mut unfreed) = (0, Vec::new());
     for files in on_disk {
-        let of_class = kept.iter().filter(|at| at.class == files.class);
-        let live: Vec<_> = of_class.map(|at| (at.slot, at.record.len)).collect();
+        let of_class = kept.iter().filter(|it| it.at.class == files.class);
+        let live: Vec<_> = of_class.map(|it| (it.at.slot, it.record.len)).collect();
         let (class, index, lost) = files.sweep(&space, live)?;
         classes.push(class);
         index_bytes += index;
@@ -98,41 +99,42 @@ pub(super) fn resume(
     }
     let lost_bytes = unfreed.iter().map(|lost| lost.charge).sum();
     space.take_over(index_bytes, lost_bytes);
-    let changes = Changes::begin(&dir, newest)?;
-    let Suitable { read_way, .. } = suitable;
-    let staging = Staging::over(dir, space, read_way, classes, Some(changes), unfreed);
-    let mut warm = Vec::with_capacity(kept.len());
+    let journal = Journal::begin(&dir, newest)?;
+    let read_way = suitable.read_way;
+    let volume = Volume::new(dir, space, read_way, classes, Some(journal), unfreed);
+    let volume = Arc::new(volume);
     // The youngest came first.
-    for at in kept.into_iter().rev() {
-        let len = at.record.len as usize;
-        let file = &staging.inner.classes[at.class];
+    let oldest_first = kept.into_iter().rev();
+    let warm = oldest_first.map(|Place { record, at }| {
+        let file = &volume.classes[at.class];
         let place = file
             .opened()
             .map(|opened| (opened.clone(), file.offset(at.slot)));
-        let reservation = Reservation::of_what_is_there(&staging.inner, len);
-        warm.push(Warm {
-            key: at.record.key,
+        let reservation = Reservation::of_what_is_there(&volume, record.len as usize);
+        Warm {
+            key: record.key,
             extent: Extent::own(reservation, place, at.slot),
-        });
-    }
-    Ok((staging, warm))
+        }
+    });
+    let warm = warm.collect();
+    Ok((volume, warm))
 }
 
 /// Which of what was found stays, youngest first, and which does not.
 fn decide(mut found: Vec<Place>, space: &Space) -> (Vec<Place>, Vec<Place>) {
-    found.sort_unstable_by_key(|at| std::cmp::Reverse(at.record.change));
+    found.sort_unstable_by_key(|it| std::cmp::Reverse(it.record.change));
     let mut seen: HashSet<Key, KeyHash> = HashSet::default();
     let mut units = HashSet::new();
     let room = space.for_blocks();
     let mut taken = 0;
-    found.into_iter().partition(|at| {
-        let unit = (at.class, index::offset(at.slot) / space.unit());
+    found.into_iter().partition(|it| {
+        let unit = (it.at.class, index::offset(it.at.slot) / space.unit());
         let of_index = match units.contains(&unit) {
             true => 0,
             false => space.unit(),
         };
-        let takes = space.charge(u64::from(at.record.len)) + of_index;
-        let stays = taken + takes <= room && seen.insert(at.record.key);
+        let takes = space.charge(u64::from(it.record.len)) + of_index;
+        let stays = taken + takes <= room && seen.insert(it.record.key);
         if stays {
             taken += takes;
             units.insert(unit);
@@ -181,14 +183,11 @@ impl OnDisk {
         };
         let class = self.class;
         let start = |slot: u32| u64::from(slot) * class_bytes(class);
-        records(file, class, |slot, record| {
+        index::records(file, class, |slot, record| {
             let len = u64::from(record.len);
-            if super::class_of(len, unit) == class && start(slot) + len <= self.slots_len {
-                into.push(Place {
-                    record,
-                    class,
-                    slot,
-                });
+            if class_of(len, unit) == class && start(slot) + len <= self.slots_len {
+                let at = SlotAddress { class, slot };
+                into.push(Place { record, at });
             }
         })
         .map_err(self.failed_index("read"))
@@ -217,7 +216,7 @@ impl OnDisk {
         let mut index_bytes = 0;
         let failed = self.failed_index("sweep");
         if let Some(file) = self.index {
-            sweep_index(&file, unit, &slots).map_err(failed)?;
+            sweep::index(&file, unit, &slots).map_err(failed)?;
             reached(Step::IndexSwept);
             index_bytes = index.restore(file, self.index_len, &slots);
         }
@@ -233,12 +232,12 @@ impl OnDisk {
             .map(|(slot, len)| (slot, space.charge(u64::from(len))))
             .collect();
         let name = slots::name(class_bytes(class));
-        let lost = sweep_slots(&file, class_bytes(class), &covered, &index)
+        let lost = sweep::slots(&file, class_bytes(class), &covered, &index)
             .map_err(|error| StagingError::of("sweep", &name, error))?;
         reached(Step::SlotsSwept);
         let data_bytes = covered.values().sum::<u64>() + lost.values().sum::<u64>();
         let swept = ClassFile::new(class_bytes(class), Some(index));
-        swept.restore(Found {
+        swept.restore(Restored {
             file,
             logical_len: self.slots_len,
             live: slots,
@@ -246,103 +245,9 @@ impl OnDisk {
             data_bytes,
         });
         let lost = lost.into_iter().map(|(slot, charge)| Unfreed {
-            class,
-            slot,
+            at: SlotAddress { class, slot },
             charge,
         });
         Ok((swept, index_bytes, lost.collect()))
     }
-}
-
-/// A slot that could not be freed so far.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Unfreed {
-    pub(crate) class: usize,
-    pub(crate) slot: u32,
-    /// What it takes, in bytes.
-    pub(crate) charge: u64,
-}
-
-/// Gives every record of an index file that is good in its place.
-pub(super) fn records(
-    file: &File,
-    class: usize,
-    mut give: impl FnMut(u32, Record),
-) -> io::Result<()> {
-    let mut buffer = Vec::new();
-    for range in platform::data_ranges(file)? {
-        let mut at = range.start / RECORD_LEN as u64 * RECORD_LEN as u64;
-        while at < range.end {
-            buffer.resize(
-                AT_ONCE.min((range.end - at).next_multiple_of(RECORD_LEN as u64) as usize),
-                0,
-            );
-            let read = files::read_at_most(file, &mut buffer, at)?;
-            let Some(first) = u32::try_from(at / RECORD_LEN as u64).ok() else {
-                // coverage: needs 2^32 records, in a file of 512 GiB.
-                return Ok(());
-            };
-            let (whole, _) = buffer[..read].as_chunks::<RECORD_LEN>();
-            for (slot, bytes) in (first..).zip(whole) {
-                if let Some(record) = Record::decode(bytes, class, slot) {
-                    give(slot, record);
-                }
-            }
-            if read < buffer.len() {
-                break;
-            }
-            at += read as u64;
-        }
-    }
-    Ok(())
-}
-
-/// Punches the units of an index file in which none of these slots has its record.
-fn sweep_index(file: &File, unit: u64, live: &[u32]) -> io::Result<()> {
-    let units: HashSet<u64> = live
-        .iter()
-        .map(|slot| index::offset(*slot) / unit)
-        .collect();
-    for range in platform::data_ranges(file)? {
-        for n in range.start / unit..range.end.div_ceil(unit) {
-            if !units.contains(&n) {
-                platform::punch(file, n * unit, unit)?;
-            }
-        }
-    }
-    Ok(())
-}
-
-/// Punches what is allocated in a slot file beyond what is `covered`, from a slot's beginning on. What it could not,
-/// since the slot is leased: the slot, and how much of it is allocated.
-fn sweep_slots(
-    file: &File,
-    class_bytes: u64,
-    covered: &HashMap<u32, u64>,
-    index: &IndexFile,
-) -> io::Result<HashMap<u32, u64>> {
-    let mut lost = HashMap::new();
-    for range in platform::data_ranges(file)? {
-        for n in range.start / class_bytes..range.end.div_ceil(class_bytes) {
-            let start = n * class_bytes;
-            let slot = u32::try_from(n).map_err(|_| io::ErrorKind::FileTooLarge)?;
-            let kept = covered.get(&slot).copied();
-            let from = range.start.max(start + kept.unwrap_or(0));
-            let stray: Range<u64> = from..range.end.min(start + class_bytes);
-            if stray.is_empty() {
-                continue;
-            }
-            // Behind a block there is nothing that anybody could lease.
-            let free = kept.is_some() || index.claim(slot)?;
-            if free {
-                platform::punch(file, stray.start, stray.end - stray.start)?;
-            } else {
-                *lost.entry(slot).or_insert(0) += stray.end - stray.start;
-            }
-            if kept.is_none() {
-                index.release(slot);
-            }
-        }
-    }
-    Ok(lost)
 }

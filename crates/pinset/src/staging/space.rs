@@ -1,90 +1,27 @@
 //! The accounting of staging's space, to the unit of the file system: I2 in arithmetic.
 //!
+//! [`overhead`]: what is set aside for the file system; [`budget`]: what of a total is this directory's; here: what
+//! the directory does with it.
+//!
 //! Invariant: what is reserved and what is set aside together never exceed the directory's part of the budget
 //! ([`Share`]), and every allocated byte is reserved before it is written and until its hole is punched.
 
-use std::{
-    fmt,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
 };
 
-use crate::budget::Share;
+pub mod budget;
+/// Not a part of `budget.rs`, which is built under another scheduler as well.
+#[cfg(test)]
+mod budget_tests;
+pub(crate) mod overhead;
 
-use super::{CLASSES, Inner, MAX_STAGED, changes::CHANGES_LEN, probe::Metadata};
-
-/// Extents in one block of an ext4 extent tree: 12 bytes each, after a header and before a checksum.
-const EXTENTS_A_BLOCK: u64 = 340;
-
-/// What a file system takes of a capacity beyond the blocks.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Overhead {
-    /// What it allocates at once, in bytes.
-    unit: u64,
-    /// Directories and small files.
-    fixed: u64,
-    metadata: Metadata,
-    /// Slot and index files of a class.
-    files_a_class: u64,
-}
-
-/// What a staging directory has beside its slot files.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Beside {
-    /// Nothing.
-    Nothing,
-    /// An index: what `layout`, `changes` and the file that is tried out take is set aside.
-    Index,
-}
+use budget::Share;
+use overhead::{Beside, Metadata, Overhead};
 
 /// Units of the index that are kept free of blocks: as many writers may need one each at the same time.
 const INDEX_UNITS_FREE: u64 = 8;
-
-impl Overhead {
-    /// Of a directory on a file system that is not known yet: at most `bytes`.
-    pub(crate) fn unknown(bytes: u64) -> Self {
-        Self {
-            unit: 1,
-            fixed: bytes,
-            metadata: Metadata::Free,
-            files_a_class: 1,
-        }
-    }
-
-    fn new(unit: u64, metadata: Metadata, beside: Beside) -> Self {
-        // The directory that holds the lock and the identity, and those two, and the staging directory itself; on
-        // tmpfs directories take nothing, and the identity and the mark in the lock a page each.
-        let files = match metadata {
-            Metadata::Free => 2,
-            Metadata::Extents => 4,
-        };
-        let (files_a_class, index) = match beside {
-            Beside::Nothing => (1, 0),
-            Beside::Index => (2, CHANGES_LEN.next_multiple_of(unit) + 2 * unit),
-        };
-        Self {
-            unit,
-            fixed: files * unit + index,
-            metadata,
-            files_a_class,
-        }
-    }
-
-    /// What blocks may take of so many bytes. A byte less of these is at most a byte less of the other.
-    pub(crate) fn usable(&self, capacity: u64) -> u64 {
-        capacity.saturating_sub(self.fixed + self.trees(capacity)) / self.unit * self.unit
-    }
-
-    /// What is set aside for the trees of extents; 0 where there are none.
-    fn trees(&self, capacity: u64) -> u64 {
-        match self.metadata {
-            Metadata::Free => 0,
-            Metadata::Extents => extent_trees(capacity, self.unit, self.files_a_class),
-        }
-    }
-}
 
 /// The space of one staging directory.
 #[derive(Debug)]
@@ -115,7 +52,7 @@ impl Space {
     }
 
     pub(crate) fn unit(&self) -> u64 {
-        self.overhead.unit
+        self.overhead.unit()
     }
 
     pub(crate) fn leaked(&self) -> u64 {
@@ -158,6 +95,11 @@ impl Space {
         self.leaked.fetch_add(unfreed_bytes, Ordering::Relaxed);
     }
 
+    /// Counts what is reserved already as not freed.
+    pub(crate) fn leak(&self, bytes: u64) {
+        self.leaked.fetch_add(bytes, Ordering::Relaxed);
+    }
+
     /// What could not be freed has been, after all.
     pub(crate) fn freed(&self, bytes: u64) {
         self.leaked.fetch_sub(bytes, Ordering::Relaxed);
@@ -166,7 +108,7 @@ impl Space {
 
     /// Whether a file can cost more than its data.
     pub(crate) fn metadata_grows(&self) -> bool {
-        self.overhead.metadata == Metadata::Extents
+        self.overhead.metadata_grows()
     }
 
     /// What a block of `len` bytes costs.
@@ -179,105 +121,5 @@ impl Space {
         let set_aside = self.overhead.trees(self.share.bytes());
         let excess = bytes.saturating_sub(set_aside);
         self.share.set_excess(self.charge(excess));
-    }
-}
-
-/// What to set aside for the trees of extents of files with `capacity` bytes of data.
-///
-/// A file of up to four extents has none on ext4; then there is at least one block a file. With every extent of one
-/// unit and full tree blocks, a tree takes 1/340 of the data; tree blocks that were emptied in part, and churn in
-/// several classes, make it more. Measured under churn at a full budget, the worst is 0.10 % of the capacity on an
-/// empty ext4, 0.17 % on XFS, and 0.36 % on an ext4 that is fragmented to the last page (every other one taken).
-/// 1/128 is twice that. What passes it is charged when it is seen.
-fn extent_trees(capacity: u64, unit: u64, files_a_class: u64) -> u64 {
-    let files = (capacity / unit / 5).min(files_a_class * CLASSES as u64);
-    // So few extents fit into one block a file, however they lie.
-    let more = if capacity / unit < EXTENTS_A_BLOCK {
-        0
-    } else {
-        (capacity / 128).div_ceil(unit)
-    };
-    (files + more) * unit
-}
-
-/// Space that is set aside for one block. Dropping it gives the space back.
-pub struct Reservation {
-    inner: Arc<Inner>,
-    len: usize,
-    charge: u64,
-}
-
-impl Reservation {
-    pub(super) fn new(inner: &Arc<Inner>, len: usize) -> Option<Self> {
-        if len > MAX_STAGED {
-            return None;
-        }
-        let charge = inner.space.charge(len as u64);
-        inner.space.share.take(charge).then(|| Self {
-            inner: Arc::clone(inner),
-            len,
-            charge,
-        })
-    }
-
-    /// The space of a block that is there already, whether there is room for it or not.
-    pub(super) fn of_what_is_there(inner: &Arc<Inner>, len: usize) -> Self {
-        let charge = inner.space.charge(len as u64);
-        inner.space.share.take_what_is_there(charge);
-        Self {
-            inner: Arc::clone(inner),
-            len,
-            charge,
-        }
-    }
-
-    /// The block's length, in bytes.
-    #[allow(
-        clippy::len_without_is_empty,
-        reason = "a reservation of no bytes is as good as any"
-    )]
-    pub fn len(&self) -> usize {
-        self.len
-    }
-
-    /// What the block takes of the space, in bytes: its length in whole units of the file system.
-    pub fn charge(&self) -> u64 {
-        self.charge
-    }
-
-    pub(super) fn inner(&self) -> &Inner {
-        &self.inner
-    }
-
-    pub(super) fn shared(&self) -> &Arc<Inner> {
-        &self.inner
-    }
-
-    pub(super) fn is_of(&self, inner: &Arc<Inner>) -> bool {
-        Arc::ptr_eq(&self.inner, inner)
-    }
-
-    /// Keeps the space taken: what it was for could not be freed. How much that is.
-    pub(super) fn leak(&mut self) -> u64 {
-        self.inner
-            .space
-            .leaked
-            .fetch_add(self.charge, Ordering::Relaxed);
-        std::mem::take(&mut self.charge)
-    }
-}
-
-impl Drop for Reservation {
-    fn drop(&mut self) {
-        self.inner.space.share.give_back(self.charge);
-    }
-}
-
-impl fmt::Debug for Reservation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Reservation")
-            .field("len", &self.len)
-            .field("charge", &self.charge)
-            .finish_non_exhaustive()
     }
 }

@@ -1,46 +1,36 @@
-//! The steps of a commit, of an eviction and of a warm start in a persistent staging directory, in their order: the
-//! tests end the process at each. Outside of tests nothing is left of this.
+//! The steps of a commit, of an eviction and of a start in a persistent directory, in their order: the tests end the
+//! process after each. `commit.rs`, `evict.rs` and `resume.rs` say what holds between them. Outside of tests nothing
+//! is left of this.
 
 /// A step that has just been done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
-    /// A slot has been taken for a block; nothing is written.
+    /// Commit: a slot is taken for a block; nothing is written.
     SlotTaken,
-    /// Its bytes are written.
-    DataWritten,
-    /// Its record is written.
+    /// Commit: the block's bytes are written.
+    BytesWritten,
+    /// Commit: its record is written.
     RecordWritten,
-    /// Those that read along have been told.
-    ChangeTold,
-    /// A record is cleared; its slot's bytes are there.
+    /// Commit: the journal names the slot.
+    CommitPublished,
+    /// Eviction: nobody can lease the slot any more.
+    SlotClaimed,
+    /// Eviction: the record is cleared; the slot's bytes are there.
     RecordCleared,
-    /// A unit of the index file in which there was no record left is punched.
+    /// Eviction: a unit of the index file in which there was no record left is punched.
     UnitPunched,
-    /// The slot's bytes are punched; its space is still reserved.
+    /// Eviction: the journal names the slot.
+    EvictionPublished,
+    /// Eviction: the slot's bytes are punched; its space is still reserved.
     SlotPunched,
-    /// At a start: a record that is not to stay is cleared.
+    /// Eviction: the claim is given back.
+    ClaimReleased,
+    /// Start: a record that is not to stay is cleared.
     DroppedAtStart,
-    /// At a start: an index file is swept.
+    /// Start: an index file is swept.
     IndexSwept,
-    /// At a start: a slot file is swept.
+    /// Start: a slot file is swept.
     SlotsSwept,
-}
-
-#[cfg(test)]
-impl Step {
-    /// All of them.
-    pub(crate) const ALL: [Self; 10] = [
-        Self::SlotTaken,
-        Self::DataWritten,
-        Self::RecordWritten,
-        Self::ChangeTold,
-        Self::RecordCleared,
-        Self::UnitPunched,
-        Self::SlotPunched,
-        Self::DroppedAtStart,
-        Self::IndexSwept,
-        Self::SlotsSwept,
-    ];
 }
 
 /// Says that a step has been done.
@@ -49,4 +39,51 @@ impl Step {
 pub(crate) fn reached(_step: Step) {}
 
 #[cfg(test)]
-pub(crate) use super::tests::crash::reached;
+pub(crate) use armed::{arm, reached};
+
+/// How a test stops its own process at a step.
+#[cfg(test)]
+mod armed {
+    use std::sync::Mutex;
+
+    use rustix::process::{Signal, getpid, kill_process};
+
+    use super::Step;
+
+    impl Step {
+        /// All of them.
+        pub(crate) const ALL: [Self; 13] = [
+            Self::SlotTaken,
+            Self::BytesWritten,
+            Self::RecordWritten,
+            Self::CommitPublished,
+            Self::SlotClaimed,
+            Self::RecordCleared,
+            Self::UnitPunched,
+            Self::EvictionPublished,
+            Self::SlotPunched,
+            Self::ClaimReleased,
+            Self::DroppedAtStart,
+            Self::IndexSwept,
+            Self::SlotsSwept,
+        ];
+    }
+
+    /// The step at which this process is to be killed, and how often it is still to pass.
+    static ARMED: Mutex<Option<(Step, u32)>> = Mutex::new(None);
+
+    /// Kills this process at `step`, once it has passed it `passes` times.
+    pub(crate) fn arm(step: Step, passes: u32) {
+        *ARMED.lock().unwrap() = Some((step, passes));
+    }
+
+    /// Called at each step.
+    pub(crate) fn reached(step: Step) {
+        let mut armed = ARMED.lock().unwrap();
+        match &mut *armed {
+            Some((at, 0)) if *at == step => kill_process(getpid(), Signal::KILL).unwrap(),
+            Some((at, left)) if *at == step => *left -= 1,
+            _ => {}
+        }
+    }
+}

@@ -1,32 +1,28 @@
-//! A persistent staging directory from outside of a pinset: what is in it, whether that is right, and how it is
-//! emptied. For the commands that a person runs.
+//! A persistent staging directory from outside: what is in it, whether that is right, and how it is emptied. For the
+//! commands that a person runs.
 //!
 //! All of it waits for the disk: call it on a thread that may. Nothing here makes a directory that is not there.
 
 use std::path::Path;
 
-use cid::Cid;
-use multihash::Multihash;
 use rustix::fs::{AtFlags, statat};
 
-use super::{
-    CLASSES, Staging, StagingError,
-    along::Along,
-    changes::Reader,
-    class_bytes,
-    files::{self, Access},
-    index, layout,
-    resume::{Warm, records},
+use crate::staging::{
+    class::{CLASSES, class_bytes},
+    disk::{
+        files::{self, Access},
+        index,
+        journal::Reader,
+        layout, sweep,
+    },
+    error::StagingError,
+    follower::Follower,
+    key::Key,
+    lock_dir::{StagingDir, private_dir},
+    resume::Warm,
+    space::budget::Budget,
+    writer::Staging,
 };
-use crate::{
-    block::{Key, UnverifiedBlock},
-    budget::Budget,
-    lock_dir::StagingDir,
-    private_dir,
-};
-
-/// The multicodec of raw blocks: a block is verified by its multihash, whatever it holds.
-const RAW: u64 = 0x55;
 
 /// What a staging directory holds, by its index. Whether the blocks are right, only [`verify`] can say.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,7 +55,7 @@ pub struct Class {
 /// Who admits blocks to a staging directory and evicts them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Admits {
-    /// Nobody: no pinset uses it.
+    /// Nobody.
     Nobody,
     /// A process, by its own number (in a container, that is the number it has there); `None` where that is not
     /// known.
@@ -83,7 +79,7 @@ pub struct Progress {
     pub blocks: u64,
     /// Blocks in all.
     pub of_blocks: u64,
-    /// Bytes hashed so far.
+    /// Bytes read so far.
     pub bytes: u64,
 }
 
@@ -91,12 +87,12 @@ pub struct Progress {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Verified {
-    /// Blocks that were hashed.
+    /// Blocks that were read.
     pub blocks: u64,
     /// Their bytes.
     pub bytes: u64,
     /// The multihashes of those that were not right, or could not be read.
-    pub rotten: Vec<Multihash<64>>,
+    pub rotten: Vec<Key>,
     /// Blocks that were evicted before they were looked at.
     pub gone: u64,
 }
@@ -123,7 +119,7 @@ pub fn contents(path: &Path) -> Result<Contents, StagingError> {
             layout::unlock(&dir);
             Admits::Nobody
         }
-        false => Admits::Process(Reader::open(&dir)?.and_then(|ring| ring.writer())),
+        false => Admits::Process(Reader::open(&dir)?.and_then(|journal| journal.writer())),
     };
     let mut classes = Vec::new();
     for class in 0..CLASSES {
@@ -149,16 +145,18 @@ pub fn contents(path: &Path) -> Result<Contents, StagingError> {
     })
 }
 
-/// Hashes every block in the staging directory at `path`, and tells `progress` after each.
+/// Reads every block in the staging directory at `path`, asks `is_right` whether its bytes are those of its multihash,
+/// and tells `progress` after each.
 ///
-/// With [`Rotten::Report`] it works beside a pinset that uses the directory, and changes nothing.
+/// With [`Rotten::Report`] it works beside others that use the directory, and changes nothing.
 ///
 /// # Errors
-/// [`StagingError::InUse`] where rotten blocks are to be cleared while a pinset uses the directory; as
+/// [`StagingError::InUse`] where rotten blocks are to be cleared while another process writes to the directory; as
 /// [`contents`].
-pub fn verify(
+pub(crate) fn verify_with(
     path: &Path,
     rotten: Rotten,
+    mut is_right: impl FnMut(&Key, Vec<u8>) -> bool,
     mut progress: impl FnMut(Progress),
 ) -> Result<Verified, StagingError> {
     let dir = open(path)?;
@@ -167,8 +165,7 @@ pub fn verify(
     let mut look = |key: &Key, read: std::io::Result<Vec<u8>>, of_blocks: usize| {
         let right = read.is_ok_and(|bytes| {
             verified.bytes += bytes.len() as u64;
-            let cid = Cid::new_v1(RAW, *key);
-            UnverifiedBlock::new(bytes.into()).verify(&cid).is_ok()
+            is_right(key, bytes)
         });
         verified.blocks += 1;
         if !right {
@@ -187,12 +184,12 @@ pub fn verify(
             for class in 0..CLASSES {
                 each_record(&dir, class, |key, _| keys.push(*key))?;
             }
-            let along = Along::open(dir)?;
+            let follower = Follower::open(dir)?;
             let mut gone = 0;
             for key in &keys {
-                match along.lease(key)? {
-                    Some(found) => {
-                        look(key, found.extent.read_blocking(0, usize::MAX), keys.len());
+                match follower.lease(key)? {
+                    Some(leased) => {
+                        look(key, leased.extent.read_blocking(0, usize::MAX), keys.len());
                     }
                     None => gone += 1,
                 }
@@ -213,10 +210,28 @@ pub fn verify(
     Ok(verified)
 }
 
+/// As [`verify_with`], by hashing.
+///
+/// # Errors
+/// As [`verify_with`].
+pub fn verify(
+    path: &Path,
+    rotten: Rotten,
+    progress: impl FnMut(Progress),
+) -> Result<Verified, StagingError> {
+    let is_right = |key: &Key, bytes: Vec<u8>| {
+        let cid = cid::Cid::new_v1(0x55, *key);
+        crate::block::UnverifiedBlock::new(bytes.into())
+            .verify(&cid)
+            .is_ok()
+    };
+    verify_with(path, rotten, is_right, progress)
+}
+
 /// Removes every block from the staging directory at `path`. Its files stay, and take next to nothing.
 ///
 /// # Errors
-/// [`StagingError::InUse`] where a pinset uses the directory; as [`contents`].
+/// [`StagingError::InUse`] where another process writes to the directory; as [`contents`].
 pub fn clear(path: &Path) -> Result<Cleared, StagingError> {
     let dir = open(path)?;
     lock_for_us(&dir)?;
@@ -257,13 +272,13 @@ fn each_record(
     let Some(file) = files::open_existing(dir, &name, Access::Read)? else {
         return Ok(());
     };
-    records(&file, class, |_, record| give(&record.key, record.len))
+    index::records(&file, class, |_, record| give(&record.key, record.len))
         .map_err(|error| StagingError::of("read", &name, error))
 }
 
 fn allocated(dir: &StagingDir) -> Result<u64, StagingError> {
     let mut blocks = 0;
-    for name in files::ours().chain([".".to_owned()]) {
+    for name in sweep::ours().chain([".".to_owned()]) {
         match statat(dir.handle(), &name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) => blocks += u64::try_from(stat.st_blocks).unwrap_or(0),
             Err(rustix::io::Errno::NOENT) => {}

@@ -14,12 +14,16 @@ use std::{
 
 use cap_std::{ambient_authority, fs::Dir};
 
-use super::*;
-use crate::private_dir;
+use crate::staging::{
+    Extent, MAX_STAGED, Staging, StagingError,
+    class::CLASSES,
+    lock_dir::{StagingDir, private_dir},
+    platform::linux::PUNCH_FAILS,
+};
 
-mod along;
-pub(crate) mod crash;
+mod crash;
 pub(crate) mod file_system;
+mod follower;
 mod index;
 
 use file_system::{child, on_own, place};
@@ -415,9 +419,9 @@ fn what_cannot_be_freed_is_counted_and_not_used_again() {
     let dir = tempfile::tempdir().unwrap();
     let staging = staging_in(dir.path(), 16 << 20);
     let lost = stage(&staging, &bytes(1, 5000));
-    platform::PUNCH_FAILS.set(true);
+    PUNCH_FAILS.set(true);
     drop(lost);
-    platform::PUNCH_FAILS.set(false);
+    PUNCH_FAILS.set(false);
     let usage = staging.usage();
     let charge = staging.charge(5000);
     assert_eq!((usage.leaked_bytes, usage.reserved), (charge, charge));

@@ -11,7 +11,7 @@
     reason = "each module is a part of another crate, of which only some is used here"
 )]
 
-#[path = "../../src/budget.rs"]
+#[path = "../../src/staging/space/budget.rs"]
 mod budget;
 #[path = "../../src/flight.rs"]
 mod flight;

@@ -13,13 +13,19 @@ use shuttle::thread::yield_now;
 
 use crate::{block::Key, budget::Share};
 
-/// Nobody reads along.
-pub(crate) mod along {
-    pub(crate) struct Along;
-
-    impl Along {
-        pub(crate) fn wrong(&self, _key: &crate::block::Key) {}
+/// What `budget` imports.
+pub(crate) mod space {
+    pub(crate) mod overhead {
+        pub(crate) use crate::staging::Overhead;
     }
+}
+pub(crate) use crate::sync;
+
+/// Nobody follows.
+pub(crate) struct Follower;
+
+impl Follower {
+    pub(crate) fn mark_wrong(&self, _key: &Key) {}
 }
 
 /// What a block's byte takes of the budget.

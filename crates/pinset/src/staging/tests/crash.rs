@@ -6,35 +6,20 @@ use std::{
     env,
     io::Write as _,
     os::unix::process::ExitStatusExt as _,
-    sync::Mutex,
 };
 
 use multihash_codetable::{Code, MultihashDigest as _};
 
-use super::{super::steps::Step, *};
-use crate::{budget::Budget, sync::lock};
+use super::*;
+use crate::staging::{
+    Key, Warm,
+    disk::layout,
+    space::budget::Budget,
+    steps::{Step, arm},
+};
 
 /// In a child: the step to be killed at, how often to let it pass before, and the budget.
 const CRASH: &str = "PINSET_TEST_CRASH";
-
-/// The step at which this process is to be killed, and how often it is still to pass.
-static ARMED: Mutex<Option<(Step, u32)>> = Mutex::new(None);
-
-/// Called at each step.
-pub(crate) fn reached(step: Step) {
-    let mut armed = lock(&ARMED);
-    let Some((at, left)) = &mut *armed else {
-        return;
-    };
-    if *at != step {
-        return;
-    }
-    if *left == 0 {
-        let own = rustix::process::getpid();
-        rustix::process::kill_process(own, rustix::process::Signal::KILL).unwrap();
-    }
-    *left -= 1;
-}
 
 /// The block of that number: any size up to 40 KB, small ones mostly.
 fn block(number: u64) -> Vec<u8> {
@@ -140,7 +125,7 @@ fn killed_at_every_step_the_next_start_has_what_was_committed_and_nothing_else()
             let [step, pass, first, capacity] = numbers[..] else {
                 panic!("{crash}");
             };
-            *lock(&ARMED) = Some((Step::ALL[step as usize], pass as u32));
+            arm(Step::ALL[step as usize], pass as u32);
             load(dir, first, capacity);
             panic!("the step was not reached");
         }

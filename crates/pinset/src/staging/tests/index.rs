@@ -4,6 +4,7 @@
 use multihash_codetable::{Code, MultihashDigest as _};
 
 use super::{crash::resumed, *};
+use crate::staging::{Key, class::JOURNAL_LEN, disk::record::RECORD_LEN, evict::retry};
 
 const CAPACITY: u64 = 8 << 20;
 
@@ -27,7 +28,7 @@ fn a_unit_is_taken_with_its_first_record_and_given_back_with_its_last() {
     let (staging, warm) = resumed(dir.path(), CAPACITY);
     assert!(warm.is_empty());
     let unit = staging.charge(1);
-    let a_unit = unit as usize / record::RECORD_LEN;
+    let a_unit = unit as usize / RECORD_LEN;
     let mut all = Vec::new();
     for n in 0..a_unit + 1 {
         all.push(try_stage(&staging, &bytes(n as u64, n + 1)).unwrap());
@@ -93,14 +94,14 @@ fn a_record_that_cannot_be_written_leaves_nothing() {
         assert_eq!((usage.reserved, usage.slots), (0, 0));
     }
     // And where what was written cannot be freed either, that is tried again when there is no room.
-    platform::PUNCH_FAILS.set(true);
+    PUNCH_FAILS.set(true);
     try_stage(&staging, &block).unwrap_err();
-    platform::PUNCH_FAILS.set(false);
+    PUNCH_FAILS.set(false);
     let charge = staging.charge(5000);
     assert_eq!(staging.usage().leaked_bytes, charge);
     fs::remove_dir(&in_the_way).unwrap();
     let kept = try_stage(&staging, &block).unwrap();
-    assert!(staging.inner.free_again());
+    assert!(retry(&staging.volume));
     let usage = staging.usage();
     assert_eq!((usage.leaked_bytes, usage.slots), (0, 1));
     assert_eq!(usage.reserved, charge + usage.index_bytes);
@@ -116,9 +117,9 @@ fn what_cannot_be_freed_is_freed_when_there_is_no_room() {
     let extents: Vec<_> = (1..4)
         .map(|n| try_stage(&staging, &bytes(n, 2 * MIB)).unwrap())
         .collect();
-    platform::PUNCH_FAILS.set(true);
+    PUNCH_FAILS.set(true);
     extents.into_iter().for_each(evict);
-    platform::PUNCH_FAILS.set(false);
+    PUNCH_FAILS.set(false);
     let usage = staging.usage();
     assert_eq!((usage.leaked_bytes, usage.slots), (6 << 20, 0));
     // The unit of the index could not be punched either: it stays charged.
@@ -188,7 +189,7 @@ fn the_budget_holds_with_an_index_under_load() {
         assert!(most > capacity / 2, "never under pressure: {most}");
         let usage = staging.usage();
         assert_eq!((usage.reserved, usage.slots, usage.leaked_bytes), (0, 0, 0));
-        let (layout, changes) = (4096, changes::CHANGES_LEN);
+        let (layout, changes) = (4096, JOURNAL_LEN);
         assert_eq!(used_of_file_system(dir), layout + changes, "left behind");
     });
 }

@@ -3,7 +3,7 @@
 //! Invariant: what decodes was written as a whole, for this slot of this class, by this version of the layout. It
 //! does not say that the slot's bytes are the block's: those are hashed before they are used (I3).
 
-use crate::block::Key;
+use crate::staging::key::Key;
 
 /// A record's length, in bytes. A power of two, so that none crosses a sector or a page.
 pub(crate) const RECORD_LEN: usize = 128;

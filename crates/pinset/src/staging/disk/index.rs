@@ -4,24 +4,25 @@
 //! is written, and given back once the last is cleared and the unit is punched (I2). And the claims: a record's
 //! byte range is locked shared by who leases the slot from another process, and exclusively by who frees it.
 //!
-//! Invariant: a record is written after its slot's bytes, and cleared before they go.
+//! Invariant: a unit without a record is punched, or still charged.
 
-use std::{
-    fs::File,
-    io,
-    os::unix::fs::FileExt,
-    sync::{Mutex, MutexGuard, OnceLock, PoisonError},
-};
+use std::{fs::File, io, os::unix::fs::FileExt, sync::OnceLock};
 
 use super::{
-    StagingError,
     files::{self, Access},
-    platform::{self, RangeLock},
     record::{RECORD_LEN, Record},
-    space::Space,
-    steps::{Step, reached},
 };
-use crate::lock_dir::StagingDir;
+use crate::staging::{
+    class::class_bytes,
+    error::StagingError,
+    lock_dir::StagingDir,
+    platform::{self, RangeLock},
+    space::Space,
+    sync::{Mutex, MutexGuard, lock},
+};
+
+/// How much of an index file is read at once, in bytes.
+const AT_ONCE: usize = 1024 * 1024;
 
 /// By how much a file's logical length grows, in bytes: beyond its end, XFS allocates in advance.
 const GROWTH: u64 = 1024 * 1024;
@@ -87,15 +88,6 @@ struct Unit {
     charged: bool,
 }
 
-/// Why a record was not written.
-#[derive(Debug)]
-pub(crate) enum Unrecorded {
-    /// There is no room for another unit of the file.
-    NoRoom,
-    /// The system said no.
-    Failed(StagingError),
-}
-
 impl IndexFile {
     pub(crate) fn new(class: usize, unit: u64) -> Self {
         Self {
@@ -117,7 +109,7 @@ impl IndexFile {
     }
 
     fn name(&self) -> String {
-        name(super::class_bytes(self.class))
+        name(class_bytes(self.class))
     }
 
     /// Takes over a file that is there, in which these slots have a record and no unit is allocated without one.
@@ -141,19 +133,22 @@ impl IndexFile {
     }
 
     /// Writes a slot's record.
+    ///
+    /// # Errors
+    /// [`StagingError::NoRoomForRecord`] where there is no room for another unit of the file; what the system says.
     pub(crate) fn put(
         &self,
         dir: &StagingDir,
         space: &Space,
         slot: u32,
         record: &Record,
-    ) -> Result<(), Unrecorded> {
+    ) -> Result<(), StagingError> {
         let failed = |operation| {
             // coverage: needs a disk that fails, or is full where the block was not.
-            move |error| Unrecorded::Failed(StagingError::of(operation, &self.name(), error))
+            move |error| StagingError::of(operation, &self.name(), error)
         };
         let mut units = self.lock();
-        let file = self.file(dir).map_err(Unrecorded::Failed)?;
+        let file = self.file(dir)?;
         let end = offset(slot) + RECORD_LEN as u64;
         if end > units.logical_len {
             let longer = end.next_multiple_of(GROWTH);
@@ -163,7 +158,7 @@ impl IndexFile {
         let n = self.unit_of(slot);
         if !units.unit(n).charged {
             if !space.take_index(self.unit) {
-                return Err(Unrecorded::NoRoom);
+                return Err(StagingError::NoRoomForRecord);
             }
             units.unit(n).charged = true;
             units.charged += self.unit;
@@ -173,49 +168,50 @@ impl IndexFile {
             units.unit(n).live += 1;
         }
         self.give_back_if_empty(&mut units, space, n);
-        written.map_err(failed("write"))?;
-        reached(Step::RecordWritten);
-        Ok(())
+        written.map_err(failed("write"))
     }
 
-    /// Clears a slot's record, if it has one.
-    pub(crate) fn clear(&self, space: &Space, slot: u32) -> io::Result<()> {
+    /// Clears a slot's record, if it has one: whether it had.
+    pub(crate) fn clear(&self, slot: u32) -> io::Result<bool> {
         let mut units = self.lock();
         let Some(file) = self.file.get() else {
             // A slot whose record could not be written, in a file that could not be made.
-            return Ok(());
+            return Ok(false);
         };
         if !units.mark(slot, false) {
-            return Ok(());
+            return Ok(false);
         }
         if let Err(error) = file.write_all_at(&[0; RECORD_LEN], offset(slot)) {
             // coverage: needs a disk that fails.
             units.mark(slot, true);
             return Err(error);
         }
-        reached(Step::RecordCleared);
         let n = self.unit_of(slot);
         let unit = units.unit(n);
         unit.live = unit.live.saturating_sub(1);
-        self.give_back_if_empty(&mut units, space, n);
-        Ok(())
+        Ok(true)
+    }
+
+    /// Punches the unit of a slot's record and gives its space back, if there is no record in it: whether it did.
+    pub(crate) fn give_back_unit(&self, space: &Space, slot: u32) -> bool {
+        self.give_back_if_empty(&mut self.lock(), space, self.unit_of(slot))
     }
 
     /// Punches a unit in which there is no record; where that fails, it stays charged until the next time.
-    fn give_back_if_empty(&self, units: &mut Units, space: &Space, n: usize) {
+    fn give_back_if_empty(&self, units: &mut Units, space: &Space, n: usize) -> bool {
         let (Some(file), Some(unit)) = (self.file.get(), units.by_place.get_mut(n)) else {
-            // coverage: whoever calls this has just used both.
-            return;
+            return false;
         };
         if unit.live > 0 || !unit.charged {
-            return;
+            return false;
         }
-        if platform::punch(file, n as u64 * self.unit, self.unit).is_ok() {
-            unit.charged = false;
-            units.charged -= self.unit;
-            space.give_back_index(self.unit);
-            reached(Step::UnitPunched);
+        if platform::punch(file, n as u64 * self.unit, self.unit).is_err() {
+            return false;
         }
+        unit.charged = false;
+        units.charged -= self.unit;
+        space.give_back_index(self.unit);
+        true
     }
 
     /// Claims a slot against all that lease it: whether nobody does.
@@ -254,6 +250,40 @@ impl IndexFile {
     }
 
     fn lock(&self) -> MutexGuard<'_, Units> {
-        self.units.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.units)
     }
+}
+
+/// Gives every record of an index file that is good in its place.
+pub(crate) fn records(
+    file: &File,
+    class: usize,
+    mut give: impl FnMut(u32, Record),
+) -> io::Result<()> {
+    let mut buffer = Vec::new();
+    for range in platform::data_ranges(file)? {
+        let mut at = range.start / RECORD_LEN as u64 * RECORD_LEN as u64;
+        while at < range.end {
+            buffer.resize(
+                AT_ONCE.min((range.end - at).next_multiple_of(RECORD_LEN as u64) as usize),
+                0,
+            );
+            let read = files::read_at_most(file, &mut buffer, at)?;
+            let Some(first) = u32::try_from(at / RECORD_LEN as u64).ok() else {
+                // coverage: needs 2^32 records, in a file of 512 GiB.
+                return Ok(());
+            };
+            let (whole, _) = buffer[..read].as_chunks::<RECORD_LEN>();
+            for (slot, bytes) in (first..).zip(whole) {
+                if let Some(record) = Record::decode(bytes, class, slot) {
+                    give(slot, record);
+                }
+            }
+            if read < buffer.len() {
+                break;
+            }
+            at += read as u64;
+        }
+    }
+    Ok(())
 }

@@ -2,15 +2,22 @@
 
 use std::{
     collections::HashSet,
+    fs,
     io::{BufRead, BufReader},
     os::unix::fs::{MetadataExt, PermissionsExt, symlink},
+    path::{Path, PathBuf},
     process::{Child, Stdio},
     sync::Mutex,
     thread,
     time::{Duration, Instant},
 };
 
-use super::*;
+use super::{
+    dead::lock_opened,
+    directory::{hex, locked_new_file},
+    private_dir::user,
+    *,
+};
 use crate::staging::{
     Staging,
     tests::file_system::{child, place},
@@ -105,7 +112,7 @@ fn what_is_not_this_users_alone_is_refused_by_name() {
 
 #[test]
 fn processes_that_start_at_once_agree_on_the_id() {
-    const TEST: &str = "lock_dir::tests::processes_that_start_at_once_agree_on_the_id";
+    const TEST: &str = "staging::lock_dir::tests::processes_that_start_at_once_agree_on_the_id";
     if let Some(path) = place(TEST) {
         // The parent lets all of them go at once.
         std::io::stdin().read_line(&mut String::new()).unwrap();
@@ -156,7 +163,7 @@ fn holder(test: &str, path: &Path) -> (Child, impl Sized) {
 #[test]
 fn what_a_killed_process_left_is_swept_and_a_living_ones_is_not() {
     const TEST: &str =
-        "lock_dir::tests::what_a_killed_process_left_is_swept_and_a_living_ones_is_not";
+        "staging::lock_dir::tests::what_a_killed_process_left_is_swept_and_a_living_ones_is_not";
     if let Some(path) = place(TEST) {
         let held = LockDir::open(&path).unwrap().hold().unwrap();
         held.pins_may_remain().unwrap();
@@ -210,7 +217,8 @@ fn what_a_killed_process_left_is_swept_and_a_living_ones_is_not() {
 
 #[test]
 fn nothing_is_left_of_a_killed_process_that_had_no_pins() {
-    const TEST: &str = "lock_dir::tests::nothing_is_left_of_a_killed_process_that_had_no_pins";
+    const TEST: &str =
+        "staging::lock_dir::tests::nothing_is_left_of_a_killed_process_that_had_no_pins";
     if let Some(path) = place(TEST) {
         let held = LockDir::open(&path).unwrap().hold().unwrap();
         let _staging = Staging::create(held.staging_dir().unwrap(), 1 << 20).unwrap();
@@ -385,19 +393,19 @@ fn a_lock_that_went_or_was_replaced_before_it_was_taken_proves_nothing() {
         dir.dir.open("some.lock").unwrap()
     };
     let still_there = open();
-    assert!(dead::lock_opened(&dir, "some.lock", still_there).is_some());
+    assert!(lock_opened(&dir, "some.lock", still_there).is_some());
     let gone = open();
     fs::remove_file(path.join("some.lock")).unwrap();
-    assert!(dead::lock_opened(&dir, "some.lock", gone).is_none());
+    assert!(lock_opened(&dir, "some.lock", gone).is_none());
     let replaced = open();
     fs::rename(path.join("some.lock"), path.join("moved.lock")).unwrap();
     let _other = open();
-    assert!(dead::lock_opened(&dir, "some.lock", replaced).is_none());
+    assert!(lock_opened(&dir, "some.lock", replaced).is_none());
 }
 
 #[test]
 fn the_default_is_in_the_users_cache_directory() {
-    const TEST: &str = "lock_dir::tests::the_default_is_in_the_users_cache_directory";
+    const TEST: &str = "staging::lock_dir::tests::the_default_is_in_the_users_cache_directory";
     if let Some(expected) = place(TEST) {
         assert_eq!(LockDir::default_path(), expected);
         return;
@@ -424,8 +432,7 @@ fn the_default_is_in_the_users_cache_directory() {
 
 #[test]
 fn what_is_missing_on_the_way_to_the_default_is_made_for_its_owner_alone() {
-    const TEST: &str =
-        "lock_dir::tests::what_is_missing_on_the_way_to_the_default_is_made_for_its_owner_alone";
+    const TEST: &str = "staging::lock_dir::tests::what_is_missing_on_the_way_to_the_default_is_made_for_its_owner_alone";
     if let Some(home) = place(TEST) {
         let first = LockDir::open_default().unwrap();
         assert_eq!(LockDir::open_default().unwrap().id(), first.id());

@@ -19,8 +19,8 @@ use std::{
     time::Duration,
 };
 
-use crate::{
-    staging::Overhead,
+use crate::staging::{
+    space::overhead::Overhead,
     sync::{AtomicU64, Mutex, Ordering, lock, sleep},
 };
 
@@ -100,7 +100,7 @@ impl Budget {
     }
 
     /// One more that shares it, until the returned is dropped. Blocks for a tenth of a second at most.
-    pub(crate) fn join(&self) -> Result<Arc<Share>, Refused> {
+    pub fn join(&self) -> Result<Arc<Share>, Refused> {
         let joined = {
             let mut members = lock(&self.inner.members);
             let least = Self::MIN_SHARE.saturating_mul(members.len() as u64 + 1);
@@ -123,7 +123,7 @@ impl Budget {
     }
 
     /// All of a total of its own, however small.
-    pub(crate) fn alone(total_bytes: u64) -> Arc<Share> {
+    pub fn alone(total_bytes: u64) -> Arc<Share> {
         let budget = Self::new(total_bytes);
         let share = budget.add(&mut lock(&budget.inner.members));
         share.claim();
@@ -156,9 +156,12 @@ impl fmt::Debug for Budget {
 
 /// Why there is no share for one more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Refused {
+pub enum Refused {
     /// Divided by one more, the total would give less than [`Budget::MIN_SHARE`]; this would be enough.
-    TooSmall { least: u64 },
+    TooSmall {
+        /// So many bytes.
+        least: u64,
+    },
     /// All of it lies in blocks that are inside a read at this instant.
     InUse,
 }
@@ -189,7 +192,7 @@ impl Inner {
 }
 
 /// Who can make a pinset's use smaller.
-pub(crate) trait Evict: Send + Sync {
+pub trait Evict: Send + Sync {
     /// Evicts what is beyond the pinset's share, as far as no read is in it, and then [lowers](Share::lower) its
     /// grant. Called by neighbours too.
     fn evict_beyond_share(&self);
@@ -197,7 +200,7 @@ pub(crate) trait Evict: Send + Sync {
 
 /// One pinset's part in a [`Budget`]: its account. It goes back when this is dropped, which therefore comes after the
 /// removal of everything that it paid for.
-pub(crate) struct Share {
+pub struct Share {
     budget: Arc<Inner>,
     account: Mutex<Account>,
     owner: OnceLock<Weak<dyn Evict>>,
@@ -229,7 +232,7 @@ impl Share {
     }
 
     /// Says whom a neighbour asks to come down.
-    pub(crate) fn owned_by(&self, owner: Weak<dyn Evict>) {
+    pub fn owned_by(&self, owner: Weak<dyn Evict>) {
         _ = self.owner.set(owner);
     }
 
@@ -239,7 +242,7 @@ impl Share {
     }
 
     /// What the pinset may use now, in bytes, overhead included.
-    pub(crate) fn bytes(&self) -> u64 {
+    pub fn bytes(&self) -> u64 {
         self.granted().min(self.budget.share())
     }
 
@@ -295,13 +298,13 @@ impl Share {
     }
 
     /// Brings the grant to the share: takes what is due, or gives up what is too much. Cheap where nothing is.
-    pub(crate) fn settle(&self) {
+    pub fn settle(&self) {
         self.come_down();
         self.claim();
     }
 
     /// Gives up what is granted beyond the share, as far as it is not used.
-    pub(crate) fn lower(&self) {
+    pub fn lower(&self) {
         let given = {
             let mut account = lock(&self.account);
             let lowered = account.least(self.budget.share());

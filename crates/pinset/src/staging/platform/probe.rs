@@ -3,32 +3,20 @@
 
 use std::{fs::File, os::unix::fs::FileExt};
 
-use crate::lock_dir::StagingDir;
-
-use super::{MIN_CLASS, StagingError, platform};
+#[cfg(target_os = "linux")]
+use super::linux::{punch, read_way};
+#[cfg(not(target_os = "linux"))]
+use super::other::{punch, read_way};
+use super::ways::{ReadWay, allocated};
+use crate::staging::{
+    class::{MAX_STAGED, MIN_CLASS},
+    error::StagingError,
+    lock_dir::StagingDir,
+    space::overhead::Metadata,
+};
 
 /// The name of the file that is tried out; removed at once.
 pub(crate) const PROBE: &str = "probe";
-
-/// How staged bytes can be read on a thread that must not wait.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum ReadWay {
-    /// The kernel can be asked for what the page cache has (`RWF_NOWAIT`).
-    Cached,
-    /// The file system lives in memory: an ordinary read waits for nothing but, at worst, swap.
-    Memory,
-    /// Neither: every read belongs on a blocking thread. (overlayfs, for one.)
-    Blocking,
-}
-
-/// What kind of metadata a file costs beyond its data.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Metadata {
-    /// None that is taken from the same space (tmpfs).
-    Free,
-    /// A tree of extents that grows with fragmentation (ext4, XFS, Btrfs), in blocks of the file system.
-    Extents,
-}
 
 /// A file system that can carry the layout.
 #[derive(Clone, Copy, Debug)]
@@ -57,19 +45,19 @@ fn try_out(dir: &StagingDir, file: &File) -> Result<Suitable, StagingError> {
         why,
     };
     // Inside the file's length, as slots are written: beyond its end, XFS allocates in advance.
-    let len = super::MAX_STAGED as u64;
+    let len = MAX_STAGED as u64;
     file.set_len(len).map_err(failed("set_len"))?;
     file.write_all_at(&[1], 0).map_err(failed("write"))?;
-    let one_byte = platform::allocated(file).map_err(failed("stat"))?;
-    let read_way = platform::read_way(file).map_err(failed("read"))?;
-    platform::punch(file, 0, len).map_err(|error| match error.kind() {
+    let one_byte = allocated(file).map_err(failed("stat"))?;
+    let read_way = read_way(file).map_err(failed("read"))?;
+    punch(file, 0, len).map_err(|error| match error.kind() {
         std::io::ErrorKind::Unsupported | std::io::ErrorKind::InvalidInput => {
             unsuitable("cannot punch holes")
         }
         // coverage: needs a disk that fails, or a file system that lies.
         _ => StagingError::of("punch", PROBE, error),
     })?;
-    let left = platform::allocated(file).map_err(failed("stat"))?;
+    let left = allocated(file).map_err(failed("stat"))?;
     if left > 0 && left >= one_byte {
         return Err(unsuitable("frees nothing when a hole is punched"));
     }

@@ -1,5 +1,8 @@
 //! One class's file: its slots, which of them are free, and the holes; and, in a persistent directory, its index.
 //!
+//! It owns the single operations on a slot. Their order is that of a commit and of an eviction, which have files of
+//! their own.
+//!
 //! Invariant: a slot that is free has no page allocated and no record. One that could not be freed is not used
 //! until it can be.
 
@@ -10,21 +13,21 @@ use std::{
     io,
     os::unix::fs::FileExt,
     sync::{
-        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
     },
 };
 
 use super::{
-    StagingError,
     files::{self, Access},
-    index::{IndexFile, Unrecorded},
-    platform,
-    record::Record,
-    space::Space,
-    steps::{Step, reached},
+    index::IndexFile,
 };
-use crate::lock_dir::StagingDir;
+use crate::staging::{
+    error::StagingError,
+    lock_dir::StagingDir,
+    platform,
+    sync::{Mutex, MutexGuard, lock},
+};
 
 /// By how much a file's logical length grows, in bytes: once in so many, since each time is a journal entry.
 const GROWTH: u64 = 16 * 1024 * 1024;
@@ -61,7 +64,7 @@ struct Slots {
 
 /// What was found in a directory of one class's slots.
 #[derive(Debug)]
-pub(crate) struct Found {
+pub(crate) struct Restored {
     pub(crate) file: File,
     pub(crate) logical_len: u64,
     /// The slots that hold a block, by number.
@@ -119,7 +122,7 @@ impl ClassFile {
     }
 
     /// Takes over what was found.
-    pub(crate) fn restore(&self, found: Found) {
+    pub(crate) fn restore(&self, found: Restored) {
         let taken = found.live.iter().chain(&found.lost);
         let end = taken.clone().max().map_or(0, |last| last + 1);
         let mut is_taken = vec![false; end as usize];
@@ -139,104 +142,45 @@ impl ClassFile {
         }
     }
 
-    /// Writes `bytes`, for which `charge` is reserved, into a slot, and then its record. After an error, no slot
-    /// is taken and nothing is written, or the error says [`Unwritten::Lost`].
-    pub(crate) fn write(
-        &self,
-        dir: &StagingDir,
-        space: &Space,
-        bytes: &[u8],
-        charge: u64,
-        record: Option<&Record>,
-    ) -> Result<u32, Unwritten> {
-        let slot = self.allocate(dir).map_err(Unwritten::Clean)?;
-        reached(Step::SlotTaken);
+    /// Writes `bytes`, for which `charge` is reserved, into a slot that was taken.
+    pub(crate) fn write(&self, slot: u32, bytes: &[u8], charge: u64) -> Result<(), StagingError> {
+        // Counted first, so that what is allocated never exceeds it.
         self.data.fetch_add(charge, Ordering::SeqCst);
         let written = match self.opened() {
             Some(file) => file.write_all_at(bytes, self.offset(slot)),
             // coverage: whoever has a slot has the file.
             None => Err(io::ErrorKind::NotFound.into()),
         };
-        let written = written.map_err(|error| StagingError::of("write", &self.name(), error));
-        reached(Step::DataWritten);
-        let recorded = written.and_then(|()| match (&self.index, record) {
-            // The record comes last: a crash before it leaves a slot that the next start sweeps.
-            (Some(index), Some(record)) => {
-                index
-                    .put(dir, space, slot, record)
-                    .map_err(|why| match why {
-                        Unrecorded::NoRoom => StagingError::NoRoomForRecord,
-                        Unrecorded::Failed(error) => error,
-                    })
-            }
-            _ => Ok(()),
-        });
-        match recorded {
-            Ok(()) => Ok(slot),
-            Err(error) => Err(match self.punch(slot, charge) {
-                Ok(()) => Unwritten::Clean(error),
-                Err(_) => Unwritten::Lost(slot, error),
-            }),
-        }
+        written.map_err(|error| StagingError::of("write", &self.name(), error))
     }
 
-    /// Frees a slot: clears its record, punches the hole, then lets the next block have it.
-    ///
-    /// # Errors
-    /// The slot stays out of use, and its bytes still count, until [`free_lost`](Self::free_lost):
-    /// `WouldBlock` where another process leases it.
-    pub(crate) fn free(&self, space: &Space, slot: u32, charge: u64) -> io::Result<()> {
-        let freed = self.clear_and_punch(space, slot, charge);
-        if freed.is_err() {
-            self.lock().lost += 1;
-        }
-        freed
-    }
-
-    /// Frees a slot that could not be freed before.
-    ///
-    /// # Errors
-    /// As before.
-    pub(crate) fn free_lost(&self, space: &Space, slot: u32, charge: u64) -> io::Result<()> {
-        self.clear_and_punch(space, slot, charge)?;
-        self.lock().lost -= 1;
-        Ok(())
-    }
-
-    fn clear_and_punch(&self, space: &Space, slot: u32, charge: u64) -> io::Result<()> {
-        let Some(index) = &self.index else {
-            return self.punch_and_free(slot, charge);
-        };
-        index.clear(space, slot)?;
-        // Nobody reads a slot that is claimed: not in another process either.
-        if !index.claim(slot)? {
-            return Err(io::ErrorKind::WouldBlock.into());
-        }
-        let freed = self.punch_and_free(slot, charge);
-        index.release(slot);
-        freed
-    }
-
-    /// For a slot without a record, that nobody else has seen.
-    fn punch(&self, slot: u32, charge: u64) -> io::Result<()> {
-        let punched = self.punch_and_free(slot, charge);
-        if punched.is_err() {
-            self.lock().lost += 1;
-        }
-        punched
-    }
-
-    fn punch_and_free(&self, slot: u32, charge: u64) -> io::Result<()> {
+    /// Punches a slot, for which `charge` was counted. Nobody gets it before it is [freed](Self::free).
+    pub(crate) fn punch(&self, slot: u32, charge: u64) -> io::Result<()> {
         let punch = |file: &Arc<File>| platform::punch(file, self.offset(slot), self.class);
         self.opened().map_or(Ok(()), punch)?;
-        reached(Step::SlotPunched);
         self.data.fetch_sub(charge, Ordering::SeqCst);
-        self.lock().free.push(Reverse(slot));
         Ok(())
     }
 
-    /// The lowest free slot; makes the file, and makes it longer, where that is due.
-    fn allocate(&self, dir: &StagingDir) -> Result<u32, StagingError> {
+    /// Lets the next block have a slot that is punched.
+    pub(crate) fn free(&self, slot: u32) {
+        self.lock().free.push(Reverse(slot));
+    }
+
+    /// Keeps a slot out of use: it could not be punched.
+    pub(crate) fn lose(&self) {
+        self.lock().lost += 1;
+    }
+
+    /// Lets the next block have a slot that was lost, and is punched now.
+    pub(crate) fn free_lost(&self, slot: u32) {
+        let mut slots = self.lock();
+        slots.lost -= 1;
+        slots.free.push(Reverse(slot));
+    }
+
+    /// Takes the lowest free slot; makes the file, and makes it longer, where that is due.
+    pub(crate) fn take(&self, dir: &StagingDir) -> Result<u32, StagingError> {
         let failed =
             // coverage: needs a disk that fails.
             |operation: &'static str| move |e| StagingError::of(operation, &self.name(), e);
@@ -267,15 +211,6 @@ impl ClassFile {
     }
 
     fn lock(&self) -> MutexGuard<'_, Slots> {
-        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.slots)
     }
-}
-
-/// Why a block was not written.
-#[derive(Debug)]
-pub(crate) enum Unwritten {
-    /// Nothing of it is left.
-    Clean(StagingError),
-    /// What was written of it, in this slot, could not be freed.
-    Lost(u32, StagingError),
 }

@@ -1,18 +1,4 @@
-//! The lock directory: who is alive, and what the dead have left.
-//!
-//! It holds
-//! * `id`: eight random bytes, its name in every `Holder` that lives in it;
-//! * `<32 hex>.lock` for each holder: locked (`flock`) exactly as long as the holder's process lives. A lock file
-//!   that is there and free is the proof that its holder is dead, and the only one (I5). It is empty until the
-//!   holder may have pins, so that one that never had any is removed by whoever finds it;
-//! * `<32 hex>.staging/`: that holder's temporary staging directory;
-//! * `new-<32 hex>`: a file on its way to one of the first two names.
-//!
-//! It must not know what a pin or a block is. Invariants: a `.lock` that is there is locked, or its holder is dead;
-//! nothing in it is touched by another process while its lock is held; no name in it comes from outside (I4).
-//!
-//! The locks are the kernel's, so they end with the process, however it ends. A child that is forked without
-//! `exec` while a lock is held keeps it alive; one that is executed does not (`O_CLOEXEC`).
+//! The directory itself: where it is, how it is opened, and the identity that it gives itself. And the names in it.
 
 use std::{
     env, fs, io,
@@ -28,30 +14,22 @@ use rustix::{
 };
 use thiserror::Error;
 
-use crate::private_dir::{self, Refusal, user};
-
-mod dead;
-mod held;
-#[cfg(test)]
-mod tests;
-
-pub use dead::{DeadHolder, Evidence};
-pub use held::{HeldLock, StagingDir};
+use super::private_dir::{self, Refusal, user};
 
 /// The name of the file with the directory's own name.
 const ID: &str = "id";
-const LOCK_SUFFIX: &str = ".lock";
-const STAGING_SUFFIX: &str = ".staging";
-const NEW_PREFIX: &str = "new-";
+pub(super) const LOCK_SUFFIX: &str = ".lock";
+pub(super) const STAGING_SUFFIX: &str = ".staging";
+pub(super) const NEW_PREFIX: &str = "new-";
 /// What is in the lock file of a holder that may have pins, for people; programs look at its length.
-const PINS_MAY_REMAIN: &[u8] = b"pins\n";
+pub(super) const PINS_MAY_REMAIN: &[u8] = b"pins\n";
 
 /// A lock directory that is open. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct LockDir {
-    dir: Arc<Dir>,
+    pub(super) dir: Arc<Dir>,
     /// For messages only: everything is reached through `dir`.
-    path: PathBuf,
+    pub(super) path: PathBuf,
     id: [u8; 8],
 }
 
@@ -169,36 +147,7 @@ impl LockDir {
         &self.path
     }
 
-    /// Makes a lock of a new name and holds it.
-    ///
-    /// # Errors
-    /// [`LockDirError::Io`].
-    pub fn hold(&self) -> Result<HeldLock, LockDirError> {
-        held::hold(self)
-    }
-
-    /// The holders that are proven dead and may have left pins, each locked until its [`DeadHolder`] is dropped or
-    /// finished, so that two recoverers never work on the same one.
-    ///
-    /// The staging directories of the dead are removed in passing, as are files on their way and lock files of
-    /// those that never had a pin; the other lock files stay until [`DeadHolder::finish`].
-    ///
-    /// # Errors
-    /// [`LockDirError::Io`] where the directory cannot be listed. One holder that cannot be examined is left for
-    /// the next time.
-    pub fn dead(&self) -> Result<Vec<DeadHolder>, LockDirError> {
-        dead::dead(self)
-    }
-
-    /// What there is to show that the holder of this `name` lives, or is dead.
-    ///
-    /// # Errors
-    /// [`LockDirError::Io`].
-    pub fn evidence(&self, name: [u8; 16]) -> Result<Evidence, LockDirError> {
-        dead::evidence(self, name)
-    }
-
-    fn io(&self, action: &'static str) -> impl Fn(io::Error) -> LockDirError + '_ {
+    pub(super) fn io(&self, action: &'static str) -> impl Fn(io::Error) -> LockDirError + '_ {
         move |source| LockDirError::Io {
             action,
             path: self.path.clone(),
@@ -265,7 +214,7 @@ fn read_or_make_id(dir: &Dir, path: &Path) -> Result<[u8; 8], LockDirError> {
 
 /// A new file under a name of its own, locked. A sweep that came between its creation and its lock has removed it:
 /// then another is made.
-fn locked_new_file(dir: &Dir) -> io::Result<(cap_std::fs::File, String)> {
+pub(super) fn locked_new_file(dir: &Dir) -> io::Result<(cap_std::fs::File, String)> {
     loop {
         let name = format!("{NEW_PREFIX}{}", hex(&random::<16>()?));
         let file = dir.open_with(&name, &create_options())?;
@@ -282,21 +231,21 @@ fn locked_new_file(dir: &Dir) -> io::Result<(cap_std::fs::File, String)> {
 }
 
 /// For a file that must not be there yet, for its owner alone.
-fn create_options() -> OpenOptions {
+pub(super) fn create_options() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create_new(true).mode(0o600);
     options
 }
 
 /// Random bytes of the system.
-fn random<const N: usize>() -> io::Result<[u8; N]> {
+pub(super) fn random<const N: usize>() -> io::Result<[u8; N]> {
     use std::io::Read as _;
     let mut bytes = [0; N];
     fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
     Ok(bytes)
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(super) fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
     bytes.iter().fold(String::new(), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");
@@ -305,7 +254,7 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 /// The reverse of [`hex`]; nothing else is taken for a name.
-fn unhex(text: &str) -> Option<[u8; 16]> {
+pub(super) fn unhex(text: &str) -> Option<[u8; 16]> {
     let mut bytes = [0; 16];
     if text.len() != 32 || !text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
         return None;

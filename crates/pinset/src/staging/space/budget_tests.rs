@@ -1,13 +1,8 @@
-//! Shares as arithmetic. Under every order of things: `tests/concurrency`; on a disk: `tests/budget.rs`.
+//! Shares as arithmetic.
 
 use std::sync::Arc;
 
-use pinner_mock::MockNode;
-
-use crate::{
-    Error, Pinset,
-    budget::{Budget, Share},
-};
+use super::budget::{Budget, Share};
 
 const MIB: u64 = 1 << 20;
 
@@ -77,24 +72,4 @@ fn metadata_that_is_found_counts() {
     share.set_excess(MIB / 2);
     assert_eq!(share.used(), 7 * MIB + MIB / 2);
     assert!(share.take(0));
-}
-
-#[test]
-fn where_others_are_reading_all_of_it_a_start_says_so() {
-    let dir = tempfile::tempdir().unwrap();
-    let budget = Budget::new(8 * MIB);
-    let busy = budget.join().unwrap();
-    assert!(busy.take(busy.usable()));
-    let start = || {
-        let pinset = Pinset::new(Arc::new(MockNode::new()), budget.clone());
-        pinset.lock_dir(dir.path().join("lock")).isolated()
-    };
-    let error = start().unwrap_err();
-    assert!(matches!(error, Error::Staging { .. }), "{error:?}");
-    assert!(error.to_string().contains("8388608 bytes"), "{error}");
-    // Nothing was made.
-    assert!(!dir.path().join("lock").exists());
-    assert_eq!(budget.pinsets(), 1);
-    busy.give_back(busy.used());
-    start().unwrap();
 }

@@ -1,13 +1,10 @@
-//! Reading along: leases, what is followed, and what the one that evicts does about it. Two open directories in one
-//! process are as good as two processes: their locks are theirs.
+//! Followers: leases, what is followed, and what the writer does about it. Two open directories in one process are as
+//! good as two processes: their locks are theirs.
 
 use multihash_codetable::{Code, MultihashDigest as _};
 
-use super::{
-    super::along::{Along, Found},
-    crash::resumed,
-    *,
-};
+use super::{crash::resumed, *};
+use crate::staging::{Follower, Key, Leased, disk::layout, evict::retry, stored};
 
 const CAPACITY: u64 = 8 << 20;
 
@@ -22,12 +19,12 @@ fn stage_as(staging: &Staging, block: &[u8]) -> Extent {
         .expect("a written block")
 }
 
-fn along(dir: &Path) -> Along {
-    Along::open(private_dir_of(dir)).expect("a directory to read along")
+fn follow(dir: &Path) -> Follower {
+    Follower::open(private_dir_of(dir)).expect("a directory to follow")
 }
 
-fn find(along: &Along, block: &[u8]) -> Option<Found> {
-    along.lease(&key(block)).expect("a look-up")
+fn find(follower: &Follower, block: &[u8]) -> Option<Leased> {
+    follower.lease(&key(block)).expect("a look-up")
 }
 
 fn evict(extent: Extent) {
@@ -38,7 +35,7 @@ fn evict(extent: Extent) {
 #[test]
 fn what_comes_and_goes_is_followed() {
     let dir = tempfile::tempdir().unwrap();
-    let reader = along(dir.path());
+    let reader = follow(dir.path());
     let block = |n: u64| bytes(n, 3000 + n as usize * 40);
     assert!(find(&reader, &block(0)).is_none(), "nobody has been here");
     let (staging, _) = resumed(dir.path(), CAPACITY);
@@ -47,7 +44,7 @@ fn what_comes_and_goes_is_followed() {
     assert!(!found.verified);
     assert_eq!(found.extent.read_blocking(0, usize::MAX).unwrap(), block(0));
     assert_eq!(found.extent.charge(), 0);
-    reader.verified(&key(&block(0)), found.change);
+    reader.mark_verified(&key(&block(0)), found.change);
     assert!(find(&reader, &block(0)).unwrap().verified);
     drop(found);
     evict(first);
@@ -56,7 +53,7 @@ fn what_comes_and_goes_is_followed() {
     let again = stage_as(&staging, &block(0));
     let found = find(&reader, &block(0)).unwrap();
     assert!(!found.verified);
-    reader.verified(&key(&block(0)), found.change);
+    reader.mark_verified(&key(&block(0)), found.change);
     // More than the ring remembers: the index is read anew, and what was verified still is.
     let more: Vec<_> = (1..1500)
         .map(|n| stage_as(&staging, &bytes(n, 1 + n as usize % 90)))
@@ -67,7 +64,7 @@ fn what_comes_and_goes_is_followed() {
         let found = find(&reader, &block).unwrap();
         assert_eq!(found.extent.read_blocking(0, usize::MAX).unwrap(), block);
     }
-    reader.wrong(&key(&block(0)));
+    reader.mark_wrong(&key(&block(0)));
     assert!(find(&reader, &block(0)).is_none(), "wrong until it changes");
     drop((again, more));
 }
@@ -78,7 +75,7 @@ fn a_leased_block_is_not_freed_before_the_lease_ends() {
     let (staging, _) = resumed(dir.path(), CAPACITY);
     let block = bytes(1, 9000);
     let extent = stage_as(&staging, &block);
-    let readers = [along(dir.path()), along(dir.path())];
+    let readers = [follow(dir.path()), follow(dir.path())];
     let leases = readers
         .each_ref()
         .map(|reader| find(reader, &block).unwrap());
@@ -91,13 +88,13 @@ fn a_leased_block_is_not_freed_before_the_lease_ends() {
     assert_eq!((usage.leaked_bytes, usage.slots), (charge, 0));
     assert!(find(&readers[0], &block).is_none());
     for lease in leases {
-        assert!(!staging.inner.free_again());
+        assert!(!retry(&staging.volume));
         assert_eq!(lease.extent.read_blocking(0, usize::MAX).unwrap(), block);
         drop(lease);
     }
-    assert!(!staging.inner.free_again(), "the first reader has it twice");
+    assert!(!retry(&staging.volume), "the first reader has it twice");
     drop(again);
-    assert!(staging.inner.free_again());
+    assert!(retry(&staging.volume));
     let usage = staging.usage();
     assert_eq!((usage.leaked_bytes, usage.reserved), (0, usage.index_bytes));
     assert_eq!(usage.index_bytes, 0);
@@ -107,7 +104,7 @@ fn a_leased_block_is_not_freed_before_the_lease_ends() {
 fn what_is_leased_is_not_swept_by_the_one_that_takes_over() {
     let dir = tempfile::tempdir().unwrap();
     let blocks: Vec<_> = (0..4).map(|n| bytes(n, 1 << 20)).collect();
-    let reader = along(dir.path());
+    let reader = follow(dir.path());
     let (staging, _) = resumed(dir.path(), CAPACITY);
     let extents: Vec<_> = blocks
         .iter()
@@ -150,13 +147,13 @@ fn only_one_holds_the_lock_however_the_files_change() {
 }
 
 #[test]
-fn what_the_ring_did_not_tell_is_seen_under_the_lease() {
+fn what_the_journal_did_not_say_is_seen_under_the_lease() {
     let dir = tempfile::tempdir().unwrap();
     let ring = dir.path().join("staging/changes");
     let (staging, _) = resumed(dir.path(), CAPACITY);
     let (one, other) = (bytes(1, 9000), bytes(2, 9000));
     let extent = stage_as(&staging, &one);
-    let reader = along(dir.path());
+    let reader = follow(dir.path());
     drop(find(&reader, &one).unwrap());
     let before = fs::read(&ring).unwrap();
     evict(extent);
@@ -180,12 +177,12 @@ fn what_is_claimed_or_half_there_is_missing() {
     let block = bytes(1, 9000);
     let extent = stage_as(&staging, &block);
     assert!(extent.claim());
-    let reader = along(dir.path());
+    let reader = follow(dir.path());
     assert!(find(&reader, &block).is_none());
     let verified = stored::verify(&path, stored::Rotten::Report, |_| ()).unwrap();
     assert_eq!((verified.blocks, verified.gone), (0, 1));
     evict(extent);
-    // A block without a record, whose going is told of a class that has no index.
+    // A block without a record, in a class that has no index: nobody is to hear of it.
     let nameless = staging.write(staging.reserve(100).unwrap(), &[1; 100]);
     evict(nameless.unwrap());
     assert!(find(&reader, &block).is_none());
@@ -196,12 +193,12 @@ fn what_is_claimed_or_half_there_is_missing() {
         "there is a record and no file"
     );
     fs::rename(path.join("aside"), path.join("slots-16384")).unwrap();
-    let found = find(&along(dir.path()), &block).unwrap();
+    let found = find(&follow(dir.path()), &block).unwrap();
     let shown = format!(
         "{staging:?} {extent:?} {:?} {found:?} {reader:?}",
         staging.reserve(1)
     );
-    for what in ["Staging", "Extent", "Reservation", "Along"] {
+    for what in ["Staging", "Extent", "Reservation", "Follower"] {
         assert!(shown.contains(what), "{shown}");
     }
 }
@@ -211,7 +208,7 @@ fn a_read_only_file_system_is_asked_again_whether_it_still_is() {
     let dir = tempfile::tempdir().unwrap();
     let (staging, _) = resumed(dir.path(), CAPACITY);
     assert!(staging.takes_writes());
-    staging.inner.read_only.store(true, Ordering::Relaxed);
+    staging.volume.read_only.store(true, Ordering::Relaxed);
     assert!(staging.takes_writes(), "it is not, any more");
-    assert!(!staging.inner.read_only.load(Ordering::Relaxed));
+    assert!(!staging.volume.read_only.load(Ordering::Relaxed));
 }

@@ -8,8 +8,7 @@ use rustix::{
     io::Errno,
 };
 
-use super::{StagingError, index, slots};
-use crate::lock_dir::StagingDir;
+use crate::staging::{error::StagingError, lock_dir::StagingDir};
 
 /// What a file is opened for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,35 +91,4 @@ pub(crate) fn read_at_most(file: &File, into: &mut [u8], offset: u64) -> io::Res
         }
     }
     Ok(read)
-}
-
-/// Removes what a start that was killed left, and tells of what is not this library's.
-pub(crate) fn tidy(dir: &StagingDir) -> Result<(), StagingError> {
-    let failed = |error| StagingError::of("listing", ".", error);
-    for entry in dir.handle().entries().map_err(failed)? {
-        let name = entry.map_err(failed)?.file_name();
-        let name = name.to_string_lossy();
-        if name == super::probe::PROBE {
-            dir.remove_file(&name)
-                .map_err(|error| StagingError::of("removal", &name, error))?;
-        } else if !ours().any(|ours| ours == name) {
-            tracing::warn!(
-                // coverage: no test listens to warnings.
-                directory = %dir.path().display(),
-                file = %name,
-                "a file in the staging directory is not this library's; it is left alone, and is not in the budget"
-            );
-        }
-    }
-    Ok(())
-}
-
-/// The names of all files that a persistent directory can have.
-pub(crate) fn ours() -> impl Iterator<Item = String> {
-    let classes = (0..super::CLASSES).map(super::class_bytes);
-    let of_classes = classes.flat_map(|class| [slots::name(class), index::name(class)]);
-    [super::layout::LAYOUT, super::changes::CHANGES]
-        .map(str::to_owned)
-        .into_iter()
-        .chain(of_classes)
 }

@@ -8,11 +8,8 @@ use std::io::Write as _;
 
 use rustix::fs::{FlockOperation, flock};
 
-use super::{
-    StagingError,
-    files::{self, Access},
-};
-use crate::lock_dir::StagingDir;
+use super::files::{self, Access};
+use crate::staging::{error::StagingError, lock_dir::StagingDir};
 
 /// The file's name.
 pub(crate) const LAYOUT: &str = "layout";
