@@ -1,6 +1,6 @@
 //! A file much larger than the budget and than the memory it may take (I2, I9).
 
-#[path = "../../crates/pinset/src/staging/tests/file_system.rs"]
+#[path = "../../crates/block-staging/src/tests/file_system.rs"]
 mod file_system;
 
 use std::{

@@ -162,15 +162,7 @@ impl From<LockDirError> for Error {
     fn from(error: LockDirError) -> Self {
         Self::Staging {
             what: error.to_string(),
-            source: match error {
-                LockDirError::Io { source, .. } => Some(Arc::new(source)),
-                LockDirError::NotADirectory { .. }
-                | LockDirError::Symlink { .. }
-                | LockDirError::ForeignOwner { .. }
-                | LockDirError::OpenToOthers { .. }
-                // coverage: each kind has a test of its own, in the lock directory.
-                | LockDirError::BadId { .. } => None,
-            },
+            source: error.into_io().map(Arc::new),
         }
     }
 }
@@ -210,7 +202,7 @@ mod tests {
         assert!(error.to_string().contains("8388608 bytes"), "{error}");
         // Nothing was made.
         assert!(!dir.path().join("lock").exists());
-        assert_eq!(budget.pinsets(), 1);
+        assert_eq!(budget.members(), 1);
         all.clear();
         start().unwrap();
     }

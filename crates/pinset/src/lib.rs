@@ -61,10 +61,7 @@ mod walked;
 mod warm;
 mod whole;
 
-pub use staging::{budget::Budget, lock_dir};
-
-use staging::budget;
-
+pub use block_staging::{Budget, lock_dir};
 pub use builder::Pinset;
 pub use dir::{Dir, Entries, Entry, EntryKind};
 pub use error::{Error, Limit};
@@ -78,3 +75,5 @@ pub use session::{Access, Limits, Session, Symlinks};
 pub use stats::{FetchFailures, Stats};
 pub use walk::MAX_SYMLINKS;
 pub use whole::{Fetched, Progress};
+
+use block_staging::budget;

@@ -193,7 +193,7 @@ impl State {
         let for_blocks = staging.for_blocks();
         let mut state = Self::new(Role::Writer(staging), for_blocks);
         let mut gone = Vec::new();
-        for Warm { key, extent } in warm {
+        for Warm { key, extent, .. } in warm {
             let staged = Arc::new(Staged::new(key, extent, false));
             if state.admit(key, staged.extent().charge(), Admission::Use, &mut gone) {
                 state.index.insert(key, staged);

@@ -2,7 +2,7 @@
 //! what, and however many pinsets share it.
 
 mod content;
-#[path = "../src/staging/tests/file_system.rs"]
+#[path = "../../block-staging/src/tests/file_system.rs"]
 mod file_system;
 
 use std::{
@@ -307,7 +307,7 @@ fn hold_the_budget(dir: &Path, disk: Disk, pinsets: usize, how_long: Duration) {
     drop(entered);
     // What it still runs for pinsets that were closed ends with it.
     drop(runtime);
-    assert_eq!(budget.pinsets(), 0);
+    assert_eq!(budget.members(), 0);
     // The directory's identity alone, and the directory.
     let left = allocated(dir).unwrap_or(0);
     assert!(left <= 8192, "{left} left behind");

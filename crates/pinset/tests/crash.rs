@@ -2,7 +2,7 @@
 //! bytes, sweeps what is left, is warm for what was committed, and releases the pins of the one before.
 //! (At every step of a commit, an eviction and a start: in the unit tests of `staging`.)
 
-#[path = "../src/staging/tests/file_system.rs"]
+#[path = "../../block-staging/src/tests/file_system.rs"]
 #[allow(dead_code, reason = "a part of it is used here")]
 mod file_system;
 

@@ -1,7 +1,7 @@
 //! A persistent staging directory on a disk that is full, read-only, or for which no descriptor is left: reads go on
 //! without being staged, or say what is wrong; and once that is over, blocks are staged again.
 
-#[path = "../src/staging/tests/file_system.rs"]
+#[path = "../../block-staging/src/tests/file_system.rs"]
 #[allow(dead_code, reason = "a part of it is used here")]
 mod file_system;
 

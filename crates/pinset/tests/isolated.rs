@@ -1,7 +1,7 @@
 //! Isolated pinsets: nothing of one can be seen through another, though all of them have one budget.
 
 mod content;
-#[path = "../src/staging/tests/file_system.rs"]
+#[path = "../../block-staging/src/tests/file_system.rs"]
 mod file_system;
 
 use std::{
@@ -158,7 +158,7 @@ async fn a_share_is_the_total_by_the_number_of_pinsets_at_once_whoever_is_idle()
     let dir = tempfile::tempdir().unwrap();
     let total = 32 << 20;
     let budget = Budget::new(total);
-    assert_eq!((budget.pinsets(), budget.share_bytes()), (0, total));
+    assert_eq!((budget.members(), budget.share_bytes()), (0, total));
     let one = isolated(&node, &budget, dir.path());
     assert_eq!(one.stats().budget_bytes, total);
     read(&one, &large).await;
@@ -168,7 +168,7 @@ async fn a_share_is_the_total_by_the_number_of_pinsets_at_once_whoever_is_idle()
     // The first is idle, and comes down all the same.
     let two = isolated(&node, &budget, dir.path());
     let half = total / 2;
-    assert_eq!((budget.pinsets(), budget.share_bytes()), (2, half));
+    assert_eq!((budget.members(), budget.share_bytes()), (2, half));
     assert_eq!(two.stats().budget_bytes, half);
     assert!(one.stats().bytes_staged <= half, "{:?}", one.stats());
     read(&two, &large).await;
@@ -193,7 +193,7 @@ async fn a_share_is_the_total_by_the_number_of_pinsets_at_once_whoever_is_idle()
 
     // What ends gives back.
     drop(two);
-    assert_eq!((budget.pinsets(), budget.share_bytes()), (1, total));
+    assert_eq!((budget.members(), budget.share_bytes()), (1, total));
     read(&one, &large).await;
     assert!(one.stats().bytes_staged > half, "{:?}", one.stats());
     assert_eq!(one.stats().budget_bytes, total);
@@ -253,7 +253,7 @@ async fn more_than_the_total_can_be_divided_by_are_refused_and_leave_nothing() {
             if budget_bytes == Pinset::MIN_BUDGET && minimum_bytes > budget_bytes),
         "{error}"
     );
-    assert_eq!(budget.pinsets() as u64, most);
+    assert_eq!(budget.members() as u64, most);
     // A share of the least size serves what it cannot stage.
     let bytes = stream(MIB);
     let cid = add_file(&node, &bytes, Profile::default());
@@ -339,7 +339,7 @@ async fn thousand(pinsets: usize, budget: &Budget, dir: &Path) {
         memory().saturating_sub(memory_before) / pinsets as u64,
     );
     drop(idle);
-    assert_eq!((budget.pinsets(), descriptors()), (0, before));
+    assert_eq!((budget.members(), descriptors()), (0, before));
     let began = std::time::Instant::now();
     // The first is alone with all of it, and fills it as far as there is something to stage.
     let mut modes: Vec<CacheMode> = Vec::new();
@@ -356,7 +356,7 @@ async fn thousand(pinsets: usize, budget: &Budget, dir: &Path) {
         began.elapsed(),
         (descriptors() - before) as f64 / pinsets as f64
     );
-    assert_eq!(budget.pinsets(), pinsets);
+    assert_eq!(budget.members(), pinsets);
     let holders: HashSet<_> = modes.iter().map(CacheMode::holder).collect();
     assert_eq!(holders.len(), pinsets);
     assert!(staged(&modes) <= budget.total_bytes());
@@ -400,7 +400,7 @@ async fn thousand(pinsets: usize, budget: &Budget, dir: &Path) {
         mode.close().await.unwrap();
     }
     drop(ending);
-    assert_eq!(budget.pinsets(), 100);
+    assert_eq!(budget.members(), 100);
     for mode in &modes {
         for (cid, bytes) in cids.iter().zip(&contents) {
             assert!(read(mode, cid).await == *bytes);

@@ -1,7 +1,7 @@
 //! Several processes on one staging directory: one admits, the others read along, and one of them takes over when the
 //! first is killed.
 
-#[path = "../src/staging/tests/file_system.rs"]
+#[path = "../../block-staging/src/tests/file_system.rs"]
 #[allow(dead_code, reason = "a part of it is used here")]
 mod file_system;
 

@@ -125,6 +125,25 @@ const BOUNDARIES: &[Boundary<'static>] = &[
         allowed: &["pinner-api", "pinner-gateway", "pinner-http"],
     },
     Boundary {
+        of: "block-staging",
+        forbidden: &[
+            "tokio*",
+            "mio",
+            "hyper*",
+            "reqwest",
+            "http*",
+            "wasmtime*",
+            "wit-*",
+            "pinner-*",
+            "pinset",
+            "unixfs",
+            "prost",
+            "multihash-codetable",
+            "wasi-ipfs*",
+        ],
+        allowed: &[],
+    },
+    Boundary {
         of: "pinset",
         forbidden: &[
             "wasmtime*",

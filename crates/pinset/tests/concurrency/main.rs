@@ -11,7 +11,7 @@
     reason = "each module is a part of another crate, of which only some is used here"
 )]
 
-#[path = "../../src/staging/space/budget.rs"]
+#[path = "../../../block-staging/src/space/budget.rs"]
 mod budget;
 #[path = "../../src/flight.rs"]
 mod flight;
@@ -37,6 +37,13 @@ mod sync {
 
     pub(crate) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
         mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What `budget` imports.
+mod space {
+    pub(crate) mod overhead {
+        pub(crate) use crate::staging::Overhead;
     }
 }
 

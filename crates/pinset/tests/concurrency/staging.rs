@@ -13,14 +13,6 @@ use shuttle::thread::yield_now;
 
 use crate::{block::Key, budget::Share};
 
-/// What `budget` imports.
-pub(crate) mod space {
-    pub(crate) mod overhead {
-        pub(crate) use crate::staging::Overhead;
-    }
-}
-pub(crate) use crate::sync;
-
 /// Nobody follows.
 pub(crate) struct Follower;
 
