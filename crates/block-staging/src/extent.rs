@@ -24,6 +24,7 @@ use crate::{
     lease::Lease,
     platform::{self, ReadWay},
     reservation::Reservation,
+    volume::Volume,
 };
 
 /// A block in staging. Whoever holds it may read, and keeps the block in use.
@@ -46,7 +47,8 @@ enum Hold {
     /// They are this process's to free.
     Own {
         reservation: Reservation,
-        at: SlotAddress,
+        /// Its class follows from the length: an extent has to stay small.
+        slot: u32,
         /// Whether they go with the extent.
         discard: AtomicBool,
     },
@@ -63,13 +65,12 @@ impl Extent {
         slot: u32,
     ) -> Self {
         let volume = reservation.volume();
-        let class = volume.class(reservation.len() as u64);
         Self {
             len: reservation.len(),
             place,
             read_way: volume.read_way,
             hold: Hold::Own {
-                at: SlotAddress { class, slot },
+                slot,
                 discard: AtomicBool::new(volume.journal().is_none()),
                 reservation,
             },
@@ -116,10 +117,11 @@ impl Extent {
     pub fn claim(&self) -> bool {
         match &self.hold {
             Hold::Own {
-                reservation, at, ..
+                reservation, slot, ..
             } if !self.is_empty() => {
+                let volume = reservation.volume();
                 // Where it cannot be found out, it is not in use as far as anybody knows; evicting it asks again.
-                evict::claim(reservation.volume(), *at).unwrap_or(true)
+                evict::claim(volume, address(volume, self.len, *slot)).unwrap_or(true)
             }
             Hold::Own { .. } | Hold::Leased { .. } => true,
         }
@@ -202,18 +204,25 @@ impl Extent {
     }
 }
 
+/// Where a block of `len` bytes in `slot` lies.
+fn address(volume: &Volume, len: usize, slot: u32) -> SlotAddress {
+    let class = volume.class(len as u64);
+    SlotAddress { class, slot }
+}
+
 impl Drop for Extent {
     fn drop(&mut self) {
         if let Hold::Own {
             reservation,
-            at,
+            slot,
             discard,
         } = &mut self.hold
             && self.len > 0
             && *discard.get_mut()
         {
             let volume = reservation.volume().clone();
-            evict::evict(&volume, *at, reservation);
+            let at = address(&volume, self.len, *slot);
+            evict::evict(&volume, at, reservation);
         }
         // The reservation is dropped after this: the space is given back once the hole is there (I2).
     }

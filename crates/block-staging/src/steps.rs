@@ -39,12 +39,12 @@ pub(crate) enum Step {
 pub(crate) fn reached(_step: Step) {}
 
 #[cfg(test)]
-pub(crate) use armed::{arm, reached};
+pub(crate) use armed::{arm, reached, steps_of};
 
-/// How a test stops its own process at a step.
+/// How a test stops its own process at a step, or sees the steps go by.
 #[cfg(test)]
 mod armed {
-    use std::sync::Mutex;
+    use std::{cell::RefCell, sync::Mutex};
 
     use rustix::process::{Signal, getpid, kill_process};
 
@@ -77,8 +77,21 @@ mod armed {
         *ARMED.lock().unwrap() = Some((step, passes));
     }
 
+    thread_local! {
+        /// The steps of this thread so far.
+        static DONE: RefCell<Vec<Step>> = const { RefCell::new(Vec::new()) };
+    }
+
+    /// The steps that this thread does in `work`.
+    pub(crate) fn steps_of(work: impl FnOnce()) -> Vec<Step> {
+        DONE.take();
+        work();
+        DONE.take()
+    }
+
     /// Called at each step.
     pub(crate) fn reached(step: Step) {
+        DONE.with_borrow_mut(|done| done.push(step));
         let mut armed = ARMED.lock().unwrap();
         match &mut *armed {
             Some((at, 0)) if *at == step => kill_process(getpid(), Signal::KILL).unwrap(),

@@ -24,6 +24,7 @@ use crate::{
 mod crash;
 pub(crate) mod file_system;
 mod follower;
+mod format;
 mod index;
 
 use file_system::{child, on_own, place};

@@ -212,3 +212,21 @@ fn a_read_only_file_system_is_asked_again_whether_it_still_is() {
     assert!(staging.takes_writes(), "it is not, any more");
     assert!(!staging.volume.read_only.load(Ordering::Relaxed));
 }
+
+#[test]
+fn a_commit_that_fails_hides_nothing_that_comes_after_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let (staging, _) = resumed(dir.path(), CAPACITY);
+    let reader = follow(dir.path());
+    assert!(find(&reader, &bytes(1, 100)).is_none());
+    // Room for a block, and none for the unit of its record.
+    let mut all: Vec<_> = std::iter::from_fn(|| staging.reserve(4096)).collect();
+    all.pop();
+    let block = bytes(1, 4000);
+    let reservation = staging.reserve(block.len()).unwrap();
+    let refused = staging.write_as(reservation, &key(&block), &block);
+    assert!(matches!(refused, Err(StagingError::NoRoomForRecord)));
+    drop(all);
+    let _extent = stage_as(&staging, &block);
+    assert!(find(&reader, &block).is_some());
+}

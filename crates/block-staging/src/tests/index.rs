@@ -4,7 +4,13 @@
 use multihash_codetable::{Code, MultihashDigest as _};
 
 use super::{crash::resumed, *};
-use crate::{Key, class::JOURNAL_LEN, disk::record::RECORD_LEN, evict::retry};
+use crate::{
+    Key,
+    class::JOURNAL_LEN,
+    disk::record::RECORD_LEN,
+    evict::retry,
+    steps::{Step, steps_of},
+};
 
 const CAPACITY: u64 = 8 << 20;
 
@@ -53,6 +59,39 @@ fn a_unit_is_taken_with_its_first_record_and_given_back_with_its_last() {
     warm.into_iter().for_each(|warm| evict(warm.extent));
     assert_eq!(staging.usage().reserved, 0);
     assert_eq!(on_disk().blocks(), 0);
+}
+
+#[test]
+fn a_commit_and_an_eviction_go_step_by_step() {
+    let dir = tempfile::tempdir().unwrap();
+    let (staging, _) = resumed(dir.path(), CAPACITY);
+    let mut extents = Vec::new();
+    let commit = [
+        Step::SlotTaken,
+        Step::BytesWritten,
+        Step::RecordWritten,
+        Step::CommitPublished,
+    ];
+    for n in 0..2 {
+        let done = steps_of(|| extents.push(try_stage(&staging, &bytes(n, 5000)).unwrap()));
+        assert_eq!(done, commit);
+    }
+    let done = steps_of(|| evict(extents.pop().unwrap()));
+    let eviction = [
+        Step::SlotClaimed,
+        Step::RecordCleared,
+        Step::EvictionPublished,
+        Step::SlotPunched,
+        Step::ClaimReleased,
+    ];
+    assert_eq!(done, eviction);
+    // The last record of its unit.
+    let done = steps_of(|| evict(extents.pop().unwrap()));
+    assert_eq!(
+        done[..3],
+        [Step::SlotClaimed, Step::RecordCleared, Step::UnitPunched]
+    );
+    assert_eq!(done[3..], eviction[2..]);
 }
 
 #[test]
