@@ -3,9 +3,9 @@
 //! What holds between the steps, whoever is killed there: a record that can be read names bytes that stand. So the
 //! record comes after the bytes. What has no record yet, the next start sweeps.
 //!
-//! What followers see: nothing before the record. The journal is told after it, since an update says "read this
-//! record again". Its number is in the record, and is taken no sooner than the bytes are written: readers wait for
-//! each number in turn, so one that was taken and not published would keep them from all that comes after it.
+//! What followers see: nothing before the record. It is published after it was written, since an update says
+//! "read this record again". Its number is in the record, and is taken no sooner than the bytes are written: followers
+//! wait for each number in turn, so one that is taken and not published keeps them from all that come after it.
 
 use crate::{
     class::SlotAddress,

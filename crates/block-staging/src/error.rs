@@ -143,7 +143,7 @@ pub enum StagingError {
         /// The name.
         file: String,
     },
-    /// Another process admits and evicts in the staging directory.
+    /// Another process is the writer of the staging directory.
     #[error("the staging directory {} is in use by another process; end that first", dir.display())]
     InUse {
         /// Which.

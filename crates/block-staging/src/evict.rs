@@ -4,9 +4,9 @@
 //! record goes before the bytes. What is left without a record, the next start sweeps.
 //!
 //! What followers see: the claim keeps new leases away, and fails where there is one, so nothing is punched that
-//! anybody reads. The journal is told after the record is cleared, since an update says "read this record again", and
-//! a follower that read it sooner would learn the block anew. And before the slot can be taken again, so that the
-//! updates of one slot come in the order of its changes.
+//! anybody reads. The change is published after the record is cleared, since an update says "read this record again", and
+//! a follower that read it sooner would learn the block anew. And it is published before the slot can be taken again,
+//! so that the updates of one slot come in the order of its changes.
 
 use std::io;
 

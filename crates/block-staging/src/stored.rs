@@ -36,8 +36,8 @@ pub struct Contents {
     pub allocated_bytes: u64,
     /// The same by the size of slots, ascending; those without a block are left out.
     pub classes: Vec<Class>,
-    /// Who admits blocks and evicts them.
-    pub admits: Admits,
+    /// Who writes to it.
+    pub writer: Writer,
 }
 
 /// The blocks in slots of one size.
@@ -52,9 +52,9 @@ pub struct Class {
     pub bytes: u64,
 }
 
-/// Who admits blocks to a staging directory and evicts them.
+/// Who writes to a staging directory: the process that holds its lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Admits {
+pub enum Writer {
     /// Nobody.
     Nobody,
     /// A process, by its own number (in a container, that is the number it has there); `None` where that is not
@@ -114,12 +114,12 @@ pub struct Cleared {
 pub fn contents(path: &Path) -> Result<Contents, StagingError> {
     let dir = open(path)?;
     layout::check(&dir)?;
-    let admits = match layout::try_lock(&dir) {
+    let writer = match layout::try_lock(&dir) {
         true => {
             layout::unlock(&dir);
-            Admits::Nobody
+            Writer::Nobody
         }
-        false => Admits::Process(Reader::open(&dir)?.and_then(|journal| journal.writer())),
+        false => Writer::Process(Reader::open(&dir)?.and_then(|journal| journal.writer())),
     };
     let mut classes = Vec::new();
     for class in 0..CLASSES {
@@ -141,7 +141,7 @@ pub fn contents(path: &Path) -> Result<Contents, StagingError> {
         bytes: classes.iter().map(|class| class.bytes).sum(),
         allocated_bytes: allocated(&dir)?,
         classes,
-        admits,
+        writer,
     })
 }
 

@@ -16,7 +16,7 @@ pub mod stored {
     use crate::block::UnverifiedBlock;
 
     pub use block_staging::stored::{
-        Admits, Class, Cleared, Contents, Progress, Rotten, Verified, clear, contents,
+        Class, Cleared, Contents, Progress, Rotten, Verified, Writer, clear, contents,
     };
 
     /// The multicodec of raw blocks: a block is verified by its multihash, whatever it holds.

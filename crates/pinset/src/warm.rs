@@ -121,7 +121,7 @@ impl Store {
         let found = match follower.lease(key) {
             Ok(found) => found?,
             Err(error) => {
-                tracing::warn!(%error, "the staging directory could not be read along");
+                tracing::warn!(%error, "the staging directory could not be followed");
                 return None;
             }
         };
@@ -179,7 +179,7 @@ impl Store {
                 true
             }
             Err(error) => {
-                tracing::warn!(%error, "the staging directory could not be taken over; it is read along");
+                tracing::warn!(%error, "the staging directory could not be taken over; it is followed");
                 *failed_at = Some(Instant::now());
                 false
             }

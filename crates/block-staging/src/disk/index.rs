@@ -37,7 +37,7 @@ pub(crate) fn offset(slot: u32) -> u64 {
     u64::from(slot) * RECORD_LEN as u64
 }
 
-/// The index file of one class, of the process that admits.
+/// The index file of one class, for the writer.
 #[derive(Debug)]
 pub(crate) struct IndexFile {
     /// The class's number.

@@ -1,5 +1,5 @@
 //! The file `layout`: which version of the layout a persistent staging directory has. And the directory's lock:
-//! who admits and evicts.
+//! who is the writer.
 //!
 //! The lock is a `flock` on the directory itself, not on a file in it: a file can be deleted and made again, and
 //! then two processes would hold "the" lock. It is the kernel's, so it ends with the process, however that ends.

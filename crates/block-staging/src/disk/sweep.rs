@@ -20,7 +20,7 @@ use crate::{
     platform::{self, probe::PROBE},
 };
 
-/// Removes what a start that was killed left, and tells of what is not this library's.
+/// Removes what a start that was killed left, and warns of files that are not this library's.
 pub(crate) fn tidy(dir: &StagingDir) -> Result<(), StagingError> {
     let failed = |error| StagingError::of("listing", ".", error);
     for entry in dir.handle().entries().map_err(failed)? {

@@ -122,7 +122,7 @@ impl HeldLock {
 
     /// Keeps the lock file when the lock is released: something beside it could not be removed, and the next start
     /// is to do so.
-    pub(super) fn is_unswept(&self) {
+    pub(super) fn keep_lock_file(&self) {
         self.inner.unswept.store(true, Ordering::SeqCst);
     }
 }

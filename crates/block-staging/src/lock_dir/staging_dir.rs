@@ -77,7 +77,7 @@ impl Drop for StagingDir {
             // What cannot be removed now is swept by the next start, if the lock file stays for it.
             let name = staging_name(&held.name());
             if held.lock_dir().dir.remove_dir_all(name).is_err() {
-                held.is_unswept();
+                held.keep_lock_file();
             }
         }
     }
