@@ -11,11 +11,7 @@ use crate::{
     unixfs::{Codec, Target},
 };
 
-/// What a block is kept under: its multihash, so that one block named by two codecs is one block.
-pub(crate) type Key = multihash::Multihash<64>;
-
-/// How keys are hashed: fast, since they are digests already, and with a random state, since guests choose them.
-pub(crate) type KeyHash = foldhash::quality::RandomState;
+pub(crate) use crate::staging::{Key, KeyHash};
 
 /// The multihash code of identity "hashes".
 pub(crate) const IDENTITY: u64 = 0x00;

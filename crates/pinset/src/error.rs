@@ -211,15 +211,7 @@ impl From<LockDirError> for Error {
     fn from(error: LockDirError) -> Self {
         Self::Staging {
             what: error.to_string(),
-            source: match error {
-                LockDirError::Io { source, .. } => Some(Arc::new(source)),
-                LockDirError::NotADirectory { .. }
-                | LockDirError::Symlink { .. }
-                | LockDirError::ForeignOwner { .. }
-                | LockDirError::OpenToOthers { .. }
-                // coverage: each kind has a test of its own, in the lock directory.
-                | LockDirError::BadId { .. } => None,
-            },
+            source: error.into_io().map(Arc::new),
         }
     }
 }

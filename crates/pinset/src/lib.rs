@@ -45,27 +45,20 @@
 )]
 
 mod block;
-mod budget;
-/// Not a part of `budget.rs`, which `tests/concurrency` builds as well.
-#[cfg(test)]
-#[path = "budget/tests.rs"]
-mod budget_tests;
 mod cache;
 mod error;
 mod fetch;
 mod flight;
-/// Likewise.
+/// Not a part of `flight.rs`, which `tests/concurrency` builds as well.
 #[cfg(test)]
 #[path = "flight/tests.rs"]
 mod flight_tests;
 mod grant;
 mod host;
-pub mod lock_dir;
 mod metadata;
 mod path;
 mod pins;
 mod policy;
-mod private_dir;
 mod read;
 mod resolve;
 mod session;
@@ -74,7 +67,7 @@ mod sync;
 mod task;
 mod whole;
 
-pub use budget::Budget;
+pub use block_staging::{Budget, lock_dir};
 pub use error::{Error, Limit};
 pub use fetch::counters::FetchFailures;
 pub use grant::{access::Access, allowance::Limits};
@@ -103,3 +96,5 @@ pub use resolve::walk::MAX_SYMLINKS;
 pub use session::Session;
 pub use ::unixfs;
 pub use whole::{prefetch::Fetched, progress::Progress};
+
+use block_staging::budget;

@@ -143,6 +143,25 @@ const BOUNDARIES: &[Boundary<'static>] = &[
         allowed: &[],
     },
     Boundary {
+        of: "block-staging",
+        forbidden: &[
+            "tokio*",
+            "mio",
+            "hyper*",
+            "reqwest",
+            "http*",
+            "wasmtime*",
+            "wit-*",
+            "pinner-*",
+            "pinset",
+            "unixfs",
+            "prost",
+            "multihash-codetable",
+            "wasi-ipfs*",
+        ],
+        allowed: &[],
+    },
+    Boundary {
         of: "pinset",
         forbidden: &[
             "wasmtime*",

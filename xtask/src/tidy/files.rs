@@ -12,7 +12,7 @@ const MOST_LINES: usize = 600;
 /// The files that may hold unsafe code, each a small module of its own with a SAFETY line a block.
 const MAY_BE_UNSAFE: &[(&str, &str)] = &[
     (
-        "crates/pinset/src/staging/cached.rs",
+        "crates/block-staging/src/platform/cached.rs",
         "no safe wrapper of preadv2 reads into memory that is not initialised",
     ),
     (

@@ -1,8 +1,8 @@
-//! What earlier runs and other processes left in a persistent staging directory: taken over, or read along; and
-//! verified before it is handed out (I3).
+//! What earlier runs and other processes left in a persistent staging directory: taken over, or followed; and verified
+//! before it is handed out (I3).
 //!
-//! Exactly one process admits and evicts: the one that holds the directory's lock. The others look at each miss
-//! whether it is free, and the first that gets it takes over.
+//! Exactly one process is the writer, which admits and evicts. Followers try at each miss to take its place, and the
+//! first to do so after it is gone succeeds.
 
 use std::{
     path::Path,
@@ -19,15 +19,12 @@ use crate::{
         staged::{Staged, let_go},
         store::{Role, State, Store},
     },
-    lock_dir::StagingDir,
     policy::replacement::Admission,
-    private_dir,
-    staging::{Staging, StagingError, along::Along, layout, resume::Warm},
+    staging::{self, Follower, Opened, Staging, StagingError, Warm},
     sync::lock,
 };
 
-/// How much one that reads along keeps leased for the next read of it, in bytes: while it does, the one that admits
-/// cannot evict it. At most this, and this share of its own budget.
+/// How much a follower keeps leased for the next read of it, in bytes: while it does, the writer cannot evict it. At most this, and this share of its own budget.
 const LEASED_BYTES: u64 = 8 << 20;
 const LEASED_SHARE: u64 = 8;
 
@@ -40,29 +37,11 @@ impl Store {
     /// # Errors
     /// [`StagingError`]: the directory is not this user's alone, of another layout, or cannot be used.
     pub(crate) fn open(path: &Path, share: Arc<Share>) -> Result<Arc<Self>, StagingError> {
-        let dir = private_dir::open_or_make(path);
-        let dir = dir.map_err(|refusal| StagingError::refused(path, refusal))?;
-        let dir = StagingDir::from_dir(dir, path);
-        let mut admits = None;
-        if is_for_us(&dir) {
-            let again = dir.again();
-            let again = again.map_err(|error| StagingError::of("opening", ".", error))?;
-            admits = match Staging::resume(again, share.clone()) {
-                Ok(resumed) => Some(resumed),
-                // What is there can be read, and once there is space it is taken over.
-                Err(error) if error.is_want_of_space() => {
-                    tracing::warn!(%error, "nothing is staged for now");
-                    layout::unlock(&dir);
-                    None
-                }
-                Err(error) => return Err(error),
-            };
-        }
-        let state = match admits {
-            Some((staging, warm)) => State::resumed(staging, warm),
-            None => {
+        let state = match staging::open(path, share.clone())? {
+            Opened::Writer(staging, warm) => State::resumed(staging, warm),
+            Opened::Follower(follower) => {
                 let leased = LEASED_BYTES.min(share.bytes() / LEASED_SHARE);
-                State::new(Role::ReadsAlong(Along::open(dir)?), leased)
+                State::new(Role::Follower(follower), leased)
             }
         };
         Ok(Self::of(path.to_owned(), share, state))
@@ -73,8 +52,8 @@ impl Store {
     pub(crate) fn may_be_unverified(&self, key: &Key) -> bool {
         let state = lock(&self.state);
         match state.role {
-            Role::Admits(_) => state.blocks.get(key).is_some(),
-            Role::ReadsAlong(_) => true,
+            Role::Writer(_) => state.blocks.get(key).is_some(),
+            Role::Follower(_) => true,
             Role::Closed => false,
         }
     }
@@ -88,10 +67,10 @@ impl Store {
         key: &Key,
         is_right: impl FnOnce(Bytes) -> bool,
     ) -> Option<Arc<Staged>> {
-        if let Some(along) = self.along()
-            && !self.take_over(&along)
+        if let Some(follower) = self.follower()
+            && !self.take_over(&follower)
         {
-            return self.leased(&along, key, is_right);
+            return self.leased(&follower, key, is_right);
         }
         let staged = lock(&self.state).blocks.get(key)?.clone();
         if staged.is_verified() {
@@ -106,10 +85,10 @@ impl Store {
         Some(staged)
     }
 
-    fn along(&self) -> Option<Along> {
+    fn follower(&self) -> Option<Follower> {
         match &lock(&self.state).role {
-            Role::ReadsAlong(along) => Some(along.clone()),
-            Role::Admits(_) | Role::Closed => None,
+            Role::Follower(follower) => Some(follower.clone()),
+            Role::Writer(_) | Role::Closed => None,
         }
     }
 
@@ -139,28 +118,28 @@ impl Store {
     /// What another process has staged.
     fn leased(
         &self,
-        along: &Along,
+        follower: &Follower,
         key: &Key,
         is_right: impl FnOnce(Bytes) -> bool,
     ) -> Option<Arc<Staged>> {
-        let found = match along.lease(key) {
+        let found = match follower.lease(key) {
             Ok(found) => found?,
             Err(error) => {
-                tracing::warn!(%error, "the staging directory could not be read along");
+                tracing::warn!(%error, "the staging directory could not be followed");
                 return None;
             }
         };
         let staged = Arc::new(Staged::new(*key, found.extent, true));
         if !found.verified {
             if !self.verify(&staged, is_right) {
-                along.wrong(key);
+                follower.mark_wrong(key);
                 return None;
             }
-            along.verified(key, found.change);
+            follower.mark_verified(key, found.change);
         }
         let mut gone = Vec::new();
         let mut state = lock(&self.state);
-        if let Role::ReadsAlong(_) = state.role
+        if let Role::Follower(_) = state.role
             && state.admit(*key, staged.len() as u64, Admission::Use, &mut gone)
         {
             state.blocks.put(*key, staged.clone());
@@ -170,39 +149,33 @@ impl Store {
         Some(staged)
     }
 
-    /// Takes the directory over, if the one that admitted is gone. Whether this process admits now.
-    fn take_over(&self, along: &Along) -> bool {
+    /// Takes the directory over, if its writer is gone: whether this process is the writer now.
+    fn take_over(&self, follower: &Follower) -> bool {
         let mut failed_at = match self.taking_over.try_lock() {
             Ok(guard) => guard,
             // coverage: nothing panics under this lock, and two threads seldom meet here.
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-            // Until the other thread is done, it is read along.
+            // Until the other thread is done, it is followed.
             Err(TryLockError::WouldBlock) => return false,
         };
         match lock(&self.state).role {
-            Role::ReadsAlong(_) => {}
+            Role::Follower(_) => {}
             // coverage: another thread was faster.
-            Role::Admits(_) => return true,
+            Role::Writer(_) => return true,
             Role::Closed => return false,
         }
         if failed_at.is_some_and(|failed: Instant| failed.elapsed() < TRY_AGAIN) {
             return false;
         }
-        if !is_for_us(along.dir()) {
-            return false;
-        }
-        let dir = along.dir();
-        let again = dir
-            .again()
-            .map_err(|error| StagingError::of("opening", ".", error));
-        match again.and_then(|again| Staging::resume(again, self.share.clone())) {
-            Ok((staging, warm)) => {
+        match follower.take_over(self.share.clone()) {
+            Ok(None) => false,
+            Ok(Some((staging, warm))) => {
                 let resumed = State::resumed(staging, warm);
                 let mut state = lock(&self.state);
                 let before = match state.role {
-                    Role::ReadsAlong(_) => std::mem::replace(&mut *state, resumed),
+                    Role::Follower(_) => std::mem::replace(&mut *state, resumed),
                     // coverage: it was closed meanwhile.
-                    Role::Admits(_) | Role::Closed => return false,
+                    Role::Writer(_) | Role::Closed => return false,
                 };
                 drop(state);
                 // Leases end outside the lock.
@@ -210,8 +183,7 @@ impl Store {
                 true
             }
             Err(error) => {
-                tracing::warn!(%error, "the staging directory could not be taken over; it is read along");
-                layout::unlock(dir);
+                tracing::warn!(%error, "the staging directory could not be taken over; it is followed");
                 *failed_at = Some(Instant::now());
                 false
             }
@@ -223,9 +195,9 @@ impl State {
     /// With what an earlier run left, as used once each, in the order in which it was admitted.
     fn resumed(staging: Staging, warm: Vec<Warm>) -> Self {
         let for_blocks = staging.for_blocks();
-        let mut state = Self::new(Role::Admits(staging), for_blocks);
+        let mut state = Self::new(Role::Writer(staging), for_blocks);
         let mut gone = Vec::new();
-        for Warm { key, extent } in warm {
+        for Warm { key, extent, .. } in warm {
             let staged = Arc::new(Staged::new(key, extent, false));
             if state.admit(key, staged.extent().charge(), Admission::Use, &mut gone) {
                 state.blocks.put(key, staged);
@@ -237,11 +209,6 @@ impl State {
         gone.into_iter().for_each(let_go);
         state
     }
-}
-
-/// Whether this process is to admit: it can write, and nobody else does.
-fn is_for_us(dir: &StagingDir) -> bool {
-    layout::is_writable(dir) && layout::try_lock(dir)
 }
 
 #[cfg(test)]
@@ -297,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_forgotten_by_the_one_that_admits_and_the_one_that_reads_along() {
+    fn what_is_wrong_is_forgotten_by_the_writer_and_by_the_follower() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("staging");
         let (key, bytes) = block(0);

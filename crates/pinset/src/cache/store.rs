@@ -19,7 +19,7 @@ use crate::{
         replacement::{Admission, ReplacementStats},
         residents::Residents,
     },
-    staging::{Staging, along::Along},
+    staging::{Follower, Staging},
     sync::{AtomicU64, Mutex, Ordering, lock},
 };
 
@@ -45,16 +45,16 @@ pub(crate) struct Store {
 /// What this process does in the staging directory.
 pub(crate) enum Role {
     /// It stages and evicts.
-    Admits(Staging),
+    Writer(Staging),
     /// Another does; what is there is read.
-    ReadsAlong(Along),
+    Follower(Follower),
     /// Nothing any more.
     Closed,
 }
 
 pub(crate) struct State {
     pub(crate) role: Role,
-    /// What can be handed out, once it is verified; for one that reads along: what it leases just now. A block that is
+    /// What can be handed out, once it is verified; for a follower: what it leases just now. A block that is
     /// being written is resident, and has no value yet.
     pub(crate) blocks: Residents<Key, Arc<Staged>, KeyHash>,
 }
@@ -92,7 +92,7 @@ impl Store {
         let path = staging.dir().path().to_owned();
         let share = staging.share().clone();
         let for_blocks = staging.for_blocks();
-        let state = State::new(Role::Admits(staging), for_blocks);
+        let state = State::new(Role::Writer(staging), for_blocks);
         Self::of(path, share, state)
     }
 
@@ -138,8 +138,8 @@ impl Store {
     pub(crate) fn forget(&self, key: &Key) {
         let mut state = lock(&self.state);
         let gone = state.blocks.remove(key);
-        if let Role::ReadsAlong(along) = &state.role {
-            along.wrong(key);
+        if let Role::Follower(follower) = &state.role {
+            follower.mark_wrong(key);
         }
         drop(state);
         gone.into_iter().for_each(let_go);
@@ -163,8 +163,8 @@ impl Store {
         self.share.settle();
         let mut state = lock(&self.state);
         let staging = match &state.role {
-            Role::Admits(staging) => staging.clone(),
-            Role::ReadsAlong(_) | Role::Closed => return None,
+            Role::Writer(staging) => staging.clone(),
+            Role::Follower(_) | Role::Closed => return None,
         };
         if state.blocks.get(&key).is_some() {
             return state.staged(&key);
@@ -194,7 +194,7 @@ impl Store {
         match written {
             Ok(extent) => {
                 let staged = Arc::new(Staged::new(key, extent, true));
-                if let Role::Admits(_) = state.role {
+                if let Role::Writer(_) = state.role {
                     state.blocks.put(key, staged.clone());
                 }
                 Some(staged)
@@ -221,11 +221,11 @@ impl Store {
         &self.path
     }
 
-    /// Bytes resident now, as the file system counts them; none where another process admits.
+    /// Bytes resident now, as the file system counts them; none where another process is the writer.
     pub(crate) fn used(&self) -> u64 {
         match &lock(&self.state).role {
-            Role::Admits(staging) => staging.usage().reserved,
-            Role::ReadsAlong(_) | Role::Closed => 0,
+            Role::Writer(staging) => staging.usage().reserved,
+            Role::Follower(_) | Role::Closed => 0,
         }
     }
 
@@ -234,14 +234,14 @@ impl Store {
         lock(&self.state).blocks.stats()
     }
 
-    /// Number of blocks resident now; for one that reads along, of those that it leases.
+    /// Number of blocks resident now; for a follower, of those that it leases.
     pub(crate) fn len(&self) -> usize {
         lock(&self.state).blocks.len()
     }
 
-    /// Whether another process admits, so that nothing is staged.
+    /// Whether another process is the writer, so that nothing is staged.
     pub(crate) fn reads_along(&self) -> bool {
-        matches!(lock(&self.state).role, Role::ReadsAlong(_))
+        matches!(lock(&self.state).role, Role::Follower(_))
     }
 
     /// Lets everything go: what is temporary is freed, what is persistent stays on the disk.
@@ -258,7 +258,7 @@ impl Evict for Store {
         let mut gone = Vec::new();
         let mut guard = lock(&self.state);
         let State { role, blocks } = &mut *guard;
-        let Role::Admits(staging) = role else {
+        let Role::Writer(staging) = role else {
             drop(guard);
             return self.share.lower();
         };

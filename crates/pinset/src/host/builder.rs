@@ -155,3 +155,35 @@ impl Pinset {
         ))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use pinner_mock::MockNode;
+
+    use super::*;
+
+    #[test]
+    fn where_others_are_reading_all_of_the_budget_a_start_says_so() {
+        let dir = tempfile::tempdir().unwrap();
+        let budget = Budget::new(8 << 20);
+        let locks = LockDir::open(&dir.path().join("busy")).unwrap();
+        let held = locks.hold().unwrap();
+        let share = budget.join().unwrap();
+        let busy = Staging::create_within(held.staging_dir().unwrap(), share).unwrap();
+        let whole = std::iter::from_fn(|| busy.reserve(MAX_BLOCK));
+        let mut all: Vec<_> = whole.collect();
+        all.extend(std::iter::from_fn(|| busy.reserve(1)));
+        let start = || {
+            let pinset = Pinset::new(Arc::new(MockNode::new()), budget.clone());
+            pinset.lock_dir(dir.path().join("lock")).isolated()
+        };
+        let error = start().unwrap_err();
+        assert!(matches!(error, Error::Staging { .. }), "{error:?}");
+        assert!(error.to_string().contains("8388608 bytes"), "{error}");
+        // Nothing was made.
+        assert!(!dir.path().join("lock").exists());
+        assert_eq!(budget.members(), 1);
+        all.clear();
+        start().unwrap();
+    }
+}

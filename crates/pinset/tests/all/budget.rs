@@ -299,7 +299,7 @@ fn hold_the_budget(dir: &Path, disk: Disk, pinsets: usize, how_long: Duration) {
     drop(entered);
     // What it still runs for pinsets that were closed ends with it.
     drop(runtime);
-    assert_eq!(budget.pinsets(), 0);
+    assert_eq!(budget.members(), 0);
     // The directory's identity alone, and the directory.
     let left = allocated(dir).unwrap_or(0);
     assert!(left <= 8192, "{left} left behind");

@@ -136,7 +136,7 @@ async fn a_share_is_the_total_by_the_number_of_pinsets_at_once_whoever_is_idle()
     let dir = tempfile::tempdir().unwrap();
     let total = 32 << 20;
     let budget = Budget::new(total);
-    assert_eq!((budget.pinsets(), budget.share_bytes()), (0, total));
+    assert_eq!((budget.members(), budget.share_bytes()), (0, total));
     let one = isolated(&node, &budget, dir.path());
     assert_eq!(one.stats().budget_bytes, total);
     read(&one, &large).await;
@@ -146,7 +146,7 @@ async fn a_share_is_the_total_by_the_number_of_pinsets_at_once_whoever_is_idle()
     // The first is idle, and comes down all the same.
     let two = isolated(&node, &budget, dir.path());
     let half = total / 2;
-    assert_eq!((budget.pinsets(), budget.share_bytes()), (2, half));
+    assert_eq!((budget.members(), budget.share_bytes()), (2, half));
     assert_eq!(two.stats().budget_bytes, half);
     assert!(one.stats().bytes_staged <= half, "{:?}", one.stats());
     read(&two, &large).await;
@@ -171,7 +171,7 @@ async fn a_share_is_the_total_by_the_number_of_pinsets_at_once_whoever_is_idle()
 
     // What ends gives back.
     drop(two);
-    assert_eq!((budget.pinsets(), budget.share_bytes()), (1, total));
+    assert_eq!((budget.members(), budget.share_bytes()), (1, total));
     read(&one, &large).await;
     assert!(one.stats().bytes_staged > half, "{:?}", one.stats());
     assert_eq!(one.stats().budget_bytes, total);
@@ -231,7 +231,7 @@ async fn more_than_the_total_can_be_divided_by_are_refused_and_leave_nothing() {
             if budget_bytes == Pinset::MIN_BUDGET && minimum_bytes > budget_bytes),
         "{error}"
     );
-    assert_eq!(budget.pinsets() as u64, most);
+    assert_eq!(budget.members() as u64, most);
     // A share of the least size serves what it cannot stage.
     let bytes = stream(MIB);
     let cid = add_file(&node, &bytes, Profile::default());

@@ -5,7 +5,7 @@ use std::{fs, os::unix::fs::FileExt};
 use pinner_mock::MockNode;
 use pinset::staging::{
     StagingError,
-    stored::{Admits, Rotten, clear, contents, verify},
+    stored::{Rotten, Writer, clear, contents, verify},
 };
 use test_support::staged::{Place, put};
 
@@ -32,7 +32,7 @@ async fn what_is_there_is_told_verified_and_cleared() {
 
     // Beside a pinset that uses it.
     let found = contents(&staging).unwrap();
-    assert_eq!(found.admits, Admits::Process(Some(std::process::id())));
+    assert_eq!(found.writer, Writer::Process(Some(std::process::id())));
     assert_eq!(
         (found.blocks, found.bytes),
         (5, sizes.iter().sum::<usize>() as u64)
@@ -79,7 +79,7 @@ async fn what_is_there_is_told_verified_and_cleared() {
         (5, vec![*cids[2].hash()])
     );
     let found = contents(&staging).unwrap();
-    assert_eq!((found.blocks, found.admits), (4, Admits::Nobody));
+    assert_eq!((found.blocks, found.writer), (4, Writer::Nobody));
     let verified = verify(&staging, Rotten::Report, |_| ()).unwrap();
     assert_eq!((verified.blocks, verified.rotten), (4, vec![]));
     let cleared = clear(&staging).unwrap();

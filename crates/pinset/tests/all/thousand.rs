@@ -96,7 +96,7 @@ async fn thousand(pinsets: usize, budget: &Budget, dir: &Path) {
         memory().saturating_sub(memory_before) / pinsets as u64,
     );
     drop(idle);
-    assert_eq!((budget.pinsets(), descriptors()), (0, before));
+    assert_eq!((budget.members(), descriptors()), (0, before));
     let began = std::time::Instant::now();
     // The first is alone with all of it, and fills it as far as there is something to stage.
     let mut modes: Vec<CacheMode> = Vec::new();
@@ -113,7 +113,7 @@ async fn thousand(pinsets: usize, budget: &Budget, dir: &Path) {
         began.elapsed(),
         (descriptors() - before) as f64 / pinsets as f64
     );
-    assert_eq!(budget.pinsets(), pinsets);
+    assert_eq!(budget.members(), pinsets);
     let holders: HashSet<_> = modes.iter().map(CacheMode::holder).collect();
     assert_eq!(holders.len(), pinsets);
     assert!(staged(&modes) <= budget.total_bytes());
@@ -157,7 +157,7 @@ async fn thousand(pinsets: usize, budget: &Budget, dir: &Path) {
         mode.close().await.unwrap();
     }
     drop(ending);
-    assert_eq!(budget.pinsets(), 100);
+    assert_eq!(budget.members(), 100);
     for mode in &modes {
         for (cid, bytes) in cids.iter().zip(&contents) {
             assert!(read(mode, cid).await.unwrap() == *bytes);

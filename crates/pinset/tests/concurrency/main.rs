@@ -11,7 +11,7 @@
     reason = "each module is a part of another crate, of which only some is used here"
 )]
 
-#[path = "../../src/budget.rs"]
+#[path = "../../../block-staging/src/space/budget.rs"]
 mod budget;
 #[path = "../../src/flight.rs"]
 mod flight;
@@ -47,6 +47,13 @@ mod sync {
 /// Where the crate has them.
 mod cache {
     pub(crate) use crate::{staged, store};
+}
+
+/// What `budget` imports.
+mod space {
+    pub(crate) mod overhead {
+        pub(crate) use crate::staging::Overhead;
+    }
 }
 
 mod block {

@@ -50,7 +50,7 @@ fn stores_that_come_and_go_never_pass_the_total_and_lose_none_of_it() {
         for guest in guests {
             guest.join().unwrap();
         }
-        assert_eq!((budget.pinsets(), disk.allocated()), (0, 0));
+        assert_eq!((budget.members(), disk.allocated()), (0, 0));
         // All of it is there for the next.
         let last = join(&budget, &disk);
         assert_eq!(last.budget_bytes(), total);
@@ -102,7 +102,7 @@ fn a_block_inside_a_read_is_given_up_when_the_read_is_over() {
         let reads: Vec<_> = (0..2).map(|key| busy.stage(key, &[7]).unwrap()).collect();
         // Both are inside a read, so there is nothing for another.
         assert_eq!(try_join(&budget, &disk).err(), Some(Refused::InUse));
-        assert_eq!(budget.pinsets(), 1);
+        assert_eq!(budget.members(), 1);
         let reader = thread::spawn(move || {
             for read in &reads {
                 assert_eq!(read.try_read(0, 1).unwrap().unwrap()[..], [7]);

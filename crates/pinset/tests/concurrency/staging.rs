@@ -13,13 +13,11 @@ use shuttle::thread::yield_now;
 
 use crate::{block::Key, budget::Share};
 
-/// Nobody reads along.
-pub(crate) mod along {
-    pub(crate) struct Along;
+/// Nobody follows.
+pub(crate) struct Follower;
 
-    impl Along {
-        pub(crate) fn wrong(&self, _key: &crate::block::Key) {}
-    }
+impl Follower {
+    pub(crate) fn mark_wrong(&self, _key: &Key) {}
 }
 
 /// What a block's byte takes of the budget.

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::Subcommand;
-use pinset::staging::stored::{self, Admits, Rotten};
+use pinset::staging::stored::{self, Rotten, Writer};
 
 use crate::{
     host::{kept_in, until_stopped},
@@ -99,10 +99,10 @@ async fn stats(path: PathBuf) -> anyhow::Result<i32> {
             ))
             .await?;
     }
-    match contents.admits {
-        Admits::Nobody => output.line("in use: no").await?,
-        Admits::Process(Some(id)) => output.line(format_args!("in use: by process {id}")).await?,
-        Admits::Process(None) => output.line("in use: yes").await?,
+    match contents.writer {
+        Writer::Nobody => output.line("in use: no").await?,
+        Writer::Process(Some(id)) => output.line(format_args!("in use: by process {id}")).await?,
+        Writer::Process(None) => output.line("in use: yes").await?,
     }
     output.finish().await?;
     Ok(0)

@@ -1,0 +1,7 @@
+//! What a block is kept under.
+
+/// A block's multihash: one block that two codecs name is one block.
+pub type Key = multihash::Multihash<64>;
+
+/// How keys are hashed: fast, since they are digests already, and with a random state, since guests choose them.
+pub type KeyHash = foldhash::quality::RandomState;

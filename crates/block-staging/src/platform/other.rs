@@ -1,0 +1,35 @@
+//! A system without holes, locks of open files and reads that do not wait: here every directory is refused.
+
+use std::{fs::File, io, ops::Range};
+
+use super::ways::{RangeLock, ReadWay};
+
+/// Refuses.
+pub(crate) fn punch(_file: &File, _offset: u64, _len: u64) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// Refuses.
+pub(crate) fn lock_range(
+    _file: &File,
+    _how: RangeLock,
+    _offset: u64,
+    _len: usize,
+) -> io::Result<bool> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// Refuses.
+pub(crate) fn data_ranges(_file: &File) -> io::Result<Vec<Range<u64>>> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// The system cannot be asked not to wait.
+pub(crate) fn read_cached(_file: &File, _offset: u64, _len: usize) -> io::Result<Option<Vec<u8>>> {
+    Ok(None)
+}
+
+/// Every read belongs on a blocking thread.
+pub(crate) fn read_way(_file: &File) -> io::Result<ReadWay> {
+    Ok(ReadWay::Blocking)
+}
