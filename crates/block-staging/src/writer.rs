@@ -105,7 +105,7 @@ impl Staging {
     }
 
     /// Reserves the space of a block of `len` bytes, exactly and at once, or says `None`: there is no room now,
-    /// or there never will be (more than [`MAX_STAGED`], or than [`usable`](StagingUsage::usable)).
+    /// or there never will be (more than [`MAX_STAGED`](crate::MAX_STAGED), or than [`usable`](StagingUsage::usable)).
     ///
     /// Never blocks. Dropping the reservation gives the space back.
     pub fn reserve(&self, len: usize) -> Option<Reservation> {

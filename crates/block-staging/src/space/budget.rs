@@ -11,7 +11,7 @@
 //! Invariant (I2): all grants and what is free add up to the total, and nobody uses more than its grant. So the total
 //! holds whatever the shares are doing. No lock of one member is held while another's is taken.
 //!
-//! Knows neither blocks nor files: what a grant is worth in blocks, [`Overhead`] says.
+//! Knows neither blocks nor files: what a grant is worth in blocks, `Overhead` says.
 
 use std::{
     fmt,
