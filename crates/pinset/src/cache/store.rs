@@ -150,7 +150,8 @@ impl Store {
     ///
     /// Staging counts as no use, whoever asked for the block: the read that follows is its first.
     ///
-    /// Writes to disk; a caller on an async thread moves what is over [`OFF_THREAD`] elsewhere.
+    /// Writes to disk; a caller on an async thread moves what is over
+    /// [`OFF_THREAD`](crate::cache::staged::OFF_THREAD) elsewhere.
     pub(crate) fn stage(&self, key: Key, bytes: &[u8]) -> Option<Arc<Staged>> {
         let staged = self.try_stage(key, bytes);
         if staged.is_none() {
