@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::Args;
 
-use crate::{guests, kubo, process, test::FIXTURES, workspace::Workspace};
+use crate::{fixtures, guests, kubo, process, workspace::Workspace};
 
 /// Which bench, and what it is given.
 #[derive(Args, Debug)]
@@ -81,7 +81,7 @@ fn of_pinset(workspace: &Workspace, name: &str, arguments: &[String]) -> Result<
     let package = ["bench", "-p", "pinset", "--bench", name, "--"];
     let mut cargo = workspace.cargo(&package);
     if let Ok(fixtures) = workspace.root.join("../shared/fixtures").canonicalize() {
-        cargo.env(FIXTURES, fixtures);
+        cargo.env(fixtures::VARIABLE, fixtures);
     }
     process::run(cargo.args(arguments))
 }

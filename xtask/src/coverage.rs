@@ -53,7 +53,7 @@ pub(crate) fn run(workspace: &Workspace, flags: &Flags) -> Result<()> {
     }
     let fixtures = workspace.root.join("../shared/fixtures");
     if let Ok(fixtures) = fixtures.canonicalize() {
-        cov.env("WASI_IPFS_FIXTURES", fixtures);
+        cov.env(crate::fixtures::VARIABLE, fixtures);
     } else {
         println!(
             "NOT RUN: others' CARs, traces: {} is not there",

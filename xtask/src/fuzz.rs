@@ -16,11 +16,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 use clap::Args;
 
-use crate::{
-    process,
-    test::{self, FIXTURES},
-    workspace::Workspace,
-};
+use crate::{fixtures, process, workspace::Workspace};
 
 /// What to run, and how long.
 #[derive(Args, Debug)]
@@ -82,7 +78,7 @@ struct Report {
 /// Runs the targets; an error where one of them failed.
 pub(crate) fn run(workspace: &Workspace, flags: &Flags) -> Result<()> {
     let fixtures = flags.fixtures.as_ref();
-    let fixtures = fixtures.map(|dir| test::find_fixtures(workspace, dir.as_ref()));
+    let fixtures = fixtures.map(|dir| fixtures::find(workspace, dir.as_ref()));
     let fixtures = fixtures.transpose()?;
     let wanted = wanted(&all(workspace)?, &flags.targets)?;
     let seconds = match (flags.minutes, flags.seconds) {
@@ -194,8 +190,8 @@ impl Target {
         let mut program = Command::new(&self.program);
         program.env(SEEDS, &self.seeds);
         match fixtures {
-            Some(folder) => program.env(FIXTURES, folder),
-            None => program.env_remove(FIXTURES),
+            Some(folder) => program.env(fixtures::VARIABLE, folder),
+            None => program.env_remove(fixtures::VARIABLE),
         };
         let status = program.status();
         let status = status.with_context(|| format!("cannot start {}", self.program.display()))?;

@@ -7,6 +7,7 @@ mod bench;
 mod car;
 mod coverage;
 mod demo;
+mod fixtures;
 mod fuzz;
 mod guests;
 mod kubo;

@@ -14,7 +14,7 @@ use anyhow::{Context, Result};
 use clap::Args;
 
 use crate::{
-    guests, kubo, process,
+    fixtures, guests, kubo, process,
     steps::Steps,
     tally::{Shown, Tally},
     tidy,
@@ -42,9 +42,6 @@ pub(crate) struct Flags {
     arguments: Vec<String>,
 }
 
-/// What names the folder of fixtures to the tests.
-pub(crate) const FIXTURES: &str = "WASI_IPFS_FIXTURES";
-
 /// What names the program `ipfs` to the tests.
 const KUBO: &str = "WASI_IPFS_KUBO";
 
@@ -56,7 +53,7 @@ impl Flags {
     /// variable of what was not asked for: each test that needs one says which.
     fn counts(&self, line: &str) -> bool {
         let asked = [
-            (FIXTURES, self.fixtures.is_some()),
+            (fixtures::VARIABLE, self.fixtures.is_some()),
             (KUBO, self.kubo),
             (CLUSTER, self.kubo),
             ("in a quick run", !self.quick),
@@ -153,7 +150,7 @@ fn all(
     let fixtures = flags
         .fixtures
         .as_ref()
-        .map(|dir| find_fixtures(workspace, dir.as_ref()));
+        .map(|dir| fixtures::find(workspace, dir.as_ref()));
     let fixtures = fixtures.transpose()?;
     let programs = match flags.kubo {
         true => Some(steps.run("kubo", || programs(workspace))?),
@@ -171,8 +168,8 @@ fn all(
     let mut cargo = command(workspace, flags);
     cargo.env("WASI_IPFS_GUESTS", workspace.guests());
     match fixtures {
-        Some(dir) => cargo.env(FIXTURES, dir),
-        None => cargo.env_remove(FIXTURES),
+        Some(dir) => cargo.env(fixtures::VARIABLE, dir),
+        None => cargo.env_remove(fixtures::VARIABLE),
     };
     match programs {
         Some((kubo, cluster)) => cargo.env(KUBO, kubo).env(CLUSTER, cluster),
@@ -186,20 +183,6 @@ fn all(
 }
 
 /// The folder of fixtures that `--fixtures` asked for.
-pub(crate) fn find_fixtures(workspace: &Workspace, dir: Option<&PathBuf>) -> Result<PathBuf> {
-    let dir = match dir {
-        Some(dir) => dir.clone(),
-        None => workspace.root.join("../shared/fixtures"),
-    };
-    // Absolute: tests run in their own package's folder.
-    dir.canonicalize().with_context(|| {
-        format!(
-            "NOT RUN: --fixtures asked for {}, which is not there",
-            dir.display()
-        )
-    })
-}
-
 fn programs(workspace: &Workspace) -> Result<(PathBuf, PathBuf)> {
     let asked = "NOT RUN: --kubo asked for real nodes";
     let kubo = kubo::KUBO.ensure(workspace).context(asked)?;
@@ -330,16 +313,6 @@ mod tests {
         );
         assert_eq!(counted(false, true, true), [false, true, true, true, false]);
         assert_eq!(counted(true, true, false), [true; 5]);
-    }
-
-    #[test]
-    fn fixtures_that_are_not_there_are_named() {
-        let error = find_fixtures(&workspace(), None).expect_err("there is no such folder");
-        let text = error.to_string();
-        assert!(
-            text.starts_with("NOT RUN") && text.contains("../shared/fixtures"),
-            "{text}"
-        );
     }
 
     #[test]
