@@ -12,6 +12,7 @@ use crate::{process, workspace::Workspace};
 /// the backends that are to be free of the patched dependency. The others pull in wasmtime, which takes minutes to
 /// compile once more, and their packages are as well-formed as those that are built.
 const BUILT: &[&str] = &[
+    "block-staging",
     "kubo-protocol",
     "pinner-api",
     // What the others' tests depend on by its version.
@@ -19,6 +20,8 @@ const BUILT: &[&str] = &[
     "pinner-gateway",
     "pinner-http",
     "pinner-kubo",
+    "pinset",
+    "unixfs",
 ];
 
 /// That Cargo finds a set of versions without the lock file: where it does not, nobody can depend on these crates, and
