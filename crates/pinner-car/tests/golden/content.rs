@@ -1,4 +1,4 @@
-//! The content of the golden table, made again: by name, as the table's third column has it.
+//! The content of the golden table, generated again from the name in the table's third column.
 
 use std::{
     fs::{self, File, Permissions},
@@ -10,7 +10,7 @@ use std::{
 
 use multihash_codetable::{Code, MultihashDigest};
 
-/// What a row is about.
+/// The content of a row.
 pub(crate) enum Content {
     Stream(u64),
     Zeros(u64),
@@ -55,7 +55,7 @@ impl Content {
     }
 }
 
-/// SHA-256("stream" || le64(0)) || SHA-256("stream" || le64(1)) || …, as far as any small row needs it.
+/// SHA-256("stream" || le64(0)) || SHA-256("stream" || le64(1)) || …, as much of it as the small rows need.
 static STREAM: LazyLock<Vec<u8>> = LazyLock::new(|| {
     (0..46_137_344u64 / 32)
         .flat_map(|counter| {
