@@ -1,4 +1,4 @@
-//! Holders' texts, which errors may pass, causes, capabilities.
+//! Tests of the text form of holders, of which errors may pass, of causes and of capabilities.
 
 use super::*;
 

@@ -1,16 +1,16 @@
-//! CAR files as a [`Pinner`](pinner_api::Pinner), and local files as CAR files: the embedded source of blocks,
-//! with no daemon and no network.
+//! CAR files as a [`Pinner`](pinner_api::Pinner), and local files as CAR files: a source of blocks embedded in the
+//! program, with no daemon and no network.
 //!
 //! # Reading
 //!
-//! [`CarPinner`] opens one or several CARv1 or CARv2 files. The way of one block:
+//! [`CarPinner`] opens one or several CARv1 or CARv2 files. These are the steps of reading a block:
 //!
-//! 1. `scan`: one pass over the section headers of a file, at open; no block's bytes are read.
-//! 2. `index`: multihash to (file, offset, length). Memory grows with the number of blocks, not their size.
-//! 3. `pinner`: a look-up, one positioned read, and the bytes, **unverified**, as every backend gives them.
+//! 1. `scan`: one pass over the section headers of a file when it is opened. No block's bytes are read.
+//! 2. `index`: multihash to (file, offset, length). Memory grows with the number of blocks, not with their size.
+//! 3. `pinner`: a look-up and one positioned read. The bytes are **unverified**, as from every backend.
 //!
-//! A recursive pin walks the DAG (`walk`, by the links that `links` decodes) and is refused unless it is whole.
-//! Pins live in the value and protect nothing beyond it: a CAR file loses no block.
+//! A recursive pin walks the DAG (`walk`, along the links that `links` decodes) and is refused unless the DAG is
+//! whole. Pins live in the value and protect nothing beyond it: a CAR file loses no block.
 //!
 //! # Writing
 //!

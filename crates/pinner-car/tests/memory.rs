@@ -1,4 +1,5 @@
-//! Memory does not grow with the size of what is imported or opened. One test, since the peak is the process's.
+//! Memory does not grow with the size of what is imported or opened. There is one test, because the peak is that of
+//! the whole process.
 
 use std::{fs::File, ops::ControlFlow, os::unix::fs::FileExt};
 
@@ -16,7 +17,7 @@ fn a_large_file_and_a_large_car_take_little_memory() {
     let temporary = tempfile::tempdir().unwrap();
     let go = |_| ControlFlow::Continue(());
 
-    // A gibibyte whose leaves all differ, and which takes no room on the disk.
+    // A gibibyte of leaves that all differ, in a sparse file that takes no room on the disk.
     let large = temporary.path().join("large");
     let file = File::create(&large).unwrap();
     file.set_len(1024 * MIB).unwrap();
@@ -27,7 +28,7 @@ fn a_large_file_and_a_large_car_take_little_memory() {
     let imported = import(&large, &ImportOptions::default(), |_, _| Ok(()), go).unwrap();
     assert_eq!((imported.blocks, imported.bytes), (1025, 1024 * MIB));
 
-    // A CAR of many times the memory that is allowed, written and opened.
+    // A CAR many times as large as the memory that is allowed, written and opened.
     file.set_len(256 * MIB).unwrap();
     let car = temporary.path().join("large.car");
     let imported = import_to_car(&large, &car, &ImportOptions::default(), go).unwrap();

@@ -1,7 +1,7 @@
-//! The node as a [`Pinner`] and as [`Names`]: each call is logged, goes wrong as scripted, and takes effect at once.
+//! The node as a [`Pinner`] and as [`Names`]: each call is logged, fails as scripted, and takes effect at once.
 //!
-//! Invariant: a call waits only before its effect, and has its effect under one lock. So a call that is dropped
-//! has had none.
+//! Invariant: a call waits only before its effect, and has its effect under one lock. So a call that is dropped while
+//! it waits has had no effect.
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -19,7 +19,7 @@ use crate::{
 };
 
 impl MockNode {
-    /// Waits and fails as scripted; gives what is left to be done to the answer.
+    /// Waits and fails as scripted. Returns the orders that still apply to the answer.
     async fn obey(&self, subject: Subject<'_>) -> Result<Orders, PinnerError> {
         let faults = self.state().script.next(&subject);
         Orders::follow(faults, &subject).await
@@ -44,7 +44,7 @@ impl MockNode {
         }
     }
 
-    /// The pins as `pins` streams them, with the error that may end the stream.
+    /// The pins as `pins` streams them, and the error that may end the stream.
     async fn listing(&self) -> Vec<Result<Pin, PinnerError>> {
         let _in_flight = InFlight::begin(self, Call::Pins);
         if let Err(unsupported) = self.refuse_any() {
@@ -78,7 +78,7 @@ impl Pinner for MockNode {
         let _in_flight = InFlight::begin(self, call);
         let orders = self.obey(Subject::Block(cid)).await?;
         let stored = self.state().fetch(cid);
-        // Outside of the lock: a generated block may take its time.
+        // Outside the lock: generating a block may take its time.
         let genuine = stored.map(|stored| stored.bytes());
         let genuine = match genuine {
             Some(bytes) if bytes.len() > MAX_BLOCK => Err(too_large(cid, bytes.len())),
@@ -156,7 +156,7 @@ impl Names for MockNode {
     }
 }
 
-/// A call that is in flight until this is dropped.
+/// Counts a call as in flight until this is dropped.
 #[derive(Debug)]
 struct InFlight<'a>(&'a MockNode);
 

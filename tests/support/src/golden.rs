@@ -1,4 +1,4 @@
-//! The content behind the golden table of Kubo's CIDs, made again: by name, as the table's third column has it.
+//! The content of the golden table, generated again from the name in the table's third column.
 
 use std::{
     fs::{self, File, Permissions},
@@ -70,7 +70,7 @@ impl Content {
     }
 }
 
-/// SHA-256("stream" || le64(0)) || SHA-256("stream" || le64(1)) || …, as far as any small row needs it.
+/// SHA-256("stream" || le64(0)) || SHA-256("stream" || le64(1)) || …, as much of it as the small rows need.
 static STREAM: LazyLock<Vec<u8>> = LazyLock::new(|| {
     (0..46_137_344u64 / 32)
         .flat_map(|counter| {

@@ -1,4 +1,4 @@
-//! CAR files under the conformance suite: one file, and the same blocks spread over several.
+//! CAR files under the conformance suite: one file, and the same blocks spread over several files.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use pinner_car::{CarPinner, CarWriter};
 use pinner_conformance::{Backend, Content, FixtureResult};
 use tempfile::TempDir;
 
-/// CAR files in a folder of their own. There is one handle, since pins live in it, and nothing beyond the files.
+/// CAR files in a folder of their own. There is one handle, because pins live in it, and nothing beyond the files.
 struct Fixture {
     pinner: Arc<CarPinner>,
     _directory: TempDir,

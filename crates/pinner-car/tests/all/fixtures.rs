@@ -1,6 +1,6 @@
-//! Third parties' CARs: each is opened, and every block that it holds is the one that it names.
+//! CARs of third parties: each is opened, and each of its blocks matches its CID.
 //!
-//! They lie in the folder that `WASI_IPFS_FIXTURES` names, and are no part of the repository.
+//! They are in the folder that `WASI_IPFS_FIXTURES` names, and are not part of the repository.
 
 use std::{env, fs, path::PathBuf};
 
@@ -10,7 +10,7 @@ use pinner_car::CarPinner;
 
 const RAW: u64 = 0x55;
 
-/// The CARs in order of their names; `None`, and a line that says so, where there is no folder.
+/// The CARs, sorted by name. Without the folder: `None`, after a line that says so.
 fn cars() -> Option<Vec<PathBuf>> {
     let Some(folder) = env::var_os("WASI_IPFS_FIXTURES") else {
         println!("NOT RUN: WASI_IPFS_FIXTURES does not name the folder of fixtures");

@@ -1,4 +1,4 @@
-//! Every row of the golden table: what a real Kubo 0.43 answers for content that is made again here.
+//! Imports the content of every row of the golden table, and compares it with the answers of a real Kubo 0.43.
 //!
 //! `golden-cids.tsv` has the columns profile, options of `ipfs add`, name of the content, root CID, number of
 //! distinct blocks, and whether the root is sharded.
@@ -13,7 +13,7 @@ use test_support::golden::Content;
 
 const TABLE: &str = include_str!("../golden-cids.tsv");
 
-/// From this size on, files are in a test of their own.
+/// Files of this size or more have a test of their own.
 const LARGE: u64 = 1 << 30;
 
 struct Row {
@@ -98,7 +98,7 @@ impl Row {
     }
 }
 
-/// The block, if it is the one that the CID names.
+/// The block, if its bytes match the CID.
 fn verified(cid: &Cid, block: &Bytes) -> Bytes {
     assert_eq!(*cid.hash(), Code::Sha2_256.digest(block));
     block.clone()

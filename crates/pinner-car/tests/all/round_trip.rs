@@ -1,4 +1,4 @@
-//! Random small trees, imported into a CAR and read back by an implementation that is not ours: `rust-unixfs`.
+//! Random small trees, imported into a CAR and read back by another implementation: `rust-unixfs`.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -15,7 +15,7 @@ use proptest::prelude::*;
 use rust_unixfs::walk::{ContinuedWalk, Walker};
 use tokio::runtime::Runtime;
 
-/// What is at a path of a tree.
+/// The thing at a path of a tree.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Thing {
     File(Vec<u8>),
@@ -25,7 +25,7 @@ enum Thing {
 
 type Tree = BTreeMap<PathBuf, Thing>;
 
-/// Names that need care and names that do not; few, so that paths meet.
+/// Names that need care and names that do not. There are few of them, so that paths collide.
 fn name() -> impl Strategy<Value = String> {
     prop_oneof![
         "[a-c]",
@@ -51,7 +51,7 @@ fn thing() -> impl Strategy<Value = Thing> {
     ]
 }
 
-/// What survives when paths are made one after the other: what lies below a file or symlink does not.
+/// A random tree. Paths are added one after the other, and a path below a file or symlink is left out.
 fn tree() -> impl Strategy<Value = Tree> {
     let path = prop::collection::vec(name(), 1..4);
     prop::collection::vec((path, thing()), 0..20).prop_map(|entries| {
@@ -79,7 +79,7 @@ fn tree() -> impl Strategy<Value = Tree> {
 
 fn make(tree: &Tree, root: &Path) {
     fs::create_dir(root).unwrap();
-    // Parents come before their children, in the order of the map.
+    // The map's order puts parents before their children.
     for (path, thing) in tree {
         let path = root.join(path);
         match thing {
@@ -90,7 +90,7 @@ fn make(tree: &Tree, root: &Path) {
     }
 }
 
-/// The tree below `root`, and every block that was needed for it, each checked against its CID.
+/// Reads back the tree below `root`, and every block that was needed for it, each checked against its CID.
 fn read_back(runtime: &Runtime, pinner: &CarPinner, root: Cid) -> (Tree, BTreeSet<Vec<u8>>) {
     let mut tree = Tree::new();
     let mut used = BTreeSet::new();
@@ -191,7 +191,7 @@ proptest! {
     }
 }
 
-/// Entries that need every kind of slot, read back through another's HAMT.
+/// A directory with enough entries to need every kind of slot, read back through another HAMT implementation.
 #[test]
 fn a_sharded_directory_comes_back() {
     let tree: Tree = (0..6500)

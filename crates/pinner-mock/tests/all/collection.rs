@@ -1,4 +1,4 @@
-//! The collector where it does what a real node's does and the conformance suite does not look.
+//! Behavior of the collector that matches a real node's and that the conformance suite does not test.
 
 use std::sync::{
     Arc,
@@ -28,13 +28,14 @@ fn node_over(links: &[Cid]) -> Vec<u8> {
     node.into_bytes()
 }
 
-/// A CID with a hash function and digest as they are given.
+/// A CID with this hash function and this digest.
 fn cid_of(codec: u64, code: u64, digest: &[u8]) -> Cid {
     let hash = cid::multihash::Multihash::wrap(code, digest).expect("at most 64 bytes");
     Cid::new_v1(codec, hash)
 }
 
-/// A lazily pinned root over `child` makes every collection fail, until it is unpinned; gives the error.
+/// Asserts that a lazily pinned root over `child` makes every collection fail until it is unpinned. Returns the
+/// error.
 async fn poisons(node: &MockNode, child: Cid) -> MockError {
     let garbage = node.put(RAW, "garbage");
     let root = node.put(DAG_PB, node_over(&[child]));
@@ -139,7 +140,7 @@ async fn one_block_under_two_codecs_is_kept_with_its_links() {
     let node = MockNode::new();
     let leaf = node.put(RAW, "leaf");
     let inner = node.put(DAG_PB, node_over(&[leaf]));
-    // The raw link to the same bytes is met first, and hides nothing from the dag-pb one.
+    // The raw link to the same bytes is met first, and does not hide the dag-pb link.
     let raw = Cid::new_v1(RAW, *inner.hash());
     for links in [[raw, inner], [inner, raw]] {
         let root = node.put(DAG_PB, node_over(&links));
@@ -166,7 +167,7 @@ async fn a_foreign_pin_is_released_by_its_owner_alone() {
     assert!(node.is_empty() && node.blocks().is_empty());
 }
 
-/// Leaves that are made anew need no memory, and are not made to be pinned or collected.
+/// Generated leaves need no memory, and a pin or a collection does not generate them.
 #[tokio::test]
 async fn generated_leaves_are_made_when_they_are_read() {
     const LEAF: usize = 1 << 20;

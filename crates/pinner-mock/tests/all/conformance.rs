@@ -1,4 +1,4 @@
-//! The node under the conformance suite, with everything it can do and with less.
+//! The node under the conformance suite, with all of its capabilities and with fewer.
 
 use std::sync::Arc;
 
@@ -8,8 +8,8 @@ use pinner_conformance::{
 };
 use pinner_mock::MockNode;
 
-/// A node with others around it, of which its fixture can tell everything; or one by itself, as a CAR file is, of
-/// which there is one handle and no telling what it holds.
+/// The surroundings of the node. On a network, its fixture can answer every question about it. Alone, like a CAR file,
+/// it has a single handle, and no way to tell what it holds.
 #[derive(Clone, Copy, PartialEq)]
 enum Surroundings {
     Network,
@@ -131,7 +131,7 @@ mod lazy_only {
     pinner_conformance::conformance_tests!(|content| Fixture::over(Network, CAN, content));
 }
 
-/// As a CAR file: recursive pins that change nothing but the set of pins.
+/// Like a CAR file: recursive pins that change nothing but the set of pins.
 mod keeps_everything {
     use super::*;
 

@@ -1,4 +1,4 @@
-//! What is scripted goes wrong, at the call it was scripted for and at no other.
+//! Scripted faults happen at the calls they were scripted for, and at no other.
 
 use std::time::Duration;
 
@@ -86,7 +86,7 @@ async fn bytes_go_wrong_as_ordered() {
     let bytes = ask(&node, &full).await.expect("handed out");
     assert_eq!(bytes.len(), MAX_BLOCK + 1);
 
-    // All of that came from the script: what is stored is whole.
+    // The faults came from the script alone: the stored block is whole.
     assert_eq!(ask(&node, &full).await.expect("whole"), "0123456789");
 }
 
@@ -136,7 +136,7 @@ async fn a_gate_holds_calls_until_it_is_opened() {
         .collect();
     gate.reached(3).await;
     assert_eq!(node.stats().in_flight, 3);
-    // One is dropped, and leaves.
+    // One call is dropped, and no longer waits.
     calls[0].abort();
     let mut calls = calls.into_iter();
     assert!(calls.next().expect("three").await.is_err());

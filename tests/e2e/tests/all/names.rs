@@ -168,7 +168,7 @@ async fn what_cannot_be_granted_is_named() {
         sharing: Sharing::Shared,
     };
     for (name, said) in [
-        ("nowhere.example", "stands for nothing"),
+        ("nowhere.example", "does not resolve"),
         ("broken.example", "no entry 'none'"),
         ("a/b", "without slashes"),
         ("", "empty"),
