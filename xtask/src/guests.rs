@@ -1,4 +1,4 @@
-//! `cargo xtask guests`: the programs that run inside the sandbox, ours and ripgrep, as `.wasm` files.
+//! `cargo xtask guests`: builds the programs that run inside the sandbox, ours and ripgrep, as `.wasm` files.
 
 use std::{
     collections::BTreeSet,
@@ -12,27 +12,27 @@ use anyhow::{Context, Result};
 
 use crate::{process, tools::Tool, workspace::Workspace};
 
-/// A target, and the folder that its guests go to.
+/// A target, and the folder for its guests.
 type Target = (&'static str, &'static str);
 
-/// Both of them.
+/// Both targets.
 const TARGETS: [Target; 2] = [PREVIEW_1, PREVIEW_2];
 const PREVIEW_1: Target = ("wasm32-wasip1", "p1");
 const PREVIEW_2: Target = ("wasm32-wasip2", "p2");
 
-/// Somebody else's program, to see that it works too.
+/// A program of another project, to test that it works too.
 const RIPGREP: Tool = Tool {
     name: "ripgrep",
     version: "15.1.0",
 };
 
-/// Builds what is missing or older than its source: everything that the tests run.
+/// Builds all guests that the tests run, if they are missing or older than their source.
 pub(crate) fn build(workspace: &Workspace) -> Result<()> {
     build_ours(workspace)?;
     build_ripgrep(workspace)
 }
 
-/// Builds all guests of the project's own.
+/// Builds all of the project's own guests.
 pub(crate) fn build_ours(workspace: &Workspace) -> Result<()> {
     compile(workspace, &TARGETS, None)?;
     let sources = workspace.root.join("tests/guests/src/bin");
@@ -49,7 +49,7 @@ pub(crate) fn build_ours(workspace: &Workspace) -> Result<()> {
     Ok(())
 }
 
-/// Builds one guest for preview 2; returns its path.
+/// Builds one guest for preview 2, and returns its path.
 pub(crate) fn build_one(workspace: &Workspace, name: &str) -> Result<PathBuf> {
     compile(workspace, &[PREVIEW_2], Some(name))?;
     hand_out(workspace, PREVIEW_2, &BTreeSet::from([name.into()]))?;
@@ -57,7 +57,8 @@ pub(crate) fn build_one(workspace: &Workspace, name: &str) -> Result<PathBuf> {
     Ok(folder.join(name).with_extension("wasm"))
 }
 
-/// `rust-toolchain.toml` could name the targets, but rustup adds those only where it may install by itself.
+/// Installs the targets. `rust-toolchain.toml` could name them, but rustup only adds those if it is allowed to install
+/// by itself.
 fn add_targets(workspace: &Workspace, targets: &[Target]) -> Result<()> {
     for (target, _) in targets {
         let mut rustc = Command::new("rustc");
@@ -73,14 +74,14 @@ fn add_targets(workspace: &Workspace, targets: &[Target]) -> Result<()> {
     Ok(())
 }
 
-/// Flags that somebody set for the host, such as those of a sanitizer, do not fit a guest.
+/// Removes flags that were set for the host, such as a sanitizer's, since they do not fit a guest.
 fn without_host_flags(cargo: &mut Command) -> &mut Command {
     cargo
         .env_remove("RUSTFLAGS")
         .env_remove("CARGO_ENCODED_RUSTFLAGS")
 }
 
-/// Compiles the guests, or the one of this name.
+/// Compiles all guests, or the one with this name.
 fn compile(workspace: &Workspace, targets: &[Target], name: Option<&str>) -> Result<()> {
     add_targets(workspace, targets)?;
     let manifest = "tests/guests/Cargo.toml";
@@ -105,7 +106,7 @@ fn build_folder(workspace: &Workspace) -> PathBuf {
     workspace.guests().join("build")
 }
 
-/// Copies compiled guests to where tests look for them.
+/// Copies compiled guests to the folder where the tests look for them.
 fn hand_out(workspace: &Workspace, target: Target, names: &BTreeSet<OsString>) -> Result<()> {
     let (target, folder) = target;
     let made = build_folder(workspace).join(target).join("release");
@@ -118,7 +119,7 @@ fn hand_out(workspace: &Workspace, target: Target, names: &BTreeSet<OsString>) -
     Ok(())
 }
 
-/// The names, without their extension, of the files with this extension.
+/// Returns the names, without the extension, of the files in a folder that have this extension.
 fn programs(folder: &Path, extension: &str) -> Result<BTreeSet<OsString>> {
     let listing = || format!("cannot list {}", folder.display());
     let mut names = BTreeSet::new();
@@ -131,7 +132,7 @@ fn programs(folder: &Path, extension: &str) -> Result<BTreeSet<OsString>> {
     Ok(names)
 }
 
-/// Leaves a file that is the same already: its date stays, and with it what others made of it.
+/// Copies a file unless the destination is the same already. Its date then stays, so results made from it stay valid.
 fn copy_if_other(from: &Path, to: &Path) -> Result<()> {
     let made = fs::read(from).with_context(|| format!("cannot read {}", from.display()))?;
     if fs::read(to).is_ok_and(|there| there == made) {
@@ -140,10 +141,10 @@ fn copy_if_other(from: &Path, to: &Path) -> Result<()> {
     fs::write(to, made).with_context(|| format!("cannot write {}", to.display()))
 }
 
-/// Minutes of building for a file that never changes: kept until the version does.
+/// Builds ripgrep unless this version is already built: it takes minutes, and the file only changes with the version.
 ///
-/// Without the debug information that ripgrep's own release keeps: it is most of the file, and every run of the
-/// file begins with reading it.
+/// The debug information that ripgrep's own release profile keeps is left out: it is most of the file, and every run
+/// begins with reading the file.
 fn build_ripgrep(workspace: &Workspace) -> Result<()> {
     add_targets(workspace, &[PREVIEW_1])?;
     let root = workspace.guests().join("ripgrep");

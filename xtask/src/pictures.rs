@@ -1,8 +1,8 @@
-//! `cargo xtask pictures`: draws the pictures of the README, so that they can be changed as text is.
+//! `cargo xtask pictures`: draws the pictures of the README, so that they can be edited as text.
 //!
-//! `docs/read.svg` is the way of one read. `docs/figures.svg` is the chart of the bench, from the runs that
-//! `docs/bench.json` holds: `cargo xtask pictures --add target/bench.json --machine "…"` puts one in. `cargo xtask tidy`
-//! checks that the committed pictures are what this command draws.
+//! `docs/read.svg` is the way of one read. `docs/figures.svg` is the chart of the bench, from the runs in
+//! `docs/bench.json`: `cargo xtask pictures --add target/bench.json --machine "…"` adds one. `cargo xtask tidy` checks
+//! that the committed pictures are the ones that this command draws.
 
 mod figures;
 mod read;
@@ -22,10 +22,11 @@ use crate::workspace::Workspace;
 /// Whether to add a run before drawing.
 #[derive(Args, Debug)]
 pub(crate) struct Flags {
-    /// Adds the figures of a run of the bench to `docs/bench.json`; may be given twice, as `--kubo` writes its own.
+    /// Adds the figures of a run of the bench to `docs/bench.json`; may be given twice, as `--kubo` writes a file of
+    /// its own.
     #[arg(long, value_name = "BENCH.JSON", requires = "machine")]
     add: Vec<PathBuf>,
-    /// The machine of the run, in a few words: processors, file system, system.
+    /// The machine of the run, in a few words: processors, file system, operating system.
     #[arg(long, value_name = "TEXT")]
     machine: Option<String>,
 }
@@ -33,7 +34,7 @@ pub(crate) struct Flags {
 /// The figures of all runs.
 const BENCH: &str = "docs/bench.json";
 
-/// Draws them.
+/// Draws the pictures.
 pub(crate) fn run(workspace: &Workspace, flags: &Flags) -> Result<()> {
     if let Some(machine) = &flags.machine {
         add(&workspace.root.join(BENCH), &flags.add, machine)?;
@@ -45,25 +46,25 @@ pub(crate) fn run(workspace: &Workspace, flags: &Flags) -> Result<()> {
                 fs::write(&path, text).with_context(|| format!("cannot write {name}"))?;
                 println!("{name}");
             }
-            None => println!("{name}: not drawn, since {BENCH} is not there"),
+            None => println!("{name}: not drawn, since {BENCH} does not exist"),
         }
     }
     Ok(())
 }
 
-/// Fails if a committed picture is another than the one that is drawn now.
+/// Fails if a committed picture differs from the one that is drawn now.
 pub(crate) fn check(workspace: &Workspace) -> Result<()> {
     for (name, drawn) in draw(&workspace.root)? {
         let there = fs::read_to_string(workspace.root.join(name)).ok();
         ensure!(
             there == drawn,
-            "{name} is not what `cargo xtask pictures` draws: run it and commit the result"
+            "{name} differs from the picture that `cargo xtask pictures` draws: run it and commit the result"
         );
     }
     Ok(())
 }
 
-/// Each picture and its text; `None` where the figures for it are missing.
+/// Returns each picture's name and text; `None` if its figures are missing.
 fn draw(root: &Path) -> Result<[(&'static str, Option<String>); 2]> {
     let bench = root.join(BENCH);
     let figures = match bench.exists() {
@@ -85,7 +86,7 @@ fn parse(path: &Path) -> Result<Value> {
 /// Adds the figures in these files as one run.
 fn add(bench: &Path, files: &[PathBuf], machine: &str) -> Result<()> {
     if files.is_empty() {
-        bail!("--machine says where a run was made, and needs --add with its figures");
+        bail!("--machine describes a run, and needs --add with the figures of that run");
     }
     let mut figures = serde_json::Map::new();
     for file in files {

@@ -27,7 +27,7 @@ pub(crate) fn prose(workspace: &Workspace, flags: &Flags) -> Result<()> {
     )
 }
 
-/// Runs it on this workspace; it prints what it finds, and fails where a check does.
+/// Runs a check on this workspace. It prints its findings, and fails if the check does.
 pub(crate) fn check<A: AsRef<OsStr>>(workspace: &Workspace, arguments: &[A]) -> Result<()> {
     let package = ["run", "--quiet", "--package", "source-checks", "--"];
     process::run(workspace.cargo(&package).args(arguments))

@@ -1,4 +1,4 @@
-//! How long each step of a command took, for the line that ends it.
+//! Records how long each step of a command took, for the command's last line.
 
 use std::{
     fmt,
@@ -12,7 +12,7 @@ pub(crate) struct Steps {
 }
 
 impl Steps {
-    /// Runs a step; one that fails counts too.
+    /// Runs a step and records its time, even if it fails.
     pub(crate) fn run<T>(&mut self, name: &'static str, step: impl FnOnce() -> T) -> T {
         let started = Instant::now();
         let result = step();

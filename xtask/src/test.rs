@@ -1,7 +1,7 @@
-//! `cargo xtask test`: the guests, `tidy`, then every test; the last line is `N passed, N failed`.
+//! `cargo xtask test`: builds the guests, runs `tidy`, then every test. The last line is `N passed, N failed`.
 //!
-//! Invariant: green means that everything that was asked for ran. What was asked for and could not run, a check
-//! of `tidy` that failed, and a test program that did not come to its end each count as one failure.
+//! Invariant: green means that everything that was asked for ran. Each requested test that could not run, each failed
+//! check of `tidy`, and each test program that did not finish counts as one failure.
 
 use std::{
     fmt,
@@ -21,19 +21,19 @@ use crate::{
     workspace::Workspace,
 };
 
-/// What to run, and on what.
+/// Which tests to run, and with what.
 #[derive(Args, Debug)]
 pub(crate) struct Flags {
-    /// Runs on others' CARs and traces too [default of DIR: ../shared/fixtures].
+    /// Also runs the tests on CARs and traces of other projects [default of DIR: ../shared/fixtures].
     #[arg(long, value_name = "DIR", num_args = 0..=1, require_equals = true)]
     fixtures: Option<Option<PathBuf>>,
-    /// Runs against a real Kubo and a real IPFS Cluster too: installed ones, or built with Go (see `cargo xtask kubo`).
+    /// Also runs the tests on a real Kubo and a real IPFS Cluster, installed or built with Go (see `cargo xtask kubo`).
     #[arg(long)]
     kubo: bool,
-    /// Leaves out `tidy`, and what takes minutes (`WASI_IPFS_QUICK` tells the tests).
+    /// Leaves out `tidy`, and tests that take minutes (`WASI_IPFS_QUICK` tells them).
     #[arg(long)]
     quick: bool,
-    /// For `cargo test`, instead of `--workspace`: `-p pinset`, `-- a_name`.
+    /// Arguments for `cargo test`, instead of `--workspace`: `-p pinset`, `-- a_name`.
     #[arg(
         trailing_var_arg = true,
         allow_hyphen_values = true,
@@ -42,15 +42,15 @@ pub(crate) struct Flags {
     arguments: Vec<String>,
 }
 
-/// What names the program `ipfs` to the tests.
+/// The variable that names the program `ipfs` for the tests.
 const KUBO: &str = "WASI_IPFS_KUBO";
 
-/// What names the program `ipfs-cluster-service` to the tests.
+/// The variable that names the program `ipfs-cluster-service` for the tests.
 const CLUSTER: &str = "WASI_IPFS_CLUSTER";
 
 impl Flags {
-    /// Whether a test's `NOT RUN` line is a failure. Where anything was asked for, it is, unless the line names the
-    /// variable of what was not asked for: each test that needs one says which.
+    /// Whether a test's `NOT RUN` line is a failure. It is if anything was asked for, unless the line names the
+    /// variable of something that was not: each test that needs a variable names it.
     fn counts(&self, line: &str) -> bool {
         let asked = [
             (fixtures::VARIABLE, self.fixtures.is_some()),
@@ -64,20 +64,20 @@ impl Flags {
         (self.fixtures.is_some() || self.kubo) && !excused
     }
 
-    /// The arguments of cargo, and those of the test programs.
+    /// Splits the arguments into those of cargo and those of the test programs.
     fn divided(&self) -> (&[String], &[String]) {
         let mut arguments = self.arguments.splitn(2, |word| word == "--");
         let mut next = || arguments.next().unwrap_or(&[]);
         (next(), next())
     }
 
-    /// Whether not all packages are meant.
+    /// Whether the arguments select packages.
     fn chooses_packages(&self) -> bool {
         let chooses = |word: &String| word.starts_with("-p") || word.starts_with("--package");
         self.divided().0.iter().any(chooses)
     }
 
-    /// Whether ripgrep may be run, which takes minutes to build.
+    /// Whether the tests may run ripgrep, which takes minutes to build.
     fn runs_ripgrep(&self) -> bool {
         let is_named = |word: &String| word.ends_with(RUNS_RIPGREP);
         !self.chooses_packages() || self.divided().0.iter().any(is_named)
@@ -87,7 +87,7 @@ impl Flags {
 /// The crate whose tests run ripgrep.
 const RUNS_RIPGREP: &str = "wasi-ipfs-tests";
 
-/// Something failed, and the last line printed says how much.
+/// Something failed. The last line printed says how much.
 #[derive(Debug)]
 pub(crate) struct Failed;
 
@@ -99,7 +99,7 @@ impl fmt::Display for Failed {
 
 impl std::error::Error for Failed {}
 
-/// Runs them and counts.
+/// Runs the tests and counts the results.
 pub(crate) fn run(workspace: &Workspace, flags: &Flags) -> Result<()> {
     let mut tally = Tally::default();
     let mut wrong = Vec::new();
@@ -119,10 +119,7 @@ pub(crate) fn run(workspace: &Workspace, flags: &Flags) -> Result<()> {
         println!("NOT RUN (--quick): tidy, what takes minutes");
     }
     if tally.ignored > 0 {
-        wrong.push(format!(
-            "{} tests are switched off; none may be",
-            tally.ignored
-        ));
+        wrong.push(format!("{} tests are ignored; none may be", tally.ignored));
     }
     for what in &wrong {
         match what.starts_with("NOT RUN") {
@@ -146,7 +143,7 @@ fn all(
     tally: &mut Tally,
     wrong: &mut Vec<String>,
 ) -> Result<()> {
-    // First, so that nobody waits for minutes to learn that a folder is missing.
+    // Check this first, so that nobody waits for minutes to learn that a folder is missing.
     let fixtures = flags
         .fixtures
         .as_ref()
@@ -182,7 +179,6 @@ fn all(
     steps.run("tests", || stream(&mut cargo, &mut stdout(), tally, wrong))
 }
 
-/// The folder of fixtures that `--fixtures` asked for.
 fn programs(workspace: &Workspace) -> Result<(PathBuf, PathBuf)> {
     let asked = "NOT RUN: --kubo asked for real nodes";
     let kubo = kubo::KUBO.ensure(workspace).context(asked)?;
@@ -196,12 +192,12 @@ fn command(workspace: &Workspace, flags: &Flags) -> Command {
     if !flags.chooses_packages() {
         cargo.arg("--workspace");
     }
-    // A test that passed is silent by default, and so would be its NOT RUN.
+    // The output of a passed test is hidden by default, and its NOT RUN line would be too.
     cargo.args(ours).args(["--", "--show-output"]).args(theirs);
     cargo
 }
 
-/// Builds what `command` then runs, so that the time of either is known.
+/// Builds what `command` then runs, so that each is timed by itself.
 fn compile(workspace: &Workspace, flags: &Flags) -> Command {
     let mut cargo = workspace.cargo(&["test", "--no-run"]);
     if !flags.chooses_packages() {
@@ -211,7 +207,7 @@ fn compile(workspace: &Workspace, flags: &Flags) -> Command {
     cargo
 }
 
-/// Runs it, lets its output through to `out` as it comes, and counts.
+/// Runs `cargo test`, passes its output to `out` as it comes, and counts the results.
 fn stream(
     cargo: &mut Command,
     out: &mut impl Write,
@@ -225,7 +221,7 @@ fn stream(
         .spawn()
         .with_context(|| format!("cannot start: {line}"))?;
     if let Some(output) = child.stdout.take() {
-        // Not `lines()`: a test may print bytes that are no text.
+        // Not `lines()`: a test may print bytes that are not UTF-8.
         for bytes in BufReader::new(output).split(b'\n') {
             let bytes = bytes.context("cannot read what cargo test prints")?;
             let text = String::from_utf8_lossy(&bytes);
@@ -235,7 +231,7 @@ fn stream(
         }
     }
     let status = child.wait().context("cannot wait for cargo test")?;
-    // With failed tests cargo's status says nothing new; without, something did not build or did not end.
+    // If tests failed, cargo's status says nothing new. Otherwise something did not build or did not finish.
     if !status.success() && tally.failed == 0 {
         wrong.push(format!("{line}: {status}"));
     }
@@ -320,7 +316,7 @@ mod tests {
         let script = |script: &str| {
             let (mut tally, mut wrong) = (Tally::default(), Vec::new());
             let mut shell = Command::new("sh");
-            // Into nothing: this test's own output is counted too.
+            // The output is discarded, since this test's own output is counted too.
             stream(
                 shell.args(["-c", script]),
                 &mut std::io::sink(),

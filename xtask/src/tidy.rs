@@ -1,6 +1,6 @@
-//! `cargo xtask tidy`: everything that can be checked without running the code.
+//! `cargo xtask tidy`: checks everything that can be checked without running the code.
 //!
-//! All checks run, whatever the first of them says, so that one run names everything there is to mend.
+//! All checks run, even after one has failed, so that one run reports everything that has to be fixed.
 
 mod boundaries;
 mod features;
@@ -12,10 +12,10 @@ use clap::{Args, builder::PossibleValuesParser};
 
 use crate::{fuzz, pictures, process, source, steps::Steps, tools, workspace::Workspace};
 
-/// What to check beyond the usual.
+/// Which checks to run.
 #[derive(Args, Debug, Default)]
 pub(crate) struct Flags {
-    /// Looks the dependencies up in the database of advisories too; fetches it from GitHub.
+    /// Also looks the dependencies up in the database of advisories, which is fetched from GitHub.
     #[arg(long)]
     advisories: bool,
     /// The checks to run [default: all of them].
@@ -23,7 +23,7 @@ pub(crate) struct Flags {
     checks: Vec<String>,
 }
 
-/// What the checks are called.
+/// The names of the checks.
 const NAMES: [&str; 17] = [
     "format",
     "format-guests",
@@ -44,7 +44,7 @@ const NAMES: [&str; 17] = [
     "packages",
 ];
 
-/// Runs the checks; the error names those that failed.
+/// Runs the checks. The error names those that failed.
 pub(crate) fn run(workspace: &Workspace, flags: &Flags) -> Result<()> {
     let wanted =
         |name: &&str| flags.checks.is_empty() || flags.checks.iter().any(|check| check == name);
@@ -75,7 +75,7 @@ fn check(workspace: &Workspace, flags: &Flags, name: &str) -> Result<()> {
             cargo(&[&["clippy"], &everything[..], &["--", "-D", "warnings"]].concat())
         }
         "clippy-guests" => {
-            // Into the folder that they are built in: as a workspace of their own they would make a second one.
+            // Use the guests' build folder. They are a workspace of their own, which would get a second one.
             let build = workspace.guests().join("build");
             let mut cargo = workspace.cargo(&[
                 "clippy",
@@ -106,7 +106,7 @@ fn check(workspace: &Workspace, flags: &Flags, name: &str) -> Result<()> {
         "dependencies" => dependencies(workspace, flags),
         "resolution" => packaging::resolves_afresh(workspace),
         "packages" => packaging::packs(workspace),
-        unknown => bail!("no check is called {unknown}"),
+        unknown => bail!("there is no check {unknown}"),
     }
 }
 
@@ -114,7 +114,7 @@ fn dependencies(workspace: &Workspace, flags: &Flags) -> Result<()> {
     let mut deny = std::process::Command::new(tools::CARGO_DENY.ensure(workspace)?);
     deny.current_dir(&workspace.root);
     deny.args(["--workspace", "--all-features", "--locked", "check"]);
-    // The other three fetch nothing but crates that are not there yet.
+    // The other three fetch nothing except crates that are not downloaded yet.
     if flags.advisories {
         deny.arg("advisories");
     }

@@ -1,4 +1,4 @@
-//! The trait's methods: which call answers which, and what may be believed of the answer.
+//! The trait's methods: the call behind each, and how far its answer is trusted.
 
 use std::fmt;
 
@@ -18,9 +18,9 @@ use crate::{
     rpc::{Connector, Rpc},
 };
 
-/// The code of the identity hash: such a CID is its own block.
+/// The code of the identity hash: the digest is the block.
 const IDENTITY: u64 = 0x00;
-/// What is hashed at once on an asynchronous thread, in bytes. More goes to a blocking one.
+/// The most bytes that are hashed on an asynchronous thread. Larger blocks are hashed on a blocking thread.
 const HASHED_AT_ONCE: usize = 64 * 1024;
 
 /// A Kubo node, through the host's client.
@@ -53,7 +53,7 @@ impl<C: Connector> IpfsApiPinner<C> {
     }
 }
 
-// By hand: derived, it would ask for a connector that has it.
+// By hand: the derived implementation would require `Debug` of the connector.
 impl<C: Connector> fmt::Debug for IpfsApiPinner<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("IpfsApiPinner")
@@ -114,7 +114,7 @@ impl<C: Connector> Pinner for IpfsApiPinner<C> {
     }
 }
 
-/// The stream ends at its first error, whatever would come behind it.
+/// Ends the stream after its first error.
 fn up_to_first_error<T, E>(
     stream: impl Stream<Item = Result<T, E>>,
 ) -> impl Stream<Item = Result<T, E>> {
@@ -125,21 +125,20 @@ fn up_to_first_error<T, E>(
     })
 }
 
-/// That these bytes are the block, and not its beginning: an answer that broke off cannot be told from one that
-/// ended, but by its hash.
+/// Checks that these bytes are the whole block and not its beginning. Only the hash tells an answer that broke off
+/// from a complete one.
 ///
-/// Whoever asked will hash the block again, since a backend's word counts for nothing. This hash is to say what
-/// happened.
+/// The caller will hash the block again, since backends are not trusted. This hash exists to report what happened.
 async fn whole_block(cid: Cid, bytes: Bytes, asked: Asked) -> Result<Bytes, PinnerError> {
     let Asked { operation, .. } = asked;
     let Ok(code) = Code::try_from(cid.hash().code()) else {
-        // Nobody here can tell. The caller cannot either, and will refuse it.
+        // The hash function is unknown here. The caller does not know it either, and will refuse the block.
         return Ok(bytes);
     };
     let length = bytes.len();
     let hashes_to = move |bytes: &Bytes| {
         let digest = code.digest(bytes);
-        // A CID may hold a digest cut short.
+        // A CID may hold a truncated digest.
         !cid.hash().digest().is_empty() && digest.digest().starts_with(cid.hash().digest())
     };
     let (bytes, is_whole) = match length > HASHED_AT_ONCE {

@@ -1,7 +1,7 @@
 //! Counted recursive pins: one pinned wrapper for each `(holder, root)`; see [`Wrapper`].
 //!
-//! Invariants: nobody's root is pinned itself, so no pin of the node's owner is touched. A wrapper that is pinned is
-//! not pinned again: Kubo takes the old pin out first, and does not put it back if the new one fails or is abandoned.
+//! Invariants: roots are never pinned themselves, so no pin of the node's owner is touched. A pinned wrapper is not
+//! pinned again: Kubo removes the old pin first, and does not restore it if the new one fails or is cancelled.
 
 use std::collections::VecDeque;
 
@@ -19,11 +19,11 @@ use crate::{
     rpc::{Answer, Connector},
 };
 
-/// The end of an answer that should have gone on: the client does not tell the trailer that says why.
+/// The answer ended too early. The trailer that says why is dropped by the client.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "the node ended its answer before the pin was made; a block may be missing, or the node out of time (its reason is \
-     in an HTTP trailer, which this client drops)"
+    "the node ended its answer before the pin was made; a block may be missing, or the node ran out of time (its \
+     reason is in an HTTP trailer, which this client drops)"
 )]
 struct EndedEarly;
 
@@ -54,8 +54,10 @@ impl<C: Connector> IpfsApiPinner<C> {
                 let read = keys.take(&answer, |key| listed |= key == text);
                 match read.is_ok() && keys.is_whole() && listed {
                     true => Ok(true),
-                    false => Err(CallError::Garbled("it does not say what was asked".into())
-                        .about(asked(&call, wrapper), deadline)),
+                    false => Err(
+                        CallError::Garbled("the answer does not list the CID".into())
+                            .about(asked(&call, wrapper), deadline),
+                    ),
                 }
             }
             Err(error) if error.reason() == Some(Reason::NotPinned) => Ok(false),
@@ -63,8 +65,8 @@ impl<C: Connector> IpfsApiPinner<C> {
         }
     }
 
-    /// Makes the pin from another holder's of the same root, if there is one that is known here: the node then has
-    /// the DAG, and does not walk it again. Whether it is made.
+    /// Makes the pin from another holder's pin of the same root, if one is known here: the node then has the DAG and
+    /// does not walk it again. Returns whether the pin was made.
     async fn copy_pin(&self, wrapper: &Wrapper, text: &str) -> Result<bool, PinnerError> {
         let Some(other) = self.recursive.beside(wrapper) else {
             return Ok(false);
@@ -76,7 +78,7 @@ impl<C: Connector> IpfsApiPinner<C> {
             Ok(Pinned { .. }) => Ok(false),
             Err(error) => match error.reason() {
                 Some(Reason::UpdateToThere) => Ok(true),
-                // Released, or taken by somebody who may: the long way then.
+                // Released, or removed by the node's owner: the DAG has to be walked.
                 Some(Reason::UpdateFromGone) => {
                     self.recursive.forget(&other);
                     Ok(false)
@@ -104,7 +106,7 @@ impl<C: Connector> IpfsApiPinner<C> {
                 None => lines.end().map(|line| line.into_iter().collect()),
             };
             for line in read.map_err(|wrong| fails(CallError::Garbled(wrong)))? {
-                // Named, whatever else comes: nothing but this line is a success.
+                // Only a line that names the pin is a success, whatever else comes.
                 if line.pins.iter().flatten().any(|pin| pin == text) {
                     return Ok(());
                 }
@@ -136,7 +138,7 @@ impl<C: Connector> IpfsApiPinner<C> {
         }
     }
 
-    /// Every wrapper among the node's recursive pins, as the listing comes in.
+    /// Returns every wrapper among the node's recursive pins, as the listing comes in.
     pub(crate) fn recursive_pins(
         &self,
     ) -> impl Stream<Item = Result<Pin, PinnerError>> + Send + '_ {
@@ -149,7 +151,7 @@ impl<C: Connector> IpfsApiPinner<C> {
             };
             error.about(asked, patience)
         };
-        // Made when the stream is first polled, as the calls of the other methods are.
+        // The call is made when the stream is first polled, as with the other methods.
         let answer = stream::once(async move { self.rpc.answer(call) });
         answer
             .map_ok(move |answer| {
@@ -170,7 +172,7 @@ impl<C: Connector> IpfsApiPinner<C> {
     }
 }
 
-/// Reads on; whether the answer goes on.
+/// Reads the next piece. Returns whether there is more.
 async fn more_pins(
     answer: &mut Answer,
     keys: &mut PinKeys,
@@ -189,7 +191,7 @@ async fn more_pins(
             .map(|()| true)
             .map_err(|wrong| CallError::Garbled(wrong.to_string())),
         None if keys.is_whole() => Ok(false),
-        None => Err(CallError::Garbled("the listing breaks off".into())),
+        None => Err(CallError::Garbled("the listing is incomplete".into())),
     }
 }
 

@@ -1,4 +1,4 @@
-//! One block: by the node's gateway while that works, else by `block/get`, by one deadline over both.
+//! One block, from the node's gateway while that works, else by `block/get`. One deadline covers both.
 
 use cid::Cid;
 use pinner_api::{Bytes, MAX_BLOCK, PinnerError};
@@ -10,7 +10,7 @@ use crate::{
 };
 
 impl KuboPinner {
-    /// The block's bytes by the deadline. Unverified.
+    /// Returns the block's bytes by the deadline, unverified.
     pub(crate) async fn fetch(&self, cid: &Cid, deadline: Instant) -> Result<Bytes, PinnerError> {
         if let Some(gateway) = &self.gateway
             && let Some(answer) = gateway.block(&self.control, cid, deadline).await
@@ -20,7 +20,7 @@ impl KuboPinner {
         self.block_get(cid, deadline).await
     }
 
-    /// The block's bytes by the deadline, from the node itself, which has it then. Unverified.
+    /// Returns the block's bytes by the deadline, unverified, through the RPC. The node then has the block.
     pub(crate) async fn block_get(
         &self,
         cid: &Cid,
@@ -32,10 +32,10 @@ impl KuboPinner {
             .await
             .map_err(|error| error.into_pinner(Some(cid)))?;
         if answer.body.is_empty() && !may_be_empty(cid) {
-            // Kubo says nothing at all, with status 200, to some calls that it does not understand.
+            // Kubo answers some calls that it does not understand with status 200 and an empty body.
             return Err(PinnerError::Corrupt {
                 operation: format!("block/get {cid} at {}", self.blocks.endpoint()),
-                reason: "the answer is empty, and the block is not".to_owned(),
+                reason: "the answer is empty, but the block is not".to_owned(),
             });
         }
         Ok(answer.body)

@@ -1,7 +1,7 @@
-//! Paths as a person writes them on the command line, brought into the form `/ipfs/<CID>/a/b` or `/ipns/<name>/a/b`.
+//! Paths as users write them on the command line, normalised to `/ipfs/<CID>/a/b` or `/ipns/<name>/a/b`.
 //!
-//! Only the first segment is looked at here, so that a typing error is a usage error before anything is opened; what
-//! is below it is for `pinset` to check. A name becomes an immutable path once, by [`ContentPath::resolve`].
+//! Only the first segment is checked here, so that a typing error is a usage error before anything is opened. `pinset`
+//! checks the rest. A name becomes an immutable path once, by [`ContentPath::resolve`].
 
 use anyhow::Context;
 use cid::Cid;
@@ -11,18 +11,18 @@ use pinset::{CacheMode, IpfsPath, IpnsPath};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ContentPath {
     start: Start,
-    /// The whole, with `/ipfs/` or `/ipns/` before what was written.
+    /// The whole path, starting with `/ipfs/` or `/ipns/`.
     text: String,
 }
 
-/// What it starts with.
+/// The start of a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Start {
     Root(Cid),
     Name(IpnsPath),
 }
 
-/// A text that is not a path to content.
+/// The text is not a path to content.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "invalid IPFS path '{text}': {reason}; expected /ipfs/<CID>/name, <CID>/name or /ipns/<name>/name"
@@ -33,12 +33,12 @@ pub(crate) struct ParsePathError {
 }
 
 impl ContentPath {
-    /// The path itself.
+    /// The path as text.
     pub(crate) fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// The CID it starts with; none where that is a name's to say.
+    /// The CID that it starts with; `None` if it starts with a name.
     pub(crate) fn root(&self) -> Option<Cid> {
         match &self.start {
             Start::Root(cid) => Some(*cid),
@@ -51,7 +51,7 @@ impl ContentPath {
         matches!(self.start, Start::Name(_))
     }
 
-    /// The last name: what a copy of it is called. The CID or the name where nothing is below it.
+    /// The last segment, which is the default name of a copy. It is the CID or the name if nothing follows.
     pub(crate) fn last_name(&self) -> &str {
         self.text
             .trim_end_matches('/')
@@ -60,10 +60,10 @@ impl ContentPath {
             .unwrap_or(&self.text)
     }
 
-    /// The immutable path. A name is asked for, at this moment; what it stands for is the word of the source.
+    /// Returns the immutable path. A name is resolved at this moment; the source is trusted with the answer.
     ///
     /// # Errors
-    /// That the source resolves no names, or not this one.
+    /// If the source resolves no names, or not this one.
     pub(crate) async fn resolve(&self, cache: &CacheMode) -> anyhow::Result<IpfsPath> {
         match &self.start {
             Start::Root(_) => Ok(self.text.parse()?),
@@ -86,7 +86,7 @@ impl std::fmt::Display for ContentPath {
 impl std::str::FromStr for ContentPath {
     type Err = ParsePathError;
 
-    /// `/ipfs/<CID>/a`, `ipfs/<CID>/a`, `ipfs://<CID>/a` or `<CID>/a`, and the like of `ipns` but the last.
+    /// Accepts `/ipfs/<CID>/a`, `ipfs/<CID>/a`, `ipfs://<CID>/a` and `<CID>/a`, and the first three forms with `ipns`.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let wrong = |reason: String| ParsePathError {
             text: text.to_owned(),
@@ -107,7 +107,7 @@ impl std::str::FromStr for ContentPath {
         if first.is_empty() {
             let address = ["/ip4/", "/ip6/", "/dns", "/unix/"];
             return Err(wrong(match address.iter().any(|it| text.starts_with(it)) {
-                true => "it is the address of a node, which is given as --kubo=ADDR".into(),
+                true => "it is the address of a node; use --kubo=ADDR for that".into(),
                 false => "it has no CID".into(),
             }));
         }
@@ -120,10 +120,10 @@ impl std::str::FromStr for ContentPath {
     }
 }
 
-/// Every CID that stands behind `/ipfs/` or `ipfs://` anywhere in `argument`.
+/// Returns every CID that follows `/ipfs/` or `ipfs://` anywhere in `argument`.
 ///
-/// What a user writes into a guest's arguments is what the guest is meant to read; a bare CID is not taken, since
-/// a guest may be given one to compare with, not to read.
+/// A path in a guest's arguments is meant to be read by the guest. A bare CID is not granted, since it may be there to
+/// compare with, not to read.
 pub(crate) fn roots_in(argument: &str) -> impl Iterator<Item = Cid> {
     ["/ipfs/", "ipfs://"].into_iter().flat_map(move |prefix| {
         argument.match_indices(prefix).filter_map(move |(at, _)| {

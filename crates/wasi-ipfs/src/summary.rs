@@ -1,10 +1,10 @@
-//! What `--stats` prints at the end.
+//! The report that `--stats` prints at the end.
 
 use pinset::Stats;
 
 use crate::{source::Total, units::show_size};
 
-/// The lines of `--stats`. A line is `name: figures`; names and their order are kept.
+/// The lines of `--stats`. A line is `name: figures`. The names and their order are stable.
 pub(crate) struct Summary<'a>(pub(crate) &'a Stats, pub(crate) Option<Total>);
 
 impl std::fmt::Display for Summary<'_> {

@@ -1,4 +1,5 @@
-//! The check `circles`: files of a crate that use each other in a circle cannot be read from the bottom up.
+//! The check `circles`: finds files of a crate that import each other in a circle, which cannot be read from the bottom
+//! up.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -18,15 +19,15 @@ use crate::{
 /// How much to print.
 #[derive(Args, Debug)]
 pub(crate) struct Flags {
-    /// Prints every use inside of each circle, not only those of the shortest way round.
+    /// Prints every import inside each circle, not only those of the shortest way round.
     #[arg(long)]
     all: bool,
 }
 
-/// The crates that are held to it.
+/// The crates that are checked.
 const CRATES: [&str; 3] = ["crates/*", "xtask", "xtask/*"];
 
-/// Reads every crate; the error lists the circles.
+/// Checks every crate. The error lists the circles.
 pub(crate) fn check(root: &Path, flags: &Flags) -> Result<()> {
     let mut found = 0;
     let mut files = 0;
@@ -52,7 +53,7 @@ pub(crate) fn check(root: &Path, flags: &Flags) -> Result<()> {
 #[derive(Debug, PartialEq, Eq)]
 struct Circle {
     members: BTreeSet<usize>,
-    /// Each uses the next, and the last the first.
+    /// Each file uses the next, and the last uses the first.
     shortest: Vec<usize>,
 }
 
@@ -92,7 +93,7 @@ fn reached_from(start: usize, next: &BTreeMap<usize, Vec<usize>>) -> BTreeSet<us
     reached
 }
 
-/// The shortest way from a file back to itself.
+/// Returns the shortest way from a file back to itself.
 fn way_round(
     start: usize,
     members: &BTreeSet<usize>,
@@ -130,7 +131,7 @@ fn describe(report: &mut String, tree: &Tree, uses: &Uses, circle: &Circle, all:
     let _ = writeln!(report, "  the shortest way round:");
     for (at, from) in shortest.iter().enumerate() {
         let to = shortest[(at + 1) % shortest.len()];
-        // The first name stands for all: the imports, as a rule, are what stands first.
+        // One name is enough: the first is usually an import.
         if let Some((line, item)) = uses[&(*from, to)].first() {
             let _ = writeln!(
                 report,
@@ -141,7 +142,7 @@ fn describe(report: &mut String, tree: &Tree, uses: &Uses, circle: &Circle, all:
         }
     }
     if all {
-        let _ = writeln!(report, "  all of it:");
+        let _ = writeln!(report, "  all imports in it:");
         let inside = |(from, to): &(usize, usize)| members.contains(from) && members.contains(to);
         for ((from, to), places) in uses.iter().filter(|(edge, _)| inside(edge)) {
             let items: BTreeSet<_> = places.iter().map(|(_, item)| item.as_str()).collect();

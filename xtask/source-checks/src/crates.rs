@@ -1,4 +1,4 @@
-//! Finds the crates of a checkout and the files that their module trees begin with.
+//! Finds the crates of a checkout, and loads their module trees.
 
 use std::{
     fs,
@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 
 use crate::tree::Tree;
 
-/// A crate of the workspace, by the folder that it lies in.
+/// A crate of the workspace, by its folder.
 pub(crate) struct Crate {
     /// The folder, relative to the root: `crates/pinset`.
     pub(crate) folder: String,
@@ -17,7 +17,7 @@ pub(crate) struct Crate {
     pub(crate) trees: Vec<Tree>,
 }
 
-/// Reads the crates in these folders; `crates/*` stands for every folder with a manifest below `crates`.
+/// Reads the crates in these folders. `crates/*` stands for every folder with a manifest in `crates`.
 pub(crate) fn read(root: &Path, folders: &[&str]) -> Result<Vec<Crate>> {
     let mut found = Vec::new();
     for folder in folders {

@@ -1,13 +1,13 @@
-//! Divides Rust source into code, comments and string literals, which a parser of the syntax does not keep apart.
+//! Splits Rust source into code, comments and string literals. A syntax parser does not keep comments.
 
 use std::ops::Range;
 
 /// The kinds of source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// Anything else, white space and character literals included.
+    /// Anything else, including white space and character literals.
     Code,
-    /// A comment or a doc comment, with its slashes and without the line's end.
+    /// A comment or a doc comment, with its slashes and without the line break.
     Comment,
     /// The content between the quotes of a string literal.
     Text,
@@ -22,7 +22,7 @@ pub(crate) struct Piece {
     pub(crate) range: Range<usize>,
 }
 
-/// Divides it; the pieces cover everything, in order.
+/// Splits the source. The pieces cover all of it, in order.
 pub(crate) fn pieces(source: &str) -> Vec<Piece> {
     let bytes = source.as_bytes();
     let mut pieces = Vec::new();
@@ -71,7 +71,7 @@ pub(crate) fn pieces(source: &str) -> Vec<Piece> {
     pieces
 }
 
-/// Its length; comments of this kind nest.
+/// The length of a block comment. These nest.
 fn block_comment(rest: &str) -> usize {
     let (mut depth, mut at) = (0, 0);
     while at < rest.len() {
@@ -94,7 +94,7 @@ fn block_comment(rest: &str) -> usize {
     rest.len()
 }
 
-/// How many `#` a raw string that begins here has.
+/// The number of `#` of a raw string that begins here; `None` if none does.
 fn raw_string(source: &str, at: usize) -> Option<usize> {
     let before = source[..at].chars().next_back();
     // In `br"…"` the `r` follows a letter, which is a prefix only if it stands alone.
@@ -111,7 +111,7 @@ fn raw_string(source: &str, at: usize) -> Option<usize> {
     rest[hashes..].starts_with('"').then_some(hashes)
 }
 
-/// The length of what stands before the closing quote.
+/// The length of the content before the closing quote.
 fn string(rest: &str) -> usize {
     let bytes = rest.as_bytes();
     let mut at = 0;
@@ -134,7 +134,7 @@ fn character(rest: &str) -> usize {
     }
 }
 
-/// The lines, counted from 1, that hold code.
+/// Returns the lines with code, counted from 1.
 pub(crate) fn lines_of_code(source: &str) -> Vec<usize> {
     let mut has_code = vec![false; source.lines().count() + 1];
     let mut line = 0;

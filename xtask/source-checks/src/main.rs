@@ -1,6 +1,6 @@
-//! Checks that read the workspace's source without compiling it: `cargo xtask tidy` and `cargo xtask prose` run them.
+//! Checks that read the workspace's source without compiling it. `cargo xtask tidy` and `cargo xtask prose` run them.
 //!
-//! A program of its own, so that commands which do not read source are built without a parser of Rust.
+//! It is a program of its own, so that commands that do not read source are built without a Rust parser.
 
 mod circles;
 mod crates;
@@ -30,9 +30,9 @@ struct Arguments {
 enum Check {
     /// Fails if files of a crate import each other in a circle.
     Circles(circles::Flags),
-    /// Prints how much of the code each crate holds; fails if one holds too much.
+    /// Prints each crate's share of the code; fails if one is too large.
     Shares,
-    /// Counts habits of prose that are to go.
+    /// Counts habits of prose to avoid.
     Prose(prose::Flags),
 }
 

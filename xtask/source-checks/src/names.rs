@@ -8,7 +8,7 @@ use syn::{Item, UseTree, Visibility, spanned::Spanned};
 
 use crate::tree::{Tree, plain};
 
-/// The end of a path.
+/// The item or module that a path leads to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Target {
     /// An item, by the file that defines it.
@@ -25,13 +25,13 @@ pub(crate) enum Target {
 /// One name of a `use`.
 #[derive(Clone, Debug)]
 pub(crate) struct Import {
-    /// Where it leads; begins with an empty word if it begins with `::`.
+    /// Its path; the first word is empty if it begins with `::`.
     pub(crate) path: Vec<String>,
     /// Its name here; `None` for a glob.
     pub(crate) name: Option<String>,
-    /// Whether others may import it from here.
+    /// Whether other modules may import it from here.
     pub(crate) is_reexport: bool,
-    /// The line that it stands in.
+    /// Its line.
     pub(crate) line: usize,
 }
 
@@ -53,15 +53,15 @@ struct Scope {
 pub(crate) struct Names<'t> {
     tree: &'t Tree,
     scopes: Vec<Scope>,
-    /// `macro_rules`, which need no path below their definition.
+    /// Macros by `macro_rules`, which need no path after their definition.
     macros: HashMap<String, Target>,
 }
 
-/// The imports that are being followed: an import that leads to itself leads nowhere.
+/// The imports that are being followed, so that an import that leads to itself ends instead of recursing for ever.
 type Followed = HashSet<(usize, String, usize)>;
 
 impl<'t> Names<'t> {
-    /// Collects them.
+    /// Collects the names of every module.
     pub(crate) fn new(tree: &'t Tree) -> Self {
         let mut names = Self {
             tree,
@@ -131,7 +131,7 @@ impl<'t> Names<'t> {
         self.add(module, &name, Entry::Target(target));
     }
 
-    /// Resolves a path from within a module: to several targets if a name is both a type and a function.
+    /// Resolves a path from within a module. It has several targets if a name is both a type and a function.
     pub(crate) fn resolve(&self, module: usize, path: &[String]) -> Vec<Target> {
         self.follow(module, path, &mut Followed::new())
     }
@@ -166,7 +166,7 @@ impl<'t> Names<'t> {
             for target in targets {
                 match target {
                     Target::Module(module) => next.extend(self.look_up(module, name, followed)),
-                    // A variant, or what is associated with a type, is defined with it.
+                    // A variant or an associated item is defined with its type.
                     Target::Item { .. } => next.push(target),
                 }
             }
@@ -191,7 +191,7 @@ impl<'t> Names<'t> {
                 }
             }
         }
-        // A name of the module's own hides one that a glob brings.
+        // The module's own names hide those of its globs.
         if !entries.is_empty() {
             return found;
         }
@@ -210,7 +210,7 @@ impl<'t> Names<'t> {
     }
 }
 
-/// The names that a `use` brings.
+/// Returns the names that a `use` imports.
 pub(crate) fn imports(item: &syn::ItemUse) -> Vec<Import> {
     let mut found = Vec::new();
     let start = match item.leading_colon {

@@ -1,8 +1,8 @@
-//! Counts habits of prose that a reader stumbles over, in comments, pages and messages.
+//! Counts habits of prose over which a reader stumbles, in comments, pages and messages.
 //!
-//! It reads comments and doc comments of every `.rs` file, `.md` files, and string literals of several words in
-//! the crates' and xtask's own code. Code blocks and tests' literals are left out. The count of a habit may only fall:
-//! each has a bound, which `cargo xtask tidy` holds it to.
+//! It reads comments and doc comments of every `.rs` file, `.md` files, and string literals of several words in the
+//! crates' and xtask's own code. Code blocks and literals of tests are left out. The count of a habit may only fall:
+//! each has a bound, which `cargo xtask tidy` enforces.
 
 mod habits;
 mod text;
@@ -19,10 +19,10 @@ use clap::Args;
 
 use self::habits::HABITS;
 
-/// How much to print, and whether to judge.
+/// How much to print, and whether to enforce the bounds.
 #[derive(Args, Debug)]
 pub(crate) struct Flags {
-    /// Prints where this habit stands: file, line and sentence. `all` is every one.
+    /// Prints where this habit occurs: file, line and sentence. `all` means every habit.
     #[arg(long, value_name = "HABIT")]
     list: Option<String>,
     /// Fails if a count is above its bound.
@@ -33,11 +33,11 @@ pub(crate) struct Flags {
 /// This program's own files, which name the habits.
 const SELF: &str = "xtask/source-checks/src/prose";
 
-/// Counts them in every file that Git knows, or would take.
+/// Counts the habits in every file that is in Git or not ignored by it.
 pub(crate) fn count(root: &Path, flags: &Flags) -> Result<()> {
     if let Some(name) = flags.list.as_deref() {
         let is_known = name == "all" || HABITS.iter().any(|habit| habit.name == name);
-        ensure!(is_known, "no habit is called {name:?}");
+        ensure!(is_known, "there is no habit {name:?}");
     }
     let mut counts = vec![0; HABITS.len()];
     let mut report = String::new();
@@ -100,7 +100,7 @@ fn files(root: &Path) -> Result<Vec<String>> {
     Ok(names.lines().map(str::to_owned).collect())
 }
 
-/// Some of the text around a place.
+/// Returns some text around a place.
 fn excerpt(text: &str, at: usize) -> &str {
     let before = text[..at].char_indices().rev().take(30).last();
     let behind = text[at..].char_indices().nth(60);

@@ -1,8 +1,8 @@
-//! The check `shares`: no crate may hold so much of the code that it stands for the whole.
+//! The check `shares`: no crate may hold too large a share of the code.
 //!
-//! The rule: what is counted are the lines of the files below `crates/*/src` that hold code, which blank lines and
-//! comments, doc comments included, do not. Left out is whatever is compiled for tests only: items, modules and files
-//! under `#[cfg(test)]` or `#[test]`. The folders `tests`, `benches` and `examples`, `xtask` and `fuzz` are not counted.
+//! The rule: it counts the lines with code in the files below `crates/*/src`. Blank lines and comments, including doc
+//! comments, are not code. Items, modules and files that are compiled for tests only, under `#[cfg(test)]` or
+//! `#[test]`, are left out. The folders `tests`, `benches`, `examples`, `xtask` and `fuzz` are not counted.
 
 use std::{
     collections::BTreeMap,
@@ -13,10 +13,10 @@ use anyhow::{Result, bail};
 
 use crate::{crates, lexer, tree::SourceFile};
 
-/// The share, in percent, that no crate may reach.
+/// Every crate's share has to be below this, in percent.
 const LIMIT_PERCENT: f64 = 30.0;
 
-/// Prints the table.
+/// Prints the table of shares, and fails if one reaches the limit.
 pub(crate) fn check(root: &Path) -> Result<()> {
     let mut table = Vec::new();
     for one in crates::read(root, &["crates/*"])? {
@@ -40,7 +40,7 @@ pub(crate) fn check(root: &Path) -> Result<()> {
     println!("{:<28} {all:>7}", "together");
     match table.first() {
         Some((lines, _, folder)) if percent(*lines) >= LIMIT_PERCENT => bail!(
-            "{folder} holds {:.1} % of the code; less than {LIMIT_PERCENT} % is allowed",
+            "{folder} holds {:.1} % of the code; it must be less than {LIMIT_PERCENT} %",
             percent(*lines)
         ),
         Some(_) => Ok(()),
@@ -89,7 +89,7 @@ mod inline {
         };
         let tree = Tree::load(Path::new("src/lib.rs"), &read)?;
         let counts: Vec<_> = tree.files.iter().map(lines).collect();
-        // `#[cfg(test)] mod tests;` is for tests, and its file is never read.
+        // `#[cfg(test)] mod tests;` is for tests only, so its file is never read.
         assert_eq!(counts, [4, 3]);
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! The module tree of a crate: parsed files, the modules in them, and which lines are tests.
 //!
-//! Follows `mod` declarations as the compiler does, `#[path]` included, and leaves out what is compiled for tests only.
+//! It follows `mod` declarations as the compiler does, including `#[path]`, and leaves out items for tests only.
 
 use std::{
     ops::RangeInclusive,
@@ -13,7 +13,7 @@ use syn::{Attribute, Item, Meta, punctuated::Punctuated, spanned::Spanned, visit
 /// A library or a program, module by module.
 #[derive(Default)]
 pub(crate) struct Tree {
-    /// Every file that the tree consists of, tests left out.
+    /// Every file of the tree, except tests.
     pub(crate) files: Vec<SourceFile>,
     /// Every module; the first is the root.
     pub(crate) modules: Vec<Module>,
@@ -36,9 +36,9 @@ pub(crate) struct Module {
     pub(crate) parent: Option<usize>,
     /// Its name; empty for the root.
     pub(crate) name: String,
-    /// The file that its items stand in.
+    /// The file of its items.
     pub(crate) file: usize,
-    /// Its items, without modules and without what is for tests only.
+    /// Its items, except modules and items for tests only.
     pub(crate) items: Vec<Item>,
 }
 
@@ -46,7 +46,7 @@ pub(crate) struct Module {
 type Read<'a> = &'a dyn Fn(&Path) -> Option<String>;
 
 impl Tree {
-    /// Loads the tree that begins with this file.
+    /// Loads the tree whose root is this file.
     pub(crate) fn load(root: &Path, read: Read<'_>) -> Result<Self> {
         let mut tree = Self::default();
         let folder = root.parent().unwrap_or(Path::new("")).to_owned();
@@ -54,7 +54,7 @@ impl Tree {
         Ok(tree)
     }
 
-    /// Loads a file as a module; `folder` is where the modules that it declares lie.
+    /// Loads a file as a module. The modules that it declares are in `folder`.
     fn load_file(
         &mut self,
         path: &Path,
@@ -104,7 +104,7 @@ impl Tree {
                 self.add(file, &folder.join(&name), Some(index), &name, items, read)?;
                 continue;
             }
-            // A file that an attribute names counts as a `mod.rs`: what it declares lies beside it.
+            // A file named by an attribute counts as a `mod.rs`: the modules that it declares are beside it.
             let (path, below) = match path_attribute(&module.attrs) {
                 Some(path) => {
                     let beside = self.files[file].path.parent().unwrap_or(Path::new(""));
@@ -118,7 +118,7 @@ impl Tree {
                     let there = candidates.into_iter().find(|path| read(path).is_some());
                     let Some(path) = there else {
                         bail!(
-                            "{}: no file of the module {name}",
+                            "{}: the module {name} has no file",
                             self.files[file].path.display()
                         );
                     };
@@ -131,7 +131,7 @@ impl Tree {
     }
 }
 
-/// An identifier without the `r#` of a raw one.
+/// Returns an identifier without the `r#` of raw identifiers.
 pub(crate) fn plain(ident: &syn::Ident) -> String {
     let text = ident.to_string();
     text.strip_prefix("r#").map(str::to_owned).unwrap_or(text)
@@ -163,7 +163,7 @@ fn path_attribute(attributes: &[Attribute]) -> Option<String> {
     }
 }
 
-/// Whether attributes say that something is compiled for tests only.
+/// Whether the attributes mean that an item is compiled for tests only.
 pub(crate) fn is_for_tests(attributes: &[Attribute]) -> bool {
     attributes.iter().any(|attribute| {
         attribute.path().is_ident("test")
@@ -191,7 +191,7 @@ fn needs_test(condition: &Meta) -> bool {
     }
 }
 
-/// The attributes of an item.
+/// Returns the attributes of an item.
 pub(crate) fn attributes(item: &Item) -> &[Attribute] {
     match item {
         Item::Const(item) => &item.attrs,
@@ -213,7 +213,7 @@ pub(crate) fn attributes(item: &Item) -> &[Attribute] {
     }
 }
 
-/// The attributes of something in an implementation.
+/// Returns the attributes of an item in an `impl`.
 pub(crate) fn attributes_in_impl(item: &syn::ImplItem) -> &[Attribute] {
     match item {
         syn::ImplItem::Const(item) => &item.attrs,
@@ -224,7 +224,7 @@ pub(crate) fn attributes_in_impl(item: &syn::ImplItem) -> &[Attribute] {
     }
 }
 
-/// The lines of every item in the file that is for tests only.
+/// Returns the lines of every item in the file that is for tests only.
 pub(crate) fn test_lines(file: &syn::File) -> Vec<RangeInclusive<usize>> {
     struct Lines(Vec<RangeInclusive<usize>>);
     impl<'ast> Visit<'ast> for Lines {
@@ -246,7 +246,7 @@ pub(crate) fn test_lines(file: &syn::File) -> Vec<RangeInclusive<usize>> {
     found.0
 }
 
-/// From the first attribute to the end.
+/// The lines from the item's first attribute to its end.
 fn lines(item: &impl Spanned) -> RangeInclusive<usize> {
     let span = item.span();
     span.start().line..=span.end().line

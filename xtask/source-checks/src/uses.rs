@@ -1,7 +1,7 @@
-//! Which file uses which items of which other file of its crate.
+//! Finds which items of other files in its crate each file uses.
 //!
-//! A file uses what it imports and what its code names by a path, in macros too. To declare a module or to re-export
-//! an item is not a use of it. A method call does not show where the method is defined, so it does not
+//! A file uses the items that it imports, and those that its code names by a path, in macros too. Declaring a module
+//! or re-exporting an item is not a use. A method call does not show where the method is defined, so it does not
 //! count. A glob import counts for the names that the code takes from it.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
@@ -18,13 +18,13 @@ use crate::{
     tree::{Tree, attributes, attributes_in_impl, is_for_tests, plain},
 };
 
-/// Where a file uses which item: the lines and names, in order.
+/// Where a file uses items of another: lines and names, in order.
 pub(crate) type Places = BTreeSet<(usize, String)>;
 
-/// From each file to each other one that it uses.
+/// The uses from each file to each other file.
 pub(crate) type Uses = BTreeMap<(usize, usize), Places>;
 
-/// Finds them all.
+/// Finds all uses.
 pub(crate) fn of(tree: &Tree) -> Uses {
     let names = Names::new(tree);
     let mut reader = Reader {
@@ -48,9 +48,9 @@ struct Reader<'t> {
     tree: &'t Tree,
     names: &'t Names<'t>,
     module: usize,
-    /// The imports inside of the blocks around.
+    /// The imports in the enclosing blocks.
     blocks: Vec<Vec<Import>>,
-    /// The variables of the function around: they hide items of the same name.
+    /// The variables of the enclosing function, which hide items of the same name.
     locals: HashSet<String>,
     uses: Uses,
 }
@@ -114,7 +114,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Finds the paths among the tokens that a macro is given.
+    /// Finds the paths among the tokens passed to a macro.
     fn tokens(&mut self, tokens: TokenStream) {
         let tokens: Vec<_> = tokens.into_iter().collect();
         let is = |at: usize, wanted: char| matches!(tokens.get(at), Some(TokenTree::Punct(found)) if found.as_char() == wanted);

@@ -7,10 +7,11 @@ use serde_json::Value;
 
 use super::svg::{Anchor, Svg};
 
-/// Between a figure's work and what it is compared with.
+/// The text between a figure's work and the way that it is compared with.
 const COMPARED: &str = ", times ";
 
-/// Against whom, in the order of the chart: how the bench calls it, and the heading. Any other comparison comes last.
+/// The ways that are compared with, in the order of the chart: their name in the bench, and the heading. Any other
+/// comparison comes last.
 const AGAINST: [(&str, &str); 2] = [
     ("preopen", "against wasmtime-wasi's preopened directory"),
     (
@@ -20,7 +21,7 @@ const AGAINST: [(&str, &str); 2] = [
 ];
 
 const WIDTH: f64 = 890.0;
-/// From where to where the bars go.
+/// The ends of the area of the bars.
 const LEFT: f64 = 330.0;
 const RIGHT: f64 = 830.0;
 const ROW: f64 = 24.0;
@@ -30,9 +31,9 @@ const HEADING: f64 = 34.0;
 #[derive(Debug, PartialEq)]
 struct Row {
     label: String,
-    /// The comparison: its place in `AGAINST`, or behind all of them.
+    /// The comparison: its index in `AGAINST`, or the index after the last.
     group: usize,
-    /// The ratio in each run, and of each preview where there are both.
+    /// The ratio in each run, and for each preview if the run has both.
     values: Vec<f64>,
 }
 
@@ -46,7 +47,7 @@ impl Row {
     }
 }
 
-/// Draws it from `docs/bench.json`: `{"runs": [{"machine": "…", "figures": {"NAME": RATIO}}]}`.
+/// Draws the chart from `docs/bench.json`: `{"runs": [{"machine": "…", "figures": {"NAME": RATIO}}]}`.
 pub(super) fn draw(bench: &Value) -> Result<String> {
     let runs = bench["runs"].as_array().context("no runs")?;
     let rows = rows(runs)?;
@@ -113,7 +114,7 @@ pub(super) fn draw(bench: &Value) -> Result<String> {
         .finished("How many times faster a guest reads by /ipfs than by other ways, least to most"))
 }
 
-/// The comparisons of all runs, by whom they are with, in the order of the runs.
+/// Returns the comparisons of all runs, sorted by group, then in the order of the runs.
 fn rows(runs: &[Value]) -> Result<Vec<Row>> {
     let mut rows: Vec<Row> = Vec::new();
     for run in runs {
@@ -148,7 +149,7 @@ fn rows(runs: &[Value]) -> Result<Vec<Row>> {
     Ok(rows)
 }
 
-/// A scale on which each doubling is as long as the next.
+/// A logarithmic scale.
 #[derive(Debug)]
 struct Scale {
     from: f64,
@@ -156,7 +157,7 @@ struct Scale {
 }
 
 impl Scale {
-    /// From a power of two to another, around all values and 1.
+    /// The scale between two powers of two that contains all values, 1 and 2.
     fn of(rows: &[Row]) -> Self {
         let least = rows.iter().map(Row::least).fold(1.0, f64::min);
         let most = rows.iter().map(Row::most).fold(2.0, f64::max);
@@ -177,7 +178,7 @@ impl Scale {
     }
 }
 
-/// Two digits that count.
+/// Formats a number with about two significant digits.
 fn number(value: f64) -> String {
     match value {
         ..9.95 => {

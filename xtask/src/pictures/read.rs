@@ -1,4 +1,4 @@
-//! The picture of one read, from the guest's call to the bytes it gets.
+//! The picture of one read, from the guest's call to the bytes that it gets.
 
 use super::svg::{Anchor, Svg};
 
@@ -31,7 +31,7 @@ const fn main_step(at: Place, title: &'static str, what: &'static str) -> Step {
     }
 }
 
-/// The parts, by their first and last row.
+/// The lanes: a crate or part, and its first and last row.
 const LANES: [(&str, u8, u8); 4] = [
     ("guest", 0, 0),
     ("wasi-ipfs-fs", 1, 1),
@@ -53,13 +53,13 @@ const STEPS: [Step; 11] = [
     step((2, 4), "Pinner::block", "CAR, Kubo, a gateway"),
 ];
 
-/// Those of the way of bytes that come from outside.
+/// The steps for bytes that come from outside.
 const CHECKED: [Step; 2] = [
     main_step((3, 3), "verify", "hash against the CID"),
     step((4, 3), "stage", "ARC makes room"),
 ];
 
-/// How an arrow turns between places that do not lie on one line.
+/// How an arrow turns between places that are neither in one row nor in one column.
 #[derive(Clone, Copy)]
 enum Turn {
     /// First along its row.
@@ -68,7 +68,7 @@ enum Turn {
     ColumnFirst,
 }
 
-/// From, to, a label, and a style.
+/// The arrows: from, to, turn, label and style.
 const ARROWS: [(Place, Place, Turn, &str, &str); 14] = [
     ((0, 0), (0, 1), Turn::RowFirst, "", "line"),
     ((0, 1), (0, 2), Turn::RowFirst, "", "line"),
@@ -100,7 +100,7 @@ fn middle((column, row): Place) -> (f64, f64) {
     )
 }
 
-/// Draws it.
+/// Draws the picture.
 pub(super) fn draw() -> String {
     let mut svg = Svg::new(WIDTH, HEIGHT);
     for (name, first, last) in LANES {
@@ -127,7 +127,7 @@ pub(super) fn draw() -> String {
     svg.finished("The way of one read, from the guest's call through the cache or the backend to verified bytes")
 }
 
-/// From the edge of one box to the edge of the other.
+/// Draws an arrow from the edge of one box to the edge of another.
 fn arrow(svg: &mut Svg, from: Place, to: Place, turn: Turn, label: &str, class: &str) {
     let ((x, y), (to_x, to_y)) = (middle(from), middle(to));
     let (right, down) = ((to_x - x).signum(), (to_y - y).signum());

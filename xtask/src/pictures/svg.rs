@@ -1,8 +1,8 @@
-//! Writes SVG: shapes and text in a few styles that suit light and dark pages, without fonts from elsewhere.
+//! Writes SVG: shapes and text in a few styles that suit light and dark pages, without external fonts.
 
 use std::fmt::Write as _;
 
-/// A picture in the making.
+/// A picture that is being drawn.
 #[derive(Debug)]
 pub(super) struct Svg {
     width: f64,
@@ -10,7 +10,7 @@ pub(super) struct Svg {
     body: String,
 }
 
-/// Where a text is held.
+/// The point of a text that is at its position.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Anchor {
     /// At its beginning.
@@ -21,7 +21,7 @@ pub(super) enum Anchor {
     End,
 }
 
-/// The styles; those that name a colour are said once for light and once for dark pages.
+/// The styles. Colours are set once for light and once for dark pages.
 const STYLE: &str = "\
 text { font-family: system-ui, 'Segoe UI', Helvetica, Arial, sans-serif; font-size: 13px; fill: #1f2328; }
 .title { font-size: 14px; font-weight: 600; }
@@ -53,7 +53,7 @@ text { fill: #f0f6fc; }
 ";
 
 impl Svg {
-    /// An empty one.
+    /// An empty picture.
     pub(super) fn new(width: f64, height: f64) -> Self {
         Self {
             width,
@@ -62,13 +62,13 @@ impl Svg {
         }
     }
 
-    /// Adds an element as it is.
+    /// Adds an element, unchanged.
     fn add(&mut self, element: std::fmt::Arguments<'_>) {
         // Writing into a string cannot fail.
         let _ = writeln!(self.body, "{element}");
     }
 
-    /// A rectangle with round corners, by its left upper corner.
+    /// Adds a rectangle with round corners; `at` is its upper left corner.
     pub(super) fn rectangle(&mut self, class: &str, at: (f64, f64), size: (f64, f64), round: f64) {
         let ((x, y), (width, height)) = (at, size);
         self.add(format_args!(
@@ -76,7 +76,7 @@ impl Svg {
         ));
     }
 
-    /// A line from corner to corner.
+    /// Adds a line through these points.
     pub(super) fn path(&mut self, class: &str, corners: &[(f64, f64)]) {
         let points: Vec<_> = corners
             .iter()
@@ -88,7 +88,7 @@ impl Svg {
         ));
     }
 
-    /// The same with an arrow's head at its end, which must be straight in one direction.
+    /// Adds a line with an arrowhead at its end. The last segment must be horizontal or vertical.
     pub(super) fn arrow(&mut self, class: &str, corners: &[(f64, f64)]) {
         self.path(class, corners);
         let [.., (from_x, from_y), (x, y)] = corners else {
@@ -110,7 +110,7 @@ impl Svg {
         ));
     }
 
-    /// A circle.
+    /// Adds a circle.
     pub(super) fn dot(&mut self, at: (f64, f64), radius: f64) {
         let (x, y) = at;
         self.add(format_args!(
@@ -118,7 +118,7 @@ impl Svg {
         ));
     }
 
-    /// A line of text, by its base line.
+    /// Adds a line of text; `at` is on its baseline.
     pub(super) fn text(&mut self, class: &str, at: (f64, f64), anchor: Anchor, text: &str) {
         let (x, y) = at;
         let anchor = match anchor {
@@ -132,7 +132,7 @@ impl Svg {
         ));
     }
 
-    /// The file; `title` is for those who do not see it.
+    /// Returns the file; `title` is for those who cannot see the picture.
     pub(super) fn finished(self, title: &str) -> String {
         let Self {
             width,

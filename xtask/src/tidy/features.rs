@@ -1,4 +1,4 @@
-//! Each feature built by itself, and what a build without it leaves out.
+//! Builds each feature by itself, and checks what a build without it leaves out.
 
 use std::collections::BTreeSet;
 
@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 
 use crate::{process, workspace::Workspace};
 
-/// A crate with these features alone.
+/// A crate with only these features.
 #[derive(Clone, Copy, Debug)]
 struct Build {
     of: &'static str,
@@ -44,7 +44,7 @@ const BUILDS: [Build; 5] = [
 ];
 
 impl Build {
-    /// `cargo <arguments>` of this build.
+    /// Returns `cargo <arguments>` for this build.
     fn cargo(&self, workspace: &Workspace, arguments: &[&str]) -> std::process::Command {
         let mut cargo = workspace.cargo(arguments);
         cargo.args(["-p", self.of, "--no-default-features"]);
@@ -54,7 +54,7 @@ impl Build {
         cargo
     }
 
-    /// What of a tree, one crate a line, is to be left out.
+    /// Returns the crates of a tree, with one crate on each line, that should be left out.
     fn found_in<'t>(&self, tree: &'t str) -> BTreeSet<&'t str> {
         tree.lines()
             .filter_map(|line| line.split_whitespace().next())
@@ -63,7 +63,7 @@ impl Build {
     }
 }
 
-/// Looks at the tree of each build, and compiles it.
+/// Checks the tree of each build, and compiles it.
 pub(super) fn check(workspace: &Workspace) -> Result<()> {
     let mut wrong = Vec::new();
     for build in BUILDS {

@@ -1,4 +1,5 @@
-//! `ls`: a directory's entries as they come, in the directory's own order; memory does not grow with their number.
+//! `ls`: prints a directory's entries as they come, in the directory's own order. Memory does not grow with their
+//! number.
 
 use anyhow::Context;
 use pinset::{Access, Dir, Entry, Limits, Node, Session, Symlinks};
@@ -17,7 +18,7 @@ pub(crate) struct Args {
     #[command(flatten)]
     host: HostArgs,
 
-    /// Show kind, mode, size, time and CID as well. Looks at the first block of each entry; without it, none is
+    /// Show kind, mode, size, time and CID too. This fetches the first block of each entry; without it, none is
     /// fetched
     #[arg(short = 'l', long)]
     long: bool,
@@ -40,7 +41,7 @@ pub(crate) async fn run(args: &Args) -> anyhow::Result<i32> {
         let mut output = Output::new();
         let path = args.path.resolve(cache).await?.to_string();
         let ended = list(args, &path, &session, &mut output).await;
-        // What was listed before an error is true.
+        // The entries listed before an error are valid.
         output.finish().await?;
         ended
     })
@@ -106,7 +107,7 @@ async fn describe(
             .open_at(directory, &entry.name, Symlinks::NoFollow)
             .await?
     {
-        // Shown as a name is: it is as much somebody else's text.
+        // Escaped as a name is: it is untrusted text too.
         line.push_str(" -> ");
         line.push_str(&crate::output::escape(link.target()));
     }

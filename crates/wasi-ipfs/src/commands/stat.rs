@@ -1,4 +1,4 @@
-//! `stat`: what is known of a file, directory or symlink, one field a line.
+//! `stat`: prints what is known about a file, directory or symlink, one field on each line.
 
 use anyhow::Context;
 use pinset::{Access, Kind, Limits, Node, Symlinks};
@@ -19,7 +19,7 @@ pub(crate) struct Args {
     #[command(flatten)]
     host: HostArgs,
 
-    /// Count the blocks of the whole DAG below the path as well, which fetches them
+    /// Also count the blocks of the whole DAG below the path, which fetches them
     #[arg(long)]
     blocks: bool,
 

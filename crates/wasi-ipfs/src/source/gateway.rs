@@ -10,9 +10,9 @@ use pinner_gateway::{Endpoint, GatewayPinner};
 /// Gateways.
 #[derive(Args, Debug)]
 pub(crate) struct GatewayArgs {
-    /// A trustless HTTP gateway (`https://trustless-gateway.link`), which is trusted with nothing: every block is
-    /// verified. May be given several times: each is asked when those before it fail. Not together with --kubo,
-    /// whose node finds blocks by itself
+    /// A trustless HTTP gateway (`https://trustless-gateway.link`). It need not be trusted: every block is verified.
+    /// May be given several times; each is asked if those before it fail. Not together with --kubo, whose node finds
+    /// blocks by itself
     #[arg(long, value_name = "URL", conflicts_with = "kubo")]
     gateway: Vec<Endpoint>,
 }
@@ -21,7 +21,7 @@ impl GatewayArgs {
     /// Its line in the list of sources.
     pub(crate) const SUMMARY: &str = "  --gateway URL   a trustless HTTP gateway\n";
 
-    /// The gateways as one backend, if there are any. A block may take `block_deadline`.
+    /// Returns the gateways as one backend, if there are any. `block_deadline` is the longest that a block may take.
     pub(crate) fn open(&self, block_deadline: Duration) -> anyhow::Result<Option<Arc<dyn Pinner>>> {
         if self.gateway.is_empty() {
             return Ok(None);

@@ -1,7 +1,7 @@
 //! A Kubo node: the flags that name one, its credentials, and the connection.
 //!
-//! Invariant: credentials are shown by nothing, wherever they came from; a wrong one is called wrong without being
-//! repeated.
+//! Invariant: credentials are never shown, wherever they came from. A message about invalid credentials does not
+//! repeat them.
 
 use std::{fmt, str::FromStr, sync::Arc, time::Duration};
 
@@ -11,10 +11,10 @@ use pinner_kubo::{Auth, Endpoint, GatewayChoice, KuboError, KuboPinner};
 
 use crate::usage::Usage;
 
-/// Where credentials are looked for that are not on the command line.
+/// The environment variable with the credentials, unless they are on the command line.
 const AUTH_VARIABLE: &str = "WASI_IPFS_KUBO_AUTH";
 
-/// What credentials look like.
+/// The form of credentials, for messages.
 const AUTH_FORMS: &str = "expected bearer:TOKEN or basic:USER:PASSWORD";
 
 /// A Kubo node.
@@ -25,18 +25,18 @@ pub(crate) struct KuboArgs {
     #[arg(long, value_name = "ADDR", require_equals = true)]
     kubo: Option<Option<Endpoint>>,
 
-    /// How blocks come from the node: `auto`, through its own gateway where it proves to have one, which is twice as
-    /// fast; `off`, by the RPC alone; or the address of a gateway that is the node's
+    /// How blocks come from the node: `auto`, through its own gateway if it proves to have one, which is twice as
+    /// fast; `off`, through the RPC alone; or the address of the node's gateway
     #[arg(long, value_name = "auto|off|ADDR", value_parser = parse_gateway)]
     kubo_gateway: Option<GatewayChoice>,
 
-    /// Credentials for the node's RPC: bearer:TOKEN or basic:USER:PASSWORD. Other users of this machine can read a
-    /// command line: better set the environment variable WASI_IPFS_KUBO_AUTH
+    /// Credentials for the node's RPC: bearer:TOKEN or basic:USER:PASSWORD. Other users of this machine can read the
+    /// command line, so prefer the environment variable WASI_IPFS_KUBO_AUTH
     #[arg(long, value_name = "CREDENTIALS")]
     kubo_auth: Option<Secret>,
 }
 
-/// What nobody is to see.
+/// A text that is never shown.
 #[derive(Clone)]
 struct Secret(String);
 
@@ -49,7 +49,7 @@ impl fmt::Debug for Secret {
 impl FromStr for Secret {
     type Err = std::convert::Infallible;
 
-    /// Anything: clap would repeat what it is told is wrong.
+    /// Accepts anything: clap would repeat an invalid value in its message.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         Ok(Self(text.to_owned()))
     }
@@ -71,14 +71,14 @@ fn parse_gateway(text: &str) -> Result<GatewayChoice, String> {
 impl KuboArgs {
     /// Its line in the list of sources.
     pub(crate) const SUMMARY: &str =
-        "  --kubo[=ADDR]   a Kubo node, the one that `ipfs` speaks to or the one at an address\n";
+        "  --kubo[=ADDR]   a Kubo node: the one that `ipfs` talks to, or the one at an address\n";
 
-    /// Whether a node is asked for.
+    /// Whether the flags ask for a node.
     pub(crate) fn wanted(&self) -> bool {
         self.kubo.is_some()
     }
 
-    /// Refuses what says how to speak to a node where no node is asked for.
+    /// Refuses the flags about a node if no node is asked for.
     pub(crate) fn refuse_unused(&self) -> anyhow::Result<()> {
         let unused = match (&self.kubo, &self.kubo_gateway, &self.kubo_auth) {
             (None, Some(_), _) => "--kubo-gateway",
@@ -90,7 +90,7 @@ impl KuboArgs {
         )))
     }
 
-    /// Connects to the node that is named, else to the one that is found. `block_deadline` is the longest that a
+    /// Connects to the named node, or else to the one that `ipfs` would find. `block_deadline` is the longest that a
     /// block may take.
     pub(crate) async fn connect(
         &self,
@@ -145,13 +145,13 @@ fn parse_auth(text: &str) -> Option<Auth> {
     }
 }
 
-/// Which flag helps.
+/// Returns which flag helps.
 fn hint(error: &KuboError) -> &'static str {
     match error {
         KuboError::Refused { .. } => {
-            "credentials are given by WASI_IPFS_KUBO_AUTH=bearer:TOKEN, or by --kubo-auth"
+            "pass credentials in WASI_IPFS_KUBO_AUTH=bearer:TOKEN or with --kubo-auth"
         }
-        _ => "another address is given by --kubo=ADDR",
+        _ => "pass another address with --kubo=ADDR",
     }
 }
 

@@ -1,6 +1,6 @@
-//! The flags of the sources that this build leaves out: hidden, and refused by name.
+//! The flags of the sources that this build leaves out. They are hidden, and refused by name.
 //!
-//! Invariant: nothing that is given with such a flag is kept, since it may be a secret.
+//! Invariant: the value of such a flag is dropped, since it may be a secret.
 
 use std::{convert::Infallible, str::FromStr, sync::Arc, time::Duration};
 
@@ -9,7 +9,7 @@ use pinner_api::Pinner;
 
 use crate::usage::Usage;
 
-/// Some value.
+/// A value that is dropped.
 #[derive(Clone, Debug)]
 struct Given;
 
@@ -21,7 +21,7 @@ impl FromStr for Given {
     }
 }
 
-/// `what` is asked for, which takes `feature`.
+/// The error for `what`, which needs `feature`.
 fn left_out(what: &str, feature: &str) -> anyhow::Error {
     Usage::invalid(format!(
         "{what}: this wasi-ipfs was built without the feature `{feature}`"
@@ -47,7 +47,7 @@ impl KuboArgs {
     /// Its line in the list of sources.
     pub(crate) const SUMMARY: &str = "";
 
-    /// Whether a node is asked for.
+    /// Whether the flags ask for a node.
     pub(crate) fn wanted(&self) -> bool {
         self.kubo.is_some()
     }
@@ -63,7 +63,7 @@ impl KuboArgs {
         Err(left_out(given, "kubo"))
     }
 
-    /// Refuses.
+    /// Always fails.
     pub(crate) async fn connect(&self, _: Duration) -> anyhow::Result<Arc<dyn Pinner>> {
         Err(left_out("a Kubo node", "kubo"))
     }
@@ -82,7 +82,7 @@ impl GatewayArgs {
     /// Its line in the list of sources.
     pub(crate) const SUMMARY: &str = "";
 
-    /// No gateways, or a refusal.
+    /// Returns no gateways, or refuses the flag.
     pub(crate) fn open(&self, _: Duration) -> anyhow::Result<Option<Arc<dyn Pinner>>> {
         match self.gateway.is_empty() {
             true => Ok(None),

@@ -1,16 +1,16 @@
 //! The habits, and how each is found in a paragraph.
 
-/// A turn of phrase that is to go.
+/// A turn of phrase to avoid.
 pub(super) struct Habit {
-    /// What it is called, which for most is the phrase itself.
+    /// Its name, which is the phrase itself for most.
     pub(super) name: &'static str,
-    /// How often the tree may hold it.
+    /// How often it may occur in the tree.
     pub(super) most: usize,
-    /// Finds the places, in bytes, in a paragraph whose words are divided by single spaces.
+    /// Finds its places, as byte offsets, in a paragraph whose words are separated by single spaces.
     pub(super) find: fn(&str) -> Vec<usize>,
 }
 
-/// All of them. A bound is lowered to the count whenever that has fallen.
+/// All habits. A bound is lowered whenever the count has fallen.
 pub(super) const HABITS: &[Habit] = &[
     Habit {
         // "there is no" and "is no longer" are plain English.
@@ -47,7 +47,7 @@ pub(super) const HABITS: &[Habit] = &[
         most: 642,
         find: |text| {
             let mut places = sentences(text, "What");
-            // A question is one.
+            // Questions are left out.
             places.retain(|at| {
                 let end = text[*at..].find(['.', '?', '!', ';']);
                 end.is_none_or(|end| !text[*at + end..].starts_with('?'))
@@ -81,16 +81,16 @@ fn is_word(c: char) -> bool {
     c.is_alphanumeric() || c == '_'
 }
 
-/// Whether words stand alone at a place: no letter goes on before or behind them.
+/// Whether the words at a place stand alone, without a letter right before or after them.
 fn stands_alone(text: &str, at: usize, length: usize) -> bool {
     let before = text[..at].chars().next_back();
     let behind = text[at + length..].chars().next();
     !before.is_some_and(is_word) && !behind.is_some_and(is_word)
 }
 
-/// Where these words stand, in capitals or not.
+/// Returns where these words occur, in any case.
 fn phrase(text: &str, words: &str) -> Vec<usize> {
-    // Of the same length in bytes, which `to_lowercase` is not.
+    // It keeps the length in bytes, unlike `to_lowercase`.
     let lower = text.to_ascii_lowercase();
     let places = lower.match_indices(words).map(|(at, _)| at);
     places
@@ -98,7 +98,7 @@ fn phrase(text: &str, words: &str) -> Vec<usize> {
         .collect()
 }
 
-/// Where a sentence begins with these words: at the start, or behind the end of another sentence or a colon.
+/// Returns where a sentence begins with these words: at the start, or after the end of another sentence or a colon.
 fn sentences(text: &str, words: &str) -> Vec<usize> {
     let places = text.match_indices(words).map(|(at, _)| at);
     let begins = |at: &usize| {

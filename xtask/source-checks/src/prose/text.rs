@@ -1,21 +1,21 @@
-//! The prose of a file: its comments, messages and pages as paragraphs, whose lines are joined.
+//! The prose of a file: its comments, messages or pages as paragraphs with joined lines.
 
 use crate::{
     lexer::{self, Kind},
     tree,
 };
 
-/// Words that belong together, divided by single spaces.
+/// A paragraph: words separated by single spaces.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Paragraph {
     /// The words.
     pub(super) text: String,
-    /// Where in the text each line begins, and its number, counted from 1.
+    /// The offset in the text at which each line begins, and the line's number, counted from 1.
     lines: Vec<(usize, usize)>,
 }
 
 impl Paragraph {
-    /// The line of a place in the text.
+    /// Returns the line of a place in the text.
     pub(super) fn line_of(&self, at: usize) -> usize {
         let before = self.lines.iter().take_while(|(from, _)| *from <= at);
         before.last().map_or(0, |(_, line)| *line)
@@ -31,12 +31,12 @@ impl Paragraph {
     }
 }
 
-/// Paragraphs in the making, line by line.
+/// Collects paragraphs, line by line.
 #[derive(Default)]
 struct Paragraphs {
     done: Vec<Paragraph>,
     current: Paragraph,
-    /// Whether a block of code has been opened.
+    /// Whether a code block is open.
     in_code: bool,
 }
 
@@ -47,7 +47,7 @@ impl Paragraphs {
         }
     }
 
-    /// Takes a line of Markdown.
+    /// Adds a line of Markdown.
     fn line(&mut self, text: &str, line: usize) {
         let text = text.trim();
         if text.starts_with("```") || text.starts_with("~~~") {
@@ -57,7 +57,7 @@ impl Paragraphs {
         if self.in_code {
             return;
         }
-        // An item of a list, a heading or a row of a table begins a paragraph.
+        // A list item, a heading or a table row begins a paragraph.
         let marks = ["- ", "* ", "#", "> ", "|"];
         let number = text.trim_start_matches(|c: char| c.is_ascii_digit());
         let is_numbered = number.len() < text.len() && number.starts_with(". ");
@@ -83,7 +83,7 @@ impl Paragraphs {
     }
 }
 
-/// The paragraphs of a file with this name, relative to the root.
+/// Returns the paragraphs of a file. Its name is relative to the root.
 pub(super) fn paragraphs(name: &str, source: &str) -> Vec<Paragraph> {
     if name.ends_with(".md") {
         let mut page = Paragraphs::default();
@@ -137,9 +137,9 @@ fn comments(source: &str) -> Vec<Paragraph> {
     all
 }
 
-/// String literals of more than one word that are not a test's.
+/// Returns the string literals of more than one word, except those in tests.
 fn messages(source: &str) -> Vec<Paragraph> {
-    // An older checkout may hold what this parser does not know: then no line of it is known as a test's.
+    // This parser may not understand a file of another checkout. Then none of its lines counts as a test's.
     let tests = syn::parse_file(source).map(|file| tree::test_lines(&file));
     let tests = tests.unwrap_or_default();
     let mut all = Vec::new();
@@ -150,7 +150,7 @@ fn messages(source: &str) -> Vec<Paragraph> {
         if piece.kind == Kind::Text && text.contains(' ') && !is_test {
             let mut message = Paragraph::default();
             for (at, text) in text.lines().enumerate() {
-                // A backslash at the end joins the lines.
+                // A backslash at the end of a line joins it with the next.
                 let text = text.trim_end_matches('\\').replace("\\n", " ");
                 message.add(&text.replace("\\\"", "\""), line + at);
             }
