@@ -4,8 +4,8 @@ use wasmtime_wasi::WasiView;
 
 use crate::ctx::IpfsCtx;
 
-/// The embedder's state: wasmtime-wasi's, and IPFS where the guest has it.
+/// The embedder's state: that of wasmtime-wasi, and IPFS if the guest has it.
 pub trait IpfsView: WasiView {
-    /// The guest's IPFS. `None`: exactly wasmtime-wasi, nothing is intercepted and nothing is added.
+    /// The guest's IPFS. With `None`, everything behaves exactly as in wasmtime-wasi: nothing is intercepted or added.
     fn ipfs(&self) -> Option<&IpfsCtx>;
 }
