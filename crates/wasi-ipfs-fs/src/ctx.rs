@@ -1,4 +1,4 @@
-//! What one guest gets: a session of the cache, names, and mounts. This module knows no wasmtime.
+//! The IPFS of one guest: a session of the cache, names, and mounts. This module knows no wasmtime.
 //!
 //! Invariants (I10): a mount grants only what lies below its own root, and only through itself. Paths below `/ipfs`
 //! obey the [`Access`] that the embedder chose, and reach the targets of granted names besides, whatever is mounted.

@@ -18,7 +18,7 @@ pub enum Error {
     MountName {
         /// The name as it was given.
         guest: String,
-        /// What is wrong with it.
+        /// Why it cannot be used.
         reason: &'static str,
     },
     /// The target of a mount could not be opened.
@@ -55,7 +55,7 @@ pub enum Error {
     NotWasm {
         /// The guest, as the caller names it.
         guest: String,
-        /// What the bytes are instead.
+        /// Why the bytes are not a WebAssembly program.
         reason: String,
     },
     /// WebAssembly of a kind that cannot be run as a WASI program.
@@ -64,7 +64,7 @@ pub enum Error {
     WrongKind {
         /// The guest, as the caller names it.
         guest: String,
-        /// What it lacks, and what is expected.
+        /// Why it cannot be run, and what is expected.
         reason: String,
     },
     /// A preview 1 module whose allocator would overwrite the adapter's memory.

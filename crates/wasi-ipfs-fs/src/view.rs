@@ -1,4 +1,4 @@
-//! What every preview asks of the embedder's state.
+//! The trait by which every preview reaches the embedder's state.
 
 use wasmtime_wasi::WasiView;
 

@@ -52,7 +52,7 @@ pub enum Error {
     Unreadable {
         /// The call.
         call: String,
-        /// What is wrong with it.
+        /// The problem with it.
         what: String,
     },
 }

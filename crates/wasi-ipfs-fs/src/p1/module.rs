@@ -18,11 +18,11 @@ pub(super) struct Module<'a> {
     pub(super) functions: u32,
     /// The name and version of each tool that processed the module, from the `producers` section.
     pub(super) processed_by: Vec<(&'a str, &'a str)>,
-    /// What the name section says about `malloc`; `None` without a name section.
+    /// The name section's entry for `malloc`; `None` without a name section.
     pub(super) names: Option<Names>,
 }
 
-/// What the name section says about `malloc`.
+/// The name section's entry for `malloc`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Names {
     /// No function is called `malloc`.

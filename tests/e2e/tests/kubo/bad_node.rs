@@ -324,7 +324,7 @@ impl Long {
     }
 }
 
-/// What happens to the daemon in the middle of a read, and how it recovers.
+/// How the daemon is disturbed in the middle of a read, and how it recovers.
 #[derive(Clone, Copy, Debug)]
 enum Trouble {
     /// SIGSTOP, then SIGCONT.

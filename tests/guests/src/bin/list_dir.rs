@@ -57,7 +57,7 @@ fn listing(path: &str) -> io::Result<Vec<(String, char)>> {
         .collect()
 }
 
-/// Tests rewinding, and seeking to a position that was told.
+/// Tests rewinding, and seeking to a remembered position.
 fn positions(path: &str, count: usize) {
     let mut stream = succeeds(path, Directory::open(path));
     let all = stream.remaining();

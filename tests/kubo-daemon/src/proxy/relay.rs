@@ -287,7 +287,7 @@ fn is_open(server: &TcpStream) -> bool {
     poll(&mut watched, Some(&now)).is_ok_and(|ready| ready == 0)
 }
 
-/// What happens after a piece.
+/// How the relay continues after a piece.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Go {
     /// The next piece follows.
