@@ -1,5 +1,5 @@
-//! Lists the guests by the names of their sources, so that a guest without a host test, and a test of a guest
-//! that is gone, do not compile. Builds no guest: `cargo xtask guests` does.
+//! Lists the guests by the names of their sources, so that a guest without a host test, or a test without a guest, does
+//! not compile. It builds no guest; `cargo xtask guests` does.
 
 use std::{collections::BTreeSet, env, error::Error, fmt::Write as _, fs, io, path::Path};
 
@@ -19,7 +19,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let constant = name.to_uppercase();
         writeln!(
             list,
-            "/// The guest `{name}`; its source says what it does and takes."
+            "/// The guest `{name}`; see its source for what it does and its arguments."
         )?;
         writeln!(
             list,

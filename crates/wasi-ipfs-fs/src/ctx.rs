@@ -1,8 +1,8 @@
-//! What one guest gets: a session of the cache, the names, and the mounts. It knows no wasmtime.
+//! The IPFS of one guest: a session of the cache, names, and mounts. This module knows no wasmtime.
 //!
-//! Invariants (I10): a mount grants what lies below its own root, and only through itself; `/ipfs` obeys the
-//! [`Access`] that the embedder chose, and has besides it what the granted names lead to, whatever is mounted. Each
-//! name is resolved once, before the guest starts, however often it is granted or mounted.
+//! Invariants (I10): a mount grants only what lies below its own root, and only through itself. Paths below `/ipfs`
+//! obey the [`Access`] that the embedder chose, and reach the targets of granted names besides, whatever is mounted.
+//! Each name is resolved once, before the guest starts, however often it is granted or mounted.
 
 use std::{collections::HashMap, fmt, sync::Arc};
 
@@ -12,10 +12,10 @@ use pinset::{
 
 use crate::error::Error;
 
-/// The guest's name of the tree of all content.
+/// The tree of all content, as the guest sees it.
 pub(crate) const IPFS: &str = "/ipfs";
 
-/// The guest's name of the directory of the names that it was granted; there with the first of them.
+/// The directory of granted names, as the guest sees it. It exists if at least one name was granted.
 pub(crate) const IPNS: &str = "/ipns";
 
 /// One guest's IPFS: which roots it may read, under which limits, and what is mounted where. Cheap to clone; all
@@ -36,7 +36,7 @@ struct Inner {
 pub(crate) struct Mount {
     /// Its absolute name in the guest.
     pub(crate) guest: String,
-    /// What is there.
+    /// The directory that the guest finds there.
     pub(crate) dir: Dir,
 }
 
@@ -63,7 +63,7 @@ impl IpfsCtx {
         self.0.session.names()
     }
 
-    /// The guest's session: its limits, and what it fetched.
+    /// The guest's session, which has its limits and counts what it fetched.
     pub fn session(&self) -> &Session {
         &self.0.session
     }
@@ -93,7 +93,7 @@ pub struct IpfsCtxBuilder {
 }
 
 impl IpfsCtxBuilder {
-    /// What the guest may use; [`Limits::default`] unless set.
+    /// Sets the guest's limits; [`Limits::default`] unless set.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
         self

@@ -1,24 +1,24 @@
-//! The one table of a guest's error codes, for all previews: what happened becomes a [`Code`] here, and nowhere else.
-//! Each preview's `errno` spells a `Code` in its own type. No match here has a wildcard: a new way to
-//! fail does not compile until it has its place in the table.
+//! The one table of a guest's error codes, for all previews. Only this file turns an error into a [`Code`]; each
+//! preview's `errno` spells a `Code` in its own type. No match here has a wildcard, so a new way to fail does not
+//! compile until it has its place in the table.
 //!
 //! | what happened | code |
 //! |---|---|
-//! | a name proven absent, a first segment that is no CID, a root proven unknown, a root or name not granted | `NoEntry` |
+//! | a name or root proven absent, a first segment that is not a CID, a root or name not granted | `NoEntry` |
 //! | a block below a found root missing, corrupt, late or refused; over the limit of fetched bytes | `Io` |
-//! | any way to write | `NotPermitted`, as wasmtime-wasi's own read-only preopens |
-//! | creating with `EXCLUSIVE` what exists | `Exist` |
+//! | any way to write | `NotPermitted`, as with wasmtime-wasi's read-only preopens |
+//! | creating with `EXCLUSIVE` where something exists | `Exist` |
 //! | a file used as a directory; a directory read as a file | `NotDirectory`; `IsDirectory` |
 //! | a directory where wasmtime-wasi wants a file's descriptor (advise, set-size, write) | `BadDescriptor` |
 //! | more than 40 symlinks; opening a symlink with no-follow | `Loop` |
 //! | leaving the preopen or mount | `NotPermitted` |
 //! | rename or link between ours and native | `CrossDevice` |
-//! | readlink of what is no link; open flags that exclude each other | `Invalid` |
+//! | readlink of anything but a symlink; open flags that exclude each other | `Invalid` |
 //! | synchronised I/O asked for at open | `Unsupported` |
 //! | handles over the limit; distinct targets over the limit; a path over the limit | `InsufficientMemory`; `Quota`; `NameTooLong` |
 //!
-//! `Interrupted` is never given (a guest's standard library would retry for ever), and no error becomes the end of
-//! a file or an absence (I7).
+//! No error becomes `Interrupted`, on which a guest's standard library would retry for ever. No error becomes the end
+//! of a file or an absence (I7).
 
 use pinset::{Error, Limit};
 
@@ -41,35 +41,35 @@ pub(crate) enum Code {
     Unsupported,
 }
 
-/// What this crate refuses by itself, without asking the cache.
+/// A call that this crate refuses without asking the cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refusal {
     /// Any way to write, create, remove, link, rename, or set times or size.
     ReadOnly,
-    /// Creating exclusively what is there.
+    /// Exclusive creation of something that exists.
     Exists,
-    /// A directory's method on a file, or `DIRECTORY` at the opening of one.
+    /// A directory's method on a file, or a file opened with `DIRECTORY`.
     NotDirectory,
     /// A directory read as a file.
     ReadOfDirectory,
-    /// A method on a directory that wasmtime-wasi has for files only.
+    /// A method that wasmtime-wasi has only for files, called on a directory.
     NotFile,
     /// Opening a symlink that is not to be followed.
     SymlinkNotFollowed,
     /// Linking or renaming between IPFS and a native directory.
     CrossDevice,
-    /// `readlink` of what is no symlink.
+    /// `readlink` of a node that is not a symlink.
     NotSymlink,
-    /// `readlink` of content's symlink to an absolute path: wasmtime-wasi shows none.
+    /// `readlink` of a symlink in content whose target is absolute: wasmtime-wasi refuses to show such targets.
     AbsoluteTarget,
     /// `DIRECTORY` together with a way to create or truncate.
     ContradictoryFlags,
-    /// Synchronised I/O, which wasmtime-wasi has not either.
+    /// Synchronised I/O, which wasmtime-wasi does not support either.
     SynchronisedIo,
 }
 
 impl Refusal {
-    /// Its code.
+    /// Returns the error code.
     pub(crate) fn code(self) -> Code {
         match self {
             Self::ReadOnly | Self::AbsoluteTarget => Code::NotPermitted,
@@ -85,7 +85,7 @@ impl Refusal {
     }
 }
 
-/// The code for an error of the cache.
+/// Returns the code for an error of the cache.
 pub(crate) fn code(error: &Error) -> Code {
     match error {
         Error::InvalidPath { .. }
@@ -108,7 +108,7 @@ pub(crate) fn code(error: &Error) -> Code {
         | Error::Malformed { .. }
         | Error::Unsupported { .. }
         | Error::Closed
-        // The rest is the host's own business; that a guest's call met it is a failure of the device to the guest.
+        // The rest concerns the host alone. If a guest's call meets it, the guest sees a failure of the device.
         | Error::OverBudget { .. }
         | Error::BudgetTooSmall { .. }
         | Error::Pin { .. }
@@ -119,8 +119,8 @@ pub(crate) fn code(error: &Error) -> Code {
     }
 }
 
-/// The code for an error that ends a guest's call, once it is in the host's log. A guest sees a bare code: the log is
-/// the only place that says which block of what could not be had.
+/// Returns the code for an error that ends a guest's call, and logs the error. A guest sees only the code, so the log
+/// is the only place that says which block of which content could not be read.
 pub(crate) fn logged(error: &Error) -> Code {
     let code = code(error);
     match code {
@@ -132,7 +132,7 @@ pub(crate) fn logged(error: &Error) -> Code {
             );
         }
         _ => tracing::debug!(
-            // coverage: no test listens to what is of no concern.
+            // coverage: no test reads debug messages.
             error = error as &dyn std::error::Error,
             ?code,
             "a guest's call failed"

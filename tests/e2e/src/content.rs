@@ -10,29 +10,29 @@ use pinner_mock::MockNode;
 /// A tree on a [`MockNode`] of its own.
 #[derive(Clone, Debug)]
 pub struct Content {
-    /// The node: its log says what was asked, its script what goes wrong.
+    /// The node. Its log records the requests, and its script sets the faults.
     pub node: MockNode,
-    /// The root of what was imported first.
+    /// The root of the first import.
     pub root: Cid,
-    /// What the import said of it.
+    /// The result of that import.
     pub imported: Imported,
-    /// The hashes of the blocks below `root`, it included.
+    /// The hashes of the blocks below `root`, including `root`.
     pub blocks: HashSet<Multihash<64>>,
 }
 
 impl Content {
-    /// Imports `path`, by Kubo's profile `unixfs-v1-2025`: raw leaves of 1 MiB.
+    /// Imports `path` with Kubo's profile `unixfs-v1-2025`: raw leaves of 1 MiB.
     pub fn import(path: impl AsRef<Path>) -> Self {
         Self::import_with(path, &ImportOptions::default())
     }
 
-    /// Imports `path` by `options`.
+    /// Imports `path` with `options`.
     pub fn import_with(path: impl AsRef<Path>, options: &ImportOptions) -> Self {
         let (imported, blocks) = blocks_of(path.as_ref(), options);
         Self::of(imported, &blocks)
     }
 
-    /// What was imported before, on a node of its own.
+    /// Puts an earlier import on a node of its own.
     pub(crate) fn of(imported: Imported, blocks: &[(Cid, Bytes)]) -> Self {
         let node = MockNode::new();
         put(&node, blocks);
@@ -44,7 +44,7 @@ impl Content {
         }
     }
 
-    /// Imports another tree into the same node; its CID.
+    /// Imports another tree into the same node. Returns its CID.
     pub fn add(&self, path: impl AsRef<Path>) -> Cid {
         let (imported, blocks) = blocks_of(path.as_ref(), &ImportOptions::default());
         put(&self.node, &blocks);
@@ -60,7 +60,7 @@ impl Content {
     }
 }
 
-/// Imports `path`, and gives every distinct block.
+/// Imports `path` and returns every distinct block.
 pub(crate) fn blocks_of(path: &Path, options: &ImportOptions) -> (Imported, Vec<(Cid, Bytes)>) {
     let mut blocks = Vec::new();
     let sink = |cid, bytes| {

@@ -19,7 +19,7 @@ pub enum Preview {
 }
 
 impl Preview {
-    /// Its folder below the guests' folder.
+    /// The name of its folder below the guests' folder.
     pub fn folder(self) -> &'static str {
         match self {
             Self::One => "p1",
@@ -28,7 +28,7 @@ impl Preview {
     }
 }
 
-/// A guest of `tests/guests`, by name. [`guests`](crate::guests) has a constant for each that there is.
+/// A guest of `tests/guests`, by name. [`guests`](crate::guests) has a constant for each one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Guest {
     name: &'static str,
@@ -45,7 +45,7 @@ impl Guest {
         self.name
     }
 
-    /// The program that `cargo xtask guests` built of it; compiled once a process.
+    /// The program that `cargo xtask guests` built from it, compiled once in a process.
     pub fn program(self, preview: Preview) -> Program {
         let folder = match env::var_os("WASI_IPFS_GUESTS") {
             Some(folder) => PathBuf::from(folder),
@@ -64,7 +64,7 @@ pub struct Program {
 }
 
 impl Program {
-    /// Any program, by file; compiled once a process.
+    /// Any program, by file, compiled once in a process.
     pub fn from_file(path: impl AsRef<Path>) -> Self {
         static COMPILED: Mutex<Option<HashMap<PathBuf, Program>>> = Mutex::new(None);
         let path = path.as_ref();
@@ -83,18 +83,19 @@ impl Program {
         let bytes = fs::read(path).unwrap_or_else(|error| {
             panic!("{name}: {error}; `cargo xtask guests` builds the guests")
         });
-        let component = wasi_ipfs_fs::p1::load(&name, &bytes).unwrap_or_else(|error| panic!("{error}"));
+        let component =
+            wasi_ipfs_fs::p1::load(&name, &bytes).unwrap_or_else(|error| panic!("{error}"));
         let component =
             Component::new(engine(), component).unwrap_or_else(|error| panic!("{name}: {error:#}"));
         Self { name, component }
     }
 
-    /// The file it came from.
+    /// The file name it came from.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The program itself.
+    /// The compiled component.
     pub fn component(&self) -> &Component {
         &self.component
     }
@@ -126,8 +127,8 @@ fn target_dir() -> PathBuf {
     }
 }
 
-/// Names the test of a guest, which does not compile where there is none. For `foreach_guest!`, in the file that
-/// holds the tests.
+/// Names the test of a guest, and does not compile without one. Use it with `foreach_guest!`, in the file that holds
+/// the tests.
 #[macro_export]
 macro_rules! assert_guest_has_test {
     ($name:ident) => {

@@ -1,4 +1,4 @@
-//! A file of any size that takes no memory: its leaves are made when they are asked for.
+//! A file of any size that takes no memory: its leaves are generated on request.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use cid::Cid;
 use ipld_dagpb::{PbLink, PbNode};
 use pinner_mock::MockNode;
 
-/// The codecs of the two kinds of block there are.
+/// The codecs of the two kinds of blocks.
 const RAW: u64 = 0x55;
 const DAG_PB: u64 = 0x70;
 
@@ -27,11 +27,11 @@ impl Large {
     /// The most leaves in one inner node, as importers make them.
     const LINKS: usize = 1024;
 
-    /// Makes it on `node`: a root over at most 1024 leaves.
+    /// Makes the file on `node`: a root over at most 1024 leaves.
     pub fn make(node: &MockNode, leaves: u64) -> Self {
         assert!(leaves as usize <= Self::LINKS, "one level of links");
         let links = (0..leaves).map(|index| {
-            // A scratch node computes the CID; its block goes with it.
+            // A scratch node computes the CID, and its block is dropped with it.
             let cid = MockNode::new().put(RAW, Self::leaf(index));
             node.put_generated(cid, Arc::new(move || Self::leaf(index)));
             PbLink {
@@ -40,7 +40,7 @@ impl Large {
                 size: Some(Self::LEAF as u64),
             }
         });
-        // UnixFS: type file, filesize, a blocksize for each leaf.
+        // UnixFS: the type "file", the file size, and a block size for each leaf.
         let mut data = vec![0x08, 0x02, 0x18];
         varint(&mut data, leaves * Self::LEAF as u64);
         for _ in 0..leaves {
@@ -55,7 +55,7 @@ impl Large {
         Self { root, leaves }
     }
 
-    /// The bytes of a leaf: its number, again and again.
+    /// The bytes of a leaf: its number, repeated.
     pub fn leaf(index: u64) -> Bytes {
         (index + 1).to_le_bytes().repeat(Self::LEAF / 8).into()
     }

@@ -1,4 +1,4 @@
-//! What crosses crates, end to end: real guests, in real wasmtime, over real content. This library is the harness; the
+//! End-to-end tests across crates: real guests, in real wasmtime, over real content. This library is the harness. The
 //! tests are beside it in `tests/`, the guests in `../guests` (`cargo xtask guests` builds them).
 //!
 //! A test has four parts:
@@ -13,21 +13,21 @@
 //! let run = Run::new(["cat", &sample.path("hello.txt")]);       // 3. arguments, environment, preopened directories
 //! let outcome = run.ipfs(ctx).program(&variant.program(guests::CAT)).await;
 //! assert_eq!(outcome.success(), "hello, /ipfs\n");              // 4. exit status, standard output and error
-//! assert!(sample.content.node.distinct_blocks_asked() > 0);     //    and what was asked of the backend
+//! assert!(sample.content.node.distinct_blocks_asked() > 0);     //    and the requests to the backend
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! * [`Content`]: blocks on a [`MockNode`](pinner_mock::MockNode), whose log and faults are the test's;
+//! * [`Content`]: blocks on a [`MockNode`](pinner_mock::MockNode), whose log and faults belong to the test;
 //!   [`Sample`]: a tree with something of everything; [`Large`]: a file of any size that takes no memory.
 //! * [`Variant`], [`four_variants`]: previews 1 and 2, on a shared and on an isolated pinset.
-//! * [`guests`]: a constant for each guest, and `foreach_guest!`, so that none goes untested; [`Program`]: what was
-//!   compiled of one, or of any other file.
+//! * [`guests`]: a constant for each guest, and `foreach_guest!`, so that every guest is tested; [`Program`]: a guest
+//!   or any other file, compiled.
 //! * [`Run`], [`Outcome`]: one run, with the adapter, with the adapter but no IPFS, or with wasmtime-wasi alone.
 //!
-//! The guests are looked for in `$WASI_IPFS_GUESTS/{p1,p2}/NAME.wasm`, by default in `target/guests` below the
-//! workspace. A guest that was not built fails the test, and says how to build it. What was compiled is kept in
-//! wasmtime's own cache in the target directory, so that only the first run after a change is slow.
+//! The guests are read from `$WASI_IPFS_GUESTS/{p1,p2}/NAME.wasm`, by default from `target/guests` below the workspace.
+//! A guest that was not built fails the test with a message that says how to build it. wasmtime's own cache in the
+//! target directory keeps compiled guests, so that only the first run after a change is slow.
 
 mod content;
 mod guest;
@@ -43,7 +43,7 @@ pub use run::{End, NativeCalls, Outcome, Run, State};
 pub use sample::Sample;
 pub use variant::{Sharing, Variant, pinset};
 
-/// The guests that there are, as the build script found their sources.
+/// The guests, as the build script found their sources.
 pub mod guests {
     use crate::Guest;
 

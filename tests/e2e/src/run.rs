@@ -1,4 +1,4 @@
-//! One run of a program: what it is given, and what came of it.
+//! One run of a program: its inputs and its outcome.
 
 use std::path::{Path, PathBuf};
 
@@ -17,7 +17,7 @@ use crate::{Program, engine};
 /// The most that a guest may print, in bytes.
 const OUTPUT_BYTES: usize = 256 * 1024 * 1024;
 
-/// What a program is given. Nothing is inherited from the host.
+/// The inputs of a program. It inherits nothing from the host.
 #[derive(Debug)]
 pub struct Run {
     arguments: Vec<String>,
@@ -27,10 +27,10 @@ pub struct Run {
     native_calls: NativeCalls,
 }
 
-/// Where wasmtime-wasi makes the system calls of native files.
+/// The thread on which wasmtime-wasi makes the system calls of native files.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum NativeCalls {
-    /// On a thread for blocking calls: its default.
+    /// On a thread for blocking calls, which is the default.
     #[default]
     BlockingThread,
     /// On the current thread (`allow_blocking_current_thread`).
@@ -45,7 +45,7 @@ enum Filesystem {
 }
 
 impl Run {
-    /// A run with these arguments, of which the first is the program's name. The adapter is linked, and the guest
+    /// Makes a run with these arguments, of which the first is the program's name. The adapter is linked, and the guest
     /// has no IPFS.
     pub fn new(arguments: impl IntoIterator<Item = impl Into<String>>) -> Self {
         Self {
@@ -57,7 +57,7 @@ impl Run {
         }
     }
 
-    /// Chooses where the system calls of native files are made.
+    /// Chooses the thread for the system calls of native files.
     pub fn native_calls(mut self, native_calls: NativeCalls) -> Self {
         self.native_calls = native_calls;
         self
@@ -76,13 +76,13 @@ impl Run {
         self
     }
 
-    /// Gives the guest IPFS.
+    /// Grants the guest IPFS.
     pub fn ipfs(mut self, ctx: IpfsCtx) -> Self {
         self.filesystem = Filesystem::Ipfs(ctx);
         self
     }
 
-    /// wasmtime-wasi alone: the adapter is not even linked.
+    /// Uses wasmtime-wasi alone; the adapter is not even linked.
     pub fn native(mut self) -> Self {
         self.filesystem = Filesystem::Native;
         self
@@ -91,7 +91,7 @@ impl Run {
     /// Runs `program` to its end.
     ///
     /// # Panics
-    /// Where the host's side cannot be set up: that is no outcome of the guest's.
+    /// If the host's side cannot be set up, because that is not an outcome of the guest.
     pub async fn program(self, program: &Program) -> Outcome {
         let (stdout, stderr) = (
             MemoryOutputPipe::new(OUTPUT_BYTES),
@@ -147,9 +147,9 @@ impl Run {
 
 /// A guest's state in its store.
 pub struct State {
-    /// wasmtime-wasi's.
+    /// The state of wasmtime-wasi.
     pub wasi: WasiCtx,
-    /// The resources of both.
+    /// The resources of wasmtime-wasi and of the adapter.
     pub table: ResourceTable,
     /// The guest's IPFS, if it has any.
     pub ipfs: Option<IpfsCtx>,
@@ -181,33 +181,33 @@ impl std::fmt::Debug for State {
 /// How a run ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum End {
-    /// With this status.
+    /// With this exit status.
     Exit(i32),
-    /// By a trap: never the guest's own doing, which asserts and exits with 1.
+    /// By a trap. A guest never causes one itself: it asserts, and exits with 1.
     Trap(String),
 }
 
-/// What came of a run.
+/// The outcome of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome {
     program: String,
     /// How it ended.
     pub end: End,
-    /// What it printed.
+    /// The standard output.
     pub stdout: Vec<u8>,
-    /// What it complained of.
+    /// The standard error.
     pub stderr: String,
 }
 
 impl Outcome {
-    /// What it printed, where it ended well and printed text.
+    /// Returns the standard output of a successful run, which must be text.
     #[track_caller]
     pub fn success(&self) -> &str {
         assert_eq!(self.end, End::Exit(0), "{}: {}", self.program, self.stderr);
         self.text()
     }
 
-    /// What it printed, however it ended.
+    /// Returns the standard output, however the run ended.
     #[track_caller]
     pub fn text(&self) -> &str {
         std::str::from_utf8(&self.stdout)

@@ -1,4 +1,4 @@
-//! The tree that most tests read: something of everything that a file system can hold.
+//! The tree that most tests read: one of everything that a file system can hold.
 
 use std::{
     fs,
@@ -20,7 +20,7 @@ use crate::{Content, content::blocks_of};
 /// * `docs/readme.md`, `docs/deep/er/still.txt`, `empty-dir/`
 /// * `many/f000` to `f199`: small files, a plain directory
 /// * `sharded/`: 3,000 names, a sharded directory
-/// * `links/`: `file` and `dir` lead to what is there, `up` to it by `..`, `nowhere` to nothing, `loop` to itself,
+/// * `links/`: `file` and `dir` lead to existing targets, `up` to one by `..`, `nowhere` to nothing, `loop` to itself,
 ///   `through-file` below a file, `out` out of the tree, `absolute` to `/etc/passwd`
 #[derive(Debug)]
 pub struct Sample {
@@ -29,10 +29,10 @@ pub struct Sample {
     tree: Arc<Tree>,
 }
 
-/// The tree itself: thousands of files, which the tests of a process that run at the same time share.
+/// The tree itself: thousands of files. Tests that run at the same time in one process share it.
 #[derive(Debug)]
 struct Tree {
-    /// Gone when the last test is done with it.
+    /// The host's directory, which is removed when the last test drops it.
     local: TempDir,
     imported: Imported,
     blocks: Vec<(Cid, Bytes)>,
@@ -64,7 +64,7 @@ impl Sample {
     /// The length of `large.bin`, in bytes.
     pub const LARGE_BYTES: usize = 5 * 512 * 1024 + 13;
 
-    /// The tree, imported.
+    /// Returns the tree, imported.
     #[expect(
         clippy::new_without_default,
         reason = "it writes files: no default value"
@@ -77,7 +77,7 @@ impl Sample {
         }
     }
 
-    /// Where the tree lies on the host; not to be written to.
+    /// The tree's directory on the host. Do not write to it.
     pub fn local(&self) -> &Path {
         self.tree.local.path()
     }
@@ -92,7 +92,7 @@ impl Sample {
         self.content.path(below)
     }
 
-    /// What `large.bin` holds: no two blocks of it are alike.
+    /// The bytes of `large.bin`: no two blocks are equal.
     pub fn large() -> Vec<u8> {
         let mut series = 88_172_645_463_325_252_u64;
         let mut bytes = Vec::with_capacity(Self::LARGE_BYTES + 8);
@@ -127,7 +127,7 @@ fn write(root: &Path) -> std::io::Result<()> {
     }
     fs::create_dir(root.join("sharded"))?;
     for i in 0..Sample::SHARDED {
-        // The names' length is what makes the directory too large for one block.
+        // Long names make the directory too large for one block.
         let name = format!("sharded/entry-{i:05}-{}", "x".repeat(50));
         fs::write(root.join(name), format!("{}", i % 7))?;
     }

@@ -1,4 +1,4 @@
-//! The four ways in which every behaviour has to hold.
+//! The four ways in which every behaviour must hold.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::{Content, Guest, Preview, Program};
 pub enum Sharing {
     /// One cache for all of a host's guests.
     Shared,
-    /// One guest's own.
+    /// A cache for one guest alone.
     Isolated,
 }
 
@@ -27,7 +27,7 @@ pub struct Variant {
 }
 
 impl Variant {
-    /// The budget that [`cache`](Self::cache) gives, in bytes: enough for all that the sample holds.
+    /// The budget of [`cache`](Self::cache) in bytes: enough for the whole sample.
     pub const BUDGET_BYTES: u64 = 64 * 1024 * 1024;
 
     /// The guest, built for this preview.
@@ -49,7 +49,7 @@ impl Variant {
         }
     }
 
-    /// A context that is granted the content's root, to be completed.
+    /// A builder for a context that is granted the content's root.
     pub fn builder(self, content: &Content) -> IpfsCtxBuilder {
         IpfsCtx::builder(self.cache(&content.node), Access::roots([content.root]))
     }
@@ -57,7 +57,7 @@ impl Variant {
     /// Another guest's context on the cache of `first`, granted the content's root.
     ///
     /// # Panics
-    /// Where that cache is an isolated one: there is no beside.
+    /// If that cache is isolated: no other guest can share it.
     pub async fn beside(first: &IpfsCtx, content: &Content) -> IpfsCtx {
         let CacheMode::Shared(cache) = first.cache() else {
             panic!("an isolated pinset has one guest");
@@ -72,7 +72,8 @@ impl Variant {
     }
 }
 
-/// A pinset over `node`, to be completed: staging below the system's temporary directory, beside that of the user's own programs.
+/// A builder for a pinset over `node`. Staging is below the system's temporary directory, apart from that of the
+/// user's own programs.
 pub fn pinset(node: &MockNode, budget_bytes: u64) -> Pinset {
     Pinset::new(Arc::new(node.clone()), budget_bytes)
         .lock_dir(std::env::temp_dir().join("wasi-ipfs-tests"))

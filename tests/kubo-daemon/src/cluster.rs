@@ -19,13 +19,13 @@ use crate::{
     settings,
 };
 
-/// What the service logs when it is ready.
+/// The line that the service logs when it is ready.
 const READY: &str = "IPFS Cluster is READY";
 
 /// How long a start may take.
 const START: Duration = Duration::from_secs(120);
 
-/// How often other ports are tried where somebody took one first.
+/// How often other ports are tried if another program takes one first.
 const TRIES: usize = 5;
 
 /// An installed `ipfs-cluster-service` program.
@@ -38,7 +38,7 @@ impl ClusterService {
     /// The variable that names the program: `cargo xtask test --kubo` sets it.
     pub const VARIABLE: &'static str = "WASI_IPFS_CLUSTER";
 
-    /// The program that [`VARIABLE`](Self::VARIABLE) names. Where it is unset, nobody asked for tests with a cluster.
+    /// The program that [`VARIABLE`](Self::VARIABLE) names. If it is unset, nobody asked for tests with a cluster.
     pub fn find() -> Option<Self> {
         let program = env::var_os(Self::VARIABLE).filter(|program| !program.is_empty())?;
         Some(Self::at(program))
@@ -51,10 +51,10 @@ impl ClusterService {
         }
     }
 
-    /// Starts a cluster of one peer in front of `node`, which has to run for as long as it.
+    /// Starts a cluster of one peer in front of `node`, which must run for as long as the cluster.
     ///
     /// # Errors
-    /// Where it does not come up; the error holds what it printed.
+    /// If the cluster does not come up; the error holds what it printed.
     pub fn start(&self, node: &Daemon) -> Result<Cluster> {
         let folder = tempfile::Builder::new()
             .prefix("ipfs-cluster-")
@@ -115,7 +115,7 @@ impl ClusterService {
     }
 }
 
-/// Gives the service its folder, and nothing of the user's own.
+/// Sets the service's folder in the environment, and removes the user's own settings.
 fn environment(command: &mut Command, folder: &Path) {
     for (name, _) in env::vars_os() {
         let name_text = name.to_string_lossy();
@@ -154,10 +154,10 @@ fn configure(folder: &Path, node: &Daemon, proxy: u16, rest: u16, swarm: u16) ->
     settings::remove(&config, "api", "pinsvcapi")
 }
 
-/// A running cluster of one peer; it ends and its state goes when this is dropped.
+/// A running cluster of one peer. Dropping it ends the service and removes its state.
 #[derive(Debug)]
 pub struct Cluster {
-    // Before the folder: it goes first.
+    // Declared before the folder, so that it is dropped first.
     running: Guarded,
     folder: TempDir,
     proxy: u16,
@@ -186,20 +186,20 @@ impl Cluster {
         format!("http://127.0.0.1:{}", self.rest_port)
     }
 
-    /// Where its configuration and state lie.
+    /// The folder with its configuration and state.
     pub fn path(&self) -> &Path {
         self.folder.path()
     }
 
-    /// What it logged, the last lines of it.
+    /// The last lines of its log.
     pub fn log(&self) -> String {
         self.running.log()
     }
 
-    /// Asks its REST API, for instance `GET /pins`.
+    /// Sends a request to its REST API, for instance `GET /pins`.
     ///
     /// # Errors
-    /// Where it does not answer; whatever status it answers with is an answer.
+    /// If it does not answer. An answer with any status is a success here.
     pub fn rest(&self, method: &str, path: &str) -> Result<Answer> {
         self.rest.send(method, path, None)
     }
@@ -207,11 +207,11 @@ impl Cluster {
     /// The CIDs in the cluster's pinset.
     ///
     /// # Errors
-    /// Where it does not answer, or with a failure.
+    /// If it does not answer, or answers with a failure.
     pub fn pinset(&self) -> Result<Vec<String>> {
         let call = "GET /allocations";
         let answer = self.rest("GET", "/allocations")?;
-        // None at all is said by 204.
+        // 204 means that there are none.
         if !matches!(answer.status, 200 | 204) {
             return Err(Error::Refused {
                 call: call.to_owned(),
@@ -229,8 +229,8 @@ impl Cluster {
     }
 }
 
-/// The [`ClusterService`] to test with; where there is none, says `NOT RUN: kubo: …` on standard output and returns,
-/// as [`kubo_or_not_run!`](crate::kubo_or_not_run) does.
+/// The [`ClusterService`] to test with. If there is none, prints `NOT RUN: kubo: …` on standard output and returns,
+/// like [`kubo_or_not_run!`](crate::kubo_or_not_run).
 #[macro_export]
 macro_rules! cluster_or_not_run {
     ($what:expr) => {

@@ -1,4 +1,4 @@
-//! A running node: where it is, what it says of itself, and how it is stopped, frozen and started again.
+//! A running node: its addresses, its own reports, and how to stop, freeze and restart it.
 
 use std::{
     ffi::OsStr,
@@ -20,29 +20,29 @@ use crate::{
     rpc::parse_cid,
 };
 
-/// What a daemon prints last of all when it starts.
+/// The last line that a daemon prints when it starts.
 const READY: &str = "Daemon is ready";
 
 /// How long a start may take: several may start at once on a busy machine.
 const START: Duration = Duration::from_secs(120);
 
-/// How often other ports are tried where somebody took one first.
+/// How often other ports are tried if another program takes one first.
 const TRIES: usize = 5;
 
 /// Whether a daemon has a swarm.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Networking {
-    /// It has, on loopback; it knows nobody until it is told to [connect](Daemon::connect).
+    /// It has one, on loopback. It knows no peer until it is told to [connect](Daemon::connect).
     #[default]
     Online,
-    /// It has none: what it does not hold, it does not get.
+    /// It has none, so it gets no block that it does not hold.
     Offline,
 }
 
-/// A running node; its daemon ends and its repository goes when this is dropped.
+/// A running node. Dropping it ends its daemon and removes its repository.
 #[derive(Debug)]
 pub struct Daemon {
-    // Before the repository: it goes first.
+    // Declared before the repository, so that it is dropped first.
     running: Option<Guarded>,
     repo: Repo,
     node: Node,
@@ -94,8 +94,8 @@ impl Daemon {
         })
     }
 
-    /// The RPC's address, as Kubo writes it into the file `api`: `/ip4/127.0.0.1/tcp/…`, or `/unix/…` where that
-    /// comes first.
+    /// The RPC's address, as Kubo writes it into the file `api`: `/ip4/127.0.0.1/tcp/…`, or `/unix/…` if that comes
+    /// first.
     pub fn api(&self) -> String {
         match self.node.api {
             ApiListeners::Tcp | ApiListeners::TcpThenUnix => tcp(self.ports.api),
@@ -108,7 +108,7 @@ impl Daemon {
         tcp(self.ports.api)
     }
 
-    /// The RPC's unix socket as a multiaddr, `/unix/…`, where it was asked for.
+    /// The RPC's unix socket as a multiaddr, `/unix/…`, if it was requested.
     pub fn api_unix(&self) -> Option<String> {
         match self.node.api {
             ApiListeners::Tcp => None,
@@ -121,7 +121,7 @@ impl Daemon {
         format!("http://127.0.0.1:{}", self.ports.api)
     }
 
-    /// The gateway's address as a URL, without a path: `http://127.0.0.1:…`. `None` where it has none.
+    /// The gateway's address as a URL, without a path: `http://127.0.0.1:…`. `None` if it has no gateway.
     pub fn gateway_url(&self) -> Option<String> {
         match self.node.gateway {
             Gateway::Listening => Some(format!("http://127.0.0.1:{}", self.ports.gateway)),
@@ -129,7 +129,7 @@ impl Daemon {
         }
     }
 
-    /// The repository: what `IPFS_PATH` names.
+    /// The repository, which `IPFS_PATH` names.
     pub fn repo_path(&self) -> &Path {
         self.repo.path()
     }
@@ -139,7 +139,7 @@ impl Daemon {
         &self.peer_id
     }
 
-    /// Where others reach it: `/ip4/127.0.0.1/tcp/…/p2p/…`.
+    /// The address at which other nodes reach it: `/ip4/127.0.0.1/tcp/…/p2p/…`.
     pub fn swarm_address(&self) -> String {
         format!("{}/p2p/{}", tcp(self.ports.swarm), self.peer_id)
     }
@@ -149,25 +149,25 @@ impl Daemon {
         self.running.as_ref().map(Guarded::pid)
     }
 
-    /// What the daemon printed, the last lines of it.
+    /// The last lines that the daemon printed.
     pub fn log(&self) -> String {
         self.running.as_ref().map(Guarded::log).unwrap_or_default()
     }
 
-    /// Calls of its RPC that have no method here.
+    /// A client for calls of its RPC that have no method here.
     pub fn rpc(&self) -> &Rpc {
         &self.rpc
     }
 
-    /// Runs the program on this node and gives what it prints.
+    /// Runs the program on this node and returns its output.
     ///
     /// # Errors
-    /// Where it fails: the error holds what it complains of.
+    /// If it fails; the error holds its standard error.
     pub fn ipfs(&self, arguments: &[&str]) -> Result<Vec<u8>> {
         self.repo.run(arguments, None)
     }
 
-    /// The same, with the file `input` as its standard input.
+    /// Does the same, with the file `input` as the program's standard input.
     ///
     /// # Errors
     /// As [`ipfs`](Self::ipfs).
@@ -175,22 +175,22 @@ impl Daemon {
         self.repo.run(arguments, Some(input))
     }
 
-    /// Runs the program on this node and gives its output and status, whatever they are.
+    /// Runs the program on this node and returns its output and status, whatever they are.
     ///
     /// # Errors
-    /// Where it cannot be started.
+    /// If it cannot be started.
     pub fn ipfs_output(&self, arguments: &[&str]) -> Result<Output> {
         self.repo.output(arguments, None)
     }
 
-    /// Adds a file or, with all that is in it, a directory: `ipfs add -Q -r <flags> <path>`. Gives the root. It is
-    /// pinned, unless the flags say `--pin=false`.
+    /// Adds a file, or a directory with its contents: `ipfs add -Q -r <flags> <path>`. Returns the root. It is pinned,
+    /// unless the flags say `--pin=false`.
     ///
     /// # Errors
-    /// Where Kubo refuses.
+    /// If Kubo refuses.
     pub fn add(&self, path: &Path, flags: &[&str]) -> Result<Cid> {
         let path = path.to_str().ok_or_else(|| {
-            Error::unreadable("ipfs add", format!("{} is no UTF-8", path.display()))
+            Error::unreadable("ipfs add", format!("{} is not UTF-8", path.display()))
         })?;
         let arguments = [&["add", "-Q", "-r"], flags, &["--", path]].concat();
         let printed = self.ipfs(&arguments)?;
@@ -201,18 +201,18 @@ impl Daemon {
     /// Connects to another node.
     ///
     /// # Errors
-    /// Where one of them is offline or does not run.
+    /// If one of them is offline or does not run.
     pub fn connect(&self, other: &Self) -> Result<()> {
         let address = other.swarm_address();
         self.rpc.call("swarm/connect", &[("arg", &address)])?;
         Ok(())
     }
 
-    /// Runs a garbage collection to its end, and gives what it removed: as CIDv1 with the codec raw, whatever the
-    /// block was put as, for Kubo keeps blocks by multihash.
+    /// Runs a garbage collection to its end, and returns the removed blocks. They are CIDv1 with the codec raw,
+    /// whatever codec they were put with, because Kubo keeps blocks by multihash.
     ///
     /// # Errors
-    /// Where the collection fails, in part or as a whole.
+    /// If the collection fails, partly or completely.
     pub fn gc(&self) -> Result<Vec<Cid>> {
         let lines = self.rpc.values("repo/gc", &[])?;
         let removed = lines.iter().map(|line| match &line["Error"] {
@@ -226,10 +226,10 @@ impl Daemon {
         removed.collect()
     }
 
-    /// What the repository holds.
+    /// Returns the size of the repository.
     ///
     /// # Errors
-    /// Where the node does not answer.
+    /// If the node does not answer.
     pub fn repo_stat(&self) -> Result<RepoStat> {
         let value = self.rpc.value("repo/stat", &[])?;
         let number = |name| number("repo/stat", &value, name);
@@ -239,10 +239,10 @@ impl Daemon {
         })
     }
 
-    /// What went over Bitswap since the daemon started.
+    /// Returns the Bitswap traffic since the daemon started.
     ///
     /// # Errors
-    /// Where the node does not answer, or is offline.
+    /// If the node does not answer, or is offline.
     pub fn bitswap_stat(&self) -> Result<BitswapStat> {
         let value = self.rpc.value("bitswap/stat", &[])?;
         let number = |name| number("bitswap/stat", &value, name);
@@ -255,10 +255,10 @@ impl Daemon {
         })
     }
 
-    /// The node's pins of one kind, whoever made them, with their names (empty where they have none).
+    /// Returns the node's pins of one kind, whoever made them, with their names (empty if they have none).
     ///
     /// # Errors
-    /// Where the node does not answer.
+    /// If the node does not answer.
     pub fn pin_ls(&self, kind: PinKind) -> Result<Vec<(String, String)>> {
         let kind = match kind {
             PinKind::Recursive => "recursive",
@@ -274,13 +274,13 @@ impl Daemon {
             .collect())
     }
 
-    /// Puts a block onto the node, which hashes it with sha2-256 and has to find the hash of `cid`.
+    /// Puts a block onto the node. The node hashes it with sha2-256, and the hash must be that of `cid`.
     ///
     /// # Errors
-    /// If the node does not answer, or finds another hash.
+    /// If the node does not answer, or computes another hash.
     ///
     /// # Panics
-    /// If the codec of `cid` is none of raw, dag-pb and dag-cbor.
+    /// If the codec of `cid` is not raw, dag-pb or dag-cbor.
     pub fn put_block(&self, cid: &Cid, block: &[u8]) -> Result<()> {
         let codec = match cid.codec() {
             0x55 => "raw",
@@ -295,10 +295,10 @@ impl Daemon {
         Ok(())
     }
 
-    /// Whether the node itself holds this block; nothing is fetched to find out.
+    /// Returns whether the node itself holds this block. Nothing is fetched to find out.
     ///
     /// # Errors
-    /// Where the node does not answer.
+    /// If the node does not answer.
     pub fn holds(&self, cid: &Cid) -> Result<bool> {
         let cid = cid.to_string();
         let arguments = [("arg", cid.as_str()), ("offline", "true")];
@@ -309,19 +309,19 @@ impl Daemon {
         }
     }
 
-    /// Freezes the daemon (SIGSTOP): connections are taken, and nothing is answered. When this returns, each of its
-    /// threads has stopped.
+    /// Freezes the daemon (SIGSTOP): it accepts connections and answers nothing. When this returns, all of its threads
+    /// have stopped.
     ///
     /// # Errors
-    /// Where it does not run.
+    /// If it does not run.
     pub fn stop_signal(&mut self) -> Result<()> {
         self.running()?.freeze()
     }
 
-    /// Lets a frozen daemon go on (SIGCONT).
+    /// Lets a frozen daemon continue (SIGCONT).
     ///
     /// # Errors
-    /// Where it does not run.
+    /// If it does not run.
     pub fn cont_signal(&mut self) -> Result<()> {
         self.running()?.signal(Signal::CONT)
     }
@@ -333,7 +333,7 @@ impl Daemon {
         }
     }
 
-    /// Kills the daemon (SIGKILL), and waits for its end. The repository stays as it was that moment.
+    /// Kills the daemon (SIGKILL), and waits for its end. The repository stays as it was at that moment.
     pub fn kill(&mut self) {
         if let Some(mut running) = self.running.take() {
             running.kill();
@@ -344,12 +344,12 @@ impl Daemon {
     /// nodes are not made again.
     ///
     /// # Errors
-    /// Where it does not come up again.
+    /// If it does not come up again.
     pub fn restart(&mut self) -> Result<()> {
         self.restart_as(self.node.networking)
     }
 
-    /// The same, with or without a swarm from now on.
+    /// Does the same, with or without a swarm from now on.
     ///
     /// # Errors
     /// As [`restart`](Self::restart).
@@ -360,7 +360,7 @@ impl Daemon {
         let running = loop {
             tries += 1;
             match launch(&self.node, &self.repo, self.ports) {
-                // Somebody's connection that passes, or another test that looks for free ports.
+                // A passing connection of another program, or another test that looks for free ports.
                 Err(Error::NotReady { log, .. }) if tries < TRIES && is_taken(&log) => {}
                 done => break done?,
             }
@@ -369,10 +369,10 @@ impl Daemon {
         Ok(())
     }
 
-    /// Sets what a dotted path of Kubo's configuration names, for the next [`restart`](Self::restart).
+    /// Sets the value at a dotted path of Kubo's configuration, for the next [`restart`](Self::restart).
     ///
     /// # Errors
-    /// Where the configuration cannot be changed.
+    /// If the configuration cannot be changed.
     pub fn set_config(&self, path: &str, value: impl Into<Value>) -> Result<()> {
         self.repo.set(&[(path.to_owned(), value.into())])
     }
@@ -383,25 +383,25 @@ impl Daemon {
     }
 }
 
-/// What a repository holds.
+/// The size of a repository.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RepoStat {
-    /// Blocks.
+    /// The number of blocks.
     pub num_objects: u64,
-    /// What they and their index take on the disk, in bytes.
+    /// The disk space of the blocks and their index, in bytes.
     pub repo_size_bytes: u64,
 }
 
-/// What went over Bitswap.
+/// The Bitswap traffic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BitswapStat {
-    /// Blocks that came in, those that came twice included.
+    /// Blocks that were received, including duplicates.
     pub blocks_received: u64,
     /// Their bytes.
     pub data_received_bytes: u64,
-    /// Blocks that had been there already.
+    /// Blocks that were received although the node held them already.
     pub dup_blocks_received: u64,
-    /// Blocks that went out.
+    /// Blocks that were sent.
     pub blocks_sent: u64,
     /// Their bytes.
     pub data_sent_bytes: u64,
@@ -410,11 +410,11 @@ pub struct BitswapStat {
 /// The kinds of Kubo's own pins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PinKind {
-    /// A root and all below it.
+    /// A root and everything below it.
     Recursive,
     /// One block.
     Direct,
-    /// What lies below a recursive one; walks every DAG.
+    /// Blocks below a recursive pin. Listing them walks every DAG.
     Indirect,
 }
 
@@ -434,7 +434,7 @@ fn launch(node: &Node, repo: &Repo, ports: Ports) -> Result<Guarded> {
         ("Addresses.Gateway".to_owned(), gateway),
         ("Addresses.Swarm".to_owned(), json!([tcp(ports.swarm)])),
     ])?;
-    // Left by a daemon that was killed; Kubo would not listen there again.
+    // A socket that a killed daemon left; Kubo would not listen there again.
     let _ = std::fs::remove_file(repo.socket());
 
     let mut arguments = vec!["daemon", "--migrate=false", "--enable-gc=false"];
@@ -473,11 +473,11 @@ fn tcp(port: u16) -> String {
 
 fn unix(repo: &Repo) -> String {
     let path: PathBuf = repo.socket();
-    // The path's own slash is part of the multiaddr's.
+    // The path's leading slash separates it from `/unix`.
     format!("/unix{}", path.display())
 }
 
 fn number(call: &str, value: &Value, name: &str) -> Result<u64> {
     let number = value[name].as_u64();
-    number.ok_or_else(|| Error::unreadable(call, format!("{name} is no number in {value}")))
+    number.ok_or_else(|| Error::unreadable(call, format!("{name} is not a number in {value}")))
 }

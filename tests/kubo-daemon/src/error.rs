@@ -1,21 +1,20 @@
-//! What can go wrong with a private node, for the reader of a failed test: what was done, on what, and the words of
-//! the program.
+//! The errors of a private node, for the reader of a failed test: the operation, its object, and the program's message.
 
 use std::{io, path::PathBuf, process::ExitStatus};
 
 /// A result of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// Why a node does not do what it was asked.
+/// Why an operation on a node failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// The operating system refuses.
     #[error("cannot {what}")]
     Io {
-        /// What was tried, and on what.
+        /// The operation and its object.
         what: String,
-        /// Its words.
+        /// The system's error.
         source: io::Error,
     },
     /// A program ended with a failure.
@@ -25,7 +24,7 @@ pub enum Error {
         command: String,
         /// How it ended.
         status: ExitStatus,
-        /// What it complained of.
+        /// Its standard error.
         stderr: String,
     },
     /// A daemon ended before it was ready, or was not ready in time.
@@ -35,7 +34,7 @@ pub enum Error {
         program: PathBuf,
         /// Whether it ended or took too long.
         why: &'static str,
-        /// What it printed.
+        /// Its output.
         log: String,
     },
     /// A call of the RPC, or of another HTTP interface, was answered with a failure.
@@ -43,29 +42,29 @@ pub enum Error {
     Refused {
         /// The method and path.
         call: String,
-        /// The HTTP status; 200 where the failure came behind the body.
+        /// The HTTP status; 200 if the failure came after the body.
         status: u16,
-        /// What the body, or the trailer, says.
+        /// The message in the body or the trailer.
         message: String,
     },
-    /// An answer is not what its documentation says.
-    #[error("{call}: an answer that cannot be read: {what}")]
+    /// An answer that does not follow the interface's documentation.
+    #[error("{call}: unreadable answer: {what}")]
     Unreadable {
-        /// What was asked.
+        /// The call.
         call: String,
-        /// What is wrong with it.
+        /// The problem with it.
         what: String,
     },
 }
 
 impl Error {
-    /// For `map_err`: the operating system refuses to do `what`.
+    /// Returns a closure for `map_err`: the operating system refused to do `what`.
     pub(crate) fn io(what: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
         let what = what.into();
         move |source| Self::Io { what, source }
     }
 
-    /// An answer to `call` in which `what` is wrong.
+    /// Returns the error for an answer to `call` in which `what` is wrong.
     pub(crate) fn unreadable(call: impl Into<String>, what: impl Into<String>) -> Self {
         Self::Unreadable {
             call: call.into(),

@@ -1,12 +1,12 @@
 //! A long-running child process that cannot outlive this one.
 //!
-//! `Drop` covers a test that returns or panics; nothing in this process covers one that is killed. So a shell stands
-//! between: it runs the program, and reads from a pipe that only this process holds open. When the pipe closes, for
-//! whatever reason, it kills the program and removes its folder. (`prctl(PR_SET_PDEATHSIG)` would need unsafe code
-//! here, and is bound to the *thread* that started the child.)
+//! `Drop` covers a test that returns or panics, but nothing in this process covers a process that is killed. So a shell
+//! stands between: it runs the program, and reads from a pipe that only this process holds open. When the pipe closes,
+//! for whatever reason, the shell kills the program and removes its folder. (`prctl(PR_SET_PDEATHSIG)` would need
+//! unsafe code here, and is bound to the *thread* that started the child.)
 //!
-//! Invariant: the group's id is the shell's process id, which is ours until we have waited for it: no signal goes to
-//! a stranger.
+//! Invariant: the group's id is the shell's process id, which the system does not reuse until we have waited for it, so
+//! no signal reaches an unrelated process.
 
 use std::{
     ffi::OsStr,
@@ -24,9 +24,10 @@ use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 use crate::{Error, Result};
 
-/// The arguments are the folder and the program with its own. What runs it prints its own process id first, then
-/// becomes the program. Only the guard kills it by SIGKILL and leaves the shell alive, whose status it then is. The shell
-/// itself says nothing: a word of its own that nobody reads any more would end it by SIGPIPE, before it has cleaned up.
+/// The arguments are the folder, the program, and the program's arguments. The inner shell prints its process id first,
+/// then becomes the program. If the program dies by SIGKILL (status 137) and the shell lives, the guard killed it, and
+/// the shell cleans up. The outer shell prints nothing: if this process no longer read its output, SIGPIPE would end
+/// the shell before it had cleaned up.
 const SHELL: &str = r#"
 folder=$1
 shift
@@ -63,23 +64,23 @@ pub(crate) struct Guarded {
     reader: Option<JoinHandle<()>>,
 }
 
-/// What became of a start.
+/// The outcome of a start.
 #[derive(Debug)]
 pub(crate) enum Start {
-    /// It printed what it prints when it is ready.
+    /// The program printed the line that says it is ready.
     Ready(Guarded),
-    /// It ended first, and said this.
+    /// The program ended first, and printed this.
     Ended(String),
-    /// It was not ready in time, and was killed; it said this.
+    /// The program was not ready in time, and was killed. It had printed this.
     Late(String),
 }
 
 impl Guarded {
-    /// Starts `program` and waits until it prints a line that contains `ready`. `folder` is what it keeps its state
-    /// in: removed where this process can no longer do that itself.
+    /// Starts `program` and waits until it prints a line that contains `ready`. `folder` holds its state, and is
+    /// removed when this process can no longer do that itself.
     ///
     /// # Errors
-    /// Where it cannot be started. That it ends is an outcome.
+    /// If the program cannot be started. A program that starts and ends is not an error.
     pub(crate) fn start<'a>(
         program: &Path,
         folder: &Path,
@@ -94,7 +95,7 @@ impl Guarded {
         command.arg(folder).arg(program);
         command.args(arguments);
         environment(&mut command);
-        // A group of its own: Ctrl-C ends this process, and the pipe then the group.
+        // A group of its own: Ctrl-C ends this process, and then the closed pipe ends the group.
         command.process_group(0);
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         command.stderr(Stdio::null());
@@ -106,7 +107,7 @@ impl Guarded {
         let mut first = String::new();
         output.read_line(&mut first).map_err(cannot())?;
         let pid = first.trim().parse().ok().and_then(Pid::from_raw);
-        let pid = pid.ok_or_else(|| Error::unreadable("sh", format!("{first:?} is no pid")))?;
+        let pid = pid.ok_or_else(|| Error::unreadable("sh", format!("{first:?} is not a pid")))?;
 
         let log = Arc::new(Mutex::new(Vec::new()));
         let (is_ready, wait) = mpsc::channel();
@@ -116,7 +117,7 @@ impl Guarded {
                 for line in output.split(b'\n').map_while(io::Result::ok) {
                     let line = String::from_utf8_lossy(&line).into_owned();
                     if line.contains(ready) {
-                        // Nobody waits for the second such line.
+                        // The receiver is gone after the first such line.
                         let _ = is_ready.send(());
                     }
                     let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
@@ -147,7 +148,7 @@ impl Guarded {
         })
     }
 
-    /// What it printed so far, the last lines of it.
+    /// The last lines that it printed so far.
     pub(crate) fn log(&self) -> String {
         let log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
         log.join("\n")
@@ -161,7 +162,7 @@ impl Guarded {
     /// Sends a signal to the program alone.
     ///
     /// # Errors
-    /// Where it has ended.
+    /// If it has ended.
     pub(crate) fn signal(&mut self, signal: Signal) -> Result<()> {
         let sent = match self.ended() {
             Ok(None) => kill_process(self.pid, signal).map_err(io::Error::from),
@@ -174,11 +175,11 @@ impl Guarded {
         )))
     }
 
-    /// Stops the program (SIGSTOP), and waits until each of its threads has stopped: a thread that runs on another
-    /// core does so until the kernel interrupts it, which is long enough to answer a call.
+    /// Stops the program (SIGSTOP), and waits until all of its threads have stopped. A thread on another core runs
+    /// until the kernel interrupts it, which is long enough to answer a call.
     ///
     /// # Errors
-    /// Where it has ended, or does not stop.
+    /// If it has ended, or does not stop.
     pub(crate) fn freeze(&mut self) -> Result<()> {
         self.signal(Signal::STOP)?;
         let until = Instant::now() + GRACE;
@@ -193,9 +194,9 @@ impl Guarded {
         stopped.map_err(Error::io(format!("stop {}", self.program.display())))
     }
 
-    /// Waits for what it was told, SIGTERM; kills it where it does not end.
+    /// Asks the program to end (SIGTERM), waits for that, and kills it if it does not end in time.
     pub(crate) fn terminate(&mut self) {
-        // Errors mean that it has ended already. A stopped program is told nothing before it goes on.
+        // An error means that it has ended already. A stopped program gets the signal once it continues.
         if self.signal(Signal::TERM).is_ok() && self.signal(Signal::CONT).is_ok() {
             let until = Instant::now() + GRACE;
             while Instant::now() < until && matches!(self.ended(), Ok(None)) {
@@ -208,13 +209,14 @@ impl Guarded {
     /// Kills the group and waits for its end.
     pub(crate) fn kill(&mut self) {
         if let (Ok(None), Some(shell)) = (self.ended(), self.shell_pid()) {
-            // The shell before the others, or it might take this for the guard's doing. It may end this very moment.
+            // The shell first, or it would take the program's death for the guard's doing. The shell may also end right
+            // now.
             let _ = kill_process(shell, Signal::KILL);
             let _ = kill_process_group(shell, Signal::KILL);
             let _ = self.shell.wait();
         }
         if let Some(reader) = self.reader.take() {
-            // It ends with the output, whose writers have ended.
+            // The reader ends with the output, whose writers have ended.
             let _ = reader.join();
         }
     }
@@ -228,12 +230,13 @@ impl Guarded {
     }
 }
 
-/// What Linux says of a process's threads; see proc_pid_stat(5) for the state behind the name in parentheses.
+/// Returns whether all threads of a process have stopped. In proc_pid_stat(5), the state follows the name in
+/// parentheses.
 fn all_threads_stopped(pid: u32) -> io::Result<bool> {
     for thread in fs::read_dir(format!("/proc/{pid}/task"))? {
         let stat = match fs::read_to_string(thread?.path().join("stat")) {
             Ok(stat) => stat,
-            // It has ended in between: others are looked at again.
+            // The thread has just ended; all are checked again.
             Err(_) => return Ok(false),
         };
         let state = stat.rsplit_once(") ").map(|(_, rest)| rest);

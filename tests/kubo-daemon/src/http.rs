@@ -1,13 +1,13 @@
-//! As much HTTP/1.1 as a test needs, over anything that can be read: heads, and bodies in their three framings.
+//! As much HTTP/1.1 as a test needs, over any reader: heads, and bodies in their three framings.
 //!
-//! Knows nothing of sockets and of who speaks to whom.
+//! It does not know sockets, or who talks to whom.
 
 use std::io::{self, BufRead, Read};
 
-/// The most that a head, or a chunk's line, may have, in bytes.
+/// The maximum length of a head, or of a chunk's first line, in bytes.
 const MOST_HEAD: u64 = 64 * 1024;
 
-/// A piece of a body is at most so long, in bytes.
+/// The maximum length of a piece of a body, in bytes.
 const PIECE: usize = 64 * 1024;
 
 /// The lines before a body.
@@ -20,7 +20,7 @@ pub(crate) struct Head {
 }
 
 impl Head {
-    /// The next head; `None` where the other side closed instead.
+    /// Reads the next head; `None` if the other side closed instead.
     pub(crate) fn read(from: &mut impl BufRead) -> io::Result<Option<Self>> {
         let mut from = from.take(MOST_HEAD);
         let Some(first) = line(&mut from)? else {
@@ -30,24 +30,24 @@ impl Head {
         Ok(Some(Self { first, fields }))
     }
 
-    /// The last field of that name, whatever its case.
+    /// Returns the last field with this name, in any case.
     pub(crate) fn field(&self, name: &str) -> Option<&str> {
         find(&self.fields, name)
     }
 
-    /// The status of an answer.
+    /// Returns the status of an answer.
     pub(crate) fn status(&self) -> io::Result<u16> {
         let word = self.first.split(' ').nth(1);
         let status = word.and_then(|word| word.parse().ok());
         status.ok_or_else(|| garbled(format!("{:?} has no status", self.first)))
     }
 
-    /// How the body of a request is framed.
+    /// Returns how the body of a request is framed.
     pub(crate) fn request_framing(&self) -> io::Result<Framing> {
         Ok(self.framing()?.unwrap_or(Framing::Length(0)))
     }
 
-    /// How the body of the answer to a `method` is framed.
+    /// Returns how the body of the answer to a `method` is framed.
     pub(crate) fn answer_framing(&self, method: &str) -> io::Result<Framing> {
         match self.status()? {
             100..200 | 204 | 304 => Ok(Framing::Length(0)),
@@ -69,27 +69,27 @@ impl Head {
     }
 }
 
-/// The last field of that name, whatever its case.
+/// Returns the last field with this name, in any case.
 pub(crate) fn find<'a>(fields: &'a [(String, String)], name: &str) -> Option<&'a str> {
     let named = |(found, _): &&(String, String)| found.eq_ignore_ascii_case(name);
     fields.iter().rev().find(named).map(|(_, value)| &**value)
 }
 
-/// How the end of a body is told.
+/// How the end of a body is marked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Framing {
     /// By its length in bytes.
     Length(u64),
-    /// By a chunk of no bytes, with trailers behind it.
+    /// By a chunk of no bytes, followed by trailers.
     Chunked,
     /// By the end of the connection.
     UntilClosed,
 }
 
-/// Reads a body, hands its bytes to `piece` as they come, and gives the trailers.
+/// Reads a body, passes its bytes to `piece` as they come, and returns the trailers.
 ///
 /// # Errors
-/// Where the connection ends first, or `piece` fails.
+/// If the connection ends first, or `piece` fails.
 pub(crate) fn read_body(
     from: &mut impl BufRead,
     framing: Framing,
@@ -145,7 +145,7 @@ fn exactly(
     Ok(())
 }
 
-/// The fields up to the empty line.
+/// Reads the fields up to the empty line.
 fn fields(from: &mut impl BufRead) -> io::Result<Vec<(String, String)>> {
     let mut fields = Vec::new();
     loop {
@@ -154,12 +154,12 @@ fn fields(from: &mut impl BufRead) -> io::Result<Vec<(String, String)>> {
             return Ok(fields);
         }
         let field = text.split_once(':');
-        let (name, value) = field.ok_or_else(|| garbled(format!("{text:?} is no field")))?;
+        let (name, value) = field.ok_or_else(|| garbled(format!("{text:?} is not a field")))?;
         fields.push((name.trim().to_owned(), value.trim().to_owned()));
     }
 }
 
-/// A line without its end; `None` at the end of the connection.
+/// Reads a line without its end; `None` at the end of the connection.
 fn line(from: &mut impl BufRead) -> io::Result<Option<String>> {
     let mut bytes = Vec::new();
     if from.read_until(b'\n', &mut bytes)? == 0 {
@@ -173,7 +173,7 @@ fn line(from: &mut impl BufRead) -> io::Result<Option<String>> {
     }
     let text = String::from_utf8(bytes);
     text.map(Some)
-        .map_err(|_| garbled("a head that is no text".to_owned()))
+        .map_err(|_| garbled("a head that is not text".to_owned()))
 }
 
 fn cut() -> io::Error {

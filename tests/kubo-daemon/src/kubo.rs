@@ -1,4 +1,4 @@
-//! The program itself: where it is, and the line that says that a test did not run for the lack of it.
+//! The program itself: where it is, and the line that says that a test did not run because it is missing.
 
 use std::{env, path::PathBuf};
 
@@ -14,9 +14,9 @@ impl Kubo {
     /// The variable that names the program: `cargo xtask test --kubo` sets it.
     pub const VARIABLE: &'static str = "WASI_IPFS_KUBO";
 
-    /// The program that [`VARIABLE`](Self::VARIABLE) names. Where it is unset, nobody asked for tests with a node.
+    /// The program that [`VARIABLE`](Self::VARIABLE) names. If it is unset, nobody asked for tests with a node.
     ///
-    /// Whether there is such a program shows when a node is started: a wrong name is a failure, not an absence.
+    /// The path is first used when a node is started: a wrong path is a failure, not an absence.
     pub fn find() -> Option<Self> {
         let program = env::var_os(Self::VARIABLE).filter(|program| !program.is_empty())?;
         Some(Self::at(program))
@@ -34,13 +34,13 @@ impl Kubo {
         &self.program
     }
 
-    /// A node to be started; see [`Node`] for what it is if nothing else is said.
+    /// A node to be started; see [`Node`] for its defaults.
     pub fn node(&self) -> Node {
         Node::new(self.clone())
     }
 }
 
-/// The [`Kubo`] to test with; where there is none, says `NOT RUN: kubo: …` on standard output and returns.
+/// The [`Kubo`] to test with. If there is none, prints `NOT RUN: kubo: …` on standard output and returns.
 ///
 /// `cargo xtask test` collects these lines, and with `--kubo` each of them fails the run.
 ///

@@ -1,5 +1,5 @@
-//! Private Kubo nodes for tests: real daemons on loopback, with throw-away repositories, that reach nobody and are
-//! gone afterwards, however the test ends.
+//! Private Kubo nodes for tests: real daemons on loopback, with temporary repositories. They reach no other node, and
+//! are gone afterwards, however the test ends.
 //!
 //! ```no_run
 //! # fn test() -> kubo_daemon::Result<()> {
@@ -9,7 +9,7 @@
 //! assert!(node.ipfs(&["cat", &cid.to_string()])?.starts_with(b"[package]"));
 //!
 //! let other = kubo.node().without_gateway().start()?;
-//! other.connect(&node)?;                                        // reaches it, and nobody else
+//! other.connect(&node)?;                                        // reaches it, and no other node
 //! other.ipfs(&["cat", &cid.to_string()])?;
 //! assert!(other.bitswap_stat()?.blocks_received > 0);
 //! # Ok(())
@@ -17,14 +17,14 @@
 //! ```
 //!
 //! * [`Kubo`]: the program, found by `WASI_IPFS_KUBO`, which `cargo xtask test --kubo` sets; [`kubo_or_not_run!`].
-//! * [`Node`]: what a node is to be; [`Daemon`]: one that runs. What it says over its RPC: [`Rpc`].
-//! * [`Mount`]: its FUSE mount. [`ClusterService`], [`Cluster`]: IPFS Cluster in front of one.
-//! * [`proxy`]: what stands between a node and a client under test, and misbehaves as it is told.
+//! * [`Node`]: the settings of a node; [`Daemon`]: a running node; [`Rpc`]: a client of its RPC.
+//! * [`Mount`]: its FUSE mount. [`ClusterService`], [`Cluster`]: IPFS Cluster in front of a node.
+//! * [`proxy`]: stands between a node and a client under test, and misbehaves as scripted.
 //!
-//! Everything blocks: in asynchronous tests, start and ask on a thread for blocking calls.
+//! Everything blocks: asynchronous tests must call it on a thread for blocking calls.
 //!
-//! Invariant: a process that is started here ends with the value that started it, with the test's process at the
-//! latest, even if that is killed (see `guarded`).
+//! Invariant: a process that is started here ends when the value that started it is dropped, or with the test's process
+//! at the latest, even if that is killed (see `guarded`).
 
 mod cluster;
 mod daemon;

@@ -1,4 +1,4 @@
-//! A node's FUSE mount of `/ipfs`, to compare with: needs `/dev/fuse`, the package `fuse3`, and root.
+//! A node's FUSE mount of `/ipfs`, for comparison. It needs `/dev/fuse`, the package `fuse3`, and root.
 
 use std::{
     fs,
@@ -10,19 +10,19 @@ use tempfile::TempDir;
 
 use crate::{Daemon, Error, Result};
 
-/// Kubo's FUSE mount; unmounted on drop.
+/// Kubo's FUSE mount. Dropping it unmounts it.
 #[derive(Debug)]
 pub struct Mount {
     folder: TempDir,
 }
 
 impl Daemon {
-    /// Mounts `/ipfs` (and `/ipns` and MFS beside it) through FUSE. An offline node refuses to.
+    /// Mounts `/ipfs` (and `/ipns` and MFS beside it) through FUSE. An offline node refuses.
     ///
-    /// `None` where this machine cannot: the caller says `NOT RUN`.
+    /// Returns `None` if this machine cannot mount; the caller then prints `NOT RUN`.
     ///
     /// # Errors
-    /// Where it could, and Kubo does not.
+    /// If the machine could, and Kubo does not.
     pub fn mount(&self) -> Result<Option<Mount>> {
         if !can_mount() {
             return Ok(None);
@@ -35,7 +35,7 @@ impl Daemon {
         for point in &points {
             fs::create_dir(point).map_err(Error::io(format!("make {}", point.display())))?;
         }
-        // Before the call, so that what a failure left mounted goes too.
+        // Made before the call, so that a partial mount of a failed call is undone too.
         let mount = Mount { folder };
         let [ipfs, ipns, mfs] = points.map(|point| point.display().to_string());
         self.ipfs(&["mount", "-f", &ipfs, "-n", &ipns, "-m", &mfs])?;
@@ -48,7 +48,7 @@ fn can_mount() -> bool {
         let path = std::env::var_os("PATH").unwrap_or_default();
         std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
     };
-    // Opening the device and giving up again mounts nothing.
+    // Opening and closing the device mounts nothing.
     let device = fs::OpenOptions::new()
         .read(true)
         .write(true)
@@ -57,7 +57,7 @@ fn can_mount() -> bool {
 }
 
 impl Mount {
-    /// The folder that is `/ipfs`.
+    /// The folder on which `/ipfs` is mounted.
     pub fn ipfs(&self) -> PathBuf {
         self.folder.path().join("ipfs")
     }
@@ -71,11 +71,11 @@ impl Drop for Mount {
     }
 }
 
-/// Lazily: a reader that is still there, or a daemon that is gone, must not hold up the test.
+/// Unmounts lazily: a reader that is still there, or a dead daemon, must not delay the test.
 fn unmount(point: &Path) {
     let mut umount = Command::new("umount");
     umount.arg("--lazy").arg(point);
-    // It may not be mounted, or not any more.
+    // It may not be mounted, or no longer.
     let _ = umount
         .stdin(Stdio::null())
         .stdout(Stdio::null())

@@ -1,12 +1,12 @@
-//! What a node is to be, said before it starts.
+//! The settings of a node, chosen before it starts.
 
 use serde_json::Value;
 
 use crate::{Daemon, Kubo, Networking, Result, settings::Setting};
 
-/// A node to be started. If nothing else is said: an RPC and a gateway on free ports of loopback, an empty
-/// repository with Kubo's own import defaults, a swarm on loopback that knows nobody, no routing, no collection but
-/// the ones that are asked for.
+/// A node to be started. By default it has an RPC and a gateway on free ports of loopback, an empty repository with
+/// Kubo's own import defaults, a swarm on loopback without peers, no routing, and no garbage collection except on
+/// request.
 #[derive(Clone, Debug)]
 pub struct Node {
     pub(crate) kubo: Kubo,
@@ -19,7 +19,7 @@ pub struct Node {
     pub(crate) arguments: Vec<String>,
 }
 
-/// Where the RPC listens. The first is what Kubo writes into the repository's file `api`.
+/// Where the RPC listens. Kubo writes the first address into the repository's file `api`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ApiListeners {
     /// On a TCP port.
@@ -34,7 +34,7 @@ pub enum ApiListeners {
 /// Whether a node has a gateway.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Gateway {
-    /// It has.
+    /// It has one.
     #[default]
     Listening,
     /// It has none.
@@ -50,7 +50,7 @@ pub(crate) struct Authorization {
 }
 
 impl Authorization {
-    /// The value of the field `Authorization`.
+    /// Returns the value of the field `Authorization`.
     pub(crate) fn field(&self) -> String {
         match self.secret.split_once(':') {
             Some(("bearer", token)) => format!("Bearer {token}"),
@@ -74,26 +74,26 @@ impl Node {
         }
     }
 
-    /// Without a swarm: `ipfs daemon --offline`, which cannot fetch anything.
+    /// Removes the swarm: `ipfs daemon --offline`, which cannot fetch anything.
     pub fn offline(mut self) -> Self {
         self.networking = Networking::Offline;
         self
     }
 
-    /// Without a gateway.
+    /// Removes the gateway.
     pub fn without_gateway(mut self) -> Self {
         self.gateway = Gateway::Absent;
         self
     }
 
-    /// Chooses where the RPC listens. [`Daemon::api_url`] is the TCP one, always.
+    /// Chooses where the RPC listens. [`Daemon::api_url`] is always the TCP address.
     pub fn api_listeners(mut self, listeners: ApiListeners) -> Self {
         self.api = listeners;
         self
     }
 
-    /// Lets only those call the RPC who show `secret` (`bearer:TOKEN` or `basic:USER:PASSWORD`), and only below
-    /// `paths` (`/api/v0` is all of it). What this crate calls itself shows it.
+    /// Restricts the RPC to callers that send `secret` (`bearer:TOKEN` or `basic:USER:PASSWORD`), and to calls below
+    /// `paths` (`/api/v0` covers everything). This crate's own calls send it.
     pub fn api_authorization(mut self, name: &str, secret: &str, paths: &[&str]) -> Self {
         self.authorization = Some(Authorization {
             name: name.to_owned(),
@@ -109,8 +109,8 @@ impl Node {
         self
     }
 
-    /// Sets what a dotted path of Kubo's configuration names: `("Datastore.StorageMax", json!("1GB"))`. It wins
-    /// over what this crate sets, but for the addresses.
+    /// Sets the value at a dotted path of Kubo's configuration: `("Datastore.StorageMax", json!("1GB"))`. It overrides
+    /// the settings of this crate, except for the addresses.
     pub fn config(mut self, path: &str, value: impl Into<Value>) -> Self {
         self.settings.push((path.to_owned(), value.into()));
         self
@@ -125,7 +125,7 @@ impl Node {
     /// Makes the repository, starts the daemon, and waits until it is ready.
     ///
     /// # Errors
-    /// Where it does not come up; the error holds what it printed.
+    /// If it does not come up; the error holds what it printed.
     pub fn start(self) -> Result<Daemon> {
         Daemon::start(self)
     }

@@ -1,8 +1,8 @@
-//! Free ports on loopback for programs that have to be told theirs.
+//! Free ports on loopback, for programs whose ports must be chosen in advance.
 //!
-//! A port that was found free may be taken before the program binds it: whoever starts one tries again with others.
-//! The ports lie below those that the kernel gives to outgoing connections, so that only a listener can take one,
-//! also while a daemon restarts on its own.
+//! A port that was found free may be taken before the program binds it, so the caller tries again with others. The
+//! ports lie below those that the kernel assigns to outgoing connections. So only a listener can take one, even while a
+//! daemon restarts on its own.
 
 use std::{
     hash::{BuildHasher, RandomState},
@@ -10,18 +10,18 @@ use std::{
     net::{Ipv4Addr, TcpListener},
 };
 
-/// Where they lie; the kernel's own begin at 32768 unless somebody moved them.
+/// The range of ports. The kernel's own begin at 32768 by default.
 const RANGE: std::ops::Range<u16> = 10_000..32_000;
 
-/// How many to try: the machine may be full of listeners, but not that full.
+/// How many ports to try: a machine may have many listeners, but not that many.
 const TRIES: usize = 1000;
 
-/// `N` ports that nobody listens on.
+/// Returns `N` ports on which nobody listens.
 ///
 /// # Errors
-/// Where none are to be had.
+/// If none are found.
 pub(crate) fn free<const N: usize>() -> io::Result<[u16; N]> {
-    // Held until all are found: no port twice.
+    // Held until all are found, so that no port is returned twice.
     let mut held = Vec::new();
     for try_ in 0..TRIES {
         if held.len() == N {
@@ -30,7 +30,7 @@ pub(crate) fn free<const N: usize>() -> io::Result<[u16; N]> {
         let width = u64::from(RANGE.end - RANGE.start);
         let random = RandomState::new().hash_one(try_) % width;
         let port = RANGE.start + u16::try_from(random).map_err(io::Error::other)?;
-        // Both: a listener on all addresses and one on loopback alone do not always see each other.
+        // Both are tried: a listener on all addresses and a listener on loopback do not always see each other.
         let any = TcpListener::bind((Ipv4Addr::UNSPECIFIED, port));
         if any.is_ok() {
             drop(any);

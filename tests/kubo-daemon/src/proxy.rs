@@ -1,5 +1,5 @@
-//! A proxy on loopback that misbehaves as it is told: what stands between a client under test and a real node, or
-//! any other HTTP/1.1 server, to see what the client makes of a bad one.
+//! A proxy on loopback that misbehaves as scripted. It stands between a client under test and a real node, or any other
+//! HTTP/1.1 server, to see how the client handles a bad one.
 //!
 //! ```no_run
 //! # fn test(node: &kubo_daemon::Daemon) -> kubo_daemon::Result<()> {
@@ -14,8 +14,8 @@
 //! # }
 //! ```
 //!
-//! What has no fault goes through as it is: status, fields, body and trailers; only where chunks begin may change. A
-//! client that hangs up is passed on as well: the server sees its connection close.
+//! A message without a fault passes unchanged: status, fields, body and trailers. Only the boundaries of chunks may
+//! change. A client's disconnect is passed on as well: the server sees its connection close.
 
 mod fault;
 mod relay;
@@ -37,7 +37,7 @@ pub struct Proxy {
     port: u16,
 }
 
-/// What its threads share.
+/// The state that its threads share.
 struct Shared {
     server: SocketAddr,
     state: Mutex<State>,
@@ -50,17 +50,17 @@ struct State {
     rules: Vec<Rule>,
     connections: usize,
     requests: Vec<String>,
-    /// Both ends of what is open, with the number of the client's connection.
+    /// Both ends of each open connection, with the number of the client's connection.
     open: Vec<(usize, TcpStream)>,
     ended: bool,
 }
 
 impl Proxy {
-    /// In front of the server at `url`: `http://127.0.0.1:PORT`, as [`Daemon::api_url`](crate::Daemon::api_url) has
-    /// it. Nothing is asked of the server: it may start later, or never.
+    /// Starts a proxy in front of the server at `url`: `http://127.0.0.1:PORT`, as in
+    /// [`Daemon::api_url`](crate::Daemon::api_url). The server is not contacted yet: it may start later, or never.
     ///
     /// # Errors
-    /// Where the URL is of another form, or there is no port to listen on.
+    /// If the URL has another form, or there is no port to listen on.
     pub fn before(url: &str) -> Result<Self> {
         let address = url.strip_prefix("http://").unwrap_or(url);
         let server = address.trim_end_matches('/').parse();
@@ -82,7 +82,7 @@ impl Proxy {
                 };
                 let shared = Arc::clone(&accepting);
                 thread::spawn(move || {
-                    // A connection's failure is the client's to see; nobody else waits for it.
+                    // The client sees the failure of its connection; nobody else needs it.
                     let _ = relay::serve(&shared, number, &client);
                     shared.lock().open.retain(|(open, _)| *open != number);
                 });
@@ -91,7 +91,7 @@ impl Proxy {
         Ok(Self { shared, port })
     }
 
-    /// Where it listens: `http://127.0.0.1:PORT`.
+    /// The URL at which it listens: `http://127.0.0.1:PORT`.
     pub fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
     }
@@ -101,37 +101,37 @@ impl Proxy {
         format!("/ip4/127.0.0.1/tcp/{}", self.port)
     }
 
-    /// From now on, does `fault` to requests whose `METHOD /path?query` contains `pattern`, as many of them as
-    /// `times` says. Of several rules that match, the oldest takes the request.
+    /// From now on, applies `fault` to requests whose `METHOD /path?query` contains `pattern`, to as many as `times`
+    /// says. If several rules match, the oldest one takes the request.
     pub fn fault(&self, pattern: &str, times: Times, fault: Fault) -> Rule {
         let rule = Rule::new(pattern, times, fault);
         self.shared.lock().rules.push(rule.clone());
         rule
     }
 
-    /// Takes out all faults: what comes from now on goes through. What is under way goes on as it began.
+    /// Removes all faults: later requests pass unchanged. Requests in progress continue as they began.
     pub fn clear(&self) {
         self.shared.lock().rules.clear();
     }
 
-    /// How many connections were accepted so far.
+    /// The number of connections accepted so far.
     pub fn connections(&self) -> usize {
         self.shared.lock().connections
     }
 
-    /// How many requests came so far whose `METHOD /path?query` contains `pattern`; all of them for the empty one.
+    /// The number of requests so far whose `METHOD /path?query` contains `pattern`. An empty pattern counts all.
     pub fn requests(&self, pattern: &str) -> usize {
         let state = self.shared.lock();
         let requests = state.requests.iter();
         requests.filter(|line| line.contains(pattern)).count()
     }
 
-    /// The requests so far, `METHOD /path?query`, in the order in which they came.
+    /// The requests so far, `METHOD /path?query`, in order of arrival.
     pub fn log(&self) -> Vec<String> {
         self.shared.lock().requests.clone()
     }
 
-    /// Closes every connection that is open, as a server does that restarts.
+    /// Closes every open connection, as a server does when it restarts.
     pub fn hang_up(&self) {
         self.shared.lock().hang_up();
     }
@@ -144,7 +144,7 @@ impl Drop for Proxy {
         state.hang_up();
         drop(state);
         self.shared.ended.notify_all();
-        // Wakes the thread that accepts; it may be gone.
+        // Wakes the thread that accepts connections, which may be gone.
         let _ = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port));
     }
 }
@@ -163,7 +163,7 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a client in and gives its number; `None` at the end.
+    /// Registers a client and returns its number, or `None` once the proxy has ended.
     fn opened(&self, client: &TcpStream) -> Option<usize> {
         let mut state = self.lock();
         if state.ended {
@@ -175,7 +175,7 @@ impl Shared {
         Some(number)
     }
 
-    /// Notes a request and says what is to happen to it.
+    /// Records a request and returns the fault to apply, if any.
     fn requested(&self, line: String) -> Option<Fault> {
         let mut state = self.lock();
         let fault = state.rules.iter().find_map(|rule| rule.take(&line));
@@ -183,7 +183,7 @@ impl Shared {
         fault
     }
 
-    /// Waits; false where the end comes first.
+    /// Waits. Returns `false` if the proxy ends first.
     fn wait(&self, how_long: Duration) -> bool {
         let until = Instant::now() + how_long;
         let mut state = self.lock();
@@ -200,14 +200,14 @@ impl Shared {
 }
 
 impl State {
-    /// Keeps a second handle, to be able to close it from elsewhere.
+    /// Keeps a second handle, so that another thread can close the connection.
     fn keep(&mut self, number: usize, stream: &TcpStream) {
         self.open.extend(stream.try_clone().map(|it| (number, it)));
     }
 
     fn hang_up(&mut self) {
         for (_, stream) in self.open.drain(..) {
-            // It may have ended.
+            // The connection may have ended.
             let _ = stream.shutdown(std::net::Shutdown::Both);
         }
     }

@@ -1,4 +1,4 @@
-//! A throw-away repository and its settings: made by `ipfs init`, then set by writing its `config`.
+//! A temporary repository and its settings: `ipfs init` makes it, and the settings are written to its `config`.
 
 use std::{
     fs,
@@ -14,7 +14,7 @@ use crate::{
     settings::{self, Setting},
 };
 
-/// A node's repository; removed on drop.
+/// A node's repository. Dropping it removes it.
 #[derive(Debug)]
 pub(crate) struct Repo {
     kubo: Kubo,
@@ -22,7 +22,7 @@ pub(crate) struct Repo {
     secret: Option<String>,
 }
 
-/// What makes a node private and quiet, whatever the profile says.
+/// The settings that make a node private and quiet, whatever its profile.
 fn private() -> [Setting; 15] {
     let setting = |path: &'static str, value| (path.to_owned(), value);
     [
@@ -45,7 +45,7 @@ fn private() -> [Setting; 15] {
 }
 
 impl Repo {
-    /// Initialises one as `node` wants it.
+    /// Initialises a repository with the settings of `node`.
     pub(crate) fn init(node: &Node) -> Result<Self> {
         let folder = tempfile::Builder::new()
             .prefix("kubo-")
@@ -75,22 +75,22 @@ impl Repo {
         Ok(repo)
     }
 
-    /// Where it lies.
+    /// The path of the repository.
     pub(crate) fn path(&self) -> &Path {
         self.folder.path()
     }
 
-    /// The socket of the RPC, where it has one.
+    /// The socket of the RPC, if it has one.
     pub(crate) fn socket(&self) -> PathBuf {
         self.path().join("rpc.sock")
     }
 
-    /// Sets what the dotted paths name; a running daemon sees it when it starts again.
+    /// Sets the values at dotted paths. A running daemon sees them when it starts again.
     pub(crate) fn set(&self, settings: &[Setting]) -> Result<()> {
         settings::change(&self.path().join("config"), settings)
     }
 
-    /// This node's peer ID.
+    /// Returns this node's peer ID.
     pub(crate) fn peer_id(&self) -> Result<String> {
         let path = self.path().join("config");
         let config = settings::read(&path)?;
@@ -98,7 +98,7 @@ impl Repo {
         id.ok_or_else(|| Error::unreadable(path.display().to_string(), "it has no Identity.PeerID"))
     }
 
-    /// Gives a command this repository, and nothing of the user's own.
+    /// Sets this repository in a command's environment, and removes the user's own settings.
     pub(crate) fn environment(&self, command: &mut Command) {
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("IPFS_") {
@@ -112,7 +112,7 @@ impl Repo {
             .env("IPFS_TELEMETRY", "off");
     }
 
-    /// Runs the program on this repository, through its daemon if that runs, and gives its output whatever its status.
+    /// Runs the program on this repository, through its daemon if that runs. Returns its output, whatever its status.
     pub(crate) fn output(&self, arguments: &[&str], input: Option<&Path>) -> Result<Output> {
         let mut command = self.command(arguments);
         if let Some(input) = input {
@@ -126,7 +126,7 @@ impl Repo {
         )))
     }
 
-    /// The same, where anything but success is an error.
+    /// Does the same, but any status other than success is an error.
     pub(crate) fn run(&self, arguments: &[&str], input: Option<&Path>) -> Result<Vec<u8>> {
         let output = self.output(arguments, input)?;
         if !output.status.success() {

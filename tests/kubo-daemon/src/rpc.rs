@@ -1,5 +1,5 @@
-//! A client for a node's RPC, for what tests ask in loops: a run of the program takes a tenth of a second, a call
-//! here none. One connection a call; nothing of it is what the library under test uses.
+//! A client for a node's RPC, for calls that tests make in loops: running the program takes a tenth of a second, while
+//! a call here takes almost no time. Each call opens a connection. It shares no code with the library under test.
 
 use std::{
     io::{self, BufReader, Write},
@@ -14,7 +14,7 @@ use crate::{
     http::{Head, find, read_body},
 };
 
-/// How long a call may be silent. A collection of a large repository says nothing for a while.
+/// How long a call may be silent. A collection of a large repository sends nothing for a while.
 const SILENCE: Duration = Duration::from_secs(300);
 
 /// An HTTP interface on loopback.
@@ -24,7 +24,7 @@ pub struct Rpc {
     authorization: Option<String>,
 }
 
-/// What came back.
+/// An answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
     /// The HTTP status.
@@ -33,12 +33,12 @@ pub struct Answer {
     pub fields: Vec<(String, String)>,
     /// The body.
     pub body: Vec<u8>,
-    /// The fields behind it.
+    /// The fields after the body.
     pub trailers: Vec<(String, String)>,
 }
 
 impl Answer {
-    /// The field of that name, before or behind the body, whatever its case.
+    /// Returns the field with this name, before or after the body, in any case.
     pub fn field(&self, name: &str) -> Option<&str> {
         find(&self.trailers, name).or_else(|| find(&self.fields, name))
     }
@@ -52,15 +52,15 @@ impl Rpc {
         }
     }
 
-    /// The one on this port of loopback, without credentials.
+    /// The interface on this port of loopback, without credentials.
     pub fn at(port: u16) -> Self {
         Self::new(port, None)
     }
 
-    /// Calls `/api/v0/<command>` with these arguments (`("arg", "…")`), and gives the body.
+    /// Calls `/api/v0/<command>` with these arguments (`("arg", "…")`), and returns the body.
     ///
     /// # Errors
-    /// Where the node answers with a failure, be it in the trailers, or not at all.
+    /// If the node does not answer, or answers with a failure, even in the trailers.
     pub fn call(&self, command: &str, arguments: &[(&str, &str)]) -> Result<Vec<u8>> {
         let path = format!("/api/v0/{command}{}", query(arguments));
         let answer = self.send("POST", &path, None)?;
@@ -89,10 +89,10 @@ impl Rpc {
         }
     }
 
-    /// The JSON values that a call gives, one or one a line.
+    /// Returns the JSON values in the answer to a call, one or one a line.
     ///
     /// # Errors
-    /// As [`call`](Self::call), and where there is no JSON.
+    /// As for [`call`](Self::call), and if the answer is not JSON.
     pub fn values(&self, command: &str, arguments: &[(&str, &str)]) -> Result<Vec<Value>> {
         let body = self.call(command, arguments)?;
         let values = serde_json::Deserializer::from_slice(&body).into_iter();
@@ -100,10 +100,10 @@ impl Rpc {
         values.map_err(|error| Error::unreadable(command, error.to_string()))
     }
 
-    /// The one JSON value that a call gives.
+    /// Returns the one JSON value in the answer to a call.
     ///
     /// # Errors
-    /// As [`values`](Self::values), and where there is none, or more than one.
+    /// As for [`values`](Self::values), and if there is not exactly one.
     pub fn value(&self, command: &str, arguments: &[(&str, &str)]) -> Result<Value> {
         let mut values = self.values(command, arguments)?;
         match (values.pop(), values.len()) {
@@ -112,12 +112,12 @@ impl Rpc {
         }
     }
 
-    /// Puts a block and gives its CID: `codec` and `hash` as `ipfs block put` has them (`raw`, `sha2-256`).
+    /// Puts a block and returns its CID. `codec` and `hash` are those of `ipfs block put` (`raw`, `sha2-256`).
     ///
-    /// The node looks at none of it: what does not decode is taken too.
+    /// The node does not examine the block, and also accepts one that does not decode.
     ///
     /// # Errors
-    /// Where the node refuses.
+    /// If the node refuses.
     pub fn block_put(&self, codec: &str, hash: &str, block: &[u8]) -> Result<cid::Cid> {
         let mut arguments = vec![("cid-codec", codec), ("mhtype", hash)];
         arguments.push(("allow-big-block", "true"));
@@ -148,7 +148,7 @@ impl Rpc {
     /// Sends a request and reads the whole answer, whatever its status.
     ///
     /// # Errors
-    /// Where there is no connection, or no whole answer.
+    /// If there is no connection, or no complete answer.
     pub fn send(&self, method: &str, path: &str, body: Option<(&str, &[u8])>) -> Result<Answer> {
         let what = || format!("{method} 127.0.0.1:{}{path}", self.port);
         self.exchange(method, path, body).map_err(Error::io(what()))
@@ -197,9 +197,9 @@ impl Rpc {
 
 pub(crate) fn parse_cid(call: &str, value: &Value) -> Result<cid::Cid> {
     let text = value.as_str();
-    let text = text.ok_or_else(|| Error::unreadable(call, format!("{value} is no CID")))?;
+    let text = text.ok_or_else(|| Error::unreadable(call, format!("{value} is not a CID")))?;
     let cid = text.parse();
-    cid.map_err(|error| Error::unreadable(call, format!("'{text}' is no CID: {error}")))
+    cid.map_err(|error| Error::unreadable(call, format!("'{text}' is not a CID: {error}")))
 }
 
 fn query(arguments: &[(&str, &str)]) -> String {

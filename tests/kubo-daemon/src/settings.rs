@@ -1,4 +1,4 @@
-//! The configuration of Kubo and of IPFS Cluster: JSON files, of which single values are changed.
+//! The configuration files of Kubo and of IPFS Cluster: JSON, in which single values are changed.
 
 use std::{fs, path::Path};
 
@@ -6,17 +6,17 @@ use serde_json::{Value, json};
 
 use crate::{Error, Result};
 
-/// A dotted path in a configuration, and what it is to be.
+/// A dotted path in a configuration, and its new value.
 pub(crate) type Setting = (String, Value);
 
-/// The whole of it.
+/// Reads a whole configuration.
 pub(crate) fn read(path: &Path) -> Result<Value> {
     let text = fs::read(path).map_err(Error::io(format!("read {}", path.display())))?;
     let config = serde_json::from_slice(&text);
     config.map_err(|error| Error::unreadable(path.display().to_string(), error.to_string()))
 }
 
-/// Changes what the settings name, and nothing else.
+/// Changes the values that the settings name, and nothing else.
 pub(crate) fn change(path: &Path, settings: &[Setting]) -> Result<()> {
     let mut config = read(path)?;
     for (name, value) in settings {
@@ -25,7 +25,7 @@ pub(crate) fn change(path: &Path, settings: &[Setting]) -> Result<()> {
     write(path, &config)
 }
 
-/// Takes out what is called `name` in the section of that name.
+/// Removes the entry `name` from the section `section`.
 pub(crate) fn remove(path: &Path, section: &str, name: &str) -> Result<()> {
     let mut config = read(path)?;
     if let Some(section) = config[section].as_object_mut() {

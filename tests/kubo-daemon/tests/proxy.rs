@@ -1,4 +1,4 @@
-//! The misbehaving proxy, in front of a server of a few lines: what each fault looks like to a client.
+//! The misbehaving proxy, in front of a small server: what each fault looks like to a client.
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
@@ -16,10 +16,10 @@ use kubo_daemon::{
     proxy::{Fault, Proxy, Times},
 };
 
-/// What `/length` and `/chunked` answer with.
+/// The body of the answers to `/length` and `/chunked`.
 const BODY: &[u8] = b"ghijklmnop";
 
-/// Answers by the path, keeps connections, and counts them. `/wait` answers when the client is gone.
+/// Answers by the path, keeps connections open, and counts them. `/wait` answers once the client is gone.
 struct Server {
     url: String,
     connections: Arc<AtomicUsize>,
@@ -101,7 +101,7 @@ fn serve(stream: &TcpStream, hung_up: &AtomicUsize) -> std::io::Result<()> {
     }
 }
 
-/// Asks on a connection of its own.
+/// Sends a request on a connection of its own.
 fn get(proxy: &Proxy, path: &str) -> Result<Answer> {
     let port = proxy
         .url()
@@ -111,7 +111,7 @@ fn get(proxy: &Proxy, path: &str) -> Result<Answer> {
     Rpc::at(port.expect("a port")).send("GET", path, None)
 }
 
-/// Sends a request and reads what comes until the connection ends or is silent.
+/// Sends a request and reads until the connection ends or is silent.
 fn raw(proxy: &Proxy, path: &str) -> (Vec<u8>, bool) {
     let mut stream = connect(proxy);
     write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").expect("sending");
@@ -183,7 +183,7 @@ fn only_the_requests_that_were_named_are_disturbed() -> Result<()> {
         .map(|_| get(&proxy, "/length"))
         .collect::<Result<_>>()?;
     let statuses: Vec<_> = answers.iter().map(|answer| answer.status).collect();
-    // The second rule is asked where the first does not take the request.
+    // The second rule applies if the first does not take the request.
     assert_eq!(statuses, [200, 500, 429, 429]);
     assert_eq!(answers[1].body, b"scripted");
     assert_eq!(answers[2].field("retry-after"), Some("7"));
@@ -307,7 +307,7 @@ fn the_end_of_the_proxy_ends_its_connections() {
         thread::sleep(Duration::from_millis(1));
     }
 
-    // In front of nobody: the client sees its connection close.
+    // No server is there: the client sees its connection close.
     let nobody = Proxy::before(&port).expect("a proxy");
     assert_eq!(raw(&nobody, "/length"), (Vec::new(), true));
     assert!(Proxy::before("unix:/socket").is_err());

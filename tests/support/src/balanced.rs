@@ -3,7 +3,7 @@
 use cid::Cid;
 use pinner_mock::MockNode;
 
-/// Links of one inner node.
+/// The number of links in one inner node.
 const FANOUT: usize = 1024;
 
 /// A file on a node.
@@ -15,7 +15,7 @@ pub struct Balanced {
     pub leaves: Vec<Cid>,
 }
 
-/// A file of `len` bytes in raw leaves of `leaf` bytes, no two alike.
+/// A file of `len` bytes in raw leaves of `leaf` bytes, no two equal.
 pub fn file(node: &MockNode, len: usize, leaf: usize) -> Balanced {
     let mut leaves = Vec::new();
     let mut level = Vec::new();
@@ -38,7 +38,7 @@ pub fn file(node: &MockNode, len: usize, leaf: usize) -> Balanced {
     Balanced { root, leaves }
 }
 
-/// Where they lie in the file is in every 8 bytes.
+/// The `len` bytes of the leaf at the offset `at`, which seeds their series.
 pub fn leaf_bytes(at: usize, len: usize) -> Vec<u8> {
     let mut state = at as u64 ^ 0x9e37_79b9_7f4a_7c15;
     let mut bytes = Vec::with_capacity(len + 8);
@@ -52,7 +52,8 @@ pub fn leaf_bytes(at: usize, len: usize) -> Vec<u8> {
     bytes
 }
 
-/// A file's inner node above children of (CID, their bytes of the file, their DAG's bytes), and the same of itself.
+/// A file's inner node above children of (CID, bytes of the file, bytes of the DAG). Returns the same triple for
+/// itself.
 pub fn inner(node: &MockNode, children: &[(Cid, u64, u64)]) -> (Cid, u64, u64) {
     let (mut links, mut data) = (Vec::new(), vec![0x08, 0x02]);
     let len: u64 = children.iter().map(|(_, len, _)| len).sum();
@@ -69,13 +70,13 @@ pub fn inner(node: &MockNode, children: &[(Cid, u64, u64)]) -> (Cid, u64, u64) {
     (node.put(0x70, block), len, size)
 }
 
-/// A directory over these blocks, whose entries have names that nobody looks at.
+/// A directory over these blocks, whose entries' names do not matter.
 pub fn directory(node: &MockNode, children: &[Cid]) -> Cid {
     let links: Vec<_> = children.iter().map(|cid| (*cid, 1)).collect();
     node.put(0x70, dag_pb(&links, &[0x08, 0x01]))
 }
 
-/// A dag-pb block of these links (CID, Tsize) without names, and this data.
+/// A dag-pb block with these links (CID, Tsize) without names, and this data.
 pub fn dag_pb(links: &[(Cid, u64)], data: &[u8]) -> Vec<u8> {
     let mut block = Vec::new();
     for (cid, tsize) in links {

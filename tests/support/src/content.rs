@@ -9,7 +9,7 @@ use pinner_mock::MockNode;
 /// A mebibyte, in bytes.
 pub const MIB: usize = 1 << 20;
 
-/// `n` bytes that no two blocks share.
+/// `n` bytes in which no two blocks are equal.
 pub fn stream(n: usize) -> Vec<u8> {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64 ^ n as u64;
     let mut bytes = Vec::with_capacity(n + 8);
@@ -23,7 +23,7 @@ pub fn stream(n: usize) -> Vec<u8> {
     bytes
 }
 
-/// Imports the file or tree at `path` into `node`, with Kubo's parameters; returns its CID.
+/// Imports the file or tree at `path` into `node`, with Kubo's parameters. Returns its CID.
 ///
 /// # Panics
 /// If it cannot be read.
@@ -42,7 +42,7 @@ pub fn add(node: &MockNode, path: &Path, profile: Profile) -> Cid {
         .root
 }
 
-/// Imports a file of these bytes; returns its CID.
+/// Imports a file of these bytes. Returns its CID.
 ///
 /// # Panics
 /// If a temporary file cannot be written.

@@ -1,5 +1,5 @@
-//! A file system of a test's own, and a process of its own: what a test needs to fill a disk, to be killed, or to
-//! run out of descriptors without harming its neighbours.
+//! A file system and a process of a test's own, for tests that fill a disk, are killed, or run out of descriptors,
+//! without affecting other tests.
 
 use std::{
     env,
@@ -8,21 +8,21 @@ use std::{
     thread,
 };
 
-/// Which test the child is to run, and where.
+/// The variables that tell the child which test to run, and where.
 const CHILD: &str = "PINSET_TEST_CHILD";
 const PLACE: &str = "PINSET_TEST_PLACE";
 
-/// Whether this is the child that `test` made for itself.
+/// Whether this process is the child that `test` started.
 fn is_child(test: &str) -> bool {
     env::var_os(CHILD).is_some_and(|name| name == test)
 }
 
-/// A command that runs `test` (its full path) of this binary again, with `place` to work in.
+/// A command that runs `test` (its full path) of this binary again, with `place` as its working place.
 ///
 /// # Panics
 /// If the test that calls this has another name: the child would run no test at all, and succeed.
 pub fn child(test: &str, place: &Path) -> Command {
-    // With one thread, the test runs on the main one, and nothing tells its name.
+    // With one thread, the test runs on the main thread, whose name does not tell the test's.
     if let Some(name) = thread::current().name().filter(|name| *name != "main") {
         assert_eq!(name, test, "the child would run nothing");
     }
@@ -34,13 +34,13 @@ pub fn child(test: &str, place: &Path) -> Command {
     command
 }
 
-/// The place this process is to work in, if it is the child of `test`.
+/// The place in which this process works, if it is the child of `test`.
 pub fn place(test: &str) -> Option<PathBuf> {
     is_child(test).then(|| env::var_os(PLACE).expect("a child has a place").into())
 }
 
-/// Runs `run` on a file system of type `kind` with mount options `options` that nobody else sees: in a child, in
-/// a mount namespace of its own, as root or as root of a user namespace. It goes with the child.
+/// Runs `run` on a file system of type `kind` with mount options `options` that no other process sees: in a child, in a
+/// mount namespace of its own, as root or as root of a user namespace. The file system disappears with the child.
 ///
 /// `test` is the full path of the test that calls this, which must do nothing else.
 ///
@@ -69,10 +69,10 @@ pub fn on_own(test: &str, kind: &str, options: &str, run: impl FnOnce(&Path)) {
     assert!(status.success(), "{test} on a {kind} of its own: {status}");
 }
 
-/// How much of the file system at `dir` is in use, in bytes.
+/// The space in use on the file system at `dir`, in bytes.
 ///
 /// # Panics
-/// If the system does not tell.
+/// If the system does not report it.
 pub fn used_bytes(dir: &Path) -> u64 {
     let stat = rustix::fs::statvfs(dir).expect("the state of a file system");
     (stat.f_blocks - stat.f_bfree) * stat.f_frsize

@@ -1,4 +1,4 @@
-//! The content of the golden table, generated again from the name in the table's third column.
+//! Rebuilds the content behind the golden table of Kubo's CIDs, by the names in the table's third column.
 
 use std::{
     fs::{self, File, Permissions},
@@ -13,7 +13,7 @@ use multihash_codetable::{Code, MultihashDigest};
 /// The content of a row.
 #[derive(Clone, Copy, Debug)]
 pub enum Content {
-    /// A file of this many bytes, no two chunks alike.
+    /// A file of this many bytes, no two chunks equal.
     Stream(u64),
     /// A file of this many zeros.
     Zeros(u64),
@@ -31,7 +31,7 @@ impl Content {
     /// The content that the table calls `name`.
     ///
     /// # Panics
-    /// If there is none of that name.
+    /// If no content has that name.
     pub fn parse(name: &str) -> Self {
         let (kind, number) = name.split_once('(').unwrap_or((name, ")"));
         let number = number.trim_end_matches(')');
@@ -46,7 +46,7 @@ impl Content {
         }
     }
 
-    /// Makes it at `path`, where nothing is.
+    /// Makes it at `path`, where nothing may exist yet.
     ///
     /// # Panics
     /// If it cannot be written.
@@ -70,7 +70,7 @@ impl Content {
     }
 }
 
-/// SHA-256("stream" || le64(0)) || SHA-256("stream" || le64(1)) || …, as much of it as the small rows need.
+/// SHA-256("stream" || le64(0)) || SHA-256("stream" || le64(1)) || …, as long as any small row needs.
 static STREAM: LazyLock<Vec<u8>> = LazyLock::new(|| {
     (0..46_137_344u64 / 32)
         .flat_map(|counter| {

@@ -1,13 +1,13 @@
-//! Helpers that the tests and benches of several crates share. They know no crate above the backends: helpers that need
+//! Helpers that the tests and benches of several crates share. They use no crate above the backends: helpers that need
 //! `pinset` or the adapter stay beside the tests that use them.
 //!
 //! * [`content`], [`balanced`]: content on a mock node: imported files and trees, and large files that need no disk.
-//! * [`golden`]: the content behind the golden table of Kubo's CIDs, made again.
+//! * [`golden`]: the content behind the golden table of Kubo's CIDs, rebuilt.
 //! * [`traces`]: published traces of page requests.
 //! * [`staged`]: a persistent staging directory as the file system sees it, and blocks to fill it with.
 //! * [`file_system`]: a file system and a process of a test's own.
 //! * [`memory`]: the memory that the process uses.
-//! * [`turns`]: tests that share a binary and must not disturb each other.
+//! * [`turns`]: tests that share a binary and must not affect each other.
 //! * [`until`]: waits for an effect of work in the background.
 
 pub mod balanced;
@@ -21,10 +21,10 @@ pub mod turns;
 
 use std::time::Duration;
 
-/// Waits for an effect of work in the background, for 20 seconds at most.
+/// Waits for the effect of work in the background, for 20 seconds at most.
 ///
 /// # Panics
-/// If it does not come; the message names it by `what`.
+/// If the effect does not come; the message names it by `what`.
 pub async fn until(what: &str, mut there: impl FnMut() -> bool) {
     for _ in 0..2000 {
         if there() {

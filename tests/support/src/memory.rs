@@ -7,7 +7,8 @@ pub fn resident_bytes() -> Option<u64> {
     status("VmRSS:")
 }
 
-/// The highest resident set so far, in bytes. It is the process's: a test that looks at it needs a process of its own.
+/// The highest resident set so far, in bytes. It counts the whole process, so a test that reads it needs a process of
+/// its own.
 pub fn peak_bytes() -> Option<u64> {
     status("VmHWM:")
 }

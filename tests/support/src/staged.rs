@@ -17,7 +17,7 @@ use crate::content::stream;
 /// The unit in which a file has holes, in bytes.
 const PAGE: usize = 4096;
 
-/// The directory below which pinsets have their directories.
+/// The directory that holds the directories of pinsets.
 #[derive(Clone, Debug)]
 pub struct Place(pub PathBuf);
 
@@ -32,7 +32,7 @@ impl Place {
         self.0.join("locks")
     }
 
-    /// Drops a pinset on the staging directory, and waits until it is gone: until what was cancelled of it is.
+    /// Drops a pinset on the staging directory, and waits until it has ended, including its cancelled work.
     ///
     /// # Panics
     /// If the directory stays locked.
@@ -55,7 +55,7 @@ impl Place {
     pub fn disk_usage(&self) -> u64 {
         let mut blocks = fs::metadata(self.staging()).unwrap().blocks();
         for file in fs::read_dir(self.staging()).unwrap() {
-            // A file that is tried out at a start may be gone again.
+            // A probe file from a start may be gone already.
             let metadata = fs::symlink_metadata(file.unwrap().path());
             blocks += metadata.map_or(0, |metadata| metadata.blocks());
         }
@@ -76,7 +76,7 @@ impl Place {
     }
 }
 
-/// Puts a block of `len` bytes, that no other number has, into `node`.
+/// Puts into `node` a block of `len` bytes, which differs for each number.
 pub fn put(node: &MockNode, number: usize, len: usize) -> Cid {
     let bytes = block(number, len);
     let cid = Cid::new_v1(0x55, Code::Sha2_256.digest(&bytes));
@@ -93,8 +93,8 @@ pub fn block(number: usize, len: usize) -> Vec<u8> {
     bytes
 }
 
-/// Copies the files of a directory, with their modes and holes. It starts no `cp`: a child process has copies of its
-/// parent's locks until it runs its program, and other tests would find these taken.
+/// Copies the files of a directory, with their modes and holes. It starts no `cp`: until a child process runs its
+/// program, it holds copies of its parent's locks, and other tests would find these taken.
 ///
 /// # Panics
 /// If a file cannot be read or written.

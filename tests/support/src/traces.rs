@@ -1,6 +1,6 @@
-//! Published traces of page requests, as the tests and the bench of replacement read them.
+//! Published traces of page requests, for the tests and the bench of replacement.
 //!
-//! They are not part of the repository: they are taken from `traces/` in the folder that `WASI_IPFS_FIXTURES` names.
+//! They are not part of the repository, but are read from `traces/` in the folder that `WASI_IPFS_FIXTURES` names.
 
 use std::{
     collections::HashMap,
@@ -13,14 +13,14 @@ use std::{
 /// The pages requested, numbered by their first appearance.
 #[derive(Debug)]
 pub struct Trace {
-    /// In the order of the requests.
+    /// The pages, in the order of the requests.
     pub pages: Vec<u32>,
-    /// How many different ones there are: the numbers are below this one.
+    /// The number of different pages; all numbers are below it.
     pub distinct: usize,
 }
 
 impl Trace {
-    /// The trace `name`; `None`, with a line that says so, where nobody says where the fixtures are.
+    /// Reads the trace `name`. Returns `None`, and prints a line that says so, if no folder of fixtures is named.
     ///
     /// # Panics
     /// If it cannot be read.
@@ -57,16 +57,16 @@ impl Trace {
         })
     }
 
-    /// So many requests, in per cent of all.
+    /// A number of requests as a percentage of all requests.
     pub fn percent(&self, requests: usize) -> f64 {
         100.0 * requests as f64 / self.pages.len() as f64
     }
 }
 
-/// Page numbers need no protection from whoever chose them, and a build for tests is slow enough.
+/// A fast hasher: page numbers need no protection against chosen collisions, and a build for tests is slow enough.
 pub type Numbers = BuildHasherDefault<NumberHasher>;
 
-/// Multiplies and shifts.
+/// Hashes by multiplying and shifting.
 #[derive(Debug, Default)]
 pub struct NumberHasher(u64);
 

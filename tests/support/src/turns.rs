@@ -1,18 +1,18 @@
-//! Turns, for tests that measure time or load the machine and share a binary: tests of one group run side by side, as
-//! they would in a binary of their own, and those of another group wait until the last of them is over.
+//! Turns, for tests that measure time or load the machine and share a binary. Tests of one group run side by side, as
+//! they would in a binary of their own. Tests of another group wait until the last of them has ended.
 
 use std::sync::{Condvar, Mutex, PoisonError};
 
-/// The group whose turn it is, and how many of its tests run.
+/// The group whose turn it is, and the number of its running tests.
 static RUNNING: Mutex<(&str, usize)> = Mutex::new(("", 0));
 static ENDED: Condvar = Condvar::new();
 
-/// A test of the group whose turn it is. The turn is over when all of them are dropped.
+/// A running test of the group whose turn it is. The turn ends when all of them are dropped.
 #[derive(Debug)]
 #[must_use = "the turn is over when it is dropped"]
 pub struct Turn(());
 
-/// Waits for the turn of `group`, for as long as tests of another one run. A test calls it first of all.
+/// Waits for the turn of `group`, while tests of another group run. A test must call it first of all.
 pub fn turn(group: &'static str) -> Turn {
     let running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
     let others_run = |(whose, tests): &mut (&'static str, usize)| *tests > 0 && *whose != group;

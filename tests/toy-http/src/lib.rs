@@ -1,11 +1,11 @@
-//! A scripted HTTP/1.1 server on loopback, for tests: it answers as it is told, well or badly, byte by byte, and
-//! keeps count of what it was asked.
+//! A scripted HTTP/1.1 server on loopback, for tests. It answers as scripted, correctly or not, byte by byte, and
+//! counts the requests.
 //!
-//! Written by hand over sockets, since a server library would not send what is wrong.
+//! It is written by hand over sockets, since a server library would not send wrong answers.
 //!
 //! * [`ToyServer`]: listens on a free port or on a Unix socket until it is dropped.
-//! * [`Asked`]: a request, as it came.
-//! * [`Reply`]: what is sent back, step by step.
+//! * [`Asked`]: a request, as it arrived.
+//! * [`Reply`]: an answer, step by step.
 
 mod reply;
 mod request;

@@ -1,47 +1,47 @@
-//! What the server sends back, step by step.
+//! The server's answers, step by step.
 
 use std::time::Duration;
 
 /// One step of an answer.
 #[derive(Clone, Debug)]
 pub enum Step {
-    /// These bytes, as they are.
+    /// Sends these bytes unchanged.
     Send(Vec<u8>),
-    /// These bytes, one at a time, with so long a wait before each.
+    /// Sends these bytes one at a time, with this wait before each.
     Drip(Vec<u8>, Duration),
-    /// Nothing, until the client goes away.
+    /// Sends nothing until the client goes away.
     Hang,
-    /// The connection ends, in order.
+    /// Closes the connection in order.
     Close,
-    /// The connection breaks: the client's next read fails.
+    /// Breaks the connection: the client's next read fails.
     Reset,
 }
 
-/// An answer: its steps, after which the connection is kept for the next request, unless one of them ends it.
+/// An answer: its steps. After them the connection is kept for the next request, unless a step ends it.
 #[derive(Clone, Debug, Default)]
 pub struct Reply {
     steps: Vec<Step>,
 }
 
 impl Reply {
-    /// Of these steps.
+    /// An answer with these steps.
     pub fn of(steps: impl IntoIterator<Item = Step>) -> Self {
         Self {
             steps: steps.into_iter().collect(),
         }
     }
 
-    /// A whole and right answer, with `Content-Length`.
+    /// A complete and correct answer, with `Content-Length`.
     pub fn with(status: u16, headers: &[(&str, &str)], body: impl AsRef<[u8]>) -> Self {
         Self::announcing(body.as_ref().len(), status, headers, body)
     }
 
-    /// A whole and right answer of status 200.
+    /// A complete and correct answer with status 200.
     pub fn ok(media_type: &str, body: impl AsRef<[u8]>) -> Self {
         Self::with(200, &[("Content-Type", media_type)], body)
     }
 
-    /// `body` under a `Content-Length` of `length`, be it right or not.
+    /// An answer with `body` under a `Content-Length` of `length`, correct or not.
     pub fn announcing(
         length: usize,
         status: u16,
@@ -55,7 +55,7 @@ impl Reply {
         Self::of([Step::Send(bytes)])
     }
 
-    /// A chunked answer of status 200: each part a chunk, then the last one, with these trailers.
+    /// A chunked answer with status 200: each part is a chunk, then comes the last chunk with these trailers.
     pub fn chunked<B: AsRef<[u8]>>(
         headers: &[(&str, &str)],
         parts: impl IntoIterator<Item = B>,
@@ -76,7 +76,7 @@ impl Reply {
         Self::of([Step::Send(bytes)])
     }
 
-    /// The head of an answer: what stands before its body.
+    /// The head of an answer, which precedes its body.
     pub fn head(status: u16, headers: &[(&str, &str)]) -> Vec<u8> {
         let mut head = format!("HTTP/1.1 {status} Toy\r\n");
         for (name, value) in headers {
@@ -93,7 +93,7 @@ impl Reply {
         [length.as_bytes(), part, b"\r\n"].concat()
     }
 
-    /// With this step behind the others.
+    /// Adds a step after the others.
     pub fn then(mut self, step: Step) -> Self {
         self.steps.push(step);
         self

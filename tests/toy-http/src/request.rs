@@ -1,19 +1,19 @@
-//! A request, as it came.
+//! A request, as it arrived.
 
 use std::io;
 
 use tokio::io::{AsyncRead, AsyncReadExt};
 
-/// A request, as it came.
+/// A request, as it arrived.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Asked {
     /// `GET`, `POST`, …
     pub method: String,
-    /// Path and query, escaped as they came.
+    /// The path and query, escaped as they arrived.
     pub target: String,
-    /// Names in lower case.
+    /// The headers, with names in lower case.
     pub headers: Vec<(String, String)>,
-    /// The body, where a `Content-Length` announced it.
+    /// The body, if a `Content-Length` announced it.
     pub body: Vec<u8>,
 }
 
@@ -29,13 +29,13 @@ impl Asked {
         self.path().rsplit('/').next().unwrap_or_default()
     }
 
-    /// The value of the first header of this name (in lower case).
+    /// The value of the first header with this name (in lower case).
     pub fn header(&self, name: &str) -> Option<&str> {
         let found = self.headers.iter().find(|(its, _)| its == name);
         found.map(|(_, value)| value.as_str())
     }
 
-    /// The next request on the connection; `None` where it ended before one.
+    /// Reads the next request on the connection. `None` if the connection ended before one.
     pub(crate) async fn read(
         connection: &mut (impl AsyncRead + Unpin),
     ) -> io::Result<Option<Self>> {

@@ -1,4 +1,4 @@
-//! The server: it listens, answers as its script has it, and counts.
+//! The server: it listens, answers as scripted, and counts.
 
 use std::{
     io,
@@ -20,7 +20,7 @@ use tokio::{
 
 use crate::{Asked, Reply, Step};
 
-/// A server on loopback. It stops, and its connections break, when it is dropped.
+/// A server on loopback. Dropping it stops it and breaks its connections.
 #[derive(Debug)]
 pub struct ToyServer {
     address: Option<SocketAddr>,
@@ -45,7 +45,7 @@ impl ToyServer {
         Self::start_at(SocketAddr::from(([127, 0, 0, 1], 0)), script).await
     }
 
-    /// Listens there.
+    /// Does the same at this address.
     pub async fn start_at(
         address: SocketAddr,
         script: impl Fn(&Asked) -> Reply + Send + Sync + 'static,
@@ -63,7 +63,7 @@ impl ToyServer {
         })
     }
 
-    /// Listens on a Unix socket that it makes at `path`.
+    /// Listens on a Unix socket, which it makes at `path`.
     pub fn start_unix(
         path: &Path,
         script: impl Fn(&Asked) -> Reply + Send + Sync + 'static,
@@ -80,42 +80,42 @@ impl ToyServer {
         })
     }
 
-    /// Where it listens.
+    /// The address at which it listens.
     ///
     /// # Panics
-    /// Where that is a Unix socket.
+    /// If it listens on a Unix socket.
     pub fn address(&self) -> SocketAddr {
         self.address.expect("a TCP server")
     }
 
-    /// As a URL.
+    /// The address as a URL.
     ///
     /// # Panics
-    /// Where it listens on a Unix socket.
+    /// If it listens on a Unix socket.
     pub fn url(&self) -> String {
         format!("http://{}", self.address())
     }
 
-    /// What it was asked so far.
+    /// The requests so far.
     pub fn requests(&self) -> Vec<Asked> {
         let requests = self.log.requests.lock();
         requests.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// How many connections were made so far.
+    /// The number of connections made so far.
     pub fn connections(&self) -> usize {
         self.log.connections.load(Ordering::SeqCst)
     }
 
-    /// How many connections are open now.
+    /// The number of open connections.
     pub fn open(&self) -> usize {
         *self.log.open.borrow()
     }
 
-    /// Returns once as many connections as that are open.
+    /// Waits until exactly this many connections are open.
     pub async fn until_open(&self, connections: usize) {
         let mut open = self.log.open.subscribe();
-        // The sender is ours, so that there is always one.
+        // The sender is in `self`, so it always exists.
         let _ = open.wait_for(|open| *open == connections).await;
     }
 }
@@ -126,14 +126,14 @@ impl Drop for ToyServer {
     }
 }
 
-/// What can be broken off, so that the other side sees an error and not an end.
+/// A connection that can be broken, so that the other side sees an error and not an end.
 trait Connection: AsyncRead + AsyncWrite + Unpin + Send + 'static {
     fn reset(&self);
 }
 
 impl Connection for TcpStream {
     fn reset(&self) {
-        // With nothing left to linger for, closing sends RST.
+        // With a linger time of zero, closing sends RST.
         let _ = self.set_zero_linger();
     }
 }
@@ -147,14 +147,14 @@ async fn listen<C: Connection>(
     script: Arc<Script>,
     accept: impl AsyncFn() -> io::Result<C>,
 ) {
-    // Dropped with this task: the connections end with the server.
+    // Dropped with this task, so that the connections end with the server.
     let mut connections = tokio::task::JoinSet::new();
     while let Ok(connection) = accept().await {
         log.connections.fetch_add(1, Ordering::SeqCst);
         let (log, script) = (log.clone(), script.clone());
         connections.spawn(async move {
             let _open = Open::one_more(&log);
-            // A client that goes away in the middle is no matter for the server.
+            // A client that goes away in the middle does not concern the server.
             let _ = serve(&log, &*script, connection).await;
         });
     }
@@ -210,7 +210,7 @@ async fn send(connection: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) -> io::R
     connection.flush().await
 }
 
-/// Waits; an error where the client goes away, or says what nobody asked it to, meanwhile.
+/// Waits. Fails if the client goes away meanwhile, or sends something that was not requested.
 async fn gone_or_after(
     connection: &mut (impl AsyncRead + Unpin),
     wait: Duration,

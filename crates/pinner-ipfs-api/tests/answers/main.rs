@@ -1,9 +1,9 @@
-//! Answers that no sound node gives, or that the client cannot read whole: cut, empty, garbled, late, endless.
+//! Answers that no correct node sends, or that the client cannot read completely: cut, empty, garbled, late, endless.
 //!
-//! Some of these tests measure how long a call takes, and the nodes of `kubo` take much of a machine: they are two
-//! binaries.
+//! Some of these tests measure how long a call takes, while the nodes of `kubo` take much of a machine, so these are
+//! two binaries.
 //!
-//! * `server`: what sends them, byte by byte. `blocks`, `pins`, `others`: what becomes of them.
+//! * `server`: sends the answers, byte by byte. `blocks`, `pins`, `others`: their results.
 
 mod blocks;
 mod others;

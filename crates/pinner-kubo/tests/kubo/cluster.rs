@@ -1,4 +1,4 @@
-//! IPFS Cluster in front of a real node: full pins are the cluster's, and what does not carry over is refused.
+//! IPFS Cluster in front of a real node: full pins belong to the cluster, and what it cannot do is refused.
 
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,7 @@ use tokio::task::block_in_place;
 
 use crate::{holder, put};
 
-/// A node follows the cluster's pinset after a while.
+/// Waits for a condition: a node follows the cluster's pinset after a while.
 async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !block_in_place(&mut is_so) {
@@ -58,7 +58,7 @@ async fn full_pins_are_the_clusters_and_lazy_ones_are_refused() {
         "{error:?}"
     );
 
-    // It is all there when the call returns, as anywhere.
+    // All blocks are there when the call returns, as with any backend.
     let pinned = pinner
         .pin(&holder(1), &dag.root(), PinDepth::Recursive)
         .await;
@@ -93,7 +93,7 @@ async fn full_pins_are_the_clusters_and_lazy_ones_are_refused() {
     };
     until("the node pins both", || wrappers.iter().all(on_the_node)).await;
 
-    // They count.
+    // Pins are counted.
     pinner
         .unpin(&holder(1), &dag.root())
         .await
@@ -118,7 +118,7 @@ async fn full_pins_are_the_clusters_and_lazy_ones_are_refused() {
         assert!(!dag.blocks().iter().any(held), "nobody holds it");
     });
 
-    // What is nowhere gets no pin of the cluster's, which would be tried for ever.
+    // A missing block gets no pin in the cluster, which would try to fetch it for ever.
     let incomplete = Dag::sample();
     let (missing, there) = incomplete.blocks().split_last().expect("blocks");
     put(&node, there);

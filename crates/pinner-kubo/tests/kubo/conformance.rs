@@ -1,7 +1,8 @@
-//! The conformance suite against real Kubo nodes, in each way in which one is spoken to.
+//! The conformance suite against real Kubo nodes, with each way to reach one.
 //!
-//! A node takes longer to start than a case to run, so the cases of one configuration share a few nodes: each has one
-//! for itself while it runs, and the next gets what it left behind, which is none of its business.
+//! A node takes longer to start than a case to run, so the cases of one configuration share a few nodes. Each case has
+//! a node to itself while it runs. The next case gets the node with whatever was left behind, which must not matter to
+//! it.
 
 mod nodes;
 
@@ -17,10 +18,10 @@ use pinner_conformance::{Absence, Case, Start, all_cases};
 use pinner_kubo::Auth;
 use test_support::turns::turn;
 
-/// Cases side by side: most of their time is a node's.
+/// The number of concurrent cases. They mostly wait for a node.
 const SIDE_BY_SIDE: usize = 4;
 
-/// Every case of the suite; all that fail are told.
+/// Runs every case of the suite, and reports all that fail.
 fn conforms(kubo: &Kubo, configuration: Configuration) {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -43,7 +44,7 @@ fn conforms(kubo: &Kubo, configuration: Configuration) {
         let workers = (0..SIDE_BY_SIDE).map(|_| async {
             let mut failed = Vec::new();
             while let Some(case) = next() {
-                // An offline node proves that a block is not there, and that a name is nowhere published it cannot.
+                // An offline node proves that a block is absent, but cannot prove that a name was never published.
                 let start = start(match case.name {
                     "an_absent_name_is_not_found" => Absence::Unproven,
                     _ => configuration.absence,

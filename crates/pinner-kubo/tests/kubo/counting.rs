@@ -1,4 +1,4 @@
-//! Pins count: by process and by holder, beside the owner's own, on a real node with a real collection.
+//! Pins are counted: by process and by holder, beside the owner's pins, on a real node with a real collection.
 
 mod process;
 
@@ -57,7 +57,7 @@ async fn listed(pinner: &KuboPinner) -> Vec<Pin> {
     pins
 }
 
-/// Not a test: what a [`HolderProcess`] runs.
+/// Not a test, but the entry point of a [`HolderProcess`].
 #[test]
 fn as_a_process_of_its_own() {
     process::run_if_asked();
@@ -69,7 +69,7 @@ fn two_processes_hold_one_root_and_each_counts() {
     let kubo = kubo_or_not_run!("two processes hold one root");
     let runtime = runtime();
     for depth in DEPTHS {
-        // Offline: what is read is what a collection left.
+        // Offline, so that only blocks that a collection left can be read.
         let daemon = kubo.node().offline().start().expect("a node");
         let dag = Dag::file(40);
         put(&daemon, dag.blocks());
@@ -86,12 +86,12 @@ fn two_processes_hold_one_root_and_each_counts() {
         assert_eq!(runtime.block_on(listed(&pinner)), [pin(holder(2))]);
         runtime.block_on(reads_all(&pinner, dag.blocks()));
 
-        // A process that is killed releases nothing.
+        // A killed process releases nothing.
         killed.kill();
         daemon.gc().expect("a collection");
         runtime.block_on(reads_all(&pinner, dag.blocks()));
 
-        // Whoever proves its holder dead does.
+        // Anyone who proves its holder dead releases the pin.
         runtime.block_on(async {
             for pin in listed(&pinner).await {
                 let unpinned = pinner.unpin(&pin.holder, &pin.root).await;
@@ -105,7 +105,7 @@ fn two_processes_hold_one_root_and_each_counts() {
             .rpc()
             .value("files/stat", &[("arg", "/wasi-ipfs-pins")]);
         match depth {
-            PinDepth::Recursive => assert!(left.is_err(), "a directory nobody needed: {left:?}"),
+            PinDepth::Recursive => assert!(left.is_err(), "an unused directory: {left:?}"),
             PinDepth::Lazy => {
                 let left = left.expect("the directory of all holders");
                 assert_eq!(left["Blocks"], 0, "empty directories are left: {left}");
@@ -138,7 +138,7 @@ fn one_killed_the_other_reads_on() {
     }
 }
 
-/// What the node's owner did to a root, and whether it is still so.
+/// The owner's own pins on a root, and whether they still exist.
 struct Owners<'a> {
     daemon: &'a Daemon,
     root: Cid,
@@ -174,7 +174,7 @@ impl<'a> Owners<'a> {
 fn the_owners_pins_stay_whatever_is_done_to_ours() {
     let _turn = turn("counting");
     let kubo = kubo_or_not_run!("the owner's pins stay");
-    // Online, with nobody there: what is missing is waited for, as on any node.
+    // Online without peers: the node waits for a missing block, like any other.
     let daemon = kubo.node().start().expect("a node");
     let dag = Dag::file(40);
     put(&daemon, dag.blocks());
@@ -184,7 +184,7 @@ fn the_owners_pins_stay_whatever_is_done_to_ours() {
     let pinner = Arc::new(runtime.block_on(connect(daemon.repo_path())));
     assert_eq!(runtime.block_on(listed(&pinner)), []);
 
-    // Taken and released, by one holder and by two, and what was never taken released.
+    // One holder pins and releases, two holders do, and a pin that was never made is released.
     for depth in DEPTHS {
         runtime.block_on(async {
             pinner.unpin(&holder(1), &root).await.expect("absent");
@@ -203,7 +203,8 @@ fn the_owners_pins_stay_whatever_is_done_to_ours() {
         assert!(holds_all(&daemon, dag.blocks()));
     }
 
-    // Failed half-way, and given up half-way: the last block is lost, which the owner's own pin has not noticed.
+    // A pin fails half-way, and another is abandoned half-way: the last block is lost, which the owner's pin does not
+    // notice.
     let lost = dag.blocks().last().expect("a leaf").clone();
     lose(&daemon, &lost.cid);
     runtime.block_on(async {
@@ -224,7 +225,7 @@ fn the_owners_pins_stay_whatever_is_done_to_ours() {
     owners.are_there();
 }
 
-/// Takes a block's file out of a node's repository, as a failing disk would.
+/// Removes a block's file from a node's repository, as a failing disk would.
 fn lose(daemon: &Daemon, cid: &Cid) {
     let mut name = String::new();
     let (mut bits, mut held) = (0_u32, 0);

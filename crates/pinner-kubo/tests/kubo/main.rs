@@ -1,8 +1,8 @@
-//! Against real Kubo nodes, and IPFS Cluster in front of one.
+//! Tests against real Kubo nodes, and IPFS Cluster in front of one.
 //!
-//! Nodes take much of a machine, and some of these tests measure how long a call takes: those of one file run side by
-//! side, and those of different files one after the other ([`test_support::turns`]). `answers`, which needs no node, is
-//! a binary of its own for the same reason.
+//! Nodes take much of a machine, and some of these tests measure how long a call takes. So the tests of one file run
+//! side by side, and those of different files one after the other ([`test_support::turns`]). For the same reason
+//! `answers`, which needs no node, is a binary of its own.
 
 mod cluster;
 mod conformance;
@@ -18,7 +18,7 @@ fn holder(n: u8) -> Holder {
     Holder::new([0xcc; 8], [n; 16])
 }
 
-/// Other tasks of the test go on meanwhile.
+/// Puts blocks onto a node. The test's other tasks continue meanwhile.
 fn put(daemon: &Daemon, blocks: &[Block]) {
     block_in_place(|| {
         for block in blocks {

@@ -1,4 +1,4 @@
-//! A real node, and what can be wrong with it: its gateway, its credentials, its content, its process.
+//! A real node, and failures of its gateway, its credentials, its content and its process.
 
 mod content;
 mod forwarder;
@@ -15,7 +15,7 @@ use tokio::task::block_in_place;
 
 use crate::{holder, put};
 
-/// Starts a node; the other tasks of the test go on meanwhile.
+/// Starts a node. The test's other tasks continue meanwhile.
 fn start(node: kubo_daemon::Node) -> Daemon {
     block_in_place(|| node.start()).expect("a node")
 }
@@ -28,7 +28,7 @@ fn endpoint(text: &str) -> Endpoint {
     text.parse().expect("an address")
 }
 
-/// By the RPC alone, and in a hurry.
+/// A builder with the RPC only, and short deadlines.
 fn builder(daemon: &Daemon) -> KuboBuilder {
     KuboPinner::builder()
         .address(endpoint(&daemon.api_url()))
@@ -79,7 +79,7 @@ async fn wrong_credentials_are_refused_and_right_ones_are_not() {
     let auth = Auth::basic("user", "a password");
     reads(&connected(builder(&daemon).auth(auth)).await, &blocks[0]).await;
 
-    // Some calls alone.
+    // A secret that allows only some calls.
     let secret = "bearer:a-token";
     let paths = ["/api/v0/version", "/api/v0/block"];
     let daemon = start(kubo.node().api_authorization("reader", secret, &paths));

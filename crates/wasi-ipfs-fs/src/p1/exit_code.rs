@@ -1,20 +1,19 @@
 //! A preview 1 module's own exit status.
 //!
-//! Preview 1 has `proc_exit(code)`. The adapter to preview 2 makes it `exit(ok or error)`, and so 1 of every code
-//! but 0; a program such as ripgrep says with 2 what it does not say with 1. Preview 2 has a call for the whole
-//! code as well, of the very same type once it is lowered. So the module's import
-//! `wasi_snapshot_preview1.proc_exit` is renamed to that call before the module becomes a component; nothing else
-//! in the module changes. Preview 2 components are left alone.
+//! Preview 1 has `proc_exit(code)`. The adapter to preview 2 turns it into `exit(ok or error)`, so every code except 0
+//! becomes 1, although a program such as ripgrep distinguishes 1 and 2. Preview 2 also has a call that takes the whole
+//! code, and its lowered type is the same. So the module's import `wasi_snapshot_preview1.proc_exit` is renamed to that
+//! call before the module becomes a component; nothing else in the module changes. Preview 2 components are left alone.
 
 use std::borrow::Cow;
 
 use wasmparser::{BinaryReader, Encoding, ImportSectionReader, Parser, Payload};
 use wit_component::{StringEncoding, embed_component_metadata};
 
-/// The interface that the import is renamed to. Any 0.2 host has it under its own 0.2 version.
+/// The interface that the import is renamed to. Every 0.2 host offers it under its own 0.2 version.
 const INTERFACE: &str = "wasi:cli/exit@0.2.12";
 const FUNCTION: &str = "exit-with-code";
-/// The same in WIT; the module carries it, so that the encoder knows the import's type.
+/// The same in WIT. The module carries it, so that the encoder knows the import's type.
 const WIT: &str = "
     package wasi:cli@0.2.12;
     interface exit {
@@ -24,8 +23,8 @@ const WIT: &str = "
     world status { import exit; }
 ";
 
-/// `wasm` with `proc_exit` renamed. What is no module, has no `proc_exit`, or does not parse, comes back as it is:
-/// whoever compiles it says what is wrong with it.
+/// Returns `wasm` with `proc_exit` renamed. Bytes that are not a module, have no `proc_exit` or do not parse are
+/// returned unchanged: the compiler will report what is wrong with them.
 pub(crate) fn keep(wasm: &[u8]) -> Cow<'_, [u8]> {
     rename(wasm).map_or(Cow::Borrowed(wasm), Cow::Owned)
 }
@@ -49,7 +48,7 @@ fn rename(wasm: &[u8]) -> Option<Vec<u8>> {
                 embed_interface(&mut module)?;
                 return Some(module);
             }
-            // Imports come before all code: nothing behind it can concern us.
+            // Imports come before all code, so nothing after this point matters.
             Payload::CodeSectionStart { .. } => return None,
             _ => {}
         }
@@ -59,8 +58,8 @@ fn rename(wasm: &[u8]) -> Option<Vec<u8>> {
 
 const IMPORT_SECTION: u8 = 2;
 
-/// Where the section starts whose content starts at `content`: before its id and its length, which is a LEB128 of
-/// any width, so that it is read backwards: all its bytes but the last have the high bit.
+/// Returns the start of the section whose content starts at `content`. The section's id and length come first. The
+/// length is a LEB128 of any width, so it is read backwards: all its bytes except the last have the high bit.
 fn section_start(wasm: &[u8], content: usize) -> Option<usize> {
     let mut at = content.checked_sub(2)?;
     while wasm.get(at)? & 0x80 != 0 {
@@ -69,7 +68,7 @@ fn section_start(wasm: &[u8], content: usize) -> Option<usize> {
     (wasm[at] == IMPORT_SECTION).then_some(at)
 }
 
-/// The content of an import section, with `proc_exit` renamed; `None` where there is none.
+/// Returns the content of an import section with `proc_exit` renamed, or `None` if there is no `proc_exit`.
 fn rename_imports(content: &[u8]) -> Option<Vec<u8>> {
     let imports = ImportSectionReader::new(BinaryReader::new(content, 0)).ok()?;
     let count = imports.count();
@@ -182,7 +181,7 @@ mod tests {
         }
     }
 
-    /// The status that wasmtime-wasi sees of a module, by its adapter and through the linker as it is.
+    /// The exit status that wasmtime-wasi sees of a module, through its adapter and its unchanged linker.
     async fn status_of(module: &[u8]) -> wasmtime::Result<Option<i32>> {
         use wasi_preview1_component_adapter_provider as provider;
         use wasmtime::{Engine, Store, component};
@@ -248,7 +247,7 @@ mod tests {
         )
         .expect("wat");
         for cut in 0..whole.len() {
-            // Cut short anywhere: no panic.
+            // A cut anywhere must not panic.
             let _ = keep(&whole[..cut]);
         }
     }

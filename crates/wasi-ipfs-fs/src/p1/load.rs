@@ -1,9 +1,10 @@
-//! A guest's bytes become a component: a preview 1 module is joined with the adapter of wasmtime's own release, so
-//! that guests of both previews reach the same host functions. It compiles nothing: that, and caching what was
-//! compiled, is the embedder's.
+//! Turns a guest's bytes into a component. A preview 1 module is joined with the adapter of wasmtime's own release, so
+//! that guests of both previews reach the same host functions. This module compiles nothing: compiling and caching are
+//! the embedder's.
 //!
-//! The adapter knows one failure: it makes 1 of every exit status but 0. So that a program's own status survives,
-//! its `proc_exit` is led past the adapter to `wasi:cli/exit`'s `exit-with-code`, which wasmtime-wasi's linker has.
+//! The adapter knows only one failure: it turns every exit status except 0 into 1. To preserve a program's own status,
+//! its `proc_exit` bypasses the adapter and calls `exit-with-code` of `wasi:cli/exit`, which wasmtime-wasi's linker
+//! has.
 
 use std::borrow::Cow;
 
@@ -17,7 +18,7 @@ use wit_component::ComponentEncoder;
 use super::{exit_code, module::Module, realloc};
 use crate::error::Error;
 
-/// Makes a component of `bytes`: of a preview 1 command by adapting it; a component is taken as it is.
+/// Returns `bytes` as a component: a preview 1 command is adapted, and a component is returned unchanged.
 ///
 /// `guest` names the program in errors. The result goes to [`wasmtime::component::Component::new`].
 ///
@@ -30,7 +31,7 @@ pub fn load<'a>(guest: &str, bytes: &'a [u8]) -> Result<Cow<'a, [u8]>, Error> {
     }
 }
 
-/// Which of the two kinds of WebAssembly the header says.
+/// Returns the kind of WebAssembly that the header declares.
 fn encoding(guest: &str, bytes: &[u8]) -> Result<Encoding, Error> {
     let not_wasm = |reason: String| Error::NotWasm {
         guest: guest.to_owned(),
@@ -45,7 +46,7 @@ fn encoding(guest: &str, bytes: &[u8]) -> Result<Encoding, Error> {
     match Parser::new(0).parse_all(bytes).next() {
         Some(Ok(Payload::Version { encoding, .. })) => Ok(encoding),
         Some(Err(error)) => Err(not_wasm(error.to_string())),
-        // coverage: a parser begins with the header.
+        // coverage: the parser's first payload is always the header.
         Some(Ok(_)) | None => Err(not_wasm("it has no header".into())),
     }
 }
@@ -69,7 +70,7 @@ fn adapt(guest: &str, bytes: &[u8]) -> Result<Vec<u8>, Error> {
     })
 }
 
-/// A preview 1 command imports nothing but preview 1, and exports its memory and its start.
+/// Checks that the module is a preview 1 command: it imports only preview 1, and exports `_start`.
 fn check_kind(guest: &str, module: &Module<'_>) -> Result<(), Error> {
     let wrong = |reason: String| {
         Err(Error::WrongKind {

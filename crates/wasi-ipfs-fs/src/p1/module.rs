@@ -1,4 +1,4 @@
-//! What `load` has to know of a core module before it is adapted. It knows nothing of what follows from it.
+//! The facts that `load` needs about a core module before it is adapted. The conclusions are drawn elsewhere.
 
 use wasmparser::{
     BinaryReader, CompositeInnerType, FuncType, KnownCustom, Name, Parser, Payload,
@@ -8,21 +8,21 @@ use wasmparser::{
 /// A core module's outline.
 #[derive(Default)]
 pub(super) struct Module<'a> {
-    /// Module and field of every import.
+    /// The module and the field of every import.
     pub(super) imports: Vec<(&'a str, &'a str)>,
-    /// Every export's name.
+    /// The name of every export.
     pub(super) exports: Vec<&'a str>,
-    /// How many types there are.
+    /// The number of types.
     pub(super) types: u32,
-    /// How many functions there are, imported ones first.
+    /// The number of functions, imported ones included. Imported ones come first.
     pub(super) functions: u32,
-    /// Name and version of what the `producers` section says processed it.
+    /// The name and version of each tool that processed the module, from the `producers` section.
     pub(super) processed_by: Vec<(&'a str, &'a str)>,
-    /// What the name section says of functions; `None` without one.
+    /// The name section's entry for `malloc`; `None` without a name section.
     pub(super) names: Option<Names>,
 }
 
-/// What the name section says that matters here.
+/// The name section's entry for `malloc`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Names {
     /// No function is called `malloc`.
@@ -69,7 +69,7 @@ impl<'a> Module<'a> {
                         module.exports.push(export?.name);
                     }
                 }
-                // A custom section that cannot be read says nothing; it makes no module a wrong one.
+                // A custom section that cannot be read is ignored; the module is still valid.
                 Payload::CustomSection(section) => match section.as_known() {
                     KnownCustom::Producers(_) => {
                         module.processed_by =
@@ -110,7 +110,7 @@ fn processed_by(section: BinaryReader<'_>) -> wasmparser::Result<Vec<(&str, &str
     Ok(found)
 }
 
-/// The index of the function called `malloc`.
+/// Returns the index of the function called `malloc`.
 fn malloc(names: wasmparser::NameSectionReader<'_>) -> wasmparser::Result<Option<u32>> {
     for name in names {
         if let Name::Function(functions) = name? {

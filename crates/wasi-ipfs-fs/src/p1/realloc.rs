@@ -1,5 +1,5 @@
-//! Gives a module with an allocator of before 2023 the `cabi_realloc` that it needs to be adapted safely; see
-//! the head of `p1` for why. Sections are copied byte by byte but for the four that gain one item at their end.
+//! Adds the `cabi_realloc` that a module with an allocator from before 2023 needs to be adapted safely; see the head of
+//! `p1` for the reason. Sections are copied byte by byte, except for the four that gain one item at their end.
 
 use std::borrow::Cow;
 
@@ -11,10 +11,10 @@ use crate::error::Error;
 /// The first clang whose linker and wasi-libc agree on where the heap ends.
 const SAFE_CLANG: u32 = 16;
 
-/// What the adapter calls for memory.
+/// The function that the adapter calls for memory.
 const REALLOC: &str = "cabi_realloc";
 
-/// The module, with a `cabi_realloc` if it needs one and it can be made.
+/// Returns the module, with a `cabi_realloc` added if it needs one and one can be built.
 pub(super) fn with_safe_allocator<'a>(
     guest: &str,
     bytes: &'a [u8],
@@ -33,7 +33,7 @@ pub(super) fn with_safe_allocator<'a>(
     }
 }
 
-/// The compiler, if it is one whose wasi-libc may take the adapter's memory.
+/// Returns the compiler, if its wasi-libc may overwrite the adapter's memory.
 fn old_compiler(module: &Module<'_>) -> Option<String> {
     if module.exports.contains(&REALLOC)
         || module.processed_by.iter().any(|(name, _)| *name == "rustc")
@@ -48,7 +48,7 @@ fn old_compiler(module: &Module<'_>) -> Option<String> {
     (major < SAFE_CLANG).then(|| format!("{name} {version}"))
 }
 
-/// The module with one type, one function and one export more.
+/// Returns the module with one more type, function and export.
 fn add_realloc(bytes: &[u8], module: &Module<'_>, malloc: u32) -> Vec<u8> {
     let mut out = Vec::with_capacity(bytes.len() + 128);
     out.extend_from_slice(&bytes[..8]);
@@ -92,8 +92,9 @@ fn export(function: u32) -> Vec<u8> {
     item
 }
 
-/// `cabi_realloc(old, old_size, align, size)`: traps unless `old` is 0, which it always is from the adapter, and when
-/// there is no memory; else `malloc(size)`, whose alignment is enough for all that the canonical ABI asks.
+/// The body of `cabi_realloc(old, old_size, align, size)`. It traps unless `old` is 0, which it always is when the
+/// adapter calls. Otherwise it calls `malloc(size)`, whose alignment is enough for everything that the canonical ABI
+/// asks for, and traps if there is no memory.
 fn body(malloc: u32) -> Vec<u8> {
     let mut code = vec![
         0x00, // no locals
@@ -115,7 +116,7 @@ fn body(malloc: u32) -> Vec<u8> {
     item
 }
 
-/// Unsigned LEB128.
+/// Encodes a number as unsigned LEB128.
 fn leb(mut value: u32) -> Vec<u8> {
     let mut bytes = Vec::new();
     loop {
@@ -129,7 +130,7 @@ fn leb(mut value: u32) -> Vec<u8> {
     }
 }
 
-/// The number at the start of a section that was parsed before, and what follows it.
+/// Returns the number at the start of a section that was parsed before, and the bytes after it.
 fn read_leb(section: &[u8]) -> (u32, &[u8]) {
     let mut value = 0;
     for (i, byte) in section.iter().enumerate().take(5) {
@@ -138,6 +139,6 @@ fn read_leb(section: &[u8]) -> (u32, &[u8]) {
             return (value, &section[i + 1..]);
         }
     }
-    // coverage: a section that was parsed starts with a number.
+    // coverage: a section that was parsed before starts with a complete number.
     (value, &section[section.len().min(5)..])
 }

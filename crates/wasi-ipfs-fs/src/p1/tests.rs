@@ -1,5 +1,4 @@
-//! Which bytes become a component, and which are refused by what name. That an adapted guest runs is for the
-//! workspace's end-to-end tests.
+//! Which bytes become a component, and which error the others get. The workspace's end-to-end tests run adapted guests.
 
 use std::borrow::Cow;
 
@@ -12,7 +11,7 @@ fn module(text: &str) -> Vec<u8> {
     wat::parse_str(text).expect("the test's own text")
 }
 
-/// A preview 1 command: `more` goes into the module.
+/// A preview 1 command, with `more` inside the module.
 fn command(more: &str) -> Vec<u8> {
     module(&format!(
         r#"(module
@@ -94,7 +93,7 @@ fn a_preview_1_function_that_is_none_is_an_error() {
     assert!(error.to_string().contains("fd_teleport"), "{error}");
 }
 
-/// What the main module of a component exports.
+/// The exports of a component's main module.
 fn main_module_exports(component: &[u8]) -> Vec<String> {
     let mut exports = Vec::new();
     for payload in Parser::new(0).parse_all(component) {
@@ -126,7 +125,7 @@ fn an_old_allocator_is_called_by_the_adapter() {
     }
 }
 
-/// Types, functions and sections beyond what one byte counts, or that say nothing of allocators.
+/// More types and functions than one byte counts, and sections that say nothing about allocators.
 #[test]
 fn a_large_module_with_other_sections_is_adapted_as_well() {
     let types: String = (0..200)
@@ -160,7 +159,7 @@ fn only_an_old_allocator_is_changed() {
         command(&format!("{own}{}", producers("clang", "14.0.6"))),
         command(&format!("{MALLOC}{}", producers("rustc", "1.95.0"))),
         command(MALLOC),
-        // A name section without malloc: nothing is allocated that could collide.
+        // A name section without `malloc`: there is no allocator that could overwrite anything.
         command(&format!("(func $other){}", producers("clang", "14.0.6"))),
     ];
     for bytes in modules {

@@ -1,8 +1,8 @@
-//! Every method of `wasi:filesystem/types`, one by one: the descriptor is looked up by type; ours is answered here,
-//! any other goes to wasmtime-wasi unchanged (I8).
+//! Every method of `wasi:filesystem/types`. Each looks its descriptor up by type: calls on ours are answered here, all
+//! others go to wasmtime-wasi unchanged (I8).
 //!
-//! What wasmtime-wasi's read-only preopens check first is checked first here as well, so that a guest gets the same
-//! answer from both; the answers themselves are `errno.rs`'s.
+//! Checks come in the order of wasmtime-wasi's read-only preopens, so that a guest gets the same answer from both. The
+//! error codes are in `errno.rs`.
 
 use pinset::{MadeBy, Node, Symlinks};
 use wasmtime::component::Resource;
@@ -109,7 +109,7 @@ impl HostDescriptor for IpfsFilesystemView<'_> {
         let bytes = stream::read_at(file, offset, len)
             .await
             .map_err(errno::failed)?;
-        // wasmtime-wasi says "end" exactly when it read nothing, and so also when nothing was asked for.
+        // wasmtime-wasi reports "end" exactly when it read nothing, so also when zero bytes were asked for.
         let end = bytes.is_empty();
         Ok((bytes.into(), end))
     }
@@ -233,7 +233,8 @@ impl HostDescriptor for IpfsFilesystemView<'_> {
         let OpenDir { dir, session } = open.dir()?;
         let node = session.open_at(dir, &path, Symlinks::NoFollow).await;
         match node.map_err(errno::failed)? {
-            // As wasmtime-wasi of a native one; but a name's link is the host's own, to a path that the guest has.
+            // wasmtime-wasi refuses to show an absolute target, so a link in content is refused as well. The link of a
+            // granted name is shown: the host made it, and the guest can reach its target.
             Node::Symlink(link)
                 if link.made_by() == MadeBy::Content && link.target().starts_with('/') =>
             {
@@ -321,8 +322,8 @@ impl HostDescriptor for IpfsFilesystemView<'_> {
         }
     }
 
-    /// The usual libraries ask this before every stat and for every entry of a listing: with no-follow it is
-    /// answered from the directory alone, without fetching what the entry names.
+    /// The usual libraries ask this before every stat and for every entry of a listing. With no-follow, the directory
+    /// alone answers it, without fetching the entry's target.
     async fn metadata_hash_at(
         &mut self,
         fd: Fd,
@@ -339,13 +340,13 @@ impl HostDescriptor for IpfsFilesystemView<'_> {
 }
 
 impl IpfsFilesystemView<'_> {
-    /// A native descriptor; a number that is nobody's traps, as in wasmtime-wasi.
+    /// Returns a native descriptor. An unknown number traps, as in wasmtime-wasi.
     fn native(&self, fd: &Fd) -> wasmtime::Result<&Descriptor> {
         Ok(self.wasi.table.get(fd)?)
     }
 
-    /// Whether a link or rename from one directory to another is native on both sides, which is the only way that
-    /// may be delegated: wasmtime-wasi traps on a descriptor of ours.
+    /// Checks a link or rename from one directory to another. It may be delegated only if both are native, because
+    /// wasmtime-wasi traps on a descriptor of ours; otherwise this returns the refusal.
     fn writes_two(&self, from: &Fd, to: &Fd) -> FsResult<()> {
         let (from_ours, to_ours) = (self.ours(from), self.ours(to));
         if from_ours.is_none() && to_ours.is_none() {
@@ -367,9 +368,9 @@ impl IpfsFilesystemView<'_> {
     }
 }
 
-/// Opens `path` below `base`, with wasmtime-wasi's checks in their order: of the flags, of the right to write, and
-/// only then of what is there. Alone a creation with `EXCLUSIVE` looks at what is there first, since programs take
-/// "it exists" for an answer.
+/// Opens `path` below `base`. The checks come in wasmtime-wasi's order: first the flags, then the right to write, and
+/// only then what is there. The exception is a creation with `EXCLUSIVE`: it first looks at what is there, since
+/// programs rely on the answer "it exists".
 async fn open_at(
     base: &OpenDir,
     last: Symlinks,
@@ -394,7 +395,7 @@ async fn open_at(
         || flags.contains(DescriptorFlags::WRITE)
     {
         if open_flags.contains(OpenFlags::CREATE | OpenFlags::EXCLUSIVE) {
-            // A symlink at the end counts as what exists, wherever it leads.
+            // A symlink at the end counts as existing, wherever it leads.
             let found = session.identity_at(dir, path, Symlinks::NoFollow).await;
             if found.is_ok() {
                 return Err(Refusal::Exists.into());
@@ -402,7 +403,7 @@ async fn open_at(
         }
         return Err(Refusal::ReadOnly.into());
     }
-    // MUTATE_DIRECTORY alone is no way to write: wasmtime-wasi opens with it and refuses the mutation.
+    // MUTATE_DIRECTORY alone does not ask to write: wasmtime-wasi opens with it and refuses the mutation.
     match session
         .open_at(dir, path, last)
         .await
@@ -418,7 +419,7 @@ async fn open_at(
     }
 }
 
-/// Refuses to write to what is ours, unless it is of the wrong kind in the first place.
+/// Refuses a write to a node of ours. The error of a wrong kind comes first.
 fn read_only<T, R>(kind: FsResult<T>) -> FsResult<R> {
     kind.and(Err(Refusal::ReadOnly.into()))
 }

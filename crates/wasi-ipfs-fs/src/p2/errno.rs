@@ -1,4 +1,4 @@
-//! The crate's error codes in preview 2's types: of a descriptor's method, and of a stream.
+//! The crate's error codes in preview 2's types, for descriptors' methods and for streams.
 
 use std::io;
 
@@ -34,19 +34,19 @@ impl From<Refusal> for FsError {
     }
 }
 
-/// An error of the cache as a descriptor's method gives it to the guest.
+/// Converts an error of the cache for a descriptor's method.
 pub(crate) fn failed(error: Error) -> FsError {
     ErrorCode::from(errno::logged(&error)).into()
 }
 
-/// An error of the cache as a stream gives it to the guest: never `Closed`, which would look like the end of the
-/// file (I7). [`stream_code`] finds the code again when the guest asks for it.
+/// Converts an error of the cache for a stream. The result is never `Closed`, which would look like the end of the file
+/// (I7). [`stream_code`] finds the code again when the guest asks for it.
 pub(crate) fn stream_failed(error: Error) -> StreamError {
     errno::logged(&error);
     StreamError::LastOperationFailed(io::Error::other(error).into())
 }
 
-/// The code for a stream's error, if it is one of ours.
+/// Returns the code for a stream's error, if the error is ours.
 pub(crate) fn stream_code(error: &wasmtime::Error) -> Option<ErrorCode> {
     let inner = error.downcast_ref::<io::Error>()?.get_ref()?;
     Some(errno::code(inner.downcast_ref::<Error>()?).into())

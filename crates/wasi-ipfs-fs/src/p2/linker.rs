@@ -9,17 +9,17 @@ use wasmtime_wasi::{
 use super::table::{self, Fd, Open};
 use crate::{ctx::IpfsCtx, view::IpfsView};
 
-/// Adds `wasi:filesystem/types` and `wasi:filesystem/preopens` with IPFS to a linker that already has
-/// wasmtime-wasi's own ([`wasmtime_wasi::p2::add_to_linker_async`]), in whose place they step.
+/// Adds `wasi:filesystem/types` and `wasi:filesystem/preopens` with IPFS to a linker. They replace wasmtime-wasi's own,
+/// which the linker must already have ([`wasmtime_wasi::p2::add_to_linker_async`]).
 ///
-/// Shadowing is allowed for these two interfaces only; the linker's flag has no getter, so that it is **off** when
-/// this returns, whatever it was before.
+/// Shadowing is allowed for these two interfaces only. The linker's flag has no getter, so it is **off** when this
+/// returns, whatever it was before.
 ///
-/// The async linker is the only one: an embedder without a runtime of its own wraps the run in
+/// Only the async linker is supported. An embedder without a runtime of its own wraps the run in
 /// [`wasmtime_wasi::runtime::in_tokio`].
 ///
 /// # Errors
-/// As [`Linker::instance`]; with a linker of one's own definitions under these names of another shape.
+/// As for [`Linker::instance`]: when the linker has definitions of another shape under these names.
 pub fn add_to_linker_async<T: IpfsView + 'static>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
     linker.allow_shadowing(true);
     let added = types::add_to_linker::<T, IpfsFilesystem>(linker, |state| IpfsFilesystemView {
@@ -46,18 +46,18 @@ impl HasData for IpfsFilesystem {
     type Data<'a> = IpfsFilesystemView<'a>;
 }
 
-/// The state of `wasi:filesystem/types`: wasmtime-wasi's is enough, since our nodes bring their session along.
+/// The state of `wasi:filesystem/types`. wasmtime-wasi's is enough, since our nodes carry their session.
 #[expect(
     missing_debug_implementations,
     reason = "wasmtime-wasi's view has none"
 )]
 pub struct IpfsFilesystemView<'a> {
-    /// wasmtime-wasi's own, to which every call on a native descriptor goes.
+    /// wasmtime-wasi's own view, to which every call on a native descriptor goes.
     pub wasi: WasiFilesystemCtxView<'a>,
 }
 
 impl IpfsFilesystemView<'_> {
-    /// The node, if the descriptor is ours.
+    /// Returns the node, if the descriptor is ours.
     pub(crate) fn ours(&self, fd: &Fd) -> Option<&Open> {
         table::get(self.wasi.table, fd)
     }
@@ -77,7 +77,7 @@ impl HasData for IpfsPreopens {
     reason = "wasmtime-wasi's view has none"
 )]
 pub struct IpfsPreopensView<'a> {
-    /// wasmtime-wasi's own.
+    /// wasmtime-wasi's own view.
     pub wasi: WasiFilesystemCtxView<'a>,
     /// The guest's IPFS, if it has any.
     pub ipfs: Option<IpfsCtx>,

@@ -1,4 +1,4 @@
-//! A directory's entries as the guest pulls them: one shard is held at a time, and no child is fetched (I9).
+//! A directory's entries as the guest pulls them. One shard is held at a time, and no child is fetched (I9).
 
 use wasmtime_wasi::p2::{
     FsResult,
@@ -17,7 +17,7 @@ impl HostDirectoryEntryStream for IpfsFilesystemView<'_> {
         let Some(DirStream(entries)) = table::get_stream(self.wasi.table, &stream) else {
             return self.wasi.read_directory_entry(stream).await;
         };
-        // A listing of entries that are all at hand must not keep the thread from everybody else.
+        // A listing whose blocks are all staged never waits; it must still let other tasks have the thread.
         tokio::task::coop::consume_budget().await;
         let entry = entries.next().await.map_err(errno::failed)?;
         Ok(entry.map(|entry| DirectoryEntry {

@@ -1,4 +1,4 @@
-//! `/ipfs`, `/ipns` where a name was granted, and the mounts appear beside wasmtime-wasi's preopened directories, after
+//! Shows `/ipfs`, `/ipns` (if a name was granted) and the mounts beside wasmtime-wasi's preopened directories, after
 //! them. No host directory stands behind ours.
 
 use wasmtime_wasi::p2::bindings::filesystem::preopens::Host;
@@ -10,7 +10,7 @@ use super::{
 use crate::ctx::{IPFS, IPNS};
 
 impl Host for IpfsPreopensView<'_> {
-    /// A guest may ask as often as it likes; each time costs it handles, and past the limit it traps, as the
+    /// A guest may ask as often as it likes. Each call takes handles. Past the limit the guest traps, because the
     /// interface has no way to refuse.
     fn get_directories(&mut self) -> wasmtime::Result<Vec<(Fd, String)>> {
         let mut directories = Host::get_directories(&mut self.wasi)?;

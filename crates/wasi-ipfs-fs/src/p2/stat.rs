@@ -1,4 +1,4 @@
-//! What a node looks like to a guest: type, stat, hash. Everything comes from the content, nothing from the host or
+//! How a node looks to a guest: its type, stat and hash. Everything comes from the content, nothing from the host or
 //! the clock, so that a guest sees the same everywhere.
 
 use pinset::{EntryKind, Identity, Kind, Metadata, Mtime};
@@ -7,7 +7,7 @@ use wasmtime_wasi::p2::bindings::{
     filesystem::types::{DescriptorStat, DescriptorType, MetadataHashValue},
 };
 
-/// The epoch: the time of what has none.
+/// The epoch, which stands in for a missing time.
 const EPOCH: Datetime = Datetime {
     seconds: 0,
     nanoseconds: 0,
@@ -22,7 +22,7 @@ pub(crate) fn node_type(kind: Kind) -> DescriptorType {
     }
 }
 
-/// The type of an entry in a listing, which fetches no child: `Unknown` where only the child's block would tell.
+/// The type of an entry in a listing, which fetches no child. It is `Unknown` if only the child's block would tell.
 pub(crate) fn entry_type(kind: EntryKind) -> DescriptorType {
     match kind {
         EntryKind::File => DescriptorType::RegularFile,
@@ -31,8 +31,8 @@ pub(crate) fn entry_type(kind: EntryKind) -> DescriptorType {
     }
 }
 
-/// A node's stat. All three times are UnixFS's mtime, or the epoch; a directory's size is 0; there is one link, since
-/// the parents of a node of a DAG cannot be counted.
+/// A node's stat. All three times are UnixFS's mtime, or the epoch. A directory's size is 0. The link count is 1, since
+/// the parents of a node in a DAG cannot be counted.
 pub(crate) fn stat(metadata: &Metadata) -> DescriptorStat {
     let time = Some(metadata.mtime.map_or(EPOCH, time));
     DescriptorStat {
@@ -48,7 +48,7 @@ pub(crate) fn stat(metadata: &Metadata) -> DescriptorStat {
     }
 }
 
-/// WASI's datetime is unsigned: what was modified before 1970 is shown as of the epoch.
+/// WASI's datetime is unsigned, so a time before 1970 is shown as the epoch.
 fn time(mtime: Mtime) -> Datetime {
     match u64::try_from(mtime.seconds) {
         Ok(seconds) => Datetime {
@@ -59,7 +59,7 @@ fn time(mtime: Mtime) -> Datetime {
     }
 }
 
-/// What a guest tells nodes apart by (preview 1 shows its lower half as the inode): from the CID.
+/// The value by which a guest tells nodes apart, derived from the CID. Preview 1 shows its lower half as the inode.
 pub(crate) fn hash(identity: Identity) -> MetadataHashValue {
     let value = u128::from_le_bytes(identity.0);
     MetadataHashValue {

@@ -12,30 +12,30 @@ use wasmtime_wasi::p2::{InputStream, Pollable, StreamError, StreamResult};
 
 use super::errno;
 
-/// The most bytes that one call gives, as in wasmtime-wasi: what a guest asks for is no size to allocate by (I9).
+/// The most bytes that one call returns, as in wasmtime-wasi. The guest's own number is not a size to allocate (I9).
 pub(crate) const MAX_READ: usize = 64 * 1024;
 
-/// Up to `len` bytes (at most [`MAX_READ`]) from `offset` on: fewer only where the file ends, or where what comes
-/// next cannot be had; empty only at or past the end.
+/// Reads up to `len` bytes (at most [`MAX_READ`]) from `offset` on. Returns fewer only if the file ends or the next
+/// block cannot be read, and none only at or past the end.
 ///
-/// What is staged is copied on the current thread without waiting. Such reads count against tokio's cooperative
-/// budget, so that a guest that reads for ever lets others run.
+/// Staged bytes are copied on the current thread without waiting. Such reads count against tokio's cooperative budget,
+/// so that a guest that reads for ever lets others run.
 pub(crate) async fn read_at(file: &File, offset: u64, len: usize) -> Result<Bytes, Error> {
     let read = file.read_up_to(offset, len.min(MAX_READ)).await;
     tokio::task::coop::consume_budget().await;
     read
 }
 
-/// How much a wait brings: wasmtime-wasi's own measure.
+/// How many bytes a wait loads, as in wasmtime-wasi.
 const READY_BYTES: usize = 4096;
 
-/// What a stream has to hand out, or waits for.
+/// Bytes that a stream has ready, or waits for.
 enum Ahead {
-    /// A wait that the guest has begun. It outlives the poll that began it: a guest that polls with a short timer
-    /// beside it would else start the fetch anew each time, and never get a byte.
+    /// A wait that the guest has begun. It outlives the poll that began it. Otherwise, a guest that polls with a short
+    /// timer beside it would start the fetch anew each time and never get a byte.
     Waiting(Pin<Box<dyn Future<Output = Result<Bytes, Error>> + Send>>),
-    /// What a wait brought, bytes or error, for the next read. The bytes are kept, since a block for which there was
-    /// no room in staging is gone by then.
+    /// The result of a wait, bytes or an error, for the next read. The bytes are kept because a block that found no
+    /// room in staging is gone by then.
     Ready(Result<Bytes, Error>),
 }
 
@@ -43,7 +43,7 @@ enum Ahead {
 pub(crate) struct FileStream {
     file: File,
     position: u64,
-    /// Boxed: a guest that seeks makes a stream for each read, and nearly none has anything ahead.
+    /// Boxed, because a guest that seeks makes a stream for each read, and nearly none of them waits.
     ahead: Option<Box<Ahead>>,
 }
 
@@ -60,7 +60,7 @@ impl FileStream {
         self.position >= self.file.len()
     }
 
-    /// Hands out what a wait brought, if one did.
+    /// Returns the result of a finished wait, if there is one.
     fn take_ahead(&mut self, size: usize) -> Option<StreamResult<Bytes>> {
         match *self.ahead.take()? {
             Ahead::Ready(Err(error)) => Some(Err(errno::stream_failed(error))),
@@ -79,7 +79,7 @@ impl FileStream {
         }
     }
 
-    /// Hands out what was read at the position; nothing read is the end.
+    /// Returns the bytes read at the position, and moves it. No bytes mean the end.
     fn advance(&mut self, bytes: Bytes) -> StreamResult<Bytes> {
         if bytes.is_empty() {
             return Err(StreamError::Closed);
@@ -88,7 +88,7 @@ impl FileStream {
         Ok(bytes)
     }
 
-    /// What is ahead, or waited for, belongs to the old position.
+    /// Moves the position. Bytes that are ready, or waited for, belong to the old position and are dropped.
     fn move_by(&mut self, len: usize) {
         self.position = self.position.saturating_add(len as u64);
         self.ahead = None;
@@ -126,14 +126,14 @@ impl InputStream for FileStream {
             Some(Ok(bytes)) => self.advance(bytes),
             Some(Err(error)) => Err(errno::stream_failed(error)),
             None => {
-                // Not to wait is this call's contract; the fetch may start all the same, as wasmtime-wasi's read does.
+                // This call must not wait. It may still start the fetch, as wasmtime-wasi's read does.
                 self.file.advise(self.position, 1, Advice::WillNeed);
                 Ok(Bytes::new())
             }
         }
     }
 
-    /// What a preview 1 guest's every read is: filled up to `size` across the blocks' boundaries.
+    /// Every read of a preview 1 guest comes here. It is filled up to `size` across the boundaries of blocks.
     async fn blocking_read(&mut self, size: usize) -> StreamResult<Bytes> {
         if size == 0 {
             return Ok(Bytes::new());
@@ -147,7 +147,7 @@ impl InputStream for FileStream {
         }
     }
 
-    /// Skipping reads nothing: what is skipped is never fetched.
+    /// Skipping reads nothing: skipped blocks are never fetched.
     fn skip(&mut self, size: usize) -> StreamResult<usize> {
         if size == 0 {
             return Ok(0);

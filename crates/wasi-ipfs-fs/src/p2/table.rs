@@ -1,9 +1,9 @@
 //! Our nodes in wasmtime's `ResourceTable`, and how they are recognised.
 //!
-//! A node is pushed under a Rust type of ours, [`Open`] or [`DirStream`], and handed out under wasmtime-wasi's
-//! nominal type with the same number. A later call with that number is ours exactly if the table holds one of our
-//! types there. Invariant: nothing of ours is ever passed to wasmtime-wasi; it would find a wrong type in the table,
-//! and the guest would trap.
+//! A node is pushed under a Rust type of ours, [`Open`] or [`DirStream`], and handed out under wasmtime-wasi's nominal
+//! type with the same number. A later call with that number is ours exactly if the table holds one of our types there.
+//! Invariant: no handle of ours is ever passed to wasmtime-wasi. It would find a wrong type in the table, and the guest
+//! would trap.
 
 use pinset::{Dir, Entries, File, Session};
 use wasmtime::component::{Resource, ResourceTable, ResourceTableError};
@@ -36,12 +36,12 @@ pub(crate) struct DirStream(pub(crate) Entries);
 pub(crate) struct OpenDir {
     /// The directory.
     pub(crate) dir: Dir,
-    /// Whose access and limits hold.
+    /// The session, whose access and limits apply.
     pub(crate) session: Session,
 }
 
 impl Open {
-    /// The directory, or what wasmtime-wasi answers to a directory's method on a file.
+    /// Returns the directory, or wasmtime-wasi's answer to a directory's method on a file.
     pub(crate) fn dir(&self) -> FsResult<&OpenDir> {
         match self {
             Self::Dir(dir) => Ok(dir),
@@ -49,7 +49,7 @@ impl Open {
         }
     }
 
-    /// The file, or what wasmtime-wasi answers to a file's method on a directory.
+    /// Returns the file, or wasmtime-wasi's answer to a file's method on a directory.
     pub(crate) fn file(&self) -> FsResult<&File> {
         match self {
             Self::File(file) => Ok(file),
@@ -63,14 +63,14 @@ pub(crate) fn push(table: &mut ResourceTable, open: Open) -> Result<Fd, Resource
     Ok(Resource::new_own(table.push(open)?.rep()))
 }
 
-/// The node, if the descriptor is ours.
+/// Returns the node, if the descriptor is ours.
 pub(crate) fn get<'t>(table: &'t ResourceTable, fd: &Fd) -> Option<&'t Open> {
     table.get(&Resource::<Open>::new_borrow(fd.rep())).ok()
 }
 
-/// Closes the node, if the descriptor is ours: `false` leaves the table as it was.
+/// Closes the node, if the descriptor is ours. `false` means that the table is unchanged.
 ///
-/// The type is looked at first: `ResourceTable::delete` frees an entry before it finds that the type is another.
+/// The type is checked first, because `ResourceTable::delete` frees an entry before it finds that the type differs.
 pub(crate) fn delete(table: &mut ResourceTable, fd: &Fd) -> bool {
     get(table, fd).is_some() && table.delete(Resource::<Open>::new_own(fd.rep())).is_ok()
 }
@@ -83,7 +83,7 @@ pub(crate) fn push_stream(
     Ok(Resource::new_own(table.push(stream)?.rep()))
 }
 
-/// The directory stream, if it is ours.
+/// Returns the directory stream, if it is ours.
 pub(crate) fn get_stream<'t>(
     table: &'t mut ResourceTable,
     fd: &DirFd,
@@ -93,7 +93,7 @@ pub(crate) fn get_stream<'t>(
         .ok()
 }
 
-/// Closes the directory stream, if it is ours: `false` leaves the table as it was.
+/// Closes the directory stream, if it is ours. `false` means that the table is unchanged.
 pub(crate) fn delete_stream(table: &mut ResourceTable, fd: &DirFd) -> bool {
     get_stream(table, fd).is_some()
         && table

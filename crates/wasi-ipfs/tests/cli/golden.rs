@@ -1,5 +1,5 @@
-//! Every row of the golden table, by the command: a real Kubo's CID and number of blocks, and what a guest then reads
-//! by `/ipfs` is what it reads in the directory that was imported.
+//! Every row of the golden table, through the command: the CID and the number of blocks are those of a real Kubo, and a
+//! guest reads the same through `/ipfs` as in the directory that was imported.
 
 use std::{
     path::{Path, PathBuf},
@@ -31,7 +31,7 @@ fn walk_hash() -> PathBuf {
 
 fn check(line: &str) {
     let [profile, options, name, root, blocks, _] = line.split('\t').collect::<Vec<_>>()[..] else {
-        panic!("six columns are wanted: {line}");
+        panic!("expected six columns: {line}");
     };
     let dir = tempfile::tempdir().unwrap();
     let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
@@ -42,7 +42,7 @@ fn check(line: &str) {
     Content::parse(name).make(Path::new(&content));
 
     let mut import = vec!["import", "--stats", "--profile", profile];
-    // `ipfs add` wants -r for directories; here they are imported as they are.
+    // `ipfs add` needs -r for directories; `import` does not.
     import.extend(
         options
             .split(' ')
@@ -67,7 +67,7 @@ fn check(line: &str) {
     let native = ["--dir", &preopen, guest, "/source/content"];
     let (native, _) = output(&[&run[..], &native].concat());
     let imported = native.lines().filter(|line| {
-        // Left out without -H.
+        // Hidden files are left out without -H.
         !line.ends_with("\".hidden\"") || options.contains("-H")
     });
     assert!(ours.lines().eq(imported), "{line}: read back otherwise");

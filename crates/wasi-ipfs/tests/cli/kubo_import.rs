@@ -1,5 +1,5 @@
-//! `wasi-ipfs import` gives the CIDs that `ipfs add` of a real Kubo gives, for trees that nobody chose: random sizes
-//! around the chunks' boundaries, names, depths, symlinks, modes and times, in both profiles.
+//! `wasi-ipfs import` prints the same CIDs as `ipfs add` of a real Kubo, for generated trees: random sizes around the
+//! chunks' boundaries, names, depths, symlinks, modes and times, in both profiles.
 
 use std::{
     collections::BTreeMap,
@@ -18,7 +18,7 @@ use proptest::{
 
 const PROFILES: [&str; 2] = ["unixfs-v1-2025", "unixfs-v0-2015"];
 
-/// What a name stands for.
+/// The content behind a name.
 #[derive(Clone, Debug)]
 enum Entry {
     File { len: usize, seed: u8 },
@@ -31,7 +31,7 @@ type Tree = BTreeMap<String, Stamped>;
 #[derive(Clone, Debug)]
 struct Stamped {
     entry: Entry,
-    /// Permissions, as far as the owner keeps the right to read.
+    /// Permissions; the owner always keeps the right to read.
     mode: u32,
     /// Nanoseconds since the epoch; some before it.
     mtime: i64,
@@ -99,7 +99,7 @@ fn make(dir: &Path, tree: &Tree) {
             }
             Entry::Link(target) => {
                 symlink(target, &path).unwrap();
-                // Its own times are now; with --preserve-mtime both sides read the same ones.
+                // A symlink's own times are the present. With --preserve-mtime, both sides read the same times.
                 continue;
             }
             Entry::Dir(tree) => make(&path, tree),
@@ -120,7 +120,7 @@ fn time(nanoseconds: i64) -> SystemTime {
     }
 }
 
-/// The options that both programs have, by the same names.
+/// The options that both programs have, under the same names.
 fn options() -> impl Strategy<Value = Vec<&'static str>> {
     let hidden = prop_oneof![Just(None), Just(Some("-H"))];
     let leaves = prop_oneof![
@@ -193,15 +193,15 @@ fn random_trees_get_the_cids_that_kubo_gives_them() {
     println!("{} trees compared", compared.get());
 }
 
-/// Directories on both sides of where they become sharded, with names of all lengths: where a profile counts
-/// otherwise than its Kubo does, one of these falls on the wrong side.
+/// Directories just below and above the size at which they are sharded, with names of all lengths. If a profile counts
+/// otherwise than its Kubo does, one of these directories falls on the wrong side.
 #[test]
 fn directories_are_sharded_where_kubo_shards_them() {
     let kubo = kubo_or_not_run!("directories are sharded where `ipfs add` shards them");
     for (profile, node) in nodes(&kubo) {
         let mut sharded = [0, 0];
         for name_bytes in [20, 61, 130, 255] {
-            // A link takes its name, a CID of 34 or 36 bytes, and in a block some framing and its size.
+            // A link needs its name, a CID of 34 or 36 bytes, and, in a block, some framing and its size.
             let guess = 262_144 / (name_bytes + 42);
             for count in [guess - 40, guess - 7, guess, guess + 9, guess + 60] {
                 let dir = tempfile::tempdir().unwrap();

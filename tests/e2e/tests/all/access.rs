@@ -1,4 +1,4 @@
-//! I10: a guest reaches the roots it was granted, and no others; nothing else is even asked of the backend.
+//! I10: a guest reaches the roots it was granted, and no others. The backend is not even asked for anything else.
 
 use std::fs;
 
@@ -10,7 +10,7 @@ use wasi_ipfs_tests::{Run, Sample, Variant, four_variants, guests};
 
 four_variants! { one_root_and_no_other nothing_but_a_mount }
 
-/// A tree that the node has, and that no guest is granted.
+/// A tree that the node has and no guest is granted.
 struct Secret {
     path: String,
 }
@@ -26,7 +26,7 @@ impl Secret {
     }
 }
 
-/// Everything that was asked was a block of the granted tree, or a pin on one.
+/// Asserts that every request was for a block of the granted tree, or for a pin on one.
 #[track_caller]
 fn assert_nothing_else_was_asked(sample: &Sample) {
     let log = sample.content.node.log();
@@ -51,7 +51,7 @@ async fn one_root_and_no_other(variant: Variant) {
     let sample = Sample::new();
     let secret = Secret::beside(&sample);
     let file = format!("{}/secret.txt", secret.path);
-    // Granted is the tree, not what lies in it by a CID of its own, as long as that is no root that was granted.
+    // The tree is granted, but the nodes in it are not granted as roots by their own CIDs.
     let inner = sample.content.add(sample.local_path("docs"));
     let inner = format!("/ipfs/{inner}");
     let root = sample.path("");
@@ -87,7 +87,7 @@ async fn one_root_and_no_other(variant: Variant) {
     assert_nothing_else_was_asked(&sample);
 }
 
-/// A mount grants what lies below it, by itself and not by `/ipfs`.
+/// A mount grants what lies below it, through the mount and not through `/ipfs`.
 async fn nothing_but_a_mount(variant: Variant) {
     let sample = Sample::new();
     let secret = Secret::beside(&sample);

@@ -1,4 +1,4 @@
-//! A file much larger than the budget and than the memory it may take (I2, I9).
+//! Reads a file much larger than the budget and than the memory that the process may take (I2, I9).
 
 use std::sync::{
     Arc,
@@ -30,7 +30,7 @@ async fn read(mode: CacheMode, file: &Large, preview: Preview) -> CacheMode {
     let line = outcome.success().to_owned();
     let words: Vec<_> = line.split_whitespace().collect();
     assert_eq!(words[..3], ["BENCH", "seq", &file.len().to_string()]);
-    // What the guest makes of the first and the last byte of each chunk.
+    // The guest's checksum over the first and the last byte of each chunk.
     let sum = (0..file.len() / 65536).fold(0_u64, |sum, chunk| {
         let leaf = chunk * 65536 / Large::LEAF as u64 + 1;
         let ends = [leaf & 0xff, leaf >> 56];
@@ -51,7 +51,7 @@ fn a_gigabyte_through_a_budget_of_32_mib() {
         let pinset = Pinset::new(Arc::new(node), BUDGET).lock_dir(dir.join("lock"));
         let (most, samples) = runtime.block_on(async {
             let mut mode: CacheMode = pinset.shared().unwrap().into();
-            // The guests are compiled, and the memory that anything takes once is taken.
+            // Compiles the guests, and takes all memory that is taken only once.
             let warm = Large::make(&MockNode::new(), 1);
             assert_eq!(warm.len(), Large::LEAF as u64);
             for preview in [Preview::One, Preview::Two] {
@@ -77,7 +77,7 @@ fn a_gigabyte_through_a_budget_of_32_mib() {
             over.store(true, Ordering::Relaxed);
             let stats = mode.stats();
             assert!(stats.evictions > LEAVES, "{stats:?}");
-            // Every leaf once a run, and no more: what was read ahead was read.
+            // Each leaf is fetched once a run and no more: every block that was read ahead was used.
             assert!(stats.blocks_fetched <= 2 * LEAVES + 2, "{stats:?}");
             assert!(added < 32 << 20, "{added} bytes of memory more");
             println!("memory: {added} bytes more at the peak");

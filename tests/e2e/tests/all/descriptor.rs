@@ -1,5 +1,5 @@
-//! Method by method, without a guest in between: what a descriptor of `/ipfs` answers is what a native, read-only
-//! preopen of the same tree answers. The few differences are listed here, each with its reason.
+//! Tests every method without a guest in between: a descriptor of `/ipfs` answers like a native, read-only preopen of
+//! the same tree. The few differences are listed here, each with its reason.
 
 mod streams;
 
@@ -31,7 +31,7 @@ use wasmtime_wasi::{
 
 type Fd = Resource<Descriptor>;
 
-/// A guest's state with the sample natively at `/native` and by IPFS, as its bindings would see it.
+/// A guest's state with the sample natively at `/native` and through IPFS, as its bindings would see it.
 struct Guest {
     state: State,
     /// The descriptors of the sample's root.
@@ -39,12 +39,12 @@ struct Guest {
     ours: u32,
 }
 
-/// The same descriptor once more: the bindings lend one for each call.
+/// Borrows a descriptor: the bindings lend one for each call.
 fn fd(rep: u32) -> Fd {
     Resource::new_borrow(rep)
 }
 
-/// Both traits have a method of this name.
+/// Closes a descriptor. Both traits have a method called `drop`.
 fn close(view: &mut IpfsFilesystemView<'_>, fd: Fd) -> wasmtime::Result<()> {
     HostDescriptor::drop(view, fd)
 }
@@ -98,7 +98,7 @@ impl Guest {
         }
     }
 
-    /// Opens what is there for reading.
+    /// Opens an existing node for reading.
     async fn open(&mut self, base: u32, path: &str) -> u32 {
         let (path_flags, flags) = (PathFlags::SYMLINK_FOLLOW, DescriptorFlags::READ);
         let opened = self
@@ -116,7 +116,7 @@ impl Guest {
             .rep()
     }
 
-    /// One of both.
+    /// Opens `path` natively and through IPFS.
     async fn opens(&mut self, path: &str) -> [u32; 2] {
         [
             self.open(self.native, path).await,
@@ -154,7 +154,7 @@ const PATHS: [&str; 26] = [
     "links/nowhere",
 ];
 
-/// Links that are looked at with and without following.
+/// Links that are examined with and without following.
 const LINKS: [&str; 9] = [
     "links/file",
     "links/dir",
@@ -213,7 +213,7 @@ async fn open_answers_as_natively() {
                         answers.push(answer);
                     }
                     let what = format!("{path:?} {path_flags:?} {open_flags:?} {flags:?}");
-                    // A program that takes a lock by an exclusive creation learns that somebody has it.
+                    // A program that takes a lock by an exclusive creation must learn that the lock is taken.
                     let exclusive = open_flags.contains(OpenFlags::CREATE | OpenFlags::EXCLUSIVE);
                     if exclusive && answers[1] == Err(ErrorCode::Exist) {
                         assert_eq!(answers[0], Err(ErrorCode::NotPermitted), "{what}");
@@ -267,7 +267,7 @@ async fn paths_answer_as_natively() {
                 let mut view = guest.view();
                 let stat = code(view.stat_at(fd(base), flags, path.to_owned()).await);
                 let stat = stat.map(|stat| {
-                    // A directory of a DAG has no size.
+                    // A directory in a DAG has no size.
                     let sized = stat.type_ != DescriptorType::Directory;
                     (stat.type_, sized.then_some(stat.size))
                 });
@@ -278,7 +278,8 @@ async fn paths_answer_as_natively() {
                 let target = code(view.readlink_at(fd(base), path.to_owned()).await);
                 answers.push((stat, hash.map(|_| ()), target));
             }
-            // Natively a slash behind a file is overlooked where nothing is followed; POSIX wants a directory.
+            // Natively, a trailing slash after a file is ignored if symlinks are not followed; POSIX requires a
+            // directory.
             if path == "hello.txt/" && flags == PathFlags::empty() {
                 assert_eq!(answers[1].0, Err(ErrorCode::NotDirectory), "{what}");
                 continue;
@@ -397,7 +398,7 @@ async fn between_ours_and_native_nothing_moves_and_nothing_traps() {
         }
         let same = view.is_same_object(fd(files[from]), fd(files[to])).await;
         assert!(!same.expect("no trap"));
-        // A number that is nobody's is a bug of the guest's host: it traps, as without us.
+        // An unknown number is a bug of the guest's host. It traps, as it does without the adapter.
         assert!(
             view.is_same_object(fd(files[from]), fd(9999))
                 .await
@@ -432,7 +433,7 @@ async fn reads_answer_as_natively() {
             }
         }
         let dir = guest.open(guest.ours, "docs").await;
-        // Natively "bad descriptor"; POSIX, and wasmtime-wasi's streams, say that it is a directory.
+        // Natively this is "bad descriptor". POSIX, and wasmtime-wasi's streams, say that it is a directory.
         let read = code(guest.view().read(fd(dir), 1, 0).await);
         assert_eq!(read, Err(ErrorCode::IsDirectory));
         let stream = guest.view().read_via_stream(fd(dir), 0).map(drop);
@@ -515,7 +516,7 @@ async fn a_listing_fetches_no_child() {
     assert_eq!(sample.content.node.distinct_blocks_asked(), 0);
 }
 
-/// Nothing of ours stays in the table, and nothing native is taken out by mistake.
+/// Closing removes our entries from the table, and never a native one.
 #[tokio::test]
 async fn closing_frees_the_table_and_only_ours() {
     let sample = Sample::new();

@@ -1,7 +1,7 @@
-//! Others' data: every CAR of the IPFS gateway conformance suite is walked by a guest, and what it sees is what a
-//! reader that is not ours makes of the same blocks.
+//! Other projects' data: a guest walks every CAR of the IPFS gateway conformance suite. It must see what an independent
+//! reader makes of the same blocks.
 //!
-//! They lie in the folder that `WASI_IPFS_FIXTURES` names, and are no part of the repository.
+//! The CARs are in the folder that `WASI_IPFS_FIXTURES` names, and are not part of the repository.
 
 use std::{collections::BTreeMap, env, fs, path::PathBuf, sync::Arc};
 
@@ -31,14 +31,14 @@ fn cars() -> Option<Vec<PathBuf>> {
     Some(cars)
 }
 
-/// A reader of UnixFS by `ipld-dagpb` and `rust-unixfs`: slow, and not ours.
+/// An independent reader of UnixFS, built on `ipld-dagpb` and `rust-unixfs`. It is slow.
 struct Reader<'a>(&'a CarPinner);
 
 enum Thing {
     File(Vec<u8>),
     Directory(BTreeMap<String, Cid>),
     Symlink(String),
-    /// A block is missing, or it is no UnixFS.
+    /// A block is missing, or it is not UnixFS.
     Unreadable,
 }
 
@@ -65,7 +65,7 @@ impl Reader<'_> {
         match data.get(..2)? {
             [8, 1] => {
                 let links = node.links.into_iter().rev();
-                // The first of duplicates wins.
+                // The first of several equal names wins.
                 let links = links.map(|link| (link.name.unwrap_or_default(), link.cid));
                 Some(Thing::Directory(links.collect()))
             }
@@ -82,7 +82,7 @@ impl Reader<'_> {
                 }
                 Some(Thing::Directory(entries))
             }
-            // Type, length, text.
+            // The type, the length, and the text.
             [8, 4] => Some(Thing::Symlink(String::from_utf8(data[4..].to_vec()).ok()?)),
             _ => self.file(cid).await.map(Thing::File),
         }
@@ -102,7 +102,7 @@ impl Reader<'_> {
         Some(all)
     }
 
-    /// What `walk_hash` is to print.
+    /// The expected output of `walk_hash`.
     async fn lines(&self, root: Cid) -> Vec<String> {
         let mut lines = Vec::new();
         let mut todo = vec![(root, String::new())];
@@ -115,7 +115,7 @@ impl Reader<'_> {
                 Thing::Unreadable => format!("e EIO {path:?}"),
                 Thing::Directory(entries) => {
                     for (name, cid) in entries.into_iter().rev() {
-                        // No path segment: no guest can name it.
+                        // The name is not a path segment, so no guest can name it.
                         if ["", ".", ".."].contains(&&*name) || name.contains('/') {
                             continue;
                         }
@@ -195,13 +195,13 @@ async fn a_missing_block_is_an_error_of_just_the_reads_that_need_it() {
     let Some((pinner, root)) = one("missing-block").await else {
         return;
     };
-    // The file itself, or one below the root.
+    // The file itself, or a file below the root.
     let path = match Reader(&pinner).read(&root).await {
         Thing::Directory(entries) => format!("/ipfs/{root}/{}", entries.keys().next().unwrap()),
         _ => format!("/ipfs/{root}"),
     };
     for preview in [Preview::One, Preview::Two] {
-        // Three blocks of 1,024 bytes; the second is not there.
+        // Three blocks of 1,024 bytes; the second is missing.
         let good = ["good", "0", "1024", "good", "2048", "1024", "whole-bad"];
         let bad = [
             "bad", "1024", "1", "bad", "1000", "100", "bad", "2047", "10",
@@ -226,7 +226,7 @@ async fn a_name_that_walks_outside_reaches_nothing() {
     let outside = outside.unwrap_or_else(|| panic!("no such name: {names:?}"));
     println!("{outside:?}");
     for preview in [Preview::One, Preview::Two] {
-        // ... and no guest sees it, nor gets anywhere by it.
+        // ... but no guest sees it or reaches anything through it.
         let path = format!("/ipfs/{root}");
         let listed = run(&pinner, root, preview, &["walk_hash", &path]).await;
         assert!(!listed.success().contains(".."), "{}", listed.success());

@@ -1,5 +1,5 @@
-//! One test a guest and so one a behaviour, each in four variants. What a guest can check by itself it asserts;
-//! here is what only the host can compare.
+//! One test for each guest, and so for each behaviour, in four variants. A guest asserts what it can check by itself.
+//! The tests here compare what only the host can see.
 
 use std::{fs, path::Path, time::Duration};
 
@@ -21,7 +21,7 @@ four_variants! {
     walk_hash write_denied
 }
 
-/// Runs the guest on the sample by `/ipfs`, and what it prints.
+/// Runs the guest on the sample through `/ipfs`.
 async fn on_ipfs(variant: Variant, guest: Guest, sample: &Sample, arguments: &[&str]) -> Outcome {
     let ctx = variant.ctx(&sample.content).await;
     run(guest, arguments)
@@ -30,7 +30,7 @@ async fn on_ipfs(variant: Variant, guest: Guest, sample: &Sample, arguments: &[&
         .await
 }
 
-/// The same guest on the same tree by a native, read-only preopen at `/native`.
+/// Runs the same guest on the same tree through a native, read-only preopen at `/native`.
 async fn on_native(variant: Variant, guest: Guest, sample: &Sample, arguments: &[&str]) -> Outcome {
     run(guest, arguments)
         .preopen(sample.local(), "/native", FsPerms::ReadOnly)
@@ -48,8 +48,8 @@ fn run(guest: Guest, arguments: &[&str]) -> Run {
     )
 }
 
-/// Runs the guest with the sample's paths, once by `/ipfs` and once natively, where each `{}` in an argument is the
-/// tree's root: both must print the same but for that root.
+/// Runs the guest with the sample's paths, once through `/ipfs` and once natively. Each `{}` in an argument stands for
+/// the tree's root. Both must print the same, except for that root.
 async fn same_as_native(
     variant: Variant,
     guest: Guest,
@@ -89,7 +89,7 @@ async fn same_as_native(
     ours
 }
 
-/// The whole of it is in `access.rs`.
+/// `access.rs` tests this in full.
 async fn access(variant: Variant) {
     let sample = Sample::new();
     let arguments = ["ungranted", "/ipfs/bafkqabtimvwgy3yk"];
@@ -98,7 +98,7 @@ async fn access(variant: Variant) {
         .success();
 }
 
-/// The whole of it is in `native_parity.rs`.
+/// `native_parity.rs` tests this in full.
 async fn native_io(variant: Variant) {
     let sample = Sample::new();
     let scratch = TempDir::new().expect("a temporary directory");
@@ -175,7 +175,7 @@ async fn list_dir(variant: Variant) {
     }
     let listed = same_as_native(variant, guests::LIST_DIR, &sample, &["{}/sharded"]).await;
     assert!(listed.starts_with(&format!("count {}\n", Sample::SHARDED)));
-    // /ipfs itself lists what was granted.
+    // /ipfs itself lists the granted roots.
     let listed = on_ipfs(variant, guests::LIST_DIR, &sample, &["/ipfs"]).await;
     assert_eq!(
         listed.success(),
@@ -183,7 +183,7 @@ async fn list_dir(variant: Variant) {
     );
 }
 
-/// Times and inodes are the content's, not the host's: they are compared between two runs instead.
+/// Times and inodes come from the content, not from the host, so two runs are compared instead.
 async fn stat(variant: Variant) {
     let sample = Sample::new();
     let paths = [
@@ -273,7 +273,7 @@ async fn missing_names(variant: Variant) {
         .success();
 }
 
-/// Not held against a native preopen, where a file with a slash behind its name can be looked at without following.
+/// Not compared with a native preopen, which allows `stat` of a file with a trailing slash without following.
 async fn file_as_dir_and_reverse(variant: Variant) {
     let sample = Sample::new();
     let (file, dir) = (sample.path("hello.txt"), sample.path("docs"));
@@ -283,8 +283,8 @@ async fn file_as_dir_and_reverse(variant: Variant) {
         .success();
 }
 
-/// What a native read-only preopen answers to every way to write, `/ipfs` answers too; but an exclusive creation of
-/// what exists is told that it exists.
+/// `/ipfs` answers every way to write like a native read-only preopen. The exception is an exclusive creation of an
+/// existing name, which reports that the name exists.
 async fn write_denied(variant: Variant) {
     let sample = Sample::new();
     let native = ["preopen", "/native", "hello.txt", "docs"];
@@ -383,7 +383,7 @@ async fn bench(variant: Variant) {
     );
 }
 
-/// The second of three blocks is missing: reads that need it fail, whatever was read before, and no other.
+/// The second of three blocks is missing. Reads that need it fail, even after other reads, and no other reads fail.
 async fn io_error(variant: Variant) {
     let sample = Sample::new();
     let path = sample.path("large.bin");
@@ -422,7 +422,7 @@ async fn io_error(variant: Variant) {
         .program(&program)
         .await;
     outcome.success();
-    // The next good answer heals the read.
+    // The next good answer makes the read succeed.
     sample.content.node.put(0x55, second.to_vec());
     let healed = [path.as_str(), "good", "1048570", "20", "whole-good"];
     let outcome = run(guests::IO_ERROR, &healed)
@@ -472,7 +472,7 @@ async fn limits(variant: Variant) {
     assert_eq!(printed.matches("ENAMETOOLONG").count(), 2, "{printed}");
 }
 
-/// Two guests at once, on one cache where it is shared.
+/// Two guests at once, on one cache if it is shared.
 async fn two_guests(variant: Variant) {
     let sample = Sample::new();
     let contexts: [IpfsCtx; 2] = match variant.sharing {
@@ -507,7 +507,7 @@ async fn two_guests(variant: Variant) {
     }
 }
 
-/// Mounts are trees like any other; beside them `/ipfs` obeys the access that was given.
+/// Mounts are trees like any other. Beside them, `/ipfs` obeys the granted access.
 async fn mounts(variant: Variant) {
     let sample = Sample::new();
     let ctx = IpfsCtx::builder(variant.cache(&sample.content.node), Access::roots([]))
@@ -537,7 +537,7 @@ async fn mounts(variant: Variant) {
     assert_eq!(unreached.success(), "e ENOENT \"\"\n");
 }
 
-/// The whole of it is in `names.rs`.
+/// `names.rs` tests this in full.
 async fn names(variant: Variant) {
     let sample = Sample::new();
     sample
@@ -557,7 +557,7 @@ async fn names(variant: Variant) {
     );
 }
 
-/// A fetch that hangs ends by its deadline, as an I/O error.
+/// A hanging fetch ends at its deadline, with an I/O error.
 #[tokio::test]
 async fn a_hanging_block_is_an_io_error() {
     let sample = Sample::new();

@@ -1,4 +1,4 @@
-//! Only what is touched is fetched, as somebody else's reader of the same DAG counts it.
+//! Only touched blocks are fetched, as counted by an independent reader of the same DAG.
 
 use std::{fs, time::Instant};
 
@@ -18,7 +18,7 @@ fn content() -> Content {
     for n in 1..FILES {
         fs::write(dir.path().join(format!("{n:05}.txt")), format!("{n}\n")).unwrap();
     }
-    // No two of its blocks are equal.
+    // No two blocks are equal.
     let large: Vec<u8> = (0..LARGE_BYTES as u64 / 8)
         .flat_map(u64::to_le_bytes)
         .collect();
@@ -32,7 +32,7 @@ async fn block(node: &MockNode, cid: &Cid) -> PbNode {
     PbNode::from_bytes(bytes).unwrap()
 }
 
-/// The blocks from the directory's root to the entry, found by going through all shards, without a hash.
+/// The blocks from the directory's root to the entry, found by walking all shards, without hashing the name.
 async fn way_to(node: &MockNode, root: Cid, name: &str) -> Vec<Cid> {
     let mut todo = vec![vec![root]];
     while let Some(way) = todo.pop() {
@@ -121,14 +121,14 @@ async fn a_listing_of_many_and_their_metadata_fetch_no_file() {
         .ipfs(ctx)
         .program(&variant.program(guests::BENCH))
         .await;
-    // The checksum of a stat is the file's length: its number and a newline.
+    // The checksum of `stat` is the file's length, which is that of its number and a newline.
     let lengths = stat
         .success()
         .lines()
         .map(|line| line.split_whitespace().last());
     let expected = (0..FILES).map(|n| format!("{:016x}", n.to_string().len() + 1));
     assert!(expected.eq(lengths.map(|length| length.unwrap_or_default().to_owned())));
-    // Nothing but directory blocks was asked for, and each of them once.
+    // Only directory blocks were requested, and each of them once.
     let asked = blocks_asked(&content.node);
     assert!(asked.iter().all(|cid| cid.codec() == 0x70));
     let shards = content.node.blocks();

@@ -1,4 +1,4 @@
-//! Guests over mock nodes and CAR files: no Kubo is needed. `budget` and nothing else starts a process, to measure it.
+//! Guests over mock nodes and CAR files: no Kubo is needed. Only `budget` starts a process, in which it measures.
 
 mod access;
 mod budget;

@@ -1,5 +1,5 @@
-//! `/ipns` from a guest's side: names are granted one by one, resolved before it starts, and fixed from then on; nothing
-//! that it does asks for a name (I10).
+//! `/ipns` from a guest's side: names are granted one by one, resolved before the guest starts, and fixed from then on.
+//! Nothing that a guest does resolves a name (I10).
 
 use pinner_api::Capabilities;
 use pinner_mock::{Call, MockNode};
@@ -21,7 +21,7 @@ async fn run(variant: Variant, ctx: IpfsCtx, arguments: &[&str]) -> Outcome {
     run.program(&variant.program(guests::NAMES)).await
 }
 
-/// What was asked of the node that has to do with names.
+/// The requests to the node that concern names.
 fn resolutions(node: &MockNode) -> Vec<String> {
     let log = node.log().into_iter();
     log.filter_map(|call| match call {
@@ -31,7 +31,7 @@ fn resolutions(node: &MockNode) -> Vec<String> {
     .collect()
 }
 
-/// The sample, of whose `docs` the site stands for, and of whose `hello.txt` the key.
+/// The sample: the site stands for its `docs`, and the key for its `hello.txt`.
 fn named() -> Sample {
     let sample = Sample::new();
     let (node, root) = (&sample.content.node, sample.content.root);
@@ -121,7 +121,7 @@ async fn no_other_name_is_there(variant: Variant) {
         ["leaves", &out],
     ];
     run(variant, ctx, &more.concat()).await.success();
-    // The pin on what the name leads to may still be under way, and is released with the context.
+    // The pin on the name's target may still be in progress, and is released with the context.
     let asked: Vec<_> = node
         .log()
         .into_iter()
@@ -129,7 +129,7 @@ async fn no_other_name_is_there(variant: Variant) {
         .collect();
     assert!(asked.is_empty(), "{asked:?}");
 
-    // Without a name there is no /ipns.
+    // Without a granted name, /ipns does not exist.
     let ctx = variant.ctx(&sample.content).await;
     let name = format!("/ipns/{SITE}");
     run(variant, ctx, &["absent", &name]).await.success();

@@ -30,7 +30,7 @@ async fn the_same_with_and_without(preview: Preview) {
         let with_ipfs = native_io(&program, |run| run.ipfs(ctx)).await;
         assert_eq!(native, with_ipfs, "the guest has IPFS, {sharing:?}");
     }
-    // What a pinset asks by itself, as it starts, is which pins there are.
+    // A pinset lists the pins by itself when it starts.
     let mut log = sample.content.node.log();
     log.retain(|call| *call != Call::Pins);
     assert_eq!(log, [], "native calls asked the backend");
@@ -46,7 +46,7 @@ async fn preview_2() {
     the_same_with_and_without(Preview::Two).await;
 }
 
-/// A native directory called `/ipfs` is left alone where the guest has no IPFS.
+/// A native directory called `/ipfs` is left alone if the guest has no IPFS.
 #[tokio::test]
 async fn no_ipfs_no_interception() {
     let sample = Sample::new();

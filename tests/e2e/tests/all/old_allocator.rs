@@ -1,13 +1,13 @@
-//! A preview 1 module whose `malloc` takes all memory it finds at its first call, as wasi-libc's did before 2023: the
-//! adapter's memory is safe from it exactly because `load` lets the adapter ask that `malloc` first.
+//! A preview 1 module whose first `malloc` takes all memory it finds, as wasi-libc's did before 2023. It does not
+//! overwrite the adapter's memory, because `load` lets the adapter call that `malloc` first.
 
 use std::fs;
 
 use tempfile::TempDir;
 use wasi_ipfs_tests::{End, Outcome, Program, Run};
 
-/// Calls WASI, takes all memory that is left, fills it, and calls WASI again: whatever the adapter keeps there is
-/// gone, unless it was taken before.
+/// Calls WASI, takes and fills all remaining memory, and calls WASI again. The adapter's data in that memory is lost,
+/// unless the adapter had allocated it before.
 fn greedy(producers: &str) -> String {
     format!(
         r#"(module
@@ -47,13 +47,13 @@ async fn run(module: &str) -> Outcome {
 
 #[tokio::test]
 async fn the_adapter_is_not_overwritten() {
-    // What clang 14 leaves in the section.
+    // The section as clang 14 writes it.
     let clang = r#"(@custom "producers" "\01\0cprocessed-by\01\05clang\0614.0.6")"#;
     let outcome = run(&greedy(clang)).await;
     assert_eq!(outcome.end, End::Exit(0), "{}", outcome.stderr);
 }
 
-/// Else the test above would show nothing.
+/// Without this, the test above would prove nothing.
 #[tokio::test]
 async fn it_would_be() {
     let outcome = run(&greedy("")).await;

@@ -1,4 +1,4 @@
-//! Others' program: ripgrep, as published, finds under `/ipfs` what it finds in the same directory.
+//! Another project's program: ripgrep, as published, finds the same under `/ipfs` as in the same native directory.
 
 use std::{env, fs, path::PathBuf};
 
@@ -13,7 +13,7 @@ fn ripgrep() -> Program {
     Program::from_file(folder.join("p1/rg.wasm"))
 }
 
-/// This workspace's own sources, and some of what a search has to cope with.
+/// This workspace's own sources, and files that a search has to cope with.
 fn tree() -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     let crates = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../crates");

@@ -1,4 +1,5 @@
-//! Whatever a backend answers, a guest sees right bytes or an error (I1); and the next good answer heals the read.
+//! Whatever a backend answers, a guest sees correct bytes or an error (I1). The next good answer makes the read
+//! succeed.
 
 use std::fs;
 
@@ -22,7 +23,7 @@ fn tree() -> Content {
     Content::import(dir.path())
 }
 
-/// Each block of a tree is made wrong in turn; what a guest then reads is right, or an error.
+/// Each block of a tree is corrupted in turn. A guest then reads correct bytes or an error.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_guest_sees_a_byte_of_a_wrong_block() {
     let content = tree();
@@ -81,7 +82,7 @@ async fn cold_guests_share_each_fetch_though_half_of_them_are_cancelled() {
         runs.push(tokio::spawn(async move { run.program(&program).await }));
     }
     gate.reached(1).await;
-    // Half of them are gone before anything comes: what they asked for is still on its way for the others.
+    // Half of the guests end before any block arrives. The others must still get the blocks that both asked for.
     let mut kept = Vec::new();
     for (n, run) in runs.into_iter().enumerate() {
         if n % 2 == 0 {

@@ -1,6 +1,6 @@
-//! A bad node: whatever stands between a guest and a real node, and whatever happens to the node, the guest gets the
-//! right bytes or an I/O error, in a time that the block's deadline bounds (I1, I7); nothing wrong is staged (I3); and
-//! once the node is back, the next read works. Calls share connections.
+//! A bad node. Whatever stands between a guest and a real node, and whatever happens to the node, the guest gets
+//! correct bytes or an I/O error, within a time that the block's deadline bounds (I1, I7). Nothing wrong is staged
+//! (I3). Once the node is back, the next read works. Calls share connections.
 
 use std::{fs, thread, time::Duration};
 
@@ -23,14 +23,14 @@ const PREVIEW: Preview = Preview::Two;
 /// A block's deadline.
 const DEADLINE: Duration = Duration::from_secs(3);
 
-/// Blocks that are asked for at once.
+/// Blocks that are requested at once.
 const IN_FLIGHT: usize = 8;
 
 /// The requests for blocks.
 const BY_RPC: &str = "POST /api/v0/block/get";
 const BY_GATEWAY: &str = "GET /ipfs/";
 
-/// A node, the tree that it has, and what the guest prints of that tree when it reads it natively.
+/// A node, its tree, and the guest's output when it reads that tree natively.
 struct Subject {
     daemon: Daemon,
     root: Cid,
@@ -61,7 +61,7 @@ impl Subject {
     }
 }
 
-/// So many bytes, no two blocks of which are alike.
+/// Returns `length` bytes, no two blocks of which are equal.
 fn series(length: usize) -> Vec<u8> {
     let words = (0..length.div_ceil(8) as u64).flat_map(|n| (n * n).to_le_bytes());
     words.take(length).collect()
@@ -78,12 +78,12 @@ fn natively(
     runtime.block_on(run.program(&guest.program(PREVIEW)))
 }
 
-/// When a client can know that an answer is wrong.
+/// When a client can detect that an answer is wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Shows {
-    /// Never: it is not wrong.
+    /// Never, because the answer is correct.
     Never,
-    /// By HTTP, at once.
+    /// At once, from HTTP.
     AtOnce,
     /// When the deadline has passed.
     Late,
@@ -119,14 +119,14 @@ fn faults() -> Vec<(Fault, Shows)> {
     ]
 }
 
-/// Which of the two ways to a block is bad.
+/// Which ways to a block are bad.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Bad {
-    /// The only one: there is no gateway.
+    /// The RPC, without a gateway.
     Rpc,
-    /// The first, and the other is good.
+    /// The gateway, which is tried first; the RPC is good.
     Gateway,
-    /// Each.
+    /// Both ways.
     Both,
 }
 
@@ -139,7 +139,7 @@ struct Case {
     times: Times,
 }
 
-/// A node behind two proxies, and a guest's context that knows it by them.
+/// A node behind two proxies, and a guest's context that reaches it through them.
 struct Behind {
     rpc: Proxy,
     gateway: Proxy,
@@ -157,7 +157,7 @@ impl Behind {
         Self { rpc, gateway, ctx }
     }
 
-    /// Does `fault` to the requests for blocks, on each bad way.
+    /// Applies `fault` to requests for blocks, on each bad way.
     fn bad(&self, bad: Bad, times: Times, fault: &Fault) -> Vec<kubo_daemon::proxy::Rule> {
         let rpc = || self.rpc.fault(BY_RPC, times, fault.clone());
         let gateway = || self.gateway.fault(BY_GATEWAY, times, fault.clone());
@@ -220,7 +220,7 @@ impl Case {
     }
 }
 
-/// All of them at once: most of their time is waiting.
+/// Runs all cases at once, since they mostly wait.
 fn check_all(runtime: &Runtime, subject: &Subject, cases: impl IntoIterator<Item = Case>) {
     runtime.block_on(async {
         let mut checks = JoinSet::new();
@@ -264,7 +264,7 @@ fn a_guest_gets_right_bytes_or_an_error_of_a_node_that_answers_badly() {
     check_all(&runtime, &subject, cases);
 }
 
-/// What may pass is asked for again, within the deadline: the guest notices nothing.
+/// A request that may succeed later is repeated within the deadline, so the guest notices nothing.
 #[test]
 fn a_guest_does_not_notice_one_answer_that_fails() {
     let _turn = turn("bad_node");
@@ -290,7 +290,7 @@ fn a_guest_does_not_notice_one_answer_that_fails() {
     });
 }
 
-/// A file of many blocks, and its bytes as a guest sees them natively.
+/// A file of many blocks, and its bytes as a guest reads them natively.
 struct Long {
     root: Cid,
     whole: String,
@@ -324,7 +324,7 @@ impl Long {
     }
 }
 
-/// What becomes of the daemon in the middle of a read, and how it comes back.
+/// How the daemon is disturbed in the middle of a read, and how it recovers.
 #[derive(Clone, Copy, Debug)]
 enum Trouble {
     /// SIGSTOP, then SIGCONT.
@@ -343,13 +343,13 @@ fn a_node_that_stops_in_the_middle_of_a_read_and_comes_back() {
     for bad in [Bad::Rpc, Bad::Both] {
         for trouble in [Trouble::Frozen, Trouble::Killed] {
             let behind = runtime.block_on(Behind::proxies(&daemon, long.root, bad));
-            // The guest cannot be through before the daemon is stopped: from there on, all requests take their time.
+            // All later requests are slow, so that the guest cannot finish before the daemon is stopped.
             let slow = Fault::Delay(Duration::from_millis(200));
             let rules = behind.bad(bad, Times::From(40), &slow);
             let reading = runtime.spawn({
                 let (ctx, path) = (behind.ctx.clone(), long.path());
                 async move {
-                    // The guest asserts that the error is EIO, and no end of the file.
+                    // The guest asserts that the error is EIO, and not the end of the file.
                     run(&ctx, PREVIEW, guests::IO_ERROR, &[&path, "whole-bad"]).await
                 }
             });

@@ -1,5 +1,5 @@
-//! Guests read from a real Kubo while its garbage collection runs all the time: what one takes the other gets again,
-//! every byte is right, and neither makes the other fail (I1, I5, I7).
+//! Guests read from a real Kubo while its garbage collector runs all the time. A guest fetches again what the collector
+//! removes, every byte is correct, and neither makes the other fail (I1, I5, I7).
 
 use std::{
     fs,
@@ -23,7 +23,7 @@ use wasi_ipfs_fs::IpfsCtx;
 use wasi_ipfs_tests::{Preview, Run, guests};
 use wasmtime_wasi::FsPerms;
 
-/// Guests that read at the same time: half of them on one shared pinset, half each on its own.
+/// Guests that read at the same time: half of them on one shared pinset, the other half on a pinset each.
 const GUESTS: usize = 8;
 
 /// The tree: 40 files of 5 MiB.
@@ -31,7 +31,7 @@ const DIRECTORIES: usize = 4;
 const FILES: usize = 10;
 const FILE_BYTES: usize = 5 << 20;
 
-/// Small beside the tree: blocks, and pins, come and go all the time.
+/// Small compared with the tree, so that blocks and pins come and go all the time.
 const BUDGET_BYTES: u64 = 48 << 20;
 
 fn duration() -> Duration {
@@ -41,7 +41,7 @@ fn duration() -> Duration {
     }
 }
 
-/// No two blocks of it are alike.
+/// Writes a tree in which no two blocks are equal.
 fn write_tree(root: &Path) {
     let mut series = 88_172_645_463_325_252_u64;
     for directory in 0..DIRECTORIES {
@@ -62,7 +62,7 @@ fn write_tree(root: &Path) {
     }
 }
 
-/// Reads the whole tree again and again until `until`; how often.
+/// Reads the whole tree repeatedly until `until`. Returns how often.
 async fn read_again_and_again(
     cache: impl Fn() -> CacheMode,
     preview: Preview,
@@ -87,7 +87,7 @@ async fn read_again_and_again(
     rounds
 }
 
-/// What the collections did, and what the node's owner did meanwhile.
+/// The number of collections, and of the owner's own changes to the node meanwhile.
 #[derive(Debug, Default)]
 struct Load {
     collections: AtomicU64,
@@ -103,7 +103,7 @@ async fn eight_guests_read_while_the_node_collects() {
     let (node, other) = (Arc::new(start()), start());
     let tree = tempfile::tempdir().unwrap();
     write_tree(tree.path());
-    // On the first nobody but us pins it.
+    // On the first node, only the tests' pinsets pin it.
     let root = node.add(tree.path(), &["--pin=false"]).unwrap();
     assert_eq!(other.add(tree.path(), &[]).unwrap(), root);
     node.connect(&other).unwrap();
@@ -171,7 +171,7 @@ async fn eight_guests_read_while_the_node_collects() {
         "{stats:?}"
     );
 
-    // What was pinned is released, and then nothing of it is kept.
+    // All pins are released, and after that the node keeps nothing.
     shared.close().await.unwrap();
     let left: Vec<_> = pinner.pins().try_collect().await.unwrap();
     assert_eq!(left, []);
@@ -194,14 +194,14 @@ fn collect(node: &Daemon, load: &Load, stop: &AtomicBool) {
     }
 }
 
-/// The node's owner goes on working in MFS, beside our pins there.
+/// The node's owner keeps working in MFS, beside the pins that are kept there.
 fn write_to_mfs(node: &Daemon, load: &Load, stop: &AtomicBool) {
     let call = |command, arguments: &[(&str, &str)]| node.rpc().call(command, arguments).unwrap();
     let block = node.rpc().block_put("raw", "sha2-256", b"mine").unwrap();
     call("files/mkdir", &[("arg", "/owner")]);
     let source = format!("/ipfs/{block}");
-    // A collection may have come first. What is then nowhere is not to be looked for: the node's collector would wait as
-    // long, and all who change its pins behind it.
+    // The collector may have removed the block first. The node must not then search the network for it: its collector
+    // would wait as long as the search, and so would every change of its pins.
     let copy = |to: &str| {
         node.rpc().block_put("raw", "sha2-256", b"mine").unwrap();
         let arguments = [("arg", &*source), ("arg", to), ("timeout", "1s")];
@@ -213,7 +213,7 @@ fn write_to_mfs(node: &Daemon, load: &Load, stop: &AtomicBool) {
         call("files/cp", &[("arg", "/owner/kept"), ("arg", entry)]);
         call("files/rm", &[("arg", entry)]);
         load.entries.fetch_add(1, Ordering::Relaxed);
-        // Others want to write too.
+        // Let others write too.
         thread::sleep(Duration::from_millis(20));
     }
 }

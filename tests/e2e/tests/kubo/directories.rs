@@ -1,5 +1,5 @@
-//! What Kubo itself has added, by both of its profiles: a guest sees the names, kinds, sizes, times and bytes of the
-//! local tree that was added, as the same guest sees that tree by a native preopen.
+//! Trees that Kubo itself added, with both of its profiles. A guest sees the names, kinds, sizes, times and bytes of
+//! the local tree, exactly as through a native preopen of that tree.
 
 use std::{
     env,
@@ -23,10 +23,10 @@ use crate::guest::{cache, ctx, node, run, runtime};
 
 const BOTH: [Preview; 2] = [Preview::One, Preview::Two];
 
-/// A block's deadline: nothing here fails.
+/// A block's deadline. Nothing fails here.
 const DEADLINE: Duration = Duration::from_secs(30);
 
-/// A node that imports by one of Kubo's profiles.
+/// A node that imports with one of Kubo's profiles.
 struct Importer {
     daemon: Daemon,
     version: Version,
@@ -69,20 +69,20 @@ impl Importer {
             .block_on(async { ctx(&cache(node, DEADLINE).await, root).await })
     }
 
-    /// Runs a guest over what was added.
+    /// Runs a guest on the added tree.
     fn on_ipfs(&self, ctx: &IpfsCtx, preview: Preview, guest: Guest, paths: &[String]) -> Outcome {
         let paths: Vec<_> = paths.iter().map(String::as_str).collect();
         self.runtime.block_on(run(ctx, preview, guest, &paths))
     }
 
-    /// Runs the same guest over what lies at `tree`, by a native preopen called `/native`.
+    /// Runs the same guest on the local directory `tree`, through a native preopen called `/native`.
     fn natively(&self, tree: &Path, preview: Preview, guest: Guest, paths: &[String]) -> Outcome {
         let run = Run::new([guest.name().to_owned()].iter().chain(paths).cloned());
         let run = run.preopen(tree, "/native", FsPerms::ReadOnly).native();
         self.runtime.block_on(run.program(&guest.program(preview)))
     }
 
-    /// Both walks of a tree print the same; as many lines as it has names.
+    /// Asserts that both walks of a tree print the same, with as many lines as it has names.
     fn assert_walks_agree(&self, tree: &Path, root: Cid, names: usize, previews: &[Preview]) {
         for &preview in previews {
             let ctx = self.ctx(root);
@@ -91,7 +91,7 @@ impl Importer {
             let path = ["/native".to_owned()];
             let native = self.natively(tree, preview, guests::WALK_HASH, &path);
             let (seen, native) = (seen.success(), native.success());
-            // All of a large tree is too much to print.
+            // A large tree is too much to print in full.
             let differs = seen.lines().zip(native.lines()).find(|(a, b)| a != b);
             assert_eq!(differs, None, "{preview:?}: ours, native");
             assert_eq!(seen.lines().count(), names, "{preview:?}");
@@ -106,13 +106,13 @@ fn put(path: &Path, bytes: impl AsRef<[u8]>) {
     fs::write(path, bytes).expect("written");
 }
 
-/// So many bytes, no two blocks of which are alike.
+/// Returns `length` bytes, no two blocks of which are equal.
 fn series(length: usize) -> Vec<u8> {
     let words = (0..length.div_ceil(8) as u64).flat_map(|n| (n * n).to_le_bytes());
     words.take(length).collect()
 }
 
-/// Files with names that shards could mistake for their own. Gives how many.
+/// Writes files with names that a shard could mistake for its own. Returns their number.
 fn many(tree: &Path, count: usize) -> usize {
     fs::create_dir_all(tree).expect("a directory");
     for n in 0..count {
@@ -128,7 +128,7 @@ fn many(tree: &Path, count: usize) -> usize {
     count
 }
 
-/// A nested tree with odd names, sizes around those of blocks, and symlinks. Gives how many names it has.
+/// Writes a nested tree with odd names, sizes around those of blocks, and symlinks. Returns the number of names.
 fn nested(tree: &Path) -> usize {
     let longest = "n".repeat(255);
     let files = [
@@ -182,7 +182,7 @@ fn nested(tree: &Path) -> usize {
     files.len() + sizes.len() + links.len() + 7 + 11
 }
 
-/// In both previews.
+/// Checks both previews.
 fn assert_nested_is_seen(importer: &Importer) {
     let local = TempDir::new().expect("a directory");
     let names = nested(local.path());
@@ -190,12 +190,12 @@ fn assert_nested_is_seen(importer: &Importer) {
     importer.assert_walks_agree(local.path(), root, names, &BOTH);
 }
 
-/// In one preview: all that differs between them is in the other trees.
+/// Checks one preview: the other trees cover the differences between the two.
 fn assert_sharded_is_seen(importer: &Importer, count: usize) {
     let local = TempDir::new().expect("a directory");
     let names = many(local.path(), count) + 1;
     let root = importer.add(local.path(), &[]);
-    // Kubo's own reader sees no more than a fan of shards.
+    // Kubo's own reader sees at most one fan-out of shards.
     let refs = importer.daemon.ipfs(&["refs", &root.to_string()]);
     let shards = String::from_utf8(refs.expect("a listing")).expect("CIDs");
     assert_eq!(shards.lines().count(), 256, "not sharded");
@@ -226,7 +226,7 @@ fn trees_of_cid_version_1_are_seen_as_they_were() {
     assert_sharded_is_seen(&importer, count);
 }
 
-/// What has a mode and a time: its path, its mode, its time as UnixFS has it.
+/// The files with a mode and a time: path, mode, and time as UnixFS has it.
 const DATED: [(&str, u32, Mtime); 7] = [
     ("read-only", 0o444, time(1_600_000_000, 0)),
     ("sub/exec", 0o755, time(1_234_567_890, 123_456_789)),
@@ -250,7 +250,7 @@ fn system_time(mtime: Mtime) -> SystemTime {
     whole + Duration::from_nanos(mtime.nanos.into())
 }
 
-/// Modes and times come by their own flags, and not with raw leaves.
+/// Modes and times need flags of their own, and exclude raw leaves.
 fn assert_dated_is_seen(importer: &Importer) {
     let local = TempDir::new().expect("a directory");
     let at = |name: &str| local.path().join(name);
@@ -270,7 +270,7 @@ fn assert_dated_is_seen(importer: &Importer) {
     }
     let flags = ["--raw-leaves=false", "--preserve-mode", "--preserve-mtime"];
     let root = importer.add(local.path(), &flags);
-    // WASI has no time before 1970, and wasmtime-wasi no metadata of a file of that age: a guest is shown the epoch.
+    // WASI has no time before 1970, and wasmtime-wasi shows no metadata of such a file. A guest sees the epoch instead.
     let old = File::open(at("sub/before-the-epoch")).expect("opened");
     old.set_modified(UNIX_EPOCH).expect("a time");
     importer.assert_walks_agree(local.path(), root, 7, &BOTH);
@@ -279,7 +279,7 @@ fn assert_dated_is_seen(importer: &Importer) {
     for (name, mode, mtime) in DATED {
         let below = |root: &str| format!("{root}/{name}").trim_end_matches('/').to_owned();
         let (path, native_path) = (below(&format!("/ipfs/{root}")), below("/native"));
-        // The host sees all of it.
+        // The host sees all metadata.
         let metadata = importer.runtime.block_on(ctx.cache().stat(&path));
         let metadata = metadata.expect("metadata").metadata();
         let seen = (metadata.mode, metadata.mtime);
@@ -301,7 +301,7 @@ fn assert_dated_is_seen(importer: &Importer) {
     }
 }
 
-/// The word of a guest's `stat` that says when.
+/// Returns the word of a guest's `stat` with the time.
 fn mtime_of(line: &str) -> &str {
     let word = line.split(' ').find(|word| word.starts_with("mtime="));
     word.expect("a time")

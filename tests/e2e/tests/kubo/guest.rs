@@ -1,4 +1,4 @@
-//! A guest on a real node: what the tests with Kubo share.
+//! Runs a guest on a real node; shared by the tests with Kubo.
 
 use std::{sync::Arc, time::Duration};
 
@@ -9,14 +9,14 @@ use tokio::runtime::Runtime;
 use wasi_ipfs_fs::IpfsCtx;
 use wasi_ipfs_tests::{Guest, Outcome, Preview, Run, Variant};
 
-/// What guests and backends run in. The nodes' own calls block: they are made outside of it.
+/// The runtime of guests and backends. The calls to nodes block, so tests make them outside of it.
 pub(crate) fn runtime() -> Runtime {
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     runtime.worker_threads(2).enable_all();
     runtime.build().expect("a runtime")
 }
 
-/// The node whose RPC is at one URL and whose gateway, where it is to be used, at the other.
+/// A node by the URL of its RPC and, if it is to be used, the URL of its gateway.
 pub(crate) fn node(rpc: &str, gateway: Option<&str>) -> KuboBuilder {
     let address = |url: &str| url.parse().expect("an address");
     let builder = KuboPinner::builder().address(address(rpc));
@@ -26,7 +26,7 @@ pub(crate) fn node(rpc: &str, gateway: Option<&str>) -> KuboBuilder {
     })
 }
 
-/// An empty cache over `node`, in which a block has this deadline as well.
+/// An empty cache over `node`, with this deadline for a block.
 pub(crate) async fn cache(node: KuboBuilder, deadline: Duration) -> Arc<PinsetCache> {
     let node = node.block_deadline(deadline).connect().await;
     let node = node.expect("the node answers");
@@ -37,7 +37,7 @@ pub(crate) async fn cache(node: KuboBuilder, deadline: Duration) -> Arc<PinsetCa
         .expect("a cache")
 }
 
-/// What one guest gets of `cache`: this root.
+/// A guest's context on `cache`, with access to this root.
 pub(crate) async fn ctx(cache: &Arc<PinsetCache>, root: Cid) -> IpfsCtx {
     let builder = IpfsCtx::builder(cache.clone(), Access::roots([root]));
     builder.build().await.expect("a context")

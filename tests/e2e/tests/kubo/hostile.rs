@@ -1,6 +1,6 @@
-//! What a guest opens may be made to harm the node: DAGs that its garbage collector cannot walk, and roots that are
-//! not to be had. Whatever a guest does with them, every collection succeeds, and none waits longer than the deadline
-//! of the call that it has to wait for (I5).
+//! A guest may open content that was made to harm the node: DAGs that its garbage collector cannot walk, and roots that
+//! do not exist. Whatever a guest does with them, every collection succeeds, and none waits longer than the deadline of
+//! the call that it has to wait for (I5).
 
 use std::{
     path::Path,
@@ -24,19 +24,19 @@ use wasi_ipfs_tests::{Guest, Outcome, Preview, Run, guests};
 /// How long a block may take, and with it a lazy pin.
 const DEADLINE: Duration = Duration::from_secs(2);
 
-/// What a collection takes by itself, on a machine that does other things too.
+/// How long a collection takes by itself, on a machine that does other things too.
 const COLLECTION: Duration = Duration::from_secs(20);
 
-/// What is good in each of them.
+/// The good leaf in each DAG.
 const LEAF: &[u8] = b"a leaf, and nothing wrong with it";
 
-/// Protobuf, written by hand: what is wanted here no encoder of DAGs makes.
+/// Protobuf, written by hand, because no encoder produces such DAGs.
 mod dag_pb {
     pub(super) struct Link<'a> {
         pub(super) name: &'a str,
-        /// The bytes of a CID, or of what is none.
+        /// The bytes of a CID, or bytes that are not a CID.
         pub(super) cid: Vec<u8>,
-        /// What the link says of the size below it.
+        /// The size that the link claims for its target.
         pub(super) bytes: u64,
     }
 
@@ -87,7 +87,7 @@ mod dag_pb {
 
 use dag_pb::{Link, varint};
 
-/// A CIDv1 by its parts: any codec, any hash function, any digest.
+/// A CIDv1 from its parts: any codec, any hash function, any digest.
 fn cid_bytes(codec: u64, hash: u64, digest: &[u8]) -> Vec<u8> {
     let mut bytes = vec![1];
     varint(&mut bytes, codec);
@@ -102,22 +102,22 @@ fn link<'a>(name: &'a str, cid: &Cid, bytes: u64) -> Link<'a> {
     Link { name, cid, bytes }
 }
 
-/// A DAG that a guest is made to open, and what of it the node cannot walk.
+/// A DAG that a guest is made to open, and that the node cannot fully walk.
 struct Hostile {
     what: &'static str,
     root: Cid,
-    /// Below the root; the guest walks it all, and then reads this.
+    /// A path below the root. The guest walks the whole DAG, and then reads this file.
     file: &'static str,
 }
 
-/// Makes all of them on `node`.
+/// Makes all DAGs on `node`.
 fn hostile_dags(node: &Daemon) -> Vec<Hostile> {
     let put = |codec, bytes: &[u8]| node.rpc().block_put(codec, "sha2-256", bytes).unwrap();
     let leaf = put("raw", LEAF);
     let length = LEAF.len() as u64;
     let mut dags = Vec::new();
 
-    // A file whose second inner node is none, below a directory, and by itself.
+    // A file whose second inner node cannot be decoded, in a directory and by itself.
     let undecodable = put("dag-pb", b"\xff\xff no node");
     let good = dag_pb::file(&[link("", &leaf, length)]);
     let good = put("dag-pb", &good);
@@ -130,7 +130,7 @@ fn hostile_dags(node: &Daemon) -> Vec<Hostile> {
         file: "file",
     });
 
-    // Beside a file that is in order, one by a CID that the node refuses, in a directory and in a file.
+    // A good file beside an entry with a CID that the node refuses, in a directory and in a file.
     let refused: [(&'static str, u64, usize); 4] = [
         ("md5", 0xd5, 16),
         ("murmur3", 0x22, 8),
@@ -160,7 +160,7 @@ fn hostile_dags(node: &Daemon) -> Vec<Hostile> {
         });
     }
 
-    // A file that never ends: its second half is nowhere.
+    // A file whose second half does not exist, so that a fetch of it never ends.
     let nowhere = Cid::try_from(cid_bytes(0x70, 0x12, &[0x5a; 32])).unwrap();
     let file = dag_pb::file(&[link("", &good, length), link("", &nowhere, length)]);
     let file = put("dag-pb", &file);
@@ -178,7 +178,7 @@ fn hostile_dags(node: &Daemon) -> Vec<Hostile> {
     dags
 }
 
-/// Collections one after another, each of which has to succeed.
+/// Runs collections one after another, each of which must succeed.
 struct Collector {
     stop: Arc<AtomicBool>,
     done: Arc<AtomicU64>,
@@ -210,7 +210,7 @@ impl Collector {
         self.thread.as_ref().is_none_or(|it| it.is_finished())
     }
 
-    /// Waits for so many more collections.
+    /// Waits for this many more collections.
     async fn more(&self, collections: u64) {
         let until = self.done.load(Ordering::Relaxed) + collections;
         while self.done.load(Ordering::Relaxed) < until && !self.ended() {
@@ -218,7 +218,7 @@ impl Collector {
         }
     }
 
-    /// The longest that one took, or why one failed.
+    /// Returns how long the longest collection took, or why one failed.
     fn end(mut self) -> Result<Duration, String> {
         self.stop.store(true, Ordering::Relaxed);
         self.thread.take().unwrap().join().unwrap()
@@ -244,7 +244,7 @@ async fn guest(ctx: &IpfsCtx, guest: Guest, preview: Preview, words: &[&str]) ->
     run.program(&guest.program(preview)).await
 }
 
-/// Ends the guest's pinset; what it left on the node, if anything.
+/// Closes the guest's pinset. Fails if it left anything on the node.
 async fn close(ctx: &IpfsCtx, pinner: &dyn Pinner) -> Result<(), String> {
     let closed = ctx.cache().close().await;
     closed.map_err(|error| format!("cannot close: {error}"))?;
@@ -255,7 +255,7 @@ async fn close(ctx: &IpfsCtx, pinner: &dyn Pinner) -> Result<(), String> {
     }
 }
 
-/// A guest walks all of it and reads it, while `node` collects; what was wrong, if anything was.
+/// A guest walks and reads the whole DAG while `node` collects. Returns an error if anything went wrong.
 async fn read_all(node: &Arc<Daemon>, dag: &Hostile, preview: Preview) -> Result<(), String> {
     let locks = tempfile::tempdir().unwrap();
     let (ctx, pinner) = ctx(node, dag, locks.path()).await;
@@ -265,13 +265,13 @@ async fn read_all(node: &Arc<Daemon>, dag: &Hostile, preview: Preview) -> Result
     let path = format!("{root}/{}", dag.file);
     let read = guest(&ctx, guests::CAT, preview, &[&path]).await;
     let took = start.elapsed();
-    // What was queued is done by then, and what it leads to.
+    // By then, queued work and its consequences are done.
     collector.more(10).await;
     let (seen, stats) = (walk.text().to_owned(), ctx.cache().stats());
     let collected = collector.end();
     let closed = close(&ctx, &*pinner).await;
     let done = format!("the guest saw:\n{seen}{read:?}\n{stats:?}");
-    // A block is asked for once by the walk, once by the read, and a pin may wait beside each.
+    // The walk asks for a block once, the read once more, and a pin may wait beside each.
     if took > 4 * DEADLINE + COLLECTION {
         return Err(format!("the guest waited {took:?}; {done}"));
     }
@@ -284,7 +284,7 @@ async fn read_all(node: &Arc<Daemon>, dag: &Hostile, preview: Preview) -> Result
     }
 }
 
-/// A guest reads only what is good in it, all of which is on the node; collections come afterwards.
+/// A guest reads only the good part, all of which is on the node; collections come afterwards.
 async fn read_a_part(node: &Arc<Daemon>, dag: &Hostile, preview: Preview) -> Result<(), String> {
     let locks = tempfile::tempdir().unwrap();
     let (ctx, pinner) = ctx(node, dag, locks.path()).await;
@@ -292,7 +292,7 @@ async fn read_a_part(node: &Arc<Daemon>, dag: &Hostile, preview: Preview) -> Res
     let length = LEAF.len().to_string();
     let words = [&*path, "good", "0", &length];
     let read = guest(&ctx, guests::IO_ERROR, preview, &words).await;
-    // Collected before it is pinned, what is bad is gone and harms nobody. A root that is refused is never pinned.
+    // A bad block that is collected before it is pinned is gone and does no harm. A refused root is never pinned.
     let start = Instant::now();
     while start.elapsed() < DEADLINE / 4 {
         let pins: Vec<_> = pinner.pins().try_collect().await.unwrap();
@@ -310,7 +310,7 @@ async fn read_a_part(node: &Arc<Daemon>, dag: &Hostile, preview: Preview) -> Res
     closed.map_err(|why| format!("{why}; {done}"))
 }
 
-/// Nodes that are connected: one to read from, and another one.
+/// Two connected nodes, one of which the guest reads from.
 fn two_nodes(kubo: &Kubo) -> (Arc<Daemon>, Daemon) {
     let node = Arc::new(kubo.node().start().unwrap());
     let other = kubo.node().start().unwrap();
@@ -352,7 +352,7 @@ async fn a_hostile_dag_that_is_there_and_opened_harms_no_collection() {
     let mut wrong = Vec::new();
     for at in 0..hostile_dags(&node).len() {
         for preview in [Preview::One, Preview::Two] {
-            // Made again each time: the collections take them.
+            // Made anew each time, because the collections remove them.
             let dag = &hostile_dags(&node)[at];
             let read = read_a_part(&node, dag, preview).await;
             wrong.extend(

@@ -1,6 +1,6 @@
-//! Lazy means lazy, between real nodes: what a guest opens and reads moves from the node that has it to the node that
-//! is asked, and nothing else does, counted by the nodes themselves and by their own reader of the DAG. A lazy pin
-//! moves nothing, and keeps what was moved.
+//! Laziness between real nodes: only the blocks that a guest opens and reads move from the node that has them to the
+//! node that is asked. The nodes themselves count them, and Kubo's own reader of the DAG says which are needed. A lazy
+//! pin moves nothing, and keeps what was moved.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -23,7 +23,7 @@ const LEAF_BYTES: usize = 256 << 10;
 
 const DEADLINE: Duration = Duration::from_secs(30);
 
-/// How many small files: enough in any case for Kubo to shard the directory.
+/// The number of small files: always enough for Kubo to shard the directory.
 fn small_files() -> usize {
     match env::var_os("WASI_IPFS_QUICK") {
         Some(_) => 8_000,
@@ -31,11 +31,11 @@ fn small_files() -> usize {
     }
 }
 
-/// Two nodes that know each other and nobody else, and a directory that one of them has.
+/// Two nodes that are connected only to each other, and a directory on one of them.
 struct Nodes {
-    /// The one that is asked.
+    /// The node that is asked.
     near: Daemon,
-    /// The one that has it.
+    /// The node that has the content.
     _far: Daemon,
     root: Cid,
     dag: Dag,
@@ -53,7 +53,7 @@ impl Nodes {
             let path = dir.path().join(format!("{n:05}.txt"));
             fs::write(path, format!("{n}\n")).expect("written");
         }
-        // No two of its blocks are equal.
+        // No two blocks are equal.
         let large: Vec<u8> = (0..LARGE_BYTES as u64 / 8)
             .flat_map(u64::to_le_bytes)
             .collect();
@@ -74,7 +74,7 @@ impl Nodes {
         stat.expect("the node counts").blocks_received
     }
 
-    /// Those blocks of the DAG that the near node holds.
+    /// The blocks of the DAG that the near node holds.
     fn held(&self) -> HashSet<Cid> {
         let refs = self.near.ipfs(&["refs", "local"]).expect("a listing");
         let refs = String::from_utf8(refs).expect("CIDs");
@@ -89,7 +89,7 @@ impl Nodes {
     }
 }
 
-/// A DAG's links as Kubo lists them: somebody else's reader.
+/// A DAG's links as Kubo lists them, by its independent reader.
 struct Dag {
     links: HashMap<Cid, Vec<Link>>,
 }
@@ -116,8 +116,8 @@ impl Dag {
         Self { links }
     }
 
-    /// The blocks from a sharded directory's root to an entry, both included, found by going through all shards,
-    /// without a hash.
+    /// The blocks from a sharded directory's root to an entry, both included, found by walking all shards, without
+    /// hashing the name.
     fn way_to(&self, root: Cid, name: &str) -> Vec<Cid> {
         let mut todo = vec![vec![root]];
         while let Some(way) = todo.pop() {
@@ -182,8 +182,8 @@ fn what_is_read_is_moved_and_nothing_else_and_its_pin_keeps_it() {
     }
 }
 
-/// A guest opens the directory itself, and then reads a file of it. A directory whose entries may be anything gets no
-/// pin.
+/// A guest opens the directory itself, and then reads a file in it. A directory whose entries may be anything is not
+/// pinned.
 fn small_file_of_a_directory(
     nodes: &Nodes,
     preview: Preview,
@@ -222,7 +222,7 @@ fn small_file_of_a_directory(
     assert_same(nodes.held(), &[], "after the end");
 }
 
-/// A guest reads 4 KiB in the middle of a file, which pins the file, and not the directory above it.
+/// A guest reads 4 KiB in the middle of a file. This pins the file, and not the directory above it.
 fn middle_of_a_large_file(
     nodes: &Nodes,
     preview: Preview,

@@ -1,12 +1,12 @@
-//! What can be done to an answer, and to which.
+//! The faults that can be applied to an answer, and the requests that they apply to.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
-/// What is done to a request or its answer. Bytes are counted in the answer's body, without its framing; where it
-/// has no more than that, nothing happens to it.
+/// A fault in a request or its answer. Bytes are counted in the answer's body, without its framing. A fault beyond the
+/// end of the body has no effect.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Fault {
@@ -16,47 +16,47 @@ pub enum Fault {
     Close,
     /// There is no answer, and the connection stays open; the server is not asked.
     Silence,
-    /// The connection is closed after so many bytes.
+    /// The connection is closed after this many bytes.
     Cut {
-        /// How many.
+        /// The number of bytes.
         after_bytes: u64,
     },
-    /// After so many bytes nothing more comes, and the connection stays open.
+    /// After this many bytes nothing more comes, and the connection stays open.
     Stall {
-        /// How many.
+        /// The number of bytes.
         after_bytes: u64,
     },
-    /// The answer ends after so many bytes as if that were all: its length or its last chunk says so, and there are
+    /// The answer ends after this many bytes as if it were complete: its length or its last chunk says so, and it has
     /// no trailers.
     Truncate {
-        /// How many.
+        /// The number of bytes.
         after_bytes: u64,
     },
-    /// The bits of one byte are turned over.
+    /// The bits of one byte are inverted.
     Change {
         /// Its offset.
         at_byte: u64,
     },
-    /// The body comes byte by byte.
+    /// The body arrives byte by byte.
     Drip {
-        /// One byte in each of these.
+        /// The time for each byte.
         every: Duration,
     },
-    /// This is answered, and the server is not asked.
+    /// The proxy sends this answer; the server is not asked.
     Answer {
         /// The status.
         status: u16,
-        /// More fields than the length.
+        /// Fields in addition to the length.
         fields: Vec<(String, String)>,
         /// The body.
         body: Vec<u8>,
     },
-    /// What is answered is no HTTP, and then the connection is closed; the server is not asked.
+    /// The answer is not HTTP, and then the connection is closed; the server is not asked.
     Garbage,
 }
 
 impl Fault {
-    /// An answer with a plain text and no further fields.
+    /// Returns an answer with a plain text and no further fields.
     pub fn status(status: u16, text: &str) -> Self {
         Self::Answer {
             status,
@@ -65,7 +65,7 @@ impl Fault {
         }
     }
 
-    /// 429, with `Retry-After` in whole seconds.
+    /// Returns 429, with `Retry-After` in whole seconds.
     pub fn too_many_requests(retry_after: Duration) -> Self {
         Self::Answer {
             status: 429,
@@ -75,16 +75,16 @@ impl Fault {
     }
 }
 
-/// Which of the requests that match.
+/// The matching requests to which a fault applies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Times {
     /// All of them.
     Every,
-    /// The first so many.
+    /// The first ones, up to this number.
     First(usize),
-    /// This one alone; 1 is the first.
+    /// Only this one; 1 is the first.
     Nth(usize),
-    /// This one and all that follow; 1 is the first.
+    /// This one and all later ones; 1 is the first.
     From(usize),
 }
 
@@ -99,7 +99,7 @@ impl Times {
     }
 }
 
-/// A fault, and the requests that it is done to.
+/// A fault, and the requests to which it applies.
 #[derive(Clone, Debug)]
 pub struct Rule {
     pattern: Arc<str>,
@@ -124,12 +124,12 @@ impl Rule {
         }
     }
 
-    /// To how many requests it was done so far.
+    /// The number of requests to which it was applied so far.
     pub fn hits(&self) -> usize {
         self.counts().hits
     }
 
-    /// The fault, if this request is one to do it to.
+    /// Returns the fault, if it applies to this request.
     pub(super) fn take(&self, line: &str) -> Option<Fault> {
         if !line.contains(&*self.pattern) {
             return None;

@@ -1,4 +1,4 @@
-//! One client's connection: request by request to the server and back, with what is to go wrong.
+//! One client's connection: each request goes to the server and its answer comes back, with the scripted faults.
 
 use std::{
     io::{self, BufReader, Read, Write},
@@ -10,16 +10,16 @@ use rustix::event::{PollFd, PollFlags, poll};
 use super::{Fault, Shared};
 use crate::http::{Framing, Head, read_body};
 
-/// What is no HTTP, whoever reads it.
+/// Bytes that no reader takes for HTTP.
 const GARBAGE: &[u8] = b"\x16\x03\x01\x02\0\x01\0\xfc\r\n\r\n\0\xff\xfe";
 
 /// Serves one client until one of the sides closes.
 ///
 /// # Errors
-/// Where a side closes in the middle, which the other one sees too.
+/// If one side closes in the middle. The other side sees that too.
 pub(super) fn serve(shared: &Shared, number: usize, client: &TcpStream) -> io::Result<()> {
     let served = serve_until_closed(shared, number, client);
-    // A second handle is kept: dropping this one closes nothing.
+    // The proxy keeps a second handle, so dropping this one would not close the connection.
     let closed = client.shutdown(Shutdown::Both);
     served.and(closed)
 }
@@ -49,7 +49,8 @@ fn serve_until_closed(shared: &Shared, number: usize, client: &TcpStream) -> io:
             fault,
         };
         if fault.as_ref().is_some_and(is_before_the_server) {
-            // All of it: what is unread when a connection closes would reset it, answer and all.
+            // The whole body is read: closing a connection with unread bytes would reset it, and the answer would be
+            // lost.
             read_body(&mut requests, request.request_framing()?, |_| Ok(()))?;
         }
         let then = match fault {
@@ -77,7 +78,7 @@ fn serve_until_closed(shared: &Shared, number: usize, client: &TcpStream) -> io:
         }
     }
     if let Some(server) = server {
-        // It may have closed first.
+        // The server may have closed first.
         let _ = server.get_ref().server.shutdown(Shutdown::Both);
     }
     Ok(())
@@ -100,7 +101,7 @@ fn says_close(head: &Head) -> bool {
         .is_some_and(|value| value.eq_ignore_ascii_case("close"))
 }
 
-/// Says nothing until the client closes.
+/// Sends nothing until the client closes.
 fn hold(client: &mut impl Read) -> io::Result<Then> {
     let mut buffer = [0; 1024];
     while client.read(&mut buffer)? > 0 {}
@@ -127,7 +128,7 @@ fn answer(
     Ok(Then::Next)
 }
 
-/// `length` takes the place of the field of that name.
+/// Writes a head. `length` replaces the field of that name.
 fn write_head(head: &Head, length: Option<(String, String)>) -> Vec<u8> {
     let mut text = format!("{}\r\n", head.first);
     let kept = |name: &str| length.is_none() || !name.eq_ignore_ascii_case("content-length");
@@ -139,7 +140,7 @@ fn write_head(head: &Head, length: Option<(String, String)>) -> Vec<u8> {
     text.into_bytes()
 }
 
-/// The server's side: what waits for the server also sees the client hang up.
+/// The server's side. A thread that waits for the server also notices when the client disconnects.
 struct Watched<'c> {
     server: TcpStream,
     client: &'c TcpStream,
@@ -156,7 +157,7 @@ impl Read for Watched<'_> {
         if server.is_empty() && !client.is_empty() && self.client.peek(&mut [0])? == 0 {
             return Err(io::Error::from(io::ErrorKind::ConnectionAborted));
         }
-        // Where the client sends more already, it waits its turn.
+        // A client that already sends its next request waits its turn.
         self.server.read(buffer)
     }
 }
@@ -164,7 +165,7 @@ impl Read for Watched<'_> {
 /// One request and its answer.
 struct Exchange<'s, 'c> {
     shared: &'s Shared,
-    /// The client's.
+    /// The number of the client's connection.
     number: usize,
     client: &'c TcpStream,
     method: &'s str,
@@ -179,7 +180,7 @@ impl<'c> Exchange<'_, 'c> {
         requests: &mut BufReader<&TcpStream>,
     ) -> io::Result<Then> {
         let server = match kept {
-            // The server may have closed a connection that was idle.
+            // The server may have closed an idle connection.
             Some(server) if is_open(&server.get_ref().server) => server,
             Some(_) | None => kept.insert(self.connect()?),
         };
@@ -216,7 +217,7 @@ impl<'c> Exchange<'_, 'c> {
             Go::On => Ok(Then::Next),
             Go::Close => Ok(Then::Close),
             Go::Hold => hold(requests),
-            // What is left of the server's answer is never read.
+            // The rest of the server's answer is never read.
             Go::End => {
                 *kept = None;
                 Ok(Then::Next)
@@ -232,7 +233,7 @@ impl<'c> Exchange<'_, 'c> {
         Ok(BufReader::new(Watched { server, client }))
     }
 
-    /// What of a piece that begins at `at` goes through, and what happens behind it.
+    /// Returns how much of a piece that begins at `at` passes, and what happens after it.
     fn disturb(&self, at: u64, piece: &mut Piece<'_>) -> io::Result<Go> {
         let end = at + piece.bytes.len() as u64;
         let shorten = |piece: &mut Piece<'_>, after: u64, then: Go| {
@@ -278,7 +279,7 @@ impl<'c> Exchange<'_, 'c> {
 
 fn is_open(server: &TcpStream) -> bool {
     let mut watched = [PollFd::new(server, PollFlags::IN)];
-    // Between two exchanges there is nothing to read but the end.
+    // Between two exchanges, only the end of the connection can be read.
     let now = rustix::event::Timespec {
         tv_sec: 0,
         tv_nsec: 0,
@@ -286,20 +287,20 @@ fn is_open(server: &TcpStream) -> bool {
     poll(&mut watched, Some(&now)).is_ok_and(|ready| ready == 0)
 }
 
-/// What happens behind a piece.
+/// How the relay continues after a piece.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Go {
-    /// The next one.
+    /// The next piece follows.
     On,
-    /// The end, as if it were the right one.
+    /// The body ends, as if it were complete.
     End,
     /// The connection closes.
     Close,
-    /// Nothing.
+    /// Nothing more is sent.
     Hold,
 }
 
-/// Bytes of a body on their way.
+/// Bytes of a body on their way to the client.
 struct Piece<'p> {
     bytes: &'p mut [u8],
     /// How many of them are still to be sent.
@@ -317,7 +318,7 @@ impl Piece<'_> {
         let bytes = &self.bytes[range];
         match self.framing {
             Framing::Length(_) | Framing::UntilClosed => self.to.write_all(bytes),
-            // A chunk of no bytes would be the end.
+            // A chunk of no bytes would mark the end.
             Framing::Chunked if bytes.is_empty() => Ok(()),
             Framing::Chunked => {
                 let mut chunk = format!("{:x}\r\n", bytes.len()).into_bytes();
@@ -329,7 +330,7 @@ impl Piece<'_> {
     }
 }
 
-/// Passes a body on, framed as it came, until it ends or `disturb` says otherwise.
+/// Passes on a body, framed as it came, until it ends or `disturb` ends it.
 fn forward(
     from: &mut impl io::BufRead,
     framing: Framing,

@@ -24,7 +24,7 @@ fn a_pin_through_the_proxy_is_in_the_pinset_and_on_the_node() -> Result<()> {
     let node = kubo.node().start()?;
     let cluster = service.start(&node)?;
     assert_eq!(cluster.pinset()?, Vec::<String>::new());
-    // What the proxy does not take over goes to the node.
+    // The proxy passes other calls to the node.
     let id = cluster.proxy_rpc().value("id", &[])?;
     assert_eq!(id["ID"], node.peer_id());
 

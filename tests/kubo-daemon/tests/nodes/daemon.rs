@@ -1,4 +1,4 @@
-//! The private nodes themselves, with a real Kubo: they start, reach each other and nobody else, and end.
+//! The private nodes themselves, with a real Kubo: they start, reach only each other, and end.
 
 use std::{
     fs,
@@ -20,7 +20,7 @@ fn file(bytes: &[u8]) -> tempfile::NamedTempFile {
 }
 
 fn runs(pid: u32) -> bool {
-    // A process that has ended and was not waited for has no command line.
+    // A process that has ended, but was not waited for, has no command line.
     fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| !line.is_empty())
 }
 
@@ -43,7 +43,7 @@ fn a_node_adds_reads_collects_and_restarts() -> Result<()> {
     assert_eq!(node.ipfs(&["cat", &gone.to_string()])?, b"gone");
     let before = node.repo_stat()?;
 
-    // Adding leaves a directory or two of its own making.
+    // Adding leaves a directory or two of Kubo's own.
     let removed = node.gc()?;
     assert!(removed.contains(&gone) && !removed.contains(&kept));
     let left = before.num_objects - removed.len() as u64;
@@ -139,7 +139,7 @@ fn a_node_listens_where_it_is_told_and_asks_for_the_secret() -> Result<()> {
     assert!(node.api().starts_with("/unix/") && node.api_unix() == Some(node.api()));
     let gateway = fs::read_to_string(node.repo_path().join("gateway")).expect("the file gateway");
     assert_eq!(Some(gateway.trim().to_owned()), node.gateway_url());
-    // The program shows the secret, and so does what is asked here.
+    // The program sends the secret, and so do this crate's own calls.
     let text = file(b"text");
     assert_eq!(node.add(text.path(), &[])?.codec(), 0x55);
     let stat = node.rpc().value("repo/stat", &[])?;
@@ -160,7 +160,7 @@ fn what_is_dropped_or_does_not_come_up_leaves_nothing() -> Result<()> {
     let mut node = kubo.node().offline().start()?;
     let (pid, repo) = (node.pid().expect("it runs"), node.repo_path().to_owned());
     assert!(runs(pid) && repo.exists());
-    // A frozen one too.
+    // The same holds for a frozen node.
     node.stop_signal()?;
     drop(node);
     assert!(!runs(pid) && !repo.exists());
@@ -175,7 +175,7 @@ fn what_is_dropped_or_does_not_come_up_leaves_nothing() -> Result<()> {
     Ok(())
 }
 
-/// In the process that is to be killed: starts a node, says which, and waits to be killed.
+/// Runs in the process that is to be killed: starts a node, prints its process id and folder, and waits.
 #[test]
 fn child_of_a_killed_parent() -> Result<()> {
     if std::env::var_os("KUBO_DAEMON_TO_BE_KILLED").is_none() {

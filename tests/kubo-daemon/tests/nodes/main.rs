@@ -1,5 +1,5 @@
-//! Private nodes and clusters, with the real programs. `proxy`, which measures how long an answer takes and needs no
-//! node, is a binary of its own.
+//! Private nodes and clusters, with the real programs. `proxy` needs no node, and measures how long an answer takes, so
+//! it is a binary of its own.
 
 mod cluster;
 mod daemon;

@@ -1,4 +1,4 @@
-//! Kubo's FUSE mount, where this machine can have one.
+//! Kubo's FUSE mount, if this machine can mount it.
 
 use std::fs;
 

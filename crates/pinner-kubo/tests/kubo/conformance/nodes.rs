@@ -16,13 +16,13 @@ use pinner_conformance::{
 };
 use pinner_kubo::{Auth, KuboPinner};
 
-/// How a node is set up, and spoken to.
+/// How a node is set up and reached.
 #[derive(Clone, Debug)]
 pub(crate) struct Configuration {
     pub(crate) node: fn(Node) -> Node,
     pub(crate) auth: Auth,
     pub(crate) absence: Absence,
-    /// With a second node, which the first is connected to.
+    /// Whether there is a second node, to which the first is connected.
     pub(crate) with_elsewhere: bool,
 }
 
@@ -37,19 +37,19 @@ impl Configuration {
     }
 }
 
-/// With a table of names of its own: a node with a network and without routing finds not even what it published.
+/// Turns routing on, for names: a node with a network but without routing does not even find its own names.
 pub(crate) fn with_names(node: Node) -> Node {
     node.config("Routing.Type", "dhtserver")
 }
 
-/// A node, and the one that it can fetch from.
+/// A node, and the node that it can fetch from.
 #[derive(Debug)]
 struct Place {
     daemon: Daemon,
     elsewhere: Option<Daemon>,
 }
 
-/// Nodes that run and are not lent. They end with the last who holds this.
+/// Running nodes that are not lent. They end when the last handle is dropped.
 #[derive(Debug)]
 pub(crate) struct Nodes {
     kubo: Kubo,
@@ -83,7 +83,7 @@ impl Nodes {
     }
 }
 
-/// A node of one case's own, while this lives.
+/// A node that belongs to one case while this value lives.
 struct Lent {
     nodes: Arc<Nodes>,
     place: Arc<Place>,
@@ -145,7 +145,7 @@ async fn connect(
     KuboPinner::builder()
         .repo(place.daemon.repo_path())
         .auth(configuration.auth.clone())
-        // What is nowhere takes this long, on a node with a network.
+        // A search for a missing block takes this long, on a node with a network.
         .block_deadline(Duration::from_secs(5))
         .pin_stall_deadline(Duration::from_secs(5))
         .connect()
@@ -218,7 +218,7 @@ impl Backend for Lent {
             .on_the_node(move |place| {
                 let rpc = place.daemon.rpc();
                 rpc.call("key/gen", &[("arg", &key)])?;
-                // What the path leads to need not be there.
+                // The path's target need not exist.
                 let arguments = [
                     ("arg", value.as_str()),
                     ("key", &key),

@@ -1,7 +1,7 @@
-//! Another process that holds a pin: this test program once more, told by its environment what to do.
+//! Another process that holds a pin: this test program again, told by its environment what to do.
 //!
-//! It says `pinned` when it has, and holds on until it is told to release or its standard input ends, with which it
-//! ends too: it cannot outlive the test that started it.
+//! It prints `pinned` once it has pinned, and waits until it is told to release or its standard input ends. Then it
+//! ends too, so it cannot outlive the test that started it.
 
 use std::{
     env,
@@ -25,7 +25,7 @@ pub(crate) struct HolderProcess {
 }
 
 impl HolderProcess {
-    /// Starts it, and returns once it has pinned.
+    /// Starts the process, and returns once it has pinned.
     pub(crate) fn start(repo: &Path, holder: Holder, root: Cid, depth: PinDepth) -> Self {
         let mut child = Command::new(env::current_exe().expect("this program"))
             .args([
@@ -51,7 +51,7 @@ impl HolderProcess {
         process
     }
 
-    /// Has it release its pin, and waits for its end.
+    /// Tells the process to release its pin, and waits for its end.
     pub(crate) fn release(&mut self) {
         let mut input = self.input.take().expect("not released yet");
         input.write_all(b"release\n").expect("it listens");
@@ -59,7 +59,7 @@ impl HolderProcess {
         assert!(self.child.wait().expect("it ends").success());
     }
 
-    /// Kills it (SIGKILL).
+    /// Kills the process (SIGKILL).
     pub(crate) fn kill(mut self) {
         self.child.kill().expect("it runs");
         self.child.wait().expect("it is dead");
@@ -81,14 +81,14 @@ impl HolderProcess {
 
 impl Drop for HolderProcess {
     fn drop(&mut self) {
-        // Its input ends with this, and it with its input; by then it is waited for.
+        // Dropping its input ends it. It is killed as well, and waited for.
         drop(self.input.take());
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// Holds a pin, if this is that process.
+/// Holds a pin, if this process was started for that.
 pub(crate) fn run_if_asked() {
     let Some(repo) = env::var_os(REPO) else {
         return;
@@ -119,7 +119,7 @@ pub(crate) fn run_if_asked() {
 
 fn say(word: &str) {
     let mut out = io::stdout().lock();
-    // The test harness has written a line of its own, without its end.
+    // The test harness has written a line without a newline.
     write!(out, "\n{word}\n").expect("somebody listens");
     out.flush().expect("somebody listens");
 }

@@ -57,7 +57,7 @@ async fn what_cannot_be_found_is_late_and_holds_up_no_collection() {
             matches!(error, PinnerError::TimedOut { .. }),
             "{depth:?}: {error:?}"
         );
-        // Both deadlines are 2 s. A busy machine may take as long again, and no more than a few times that.
+        // Both deadlines are 2 s. A busy machine may need twice that, but not many times as much.
         let slack = Duration::from_secs(20);
         assert!(
             begun.elapsed() < slack && longest < slack,
@@ -74,7 +74,7 @@ async fn what_cannot_be_kept_is_refused() {
     let kubo = kubo_or_not_run!("content that cannot be kept");
     let daemon = start(kubo.node().offline());
     let pinner = connected(builder(&daemon)).await;
-    // Field 1 of the node in place of its UnixFS data, of which that makes nothing.
+    // Field 1 of the node instead of its UnixFS data; the bytes are not valid UnixFS.
     let no_unixfs = &[0x0a, 3, 1, 2, 3];
     for (codec, block) in [
         ("dag-pb", b"\xff\xff no dag-pb".as_slice()),
@@ -83,10 +83,10 @@ async fn what_cannot_be_kept_is_refused() {
     ] {
         for depth in DEPTHS {
             let cid = daemon.rpc().block_put(codec, "sha2-256", block);
-            let cid = cid.expect("the node takes it, and looks at none of it");
+            let cid = cid.expect("the node accepts it without examining it");
             let pinned = pinner.pin(&holder(1), &cid, depth).await;
             match (depth, block.first()) {
-                // Without links, it is complete; and pins need no UnixFS.
+                // Without links, the DAG is complete, and recursive pins need no valid UnixFS.
                 (PinDepth::Recursive, Some(0x0a | 0xa0)) => {
                     pinned.expect("it is a node of its codec");
                     pinner.unpin(&holder(1), &cid).await.expect("released");
@@ -114,7 +114,7 @@ fn is_denied(cid: &Cid, pinned: Result<(), PinnerError>) {
 }
 
 fn cid_of(hash: u64, digest: &[u8]) -> Cid {
-    // Version 1, raw, the hash function's number in two bytes of a varint, the digest's length.
+    // Version 1, raw, the hash function's number as a varint of two bytes, and the digest's length.
     let low = u8::try_from(hash & 0x7f).expect("seven bits") | 0x80;
     let high = u8::try_from(hash >> 7).expect("two bytes");
     let len = u8::try_from(digest.len()).expect("short");

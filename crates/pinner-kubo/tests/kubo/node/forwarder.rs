@@ -1,4 +1,4 @@
-//! A port that leads to another one, and counts the connections.
+//! A port that forwards to another port, and counts the connections.
 
 use std::{
     net::SocketAddr,
@@ -14,7 +14,7 @@ use tokio::{
     task::{JoinHandle, JoinSet},
 };
 
-/// Leads to a server until it is stopped or dropped; its connections end with it.
+/// Forwards to a server until it is stopped or dropped. Its connections end with it.
 pub(crate) struct Forwarder {
     address: SocketAddr,
     connections: Arc<AtomicUsize>,
@@ -22,7 +22,7 @@ pub(crate) struct Forwarder {
 }
 
 impl Forwarder {
-    /// On a free port, to the server of that URL (`http://host:port`).
+    /// Listens on a free port, and forwards to the server at this URL (`http://host:port`).
     pub(crate) async fn start(url: &str) -> Self {
         Self::start_at(SocketAddr::from(([127, 0, 0, 1], 0)), url).await
     }
@@ -40,7 +40,7 @@ impl Forwarder {
                 let target = target.clone();
                 open.spawn(async move {
                     if let Ok(mut to) = TcpStream::connect(target).await {
-                        // Whoever goes first ends it.
+                        // The connection ends when either side closes.
                         let _ = copy_bidirectional(&mut from, &mut to).await;
                     }
                 });
@@ -65,7 +65,7 @@ impl Forwarder {
         self.connections.load(Ordering::SeqCst)
     }
 
-    /// Nobody listens there any more, and what was open breaks off.
+    /// Stops listening, and breaks the open connections.
     pub(crate) async fn stop(mut self) {
         self.running.abort();
         let _ = (&mut self.running).await;

@@ -1,5 +1,5 @@
-//! The node's gateway: used where it is the node's, and never needed. And connections, by it and by the RPC: they
-//! are kept.
+//! The node's gateway is used if it belongs to the node, and is never required. Connections, through it and through the
+//! RPC, are kept.
 
 use std::{fs, time::Duration};
 
@@ -13,7 +13,7 @@ use super::{builder, connected, endpoint, forwarder::Forwarder, reads, start, un
 use crate::{holder, put};
 use test_support::turns::turn;
 
-/// What is no connection a call, of hundreds.
+/// Hundreds of calls must need far fewer connections than calls: at most this many.
 const FEW: usize = 8;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -23,7 +23,7 @@ async fn another_nodes_gateway_is_not_used() {
     let [daemon, other] = [(); 2].map(|()| start(kubo.node()));
     daemon.connect(&other).expect("connected");
     let gateway = async |gateway: &str| {
-        // A repository whose files were left by two different daemons.
+        // A repository whose files came from two different daemons.
         let repo = tempfile::tempdir().expect("a directory");
         fs::write(repo.path().join("api"), daemon.api_tcp()).expect("written");
         fs::write(repo.path().join("gateway"), gateway).expect("written");
@@ -32,16 +32,16 @@ async fn another_nodes_gateway_is_not_used() {
     };
     let its = daemon.gateway_url().expect("it has one");
     assert_eq!(gateway(&its).await, Some(its.clone()));
-    // It could fetch whatever this node has, and that would lie there then.
+    // The other gateway could fetch whatever this node has, and would store it on the other node.
     assert_eq!(
         gateway(&other.gateway_url().expect("it has one")).await,
         None
     );
-    // The RPC; nobody; nonsense.
+    // The RPC, an unused port, and nonsense.
     assert_eq!(gateway(&daemon.api_url()).await, None);
     assert_eq!(gateway("http://127.0.0.1:1").await, None);
     assert_eq!(gateway("nonsense").await, None);
-    // With the block gone by which it was recognised, it is put again.
+    // The block by which the gateway was recognised is gone, and is put again.
     daemon.gc().expect("a collection");
     assert_eq!(gateway(&its).await, Some(its));
 }
@@ -64,7 +64,7 @@ async fn a_gateway_that_goes_away_is_missed_by_nobody_and_comes_back() {
         reads(&pinner, block).await;
     }
     let forwarder = Forwarder::start_at(address, &its).await;
-    // After its pause it is tried again.
+    // After its pause, the gateway is tried again.
     let mut rounds = 0;
     while forwarder.connections() == 0 {
         reads(&pinner, &blocks[20]).await;
@@ -94,12 +94,12 @@ async fn connections_are_kept() {
         let before = rpc.connections();
         let pinner = builder(&daemon).address(endpoint(&rpc.url()));
         let pinner = connected(pinner.gateway(through.clone())).await;
-        // One after the other, then eight at a time.
+        // First one at a time, then eight at a time.
         for block in dag.blocks() {
             reads(&pinner, block).await;
         }
         let one_by_one = rpc.connections() - before;
-        // A connection is free again a moment after its answer: now and then another one is made meanwhile.
+        // A connection is free again a moment after its answer, so another one is opened now and then.
         assert!(one_by_one <= FEW, "{through:?}: {one_by_one} connections");
         let origin = Origin::root(dag.root());
         futures_util::stream::iter(dag.blocks())

@@ -1,5 +1,5 @@
-//! How fast a cold, verified read out of a real Kubo is, against what a user would do instead: `ipfs cat`, `ipfs get`
-//! and then read the copy, and Kubo's FUSE mount; on this node, and on another one behind it.
+//! Measures a cold, verified read from a real Kubo, against the alternatives that a user has: `ipfs cat`, `ipfs get`
+//! followed by a read of the copy, and Kubo's FUSE mount. The content is on this node, or on another one behind it.
 
 use std::{
     collections::HashSet,
@@ -31,7 +31,7 @@ const PIECE: u64 = 4096;
 /// CIDv1, raw leaves of 1 MiB.
 const PROFILE: &str = "unixfs-v1-2025";
 
-/// A file on a node, pinned: a directory with `file` in it, so that a guest can be given the directory either way.
+/// Pinned content on a node: a directory with `file` in it, so that a guest can be given the directory either way.
 struct Content {
     root: Cid,
     mib: u64,
@@ -52,7 +52,7 @@ impl Content {
     }
 }
 
-/// No two leaves alike.
+/// Writes a file in which no two leaves are equal.
 fn write(path: &Path, mib: u64, salt: u64) {
     let mut file = BufWriter::new(File::create(path).expect("a file"));
     for number in 0..mib << 17 {
@@ -63,11 +63,11 @@ fn write(path: &Path, mib: u64, salt: u64) {
     file.flush().expect("room on the disk");
 }
 
-/// How often a way is taken in a row, in each round: the system may have to get the memory back that it lent out while
-/// another way was taken, which costs the first who needs it as much as the read itself.
+/// How often a way is measured in a row, in each round. The system may first have to reclaim memory that it lent out
+/// while another way was measured. The first measurement that needs it pays for that, as much as for the read itself.
 const IN_A_ROW: u32 = 3;
 
-/// One way to get at the bytes, and the seconds of its best round.
+/// The seconds of the best round of each way to read the bytes.
 #[derive(Default)]
 struct Best(Vec<(&'static str, f64)>);
 
@@ -105,7 +105,7 @@ const FAR_CAT: &str = "ipfs cat, content on another node";
 const FIRST: &str = "guest, first byte of 1 GiB";
 const FIRST_GET: &str = "ipfs get of 1 GiB, and its first byte";
 
-/// Measures all, `rounds` times in turn; gives the best of each, and the ratios.
+/// Measures all ways, `rounds` times in turn. Returns the best of each, and the ratios.
 pub(crate) fn measure(rounds: u32) -> (Value, Vec<Figure>) {
     let kubo = Kubo::find().expect("`cargo xtask bench --kubo` says which Kubo");
     let node = kubo.node().profile(PROFILE).start().expect("a node");
@@ -135,11 +135,11 @@ pub(crate) fn measure(rounds: u32) -> (Value, Vec<Figure>) {
             let Some(mount) = node.mount().expect("a mount") else {
                 break;
             };
-            // A new mount each time: the kernel remembers what it read through the last one.
+            // A new mount each time, because the kernel caches what it read through the last one.
             let dir = mount.ipfs().join(near.root.to_string());
             best.take(FUSE, runtime.block_on(native(&dir, sequential())));
         }
-        // Cold on the first node each time.
+        // The content is cold on the first node each time.
         best.measure(FAR, || {
             forget(&node, &far);
             read(&far, GatewayChoice::Auto)
@@ -153,7 +153,7 @@ pub(crate) fn measure(rounds: u32) -> (Value, Vec<Figure>) {
         best.take(FIRST, seconds);
         first_blocks = stats.blocks_fetched.max(first_blocks);
     }
-    // Once: it takes long, and there is nothing to be lucky about.
+    // Measured once: it takes long, and chance matters little.
     best.take(FIRST_GET, get(&node, &huge, first_byte(), &runtime));
 
     let mut ratio =
@@ -180,7 +180,7 @@ pub(crate) fn measure(rounds: u32) -> (Value, Vec<Figure>) {
     figures.push(Figure {
         name: format!("{RANDOM_READS} random reads of 1 GiB: blocks moved, of those needed"),
         value: moved as f64 / touched as f64,
-        // As many as are needed, and not one more.
+        // Exactly as many blocks as needed.
         target: Some(Target::Below(1.0 + 0.5 / touched as f64)),
     });
     let seconds = best.0.iter().map(|(name, seconds)| {
@@ -193,7 +193,7 @@ pub(crate) fn measure(rounds: u32) -> (Value, Vec<Figure>) {
     (seconds.collect(), figures)
 }
 
-/// The guest by the gateway alone, again and again: the seconds of each time.
+/// Measures the guest through the gateway alone, `rounds` times. Returns the seconds of each.
 pub(crate) fn profile(rounds: u32) -> Value {
     let kubo = Kubo::find().expect("`cargo xtask bench --kubo` says which Kubo");
     let node = kubo.node().profile(PROFILE).start().expect("a node");
@@ -217,7 +217,7 @@ fn first_byte() -> &'static [&'static str] {
     &["first", "{}", "1"]
 }
 
-/// A guest's cold read: everything that a host does but compiling it. Seconds, and what the cache did.
+/// A guest's cold read: everything that a host does except compiling it. Returns the seconds and the cache's counters.
 async fn guest(node: &Daemon, gateway: GatewayChoice, path: &str, work: &[&str]) -> (f64, Stats) {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let started = Instant::now();
@@ -252,7 +252,7 @@ async fn guest(node: &Daemon, gateway: GatewayChoice, path: &str, work: &[&str])
     (seconds, stats)
 }
 
-/// The same guest on a directory of the host.
+/// Runs the same guest on a directory of the host.
 async fn native(dir: &Path, work: &[&str]) -> f64 {
     let work = work.iter().map(|word| word.replace("{}", "/native/file"));
     let run = Run::new(["bench".to_owned()].into_iter().chain(work)).native();
@@ -280,7 +280,7 @@ fn get(node: &Daemon, content: &Content, work: &[&str], runtime: &Runtime) -> f6
     copied + runtime.block_on(native(&copy, work))
 }
 
-/// Kubo's own program, with nothing read of what it prints.
+/// Runs Kubo's own program and ignores its output.
 fn ipfs(node: &Daemon, arguments: &[&str]) {
     let kubo = Kubo::find().expect("`cargo xtask bench --kubo` says which Kubo");
     let mut command = Command::new(kubo.program());
@@ -291,7 +291,7 @@ fn ipfs(node: &Daemon, arguments: &[&str]) {
     assert!(status.success(), "{command:?}: {status}");
 }
 
-/// Nothing of it is on this node any more.
+/// Collects the node's garbage, and asserts that the content is gone from it.
 fn forget(node: &Daemon, content: &Content) {
     // The guest's own pin was released when its cache was closed.
     node.gc().expect("a collection");
@@ -301,13 +301,13 @@ fn forget(node: &Daemon, content: &Content) {
     );
 }
 
-/// How many blocks are moved for random reads, and how many have what is read, and lead there.
+/// Returns how many blocks random reads move, and how many they need: those with the bytes, and those that lead there.
 fn random(node: &Daemon, content: &Content, runtime: &Runtime) -> (u64, u64) {
     let reads = RANDOM_READS.to_string();
     let work = ["rand", "{}", &reads];
     let choice = GatewayChoice::Auto;
     let (_, stats) = runtime.block_on(guest(node, choice, &content.path(), &work));
-    // The guest's own series of places.
+    // The same series of places as in the guest.
     let places = content.mib * MIB - PIECE + 1;
     let mut state = 88_172_645_463_325_252_u64;
     let leaves: HashSet<u64> = (0..RANDOM_READS)

@@ -1,5 +1,6 @@
-//! `cargo xtask bench`: the same guest on the same bytes, by `/ipfs` and by wasmtime-wasi's own preopened directory,
-//! side by side in one run. Prints ratios as a table, and as JSON where `--json` says.
+//! `cargo xtask bench`: the same guest on the same bytes, through `/ipfs` and through wasmtime-wasi's own preopened
+//! directory, side by side in one run. It prints ratios as a table, and writes them as JSON to the file that `--json`
+//! names.
 
 mod kubo;
 mod memory;
@@ -18,7 +19,7 @@ struct Flags {
     /// Length of the large file, in MiB.
     #[arg(long, default_value_t = 1024)]
     large_mib: u64,
-    /// How often the files of the warm reads are made anew, since it matters where in memory they come to lie.
+    /// How often the files of the warm reads are made anew, since their place in memory affects the speed.
     #[arg(long, default_value_t = 3)]
     copies: u32,
     /// How often each measurement is made, on each copy.
@@ -27,7 +28,7 @@ struct Flags {
     /// Cold reads out of the Kubo that WASI_IPFS_KUBO names, instead of warm ones.
     #[arg(long)]
     kubo: bool,
-    /// Only the work whose name has this in it; for profiles.
+    /// Only the work whose name contains this; for profiles.
     #[arg(long, value_name = "TEXT", default_value = "")]
     work: String,
     /// Only /ipfs, and no ratios; for profiles.
@@ -36,7 +37,7 @@ struct Flags {
     /// Where to write the figures as JSON.
     #[arg(long, default_value = "target/bench.json")]
     json: PathBuf,
-    /// Fails if a figure is short of its target.
+    /// Fails if a figure misses its target.
     #[arg(long)]
     strict: bool,
     /// Measures one thing in a process of its own (used by the bench itself).
@@ -51,7 +52,7 @@ enum Only {
     ColdHandles,
 }
 
-/// A figure, and what it is to be.
+/// A figure and its target.
 struct Figure {
     name: String,
     value: f64,

@@ -1,5 +1,5 @@
-//! How much memory: a gigabyte read through a small budget, and many open handles. Each in a process of its own,
-//! whose peak is that one thing's.
+//! Measures memory: a gigabyte read through a small budget, and many open handles. Each is measured in a process of its
+//! own, so that the peak belongs to it alone.
 
 use std::{
     process::{Command, ExitCode},
@@ -19,7 +19,7 @@ use crate::{Figure, Target};
 const MIB: f64 = 1024.0 * 1024.0;
 const HANDLES: usize = 10_000;
 
-/// What is measured: its name for the process that does it, what it is, and what it is to be below.
+/// The measurements: the name for the process that runs it, a description, and the upper bound.
 const ALL: [(&str, &str, Option<f64>); 3] = [
     (
         "gigabyte",
@@ -38,7 +38,7 @@ const ALL: [(&str, &str, Option<f64>); 3] = [
     ),
 ];
 
-/// Runs each in a process of its own.
+/// Runs each measurement in a process of its own.
 pub(crate) fn measure() -> Vec<Figure> {
     ALL.into_iter()
         .map(|(only, name, most)| {
@@ -57,7 +57,7 @@ pub(crate) fn measure() -> Vec<Figure> {
         .collect()
 }
 
-/// What the second run adds to the peak of the first, in bytes.
+/// Returns how far the second run raises the peak above that of the first, in bytes.
 fn added(node: MockNode, root: cid::Cid, budget: u64, first: &[&str], then: &[&str]) -> ExitCode {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let runtime = Runtime::new().expect("a runtime");
@@ -85,7 +85,7 @@ fn added(node: MockNode, root: cid::Cid, budget: u64, first: &[&str], then: &[&s
     ExitCode::SUCCESS
 }
 
-/// A gigabyte through a budget of 32 MiB, after the first of it.
+/// Reads a gigabyte through a budget of 32 MiB, after its beginning was read.
 pub(crate) fn gigabyte() -> ExitCode {
     let node = MockNode::builder().recording(Recording::Counters).build();
     let file = Large::make(&node, 1024);
@@ -93,14 +93,14 @@ pub(crate) fn gigabyte() -> ExitCode {
     added(node, file.root, 32 << 20, &first, &["seq", "{}", "65536"])
 }
 
-/// 10,000 handles on distinct files of four blocks each, after each of them was opened and closed once: what is
-/// more is the handles'.
+/// Opens 10,000 handles on distinct files of four blocks each, after each file was opened and closed once. The
+/// difference is due to the handles.
 pub(crate) fn handles() -> ExitCode {
     many(&["touch", "{}", &HANDLES.to_string()])
 }
 
-/// The same after just one of them was opened: what is more is also what the cache keeps of 10,000 files, which
-/// bounds of its own hold down (decoded nodes) or the number of staged blocks does (their index).
+/// Does the same after only one file was opened. The difference includes what the cache keeps of 10,000 files. That has
+/// bounds of its own: one for decoded nodes, and the number of staged blocks for their index.
 pub(crate) fn cold_handles() -> ExitCode {
     many(&["touch", "{}", "1"])
 }

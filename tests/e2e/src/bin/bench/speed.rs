@@ -1,4 +1,4 @@
-//! How fast: open and close, metadata, sequential and random reads, on warm content.
+//! Measures speed: open and close, metadata, sequential and random reads, on warm content.
 
 use std::{
     collections::HashMap,
@@ -18,7 +18,7 @@ use wasmtime_wasi::FsPerms;
 
 use crate::{Figure, Target};
 
-/// What the guest is told to do, with `{}` for the directory: each is one measurement.
+/// The guest's arguments for each measurement, with `{}` for the directory.
 const WORK: [(&str, &[&str]); 6] = [
     ("open+close", &["open", "{}/small.bin", "20000"]),
     ("open+close, each of 20,000", &["touch", "{}/many", "20000"]),
@@ -28,7 +28,7 @@ const WORK: [(&str, &[&str]); 6] = [
     ("random 4 KiB pread", &["randp", "{}/large.bin", "20000"]),
 ];
 
-/// How the guest gets at the files.
+/// How the guest reaches the files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Way {
     Ipfs,
@@ -53,24 +53,24 @@ type Key = (Preview, &'static str, Way);
 /// The seconds of each measurement, in the order in which they were made.
 type Samples = HashMap<Key, Vec<f64>>;
 
-/// What is measured, and how often.
+/// The measurements and their number.
 pub(crate) struct Plan<'a> {
     /// Length of the large file, in MiB.
     pub(crate) large_mib: u64,
-    /// How often the files are made anew. Where they come to lie in memory makes a tenth of a random read, and stays as
-    /// it is as long as the files do.
+    /// How often the files are made anew. Their place in memory affects a random read by a tenth, and stays the same as
+    /// long as the files exist.
     pub(crate) copies: u32,
     /// How often each measurement is made on a copy.
     pub(crate) rounds: u32,
-    /// Only the work whose name has this in it.
+    /// Only the work whose name contains this.
     pub(crate) wanted: &'a str,
     pub(crate) ways: &'a [Way],
 }
 
-/// Measures all, in turn; gives the seconds of each, and the ratios.
+/// Measures everything, in turn. Returns the seconds of each, and the ratios.
 ///
-/// A ratio is the median of those of single rounds, in which the ways are measured one right after the other: what the
-/// machine does beside it comes and goes, and the best of many would be the luck of one.
+/// A ratio is the median of the ratios of single rounds, in which the ways are measured one right after the other. The
+/// machine's other load comes and goes, and the best of many rounds would depend on one lucky round.
 pub(crate) fn measure(plan: &Plan<'_>) -> (Value, Vec<Figure>) {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let mut samples = Samples::new();
@@ -108,7 +108,7 @@ pub(crate) fn measure(plan: &Plan<'_>) -> (Value, Vec<Figure>) {
     (seconds, figures)
 }
 
-/// The middle one, or the upper of the two.
+/// Returns the median, the upper one of two.
 fn median(mut samples: Vec<f64>) -> f64 {
     samples.sort_by(f64::total_cmp);
     samples[samples.len() / 2]
@@ -121,7 +121,7 @@ impl Plan<'_> {
     }
 }
 
-/// Makes the files in `dir`, and measures all on them.
+/// Makes the files in `dir`, and measures everything on them.
 async fn on_a_copy(plan: &Plan<'_>, dir: &Path, samples: &mut Samples) {
     let tree = dir.join("tree");
     make(&tree, plan.large_mib);
@@ -146,7 +146,7 @@ async fn on_a_copy(plan: &Plan<'_>, dir: &Path, samples: &mut Samples) {
                 for &way in plan.ways {
                     let (seconds, sum) = run(way, preview, work, &ctx, &root, &tree).await;
                     assert_eq!(*checksum.get_or_insert(sum.clone()), sum, "{name}");
-                    // The first round warms up.
+                    // The first round warms up and is not counted.
                     if round > 0 {
                         let all = samples.entry((preview, name, way)).or_default();
                         all.push(seconds);
@@ -170,7 +170,7 @@ fn target(name: &str, way: Way) -> Option<Target> {
     Some(Target::AtLeast(least))
 }
 
-/// A tree with a small file, a large one, and a directory of many: no two blocks are equal.
+/// Makes a tree with a small file, a large one, and a directory of many. No two blocks are equal.
 fn make(tree: &Path, large_mib: u64) {
     let many = tree.join("many");
     std::fs::create_dir_all(&many).expect("a directory");
@@ -188,7 +188,7 @@ fn make(tree: &Path, large_mib: u64) {
     large.flush().expect("room on the disk");
 }
 
-/// One measurement in one guest: its own seconds, and a checksum of what it read.
+/// Measures once in one guest. Returns the guest's own seconds, and a checksum of the bytes read.
 async fn run(
     way: Way,
     preview: Preview,

@@ -1,4 +1,4 @@
-//! Files as streams, called without a guest: what comes, what has to be waited for, and what an error looks like.
+//! Files as streams, called without a guest: the bytes, the waits, and the errors.
 
 use super::*;
 
@@ -13,7 +13,7 @@ async fn streams_answer_as_natively() {
             let stream = code(guest.view().read_via_stream(fd(rep), from)).expect("a stream");
             let stream = guest.state.table.get_mut(&stream).expect("a stream");
             let mut pieces = Vec::new();
-            // In pieces that straddle the blocks, and then bytewise skips to the end.
+            // Reads pieces that straddle the blocks, then skips bytewise to the end.
             for size in [1, 10, 70_000, 4096].into_iter().cycle() {
                 match stream.blocking_read(size).await {
                     Ok(bytes) => pieces.push(bytes),
@@ -35,7 +35,7 @@ async fn streams_answer_as_natively() {
     }
 }
 
-/// What a guest without threads does: asks whether there is anything, waits by poll, asks again.
+/// Works like a guest without threads: it asks for bytes, waits by poll, and asks again.
 #[tokio::test]
 async fn a_polled_stream_gives_all() {
     let sample = Sample::new();
@@ -49,7 +49,8 @@ async fn a_polled_stream_gives_all() {
         match stream.read(10_000) {
             Ok(bytes) if bytes.is_empty() => {
                 waits += 1;
-                // Given up after a moment and begun again, as by a poll with a timer in it: it must still arrive.
+                // Each wait is given up after a moment and begun again, as by a poll with a timer. The bytes must still
+                // arrive.
                 while tokio::time::timeout(Duration::from_micros(50), stream.ready())
                     .await
                     .is_err()
@@ -68,7 +69,7 @@ async fn a_polled_stream_gives_all() {
 async fn nothing_is_what_nothing_asks_for() {
     let sample = Sample::new();
     let mut guest = Guest::new(&sample).await;
-    // Natively such a read, if it blocks, says that the stream is closed, and it is from then on.
+    // Natively such a read, if it blocks, reports a closed stream, and the stream stays closed.
     let rep = guest.open(guest.ours, "large.bin").await;
     let stream = code(guest.view().read_via_stream(fd(rep), 7)).expect("a stream");
     let stream = guest.state.table.get_mut(&stream).expect("a stream");
@@ -80,7 +81,7 @@ async fn nothing_is_what_nothing_asks_for() {
     assert_eq!(bytes, Sample::large()[7..12]);
 }
 
-/// It is told at once, and nothing is waited for.
+/// The error comes at once, and nothing waits.
 #[tokio::test]
 async fn a_host_that_closes_its_cache_ends_no_file_silently() {
     let sample = Sample::new();
@@ -124,7 +125,7 @@ async fn skipping_fetches_nothing() {
     assert!(matches!(stream.skip(1), Err(StreamError::Closed)));
 }
 
-/// I7: an error is told as one, by read, by stream and by poll; the stream goes on once the backend does.
+/// I7: read, stream and poll report an error as an error. The stream continues once the backend works again.
 #[tokio::test]
 async fn an_error_never_ends_a_stream() {
     let sample = Sample::new();
@@ -163,7 +164,7 @@ async fn an_error_never_ends_a_stream() {
     assert_eq!(bytes, Sample::large()[..10]);
 }
 
-/// As from a disk with a bad sector: what lies before it is read, and the error comes where it is.
+/// As with a bad sector on a disk: the bytes before it are read, and the error comes at its place.
 #[tokio::test]
 async fn what_lies_before_a_missing_block_is_read() {
     let sample = Sample::new();
@@ -179,7 +180,7 @@ async fn what_lies_before_a_missing_block_is_read() {
     assert_eq!(read, Err(ErrorCode::Io));
 }
 
-/// A guest that polls with a short timer beside the stream gives each wait up long before the block is there.
+/// A guest that polls with a short timer beside the stream gives up each wait long before the block arrives.
 #[tokio::test]
 async fn a_wait_that_is_given_up_goes_on() {
     let sample = Sample::new();
