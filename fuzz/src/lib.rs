@@ -1,7 +1,7 @@
-//! What the fuzz targets share: a bound on memory, and the seeds that each begins with.
+//! The parts that all fuzz targets share: a bound on memory, and the initial seeds.
 //!
-//! A target is a binary of `targets/`: bytes in, and a panic where a property does not hold. `cargo xtask fuzz` builds
-//! and runs them.
+//! A target is a binary in `targets/`: it takes bytes, and panics if a property does not hold. `cargo xtask fuzz`
+//! builds and runs them.
 
 pub mod memory;
 pub mod seeds;

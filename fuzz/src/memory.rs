@@ -1,4 +1,4 @@
-//! A bound on what one input may allocate, by its own size: a few bytes must not make a reader ask for gigabytes.
+//! A bound on the memory for one input, by the input's size: a few bytes must not make a reader allocate gigabytes.
 
 use std::alloc::System;
 
@@ -7,21 +7,21 @@ use cap::Cap;
 #[global_allocator]
 static ALLOCATOR: Cap<System> = Cap::new(System, usize::MAX);
 
-/// What an input of any size may take, in bytes: error texts, tables, windows.
+/// The bytes that an input of any size may take, for error texts, tables and windows.
 const BASE: usize = 1024 * 1024;
 
-/// Runs `check`, which may hold `per_byte` bytes for each of the input's `len`, and a mebibyte. More is an allocation
-/// that fails, which ends the process.
+/// Runs `check`, which may hold `per_byte` bytes for each of the input's `len` bytes, and one mebibyte more. Any
+/// further allocation fails, which ends the process.
 pub fn bounded<T>(len: usize, per_byte: usize, check: impl FnOnce() -> T) -> T {
     let before = ALLOCATOR.allocated();
     let limit = before.saturating_add(BASE + len.saturating_mul(per_byte));
-    // It is refused only where the limit is exceeded already.
+    // A limit is refused only if it is exceeded already.
     ALLOCATOR
         .set_limit(limit)
-        .expect("the limit is above what is in use");
+        .expect("the limit is above the memory in use");
     let checked = check();
     ALLOCATOR
         .set_limit(usize::MAX)
-        .expect("nothing exceeds every number");
+        .expect("no use exceeds the greatest number");
     checked
 }

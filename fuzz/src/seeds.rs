@@ -1,8 +1,7 @@
-//! Seeds: sound inputs for the fuzzer to change, made by the project's own writers, so that none lies in the
-//! repository.
+//! Seeds: sound inputs for the fuzzer to mutate. The project's own writers make them, so the repository holds none.
 //!
-//! A target that finds the environment variable [`FOLDER`] writes its seeds there and ends. Where [`FIXTURES`] names
-//! a folder of others' files, what they hold is a seed as well.
+//! A target that finds the environment variable [`FOLDER`] writes its seeds there and ends. If [`FIXTURES`] names a
+//! folder of files from other projects, these are seeds as well.
 
 use std::{convert::Infallible, env, fs, path::PathBuf, process};
 
@@ -10,15 +9,15 @@ use bytes::Bytes;
 use cid::Cid;
 use unixfs::{Attributes, Entry, Layout, Leaves, Mtime, Profile, Writer};
 
-/// Names the folder to write seeds to.
+/// The environment variable that names the folder to write seeds to.
 pub const FOLDER: &str = "WASI_IPFS_FUZZ_SEEDS";
-/// Names the folder of others' files; its `car` folder has CARs.
+/// The environment variable that names the folder of files from other projects; its `car` folder has CARs.
 pub const FIXTURES: &str = "WASI_IPFS_FIXTURES";
 
-/// Seeds that are larger teach the fuzzer little and cost it much.
+/// The size of the largest seed, in bytes. Larger seeds slow the fuzzer down and teach it little.
 const LARGEST: usize = 64 * 1024;
 
-/// Writes the seeds and ends the process where that is asked for; else does nothing.
+/// Writes the seeds and ends the process if [`FOLDER`] is set; does nothing otherwise.
 pub fn write_if_asked(seeds: impl FnOnce() -> Vec<Vec<u8>>) {
     let Some(folder) = env::var_os(FOLDER).map(PathBuf::from) else {
         return;
@@ -36,7 +35,7 @@ pub fn write_if_asked(seeds: impl FnOnce() -> Vec<Vec<u8>>) {
     process::exit(0);
 }
 
-/// Others' CARs, whole; none where nobody asked for them.
+/// Whole CARs from other projects; none if [`FIXTURES`] is not set.
 pub fn others_cars() -> Vec<Vec<u8>> {
     let Some(folder) = env::var_os(FIXTURES).map(|folder| PathBuf::from(folder).join("car")) else {
         return Vec::new();
@@ -53,7 +52,7 @@ pub fn others_cars() -> Vec<Vec<u8>> {
         .collect()
 }
 
-/// The dag-pb blocks in others' CARs.
+/// The dag-pb blocks in the CARs from other projects.
 pub fn others_blocks() -> Vec<Vec<u8>> {
     const DAG_PB: u64 = 0x70;
     let mut blocks = Vec::new();
@@ -71,7 +70,7 @@ pub fn others_blocks() -> Vec<Vec<u8>> {
     blocks
 }
 
-/// Blocks of every kind, by their CIDs, children first.
+/// Blocks of every kind with their CIDs, children first.
 pub fn blocks() -> Vec<(Cid, Bytes)> {
     let mut all = Vec::new();
     let v1 = Profile::UnixfsV1_2025.layout();
@@ -111,7 +110,7 @@ fn write_all(layout: Layout, attributes: Attributes, all: &mut Vec<(Cid, Bytes)>
             attributes,
         )?;
         writer.directory(Vec::new(), attributes)?;
-        // Over 256 KiB by names alone, so that it is sharded.
+        // The names alone take more than 256 KiB, so the directory is sharded.
         let many = (0..1500).map(|n| entry(format!("{n:0200}"))).collect();
         writer.directory(many, attributes)?;
         Ok::<_, Box<dyn std::error::Error>>(())

@@ -1,7 +1,7 @@
-//! Any bytes as a CAR, version 1 or 2: `pinner-car` opens or refuses them, and hands out every block that it indexed.
+//! Any bytes as a CAR, version 1 or 2: `pinner-car` opens or refuses them, and returns every block that it has indexed.
 //!
-//! The parser on bytes in memory must agree with the one on a file, and a block is the bytes of the first section that
-//! names it. Each root is pinned too: that decodes the links of every block below it, verified or not.
+//! The parser of bytes in memory must agree with the parser of a file, and a block must be the bytes of the first
+//! section that names it. Each root is pinned too, which decodes the links of every block below it, verified or not.
 
 #![no_main]
 
@@ -14,7 +14,7 @@ use pinner_api::{Holder, Origin, PinDepth, Pinner};
 use pinner_car::{CarPinner, Sections, parse_car};
 use tempfile::TempDir;
 
-/// A section of five bytes is two hundred in a list that doubles as it grows, and an entry of the index.
+/// A section of five bytes takes two hundred bytes in a list that doubles as it grows, and an entry of the index.
 const PER_BYTE: usize = 256;
 
 const RAW: u64 = 0x55;
@@ -43,7 +43,7 @@ fuzz_target!(
         all
     }),
     |data: &[u8]| {
-        // Made outside of the bound: it stays.
+        // Created outside of the bound, since the folder outlives the input.
         let folder = FOLDER.path();
         bounded(data.len(), PER_BYTE, || match parse_car(data) {
             Ok(sections) => check(data, &sections, folder.join("input.car")),
@@ -52,7 +52,7 @@ fuzz_target!(
     }
 );
 
-/// The pragma, the header without an index, and the payload.
+/// A CARv2: the pragma, the header without an index, and the payload.
 fn in_version_2(payload: &[u8]) -> Vec<u8> {
     const PRAGMA: &[u8] = b"\x0a\xa1\x67version\x02";
     const DATA_OFFSET: u64 = 51;
@@ -77,7 +77,7 @@ fn check(data: &[u8], parsed: &Sections, path: PathBuf) {
     }
 
     fs::write(&path, data).expect("room for the input");
-    let pinner = CarPinner::open_blocking([path]).expect("what can be parsed can be opened");
+    let pinner = CarPinner::open_blocking([path]).expect("a CAR that parses can be opened");
     assert!(
         pinner
             .roots()
@@ -97,7 +97,7 @@ fn check(data: &[u8], parsed: &Sections, path: PathBuf) {
             let hash = section.cid.hash();
             hash.code() == info.multihash.code() && hash.digest() == info.multihash.digest()
         });
-        let first = first.expect("it was in a section");
+        let first = first.expect("an indexed block is in a section");
         assert_eq!(block, span(first.offset, first.length));
     }
     let holder = Holder::new([0; 8], [1; 16]);

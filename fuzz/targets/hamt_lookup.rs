@@ -1,8 +1,8 @@
-//! A name and two blocks: a look-up through shards that link to each other ends, and finds what a listing shows.
+//! A name and two blocks: a look-up through shards that link to each other ends, and agrees with a listing.
 //!
-//! The input: a byte for the name's length, the name, two bytes (big-endian) for the first block's length, the first
-//! block, the second block. The first stands at even levels and the second at odd ones, so that both are met deep
-//! down, where authors have no business to link them.
+//! The input is a byte for the name's length, the name, two bytes (big-endian) for the first block's length, the first
+//! block, and the second block. The first block is used at even levels and the second at odd ones, so that both occur
+//! at depths where no honest author links them.
 
 #![no_main]
 
@@ -11,10 +11,10 @@ use fuzzed::{memory::bounded, seeds};
 use libfuzzer_sys::fuzz_target;
 use unixfs::{Codec, Found, Node, Prefix, ShardEntry, ShardNode, decode};
 
-/// As for `unixfs_block`, for two blocks.
+/// The same as in `unixfs_block`, for two blocks.
 const PER_BYTE: usize = 128;
 
-/// The least that a level uses up of the hash's 64 bits is three.
+/// Each level uses at least three of the hash's 64 bits.
 const MOST_LEVELS: usize = 22;
 
 fuzz_target!(
@@ -33,7 +33,7 @@ fuzz_target!(
     }
 );
 
-/// The input of a shard that is linked from itself, for one name that is there and one that is not.
+/// Inputs of a shard, for a name that it has and for one that it has not.
 fn inputs(block: &[u8]) -> Vec<Vec<u8>> {
     let input = |name: &str, first: &[u8], second: &[u8]| {
         let (Ok(name_len), Ok(first_len)) = (u8::try_from(name.len()), u16::try_from(first.len()))
@@ -103,12 +103,12 @@ fn check(name: &str, first: &[u8], second: &[u8]) {
     panic!("a look-up through more levels than the hash has bits for");
 }
 
-/// A listing to the end has the name exactly where a look-up finds it.
+/// Asserts that a complete listing has the name if and only if a look-up finds it.
 fn compare(node: &ShardNode, name: &str, at: Prefix, found: Option<&Found>) {
     let Ok(children) = node.children(at).collect::<Result<Vec<_>, _>>() else {
         return;
     };
-    let found = found.expect("what can be listed can be looked into");
+    let found = found.expect("a shard that can be listed can be searched");
     let listed: Vec<_> = children
         .iter()
         .filter_map(|child| match child {

@@ -1,8 +1,9 @@
-//! Any bytes as the answer of a server: `pinner-http` gives a whole body or an error, by its deadline, and never more
-//! than was asked for.
+//! Any bytes as the answer of a server: `pinner-http` returns a whole body or an error by its deadline, and never more
+//! than the limit.
 //!
-//! Read whole and read as a stream, an answer is the same. The server is a Unix socket: a connection for each attempt
-//! would use up the ports of TCP. It takes the request, sends the input and closes the connection.
+//! An answer that is read as a whole equals the same answer read as a stream. The server listens on a Unix socket,
+//! since a connection for each attempt would use up the ports of TCP. It takes the request, sends the input and closes
+//! the connection.
 
 #![no_main]
 
@@ -24,13 +25,14 @@ use tokio::{
     time::Instant,
 };
 
-/// Buffers for reading double as they grow, and headers are kept twice.
+/// Read buffers double as they grow, and headers are kept twice.
 const PER_BYTE: usize = 64;
 
-/// The most of a body that is taken, in bytes: more than an input has, so that only an announced length is over it.
+/// The largest body that is accepted, in bytes. It is more than an input has, so that only an announced length exceeds
+/// it.
 const LIMIT: usize = 1024 * 1024;
 
-/// An answer that is there takes no time; a wait that the server asks for is over it.
+/// The deadline. An answer that is available takes no time; a wait that the server asks for exceeds the deadline.
 const PATIENCE: Duration = Duration::from_millis(900);
 
 struct Server {
@@ -67,13 +69,13 @@ async fn serve(listener: UnixListener, answer: Arc<Mutex<Vec<u8>>>) {
             continue;
         };
         let mut request = [0; 4096];
-        // A request without a body comes in one piece.
+        // A request without a body arrives in one piece.
         let _ = connection.read(&mut request).await;
         let answer = answer
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone();
-        // The client may have gone away over the first bytes.
+        // The client may have closed the connection after the first bytes.
         let _ = connection.write_all(&answer).await;
     }
 }
@@ -111,7 +113,7 @@ fn answers() -> Vec<Vec<u8>> {
 
 fn client(socket: &PathBuf) -> Client {
     let endpoint = Endpoint::unix(socket).expect("an absolute path");
-    // Made for one call: a kept connection that the server has closed would be a matter of chance.
+    // A new client for each call: with a kept connection that the server has closed, the result would depend on chance.
     Client::builder(endpoint).build().expect("no TLS is needed")
 }
 
@@ -125,7 +127,7 @@ async fn check(socket: &PathBuf) {
             assert!(!answer.trailers.contains_key("x-stream-error"));
             check_length(answer);
         }
-        // Time is a matter of chance, and a stream has no limit.
+        // Timing depends on chance, and a stream has no limit.
         (Err(HttpError::TimedOut { .. } | HttpError::TooLarge { .. }), _)
         | (_, Err(HttpError::TimedOut { .. })) => {}
         (Err(one), Err(other)) => assert_eq!(
@@ -141,7 +143,7 @@ async fn check(socket: &PathBuf) {
     }
 }
 
-/// A length that was announced is the body's.
+/// Asserts that an announced length is the body's.
 fn check_length(answer: &Answer) {
     let headers = &answer.headers;
     if headers.contains_key(header::TRANSFER_ENCODING) || answer.status.as_u16() == 204 {

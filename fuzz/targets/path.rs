@@ -1,4 +1,4 @@
-//! Any text as a path: what is taken reads the same once it is written out, and what is refused says so in a line.
+//! Any text as a path: an accepted path parses to the same value after it is written out, and an error is short.
 
 #![no_main]
 
@@ -8,7 +8,7 @@ use fuzzed::{memory::bounded, seeds};
 use libfuzzer_sys::fuzz_target;
 use pinset::{IpfsPath, IpnsName, IpnsPath};
 
-/// A text is copied into its parts and into an error.
+/// A text is copied into its parts, or into an error.
 const PER_BYTE: usize = 16;
 
 fuzz_target!(
@@ -27,7 +27,7 @@ fuzz_target!(
         for name in ["example.org", "k51qzi5uqu5dgutdk6i1ynyzgkqngpha5xpgia3a5qqp4jsh0u4csozksxel2r"] {
             all.extend([format!("/ipns/{name}"), format!("ipns://{name}/a/b"), name.to_owned()]);
         }
-        // The same CID in other bases: 16, 58, 64; and an identity CID.
+        // The same CID in bases 16, 58 and 64, and an identity CID.
         all.extend(
             [
                 "f01551220c3c4733ec8affd06cf9e9ff50ffc6bcd2ec85a6170004bb709669c31de94391a",

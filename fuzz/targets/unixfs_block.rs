@@ -1,7 +1,7 @@
-//! Any bytes as a block: `unixfs` takes or refuses them, never panics, and what it takes keeps its promises.
+//! Any bytes as a block: `unixfs` accepts or refuses them, never panics, and an accepted block keeps its promises.
 //!
-//! Beside it: `ipld-dagpb` sees the same links, and so does `unixfs` in what that writes; `rust-unixfs` finds the same
-//! content and the same names, where all of them take the block.
+//! Other implementations serve as oracles, where they accept the block as well: `ipld-dagpb` reads the same links, and
+//! `unixfs` reads them again after `ipld-dagpb` has written them; `rust-unixfs` finds the same content and names.
 
 #![no_main]
 
@@ -17,7 +17,7 @@ use unixfs::{
     decode, links,
 };
 
-/// A block's packed sizes take one byte each and eight decoded, twice while a vector grows.
+/// A packed block size takes one byte, and eight when it is decoded, or twice that while a vector grows.
 const PER_BYTE: usize = 64;
 
 fuzz_target!(
@@ -34,7 +34,7 @@ fuzz_target!(
     }
 );
 
-/// The links where all are sound, and the node where it is.
+/// Checks a block. Returns its links if all are sound, and its node if that is.
 fn check(block: &Bytes) -> (Option<Vec<Link>>, Option<Node>) {
     let Ok(Node::File(raw)) = decode(Codec::Raw, block.clone()) else {
         panic!("a raw block is a file");
@@ -71,7 +71,7 @@ fn check(block: &Bytes) -> (Option<Vec<Link>>, Option<Node>) {
     (links, Some(node))
 }
 
-/// The pieces cover the file without a gap, and every child is the link that stands in its place.
+/// Asserts that the pieces cover the file without a gap, and that every child is the link at its index.
 fn check_file(file: &FileNode, block: &Bytes, links: &[Link]) {
     assert_eq!(file.children(), links.len());
     assert_eq!(file.is_leaf(), links.is_empty());
@@ -116,12 +116,12 @@ fn is_segment(name: &str) -> bool {
     !matches!(name, "" | "." | "..") && !name.contains(['/', '\0'])
 }
 
-/// Listing and look-up agree.
+/// Asserts that listing and look-up agree.
 fn check_directory(directory: &DirNode, links: &[Link]) {
     let mut names = HashSet::new();
     for index in 0..directory.entries() {
-        let entry = directory.entry(index).expect("it was decoded");
-        let (name, link) = entry.expect("there are as many");
+        let entry = directory.entry(index).expect("a decoded entry");
+        let (name, link) = entry.expect("an entry below the count");
         assert!(is_segment(name) && names.insert(name), "{name:?}");
         assert!(links.contains(&link));
         assert_eq!(directory.lookup(name), Ok(Some(link)));
@@ -175,7 +175,7 @@ fn beside_others(block: &Bytes, links_of_ours: Option<Vec<Link>>, node: Option<N
         .collect();
     assert_eq!(ours, of_theirs(&theirs));
 
-    // What it writes is sorted, and then it is the same again.
+    // `ipld-dagpb` writes links sorted by name; apart from that they read back the same.
     let mut sorted = theirs.clone();
     sorted.links.sort_by(|a, b| {
         let name = |link: &ipld_dagpb::PbLink| link.name.clone().unwrap_or_default();
@@ -184,7 +184,7 @@ fn beside_others(block: &Bytes, links_of_ours: Option<Vec<Link>>, node: Option<N
     let written = Bytes::from(theirs.clone().into_bytes());
     let again: Vec<_> = links(Codec::DagPb, &written)
         .expect("small enough")
-        .map(|link| link.expect("it is as it should be"))
+        .map(|link| link.expect("a sound link, written anew"))
         .map(|link| (link.target, link.tsize))
         .collect();
     assert_eq!(again, of_theirs(&sorted));
@@ -216,11 +216,11 @@ fn beside_others(block: &Bytes, links_of_ours: Option<Vec<Link>>, node: Option<N
                 }
                 let found = match resolve(block, name, &mut None) {
                     Ok(MaybeResolved::Found(cid)) => cid,
-                    Ok(MaybeResolved::NeedToLoadMore(_)) => panic!("a plain directory"),
-                    Ok(MaybeResolved::NotFound) => panic!("{name:?} is there"),
+                    Ok(MaybeResolved::NeedToLoadMore(_)) => panic!("it is in one block"),
+                    Ok(MaybeResolved::NotFound) => panic!("{name:?} is not found"),
                     Err(ResolveError::Lookup(_) | ResolveError::Read(_) | _) => continue,
                 };
-                let ours = directory.lookup(name).expect("it was decoded");
+                let ours = directory.lookup(name).expect("a decoded directory");
                 let target = unixfs::parse_cid_bytes(&found.to_bytes().into());
                 assert_eq!(ours.map(|link| link.target), target.ok());
             }

@@ -1,6 +1,6 @@
-//! The size classes: how large the slots of each are, and how a slot is named.
+//! The size classes: how large the slots of each class are, and how a slot is addressed.
 //!
-//! These constants are part of the layout on disk (`docs/staging-format.md`). Pure arithmetic: no file and no lock.
+//! These constants are part of the layout on disk (`docs/staging-format.md`). Pure arithmetic: no files, no locks.
 
 /// The largest block that is staged, in bytes: 2 MiB.
 pub const MAX_STAGED: usize = 2 * 1024 * 1024;
@@ -14,7 +14,7 @@ pub(crate) const CLASSES: usize = (MAX_STAGED as u64 / MIN_CLASS).ilog2() as usi
 /// The length of the journal, in bytes.
 pub(crate) const JOURNAL_LEN: u64 = 16 * 1024;
 
-/// Where a block lies: the number of its class, and of its slot in that class's file.
+/// The address of a block: the number of its class, and the number of its slot in that class's file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct SlotAddress {
     pub(crate) class: usize,
@@ -26,9 +26,9 @@ pub(crate) fn class_bytes(class: usize) -> u64 {
     MIN_CLASS << class
 }
 
-/// The number of the class of blocks of `len` bytes (1 to [`MAX_STAGED`]): the smallest that holds them and is not
-/// smaller than `unit`, which is what the file system allocates at once. Otherwise two slots would share a unit, and
-/// neither could free it.
+/// The number of the class of blocks of `len` bytes (1 to [`MAX_STAGED`]): the smallest class that holds them and is
+/// not smaller than `unit`, the allocation unit of the file system. In a smaller class two slots would share a unit,
+/// and neither could free it.
 pub(crate) fn class_of(len: u64, unit: u64) -> usize {
     let class = len.next_power_of_two().max(unit);
     let index = (class / MIN_CLASS).max(1).ilog2() as usize;

@@ -1,11 +1,11 @@
-//! The commit of a block, step by step. `docs/staging-format.md` ("Orders") is the same in words.
+//! The commit of a block, step by step. `docs/staging-format.md` ("Orders") describes the same in words.
 //!
-//! What holds between the steps, whoever is killed there: a record that can be read names bytes that stand. So the
-//! record comes after the bytes. What has no record yet, the next start sweeps.
+//! Invariant between the steps, even if the process is killed there: a record that can be read names bytes that are in
+//! the slot. So the record is written after the bytes. The next start sweeps bytes without a record.
 //!
-//! What followers see: nothing before the record. It is published after it was written, since an update says
-//! "read this record again". Its number is in the record, and is taken no sooner than the bytes are written: followers
-//! wait for each number in turn, so one that is taken and not published keeps them from all that come after it.
+//! Followers see nothing before the record. It is published after it was written, since an update says "read this
+//! record again". Its number is in the record, and is taken only once the bytes are written: followers wait for each
+//! number in turn, so a number that is taken and not published would hide all later ones from them.
 
 use crate::{
     class::SlotAddress,
@@ -19,10 +19,10 @@ use crate::{
     volume::Volume,
 };
 
-/// Commits a block; with a key it has a record, in a persistent directory.
+/// Commits a block. In a persistent directory, a block with a key gets a record.
 ///
 /// # Errors
-/// Nothing of the block is left, and its space is free again, or counted as leaked.
+/// After an error nothing remains of the block, and its space is free again or counted as leaked.
 pub(crate) fn commit(
     // 1. The space is reserved (I2).
     mut reservation: Reservation,
@@ -57,7 +57,7 @@ pub(crate) fn commit(
         return Err(error);
     }
 
-    // 6. From here on the process itself knows of the block.
+    // 6. From here on, this process itself can use the block.
     let place = class
         .opened()
         .map(|file| (file.clone(), class.offset(slot)));
@@ -67,11 +67,11 @@ pub(crate) fn commit(
 /// Writes the record of the block in a slot, and publishes it.
 fn record(volume: &Volume, at: SlotAddress, key: &Key, len: usize) -> Result<(), StagingError> {
     let (Some(index), Some(journal)) = (volume.classes[at.class].index(), volume.journal()) else {
-        // A temporary directory.
+        // A temporary directory has no records.
         return Ok(());
     };
 
-    // 4. Write the record, in a unit of the index file that is reserved before.
+    // 4. Write the record, after reserving its unit of the index file.
     let change = journal.number();
     let record = Record {
         key: *key,
@@ -84,7 +84,7 @@ fn record(volume: &Volume, at: SlotAddress, key: &Key, len: usize) -> Result<(),
         reached(Step::RecordWritten);
     }
 
-    // 5. Publish it. Also where it could not be written: the number is taken.
+    // 5. Publish it, even if it could not be written: the number is taken.
     journal.publish(change, at);
     if written.is_ok() {
         reached(Step::CommitPublished);

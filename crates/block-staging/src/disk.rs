@@ -1,5 +1,5 @@
-//! The files of a staging directory, as `docs/staging-format.md` describes them. Each owns one file or one kind of
-//! file, and none knows in which order the others are written: that is in `commit`, `evict` and `resume`.
+//! The files of a staging directory, as `docs/staging-format.md` describes them. Each module owns one file or one kind
+//! of file, and none knows in which order the others are written; `commit`, `evict` and `resume` decide the order.
 
 pub(crate) mod files;
 pub(crate) mod index;

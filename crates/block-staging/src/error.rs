@@ -1,4 +1,4 @@
-//! What can go wrong in staging, by what the caller can do about it.
+//! The error of staging. Its variants differ by what the caller can do about them.
 
 use std::{
     io,
@@ -10,32 +10,32 @@ use thiserror::Error;
 
 use crate::lock_dir::private_dir::Refusal;
 
-/// A failure of the staging directory. None of them is a failure of the read that needed the block: the block is
-/// verified and in memory, and can be served without being staged.
+/// A failure of the staging directory. It need not fail the read that needed the block: the block is verified and in
+/// memory, and can be served without being staged.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum StagingError {
     /// The file system cannot carry the layout.
     #[error(
-        "the file system of the staging directory {} {why}; choose another directory with --staging (ext4, XFS, Btrfs and tmpfs on Linux do)",
+        "the file system of the staging directory {} {why}; choose another directory with --staging (ext4, XFS, Btrfs and tmpfs on Linux are suitable)",
         dir.display()
     )]
     Unsuitable {
         /// The directory.
         dir: PathBuf,
-        /// What it lacks.
+        /// The reason, as a predicate: "cannot punch holes".
         why: &'static str,
     },
-    /// The file system is full: somebody else used what the budget allows.
+    /// The file system is full: other files took space that the budget allows for.
     #[error(
         "no space left on the file system of the staging directory, in {operation} of {file}; free some, or set a smaller --budget"
     )]
     DiskFull {
-        /// What was done.
+        /// The operation that failed.
         operation: &'static str,
         /// The file in the staging directory.
         file: String,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// The user's quota is used up.
@@ -43,11 +43,11 @@ pub enum StagingError {
         "the disk quota is exceeded in the staging directory, in {operation} of {file}; free some, or set a smaller --budget"
     )]
     QuotaExceeded {
-        /// What was done.
+        /// The operation that failed.
         operation: &'static str,
         /// The file in the staging directory.
         file: String,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// The process or the system has no descriptors left.
@@ -57,34 +57,34 @@ pub enum StagingError {
     NoDescriptors {
         /// The file in the staging directory.
         file: String,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// Anything else that the system answered (a failing disk, a read-only remount).
+    /// Any other error of the system, such as a failing disk or a read-only remount.
     #[error(
         "the staging directory failed in {operation} of {file}; check the disk, or choose another directory with --staging"
     )]
     Io {
-        /// What was done.
+        /// The operation that failed.
         operation: &'static str,
         /// The file in the staging directory.
         file: String,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// The staging directory is no directory.
+    /// The path of the staging directory is not a directory.
     #[error("the staging directory {} is not a directory; remove it or choose another with --staging", dir.display())]
     NotADirectory {
-        /// Which.
+        /// The path.
         dir: PathBuf,
     },
-    /// The staging directory is a symbolic link: whoever made that could point it anywhere.
+    /// The staging directory is a symbolic link. Its owner could point it anywhere.
     #[error(
         "the staging directory {} is a symbolic link, which is refused; name the directory itself or choose another with --staging",
         dir.display()
     )]
     Symlink {
-        /// Which.
+        /// The path.
         dir: PathBuf,
     },
     /// The staging directory belongs to another user.
@@ -93,49 +93,49 @@ pub enum StagingError {
         dir.display()
     )]
     ForeignOwner {
-        /// Which.
+        /// The directory.
         dir: PathBuf,
-        /// Whose it is.
+        /// The user who owns it.
         owner: u32,
-        /// Who this process runs as.
+        /// The user whom this process runs as.
         user: u32,
     },
-    /// Others may look or write into the staging directory.
+    /// Other users may read or write the staging directory.
     #[error(
         "the staging directory {} is open to others (mode {mode:03o}); run `chmod 700` on it or choose another with --staging",
         dir.display()
     )]
     OpenToOthers {
-        /// Which.
+        /// The directory.
         dir: PathBuf,
         /// Its permission bits.
         mode: u32,
     },
-    /// The staging directory could not be made or opened.
+    /// The staging directory could not be created or opened.
     #[error(
         "could not {action} for staging: {}; check its file system and permissions, or choose another with --staging",
         dir.display()
     )]
     Unreachable {
-        /// Which.
+        /// The directory.
         dir: PathBuf,
-        /// What could not be done.
+        /// The action that failed.
         action: &'static str,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// The staging directory was laid out by another version of this library, or the file that says so is damaged.
+    /// The layout of the staging directory is of another version of this library, or its file `layout` is damaged.
     #[error(
-        "the staging directory {} has a layout that is not known here ('{found}'); use the version that made it, empty the directory, or choose another with --staging",
+        "the staging directory {} has an unknown layout ('{found}'); use the version that made it, empty the directory, or choose another with --staging",
         dir.display()
     )]
     UnknownLayout {
-        /// Which.
+        /// The directory.
         dir: PathBuf,
-        /// What its file `layout` says, in part.
+        /// The beginning of its file `layout`.
         found: String,
     },
-    /// What has the name of a staging file is something else: a directory, a symbolic link, a pipe.
+    /// Something with the name of a staging file is not a file, but a directory, a symbolic link or a pipe.
     #[error("{file} in the staging directory {} is not a file; remove it", dir.display())]
     NotAFile {
         /// The directory.
@@ -146,24 +146,24 @@ pub enum StagingError {
     /// Another process is the writer of the staging directory.
     #[error("the staging directory {} is in use by another process; end that first", dir.display())]
     InUse {
-        /// Which.
+        /// The directory.
         dir: PathBuf,
     },
-    /// There is no room for the record of a block: the next one is made room for.
+    /// There is no room for the record of a block. Replacement makes room for the next one.
     #[error("the staging directory has no room for another page of its index")]
     NoRoomForRecord,
-    /// A block was given with a reservation that is not its own: a mistake of the caller's.
+    /// The caller passed a block with a reservation of another length or another directory.
     #[error("a block of {given} bytes was given with a staging reservation of {reserved} bytes")]
     WrongLength {
-        /// What was reserved.
+        /// The length that was reserved, in bytes.
         reserved: usize,
-        /// What was given.
+        /// The length of the block, in bytes.
         given: usize,
     },
 }
 
 impl StagingError {
-    /// Why the directory at `dir` is not taken.
+    /// The error for a directory at `dir` that was refused.
     pub(crate) fn refused(dir: &Path, refusal: Refusal) -> Self {
         let dir = dir.to_owned();
         match refusal {
@@ -179,10 +179,10 @@ impl StagingError {
         }
     }
 
-    /// The system's error, where the system was asked.
+    /// The system's error, if this error comes from the system.
     pub fn into_io(self) -> Option<io::Error> {
         match self {
-            // coverage: several of them need a disk that fails, or a quota.
+            // coverage: several of these need a disk that fails, or a quota.
             Self::DiskFull { source, .. }
             | Self::QuotaExceeded { source, .. }
             | Self::NoDescriptors { source, .. }
@@ -201,18 +201,18 @@ impl StagingError {
         }
     }
 
-    /// Whether it says that there is no space on the disk.
+    /// Whether there is no space on the disk.
     pub(crate) fn is_want_of_space(&self) -> bool {
         matches!(self, Self::DiskFull { .. } | Self::QuotaExceeded { .. })
     }
 
-    /// Whether it says that the file system is read-only.
+    /// Whether the file system is read-only.
     pub(crate) fn is_read_only(&self) -> bool {
         // coverage: needs a file system that turns read-only under files that are open for writing.
         matches!(self, Self::Io { source, .. } if Errno::from_io_error(source) == Some(Errno::ROFS))
     }
 
-    /// The variant that `source` calls for.
+    /// The error of the variant that fits `source`.
     pub(crate) fn of(operation: &'static str, file: &str, source: io::Error) -> Self {
         let file = file.to_owned();
         match Errno::from_io_error(&source) {

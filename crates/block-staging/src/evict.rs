@@ -1,12 +1,12 @@
-//! The eviction of a block, step by step. `docs/staging-format.md` ("Orders") is the same in words.
+//! The eviction of a block, step by step. `docs/staging-format.md` ("Orders") describes the same in words.
 //!
-//! What holds between the steps, whoever is killed there: a record that can be read names bytes that stand. So the
-//! record goes before the bytes. What is left without a record, the next start sweeps.
+//! Invariant between the steps, even if the process is killed there: a record that can be read names bytes that are in
+//! the slot. So the record is cleared before the bytes are punched. The next start sweeps bytes without a record.
 //!
-//! What followers see: the claim keeps new leases away, and fails where there is one, so nothing is punched that
-//! anybody reads. The change is published after the record is cleared, since an update says "read this record again", and
-//! a follower that read it sooner would learn the block anew. And it is published before the slot can be taken again,
-//! so that the updates of one slot come in the order of its changes.
+//! Followers: the claim prevents new leases, and fails if there is one, so nothing is punched that anybody reads. The
+//! change is published after the record is cleared, since an update says "read this record again", and a follower that
+//! read it sooner would learn the block anew. It is published before the slot can be taken again, so that the updates
+//! of one slot come in the order of its changes.
 
 use std::io;
 
@@ -18,20 +18,20 @@ use crate::{
     volume::{Unfreed, Volume},
 };
 
-/// Evicts the block in a slot; its space goes back with `reservation`, or is counted as leaked until it
-/// can be [freed](retry).
+/// Evicts the block in a slot. Its space is given back with `reservation`, or counted as leaked until it can be
+/// [freed](retry).
 pub(crate) fn evict(volume: &Volume, at: SlotAddress, reservation: &mut Reservation) {
     let freed = steps(volume, at, reservation.charge());
     conclude(volume, at, reservation, freed);
 }
 
-/// Undoes a commit that did not come to its record: nobody else has seen the slot.
+/// Undoes a commit that failed before its record was written: nobody else has seen the slot.
 pub(crate) fn undo(volume: &Volume, at: SlotAddress, reservation: &mut Reservation) {
     let punched = volume.classes[at.class].punch(at.slot, reservation.charge());
     conclude(volume, at, reservation, punched);
 }
 
-/// Tries again to free what could not be freed: whether anything was.
+/// Tries again to free the slots that could not be freed. Returns whether any was freed.
 pub(crate) fn retry(volume: &Volume) -> bool {
     let mut unfreed = lock(&volume.unfreed);
     let before = unfreed.len();
@@ -46,7 +46,7 @@ pub(crate) fn retry(volume: &Volume) -> bool {
     unfreed.len() < before
 }
 
-/// Claims a slot against all other processes: whether none leases it. What is claimed already stays so.
+/// Claims a slot against all other processes. Returns whether none leases it. An earlier claim stays in force.
 pub(crate) fn claim(volume: &Volume, at: SlotAddress) -> io::Result<bool> {
     match volume.classes[at.class].index() {
         Some(index) => index.claim(at.slot),
@@ -54,16 +54,17 @@ pub(crate) fn claim(volume: &Volume, at: SlotAddress) -> io::Result<bool> {
     }
 }
 
-/// The steps. After an error the bytes may still be there, and the slot is to stay out of use.
+/// Performs steps 1 to 6. After an error the bytes may still be there, and the slot has to stay out of use.
 fn steps(volume: &Volume, at: SlotAddress, charge: u64) -> io::Result<()> {
     let class = &volume.classes[at.class];
     let Some(index) = class.index() else {
-        // A temporary directory: nobody else knows of the slot.
+        // In a temporary directory, nobody else knows of the slot.
         return class.punch(at.slot, charge);
     };
 
-    // 1. Claim the slot. Replacement has done so before it chose the block. A block that is wrong may be leased: then
-    //    its record goes all the same, so that nobody finds it any more, and its bytes stay until the lease ends.
+    // 1. Claim the slot. Replacement has claimed it already, before it chose the block. A block with wrong bytes may be
+    //    leased: its record is cleared all the same, so that nobody finds it any more, and its bytes stay until the
+    //    lease ends.
     let claimed = claim(volume, at);
     reached(Step::SlotClaimed);
 
@@ -74,12 +75,12 @@ fn steps(volume: &Volume, at: SlotAddress, charge: u64) -> io::Result<()> {
             reached(Step::RecordCleared);
         }
 
-        // 3. Punch the record's unit of the index, if that was the last in it.
+        // 3. Punch the record's unit of the index, if the record was the last in it.
         if index.give_back_unit(&volume.space, at.slot) {
             reached(Step::UnitPunched);
         }
 
-        // 4. Publish that the record has changed, where it has.
+        // 4. Publish that the record has changed, if there was one.
         if let Some(journal) = volume.journal().filter(|_| had_record) {
             journal.publish(journal.number(), at);
             reached(Step::EvictionPublished);
@@ -94,14 +95,15 @@ fn steps(volume: &Volume, at: SlotAddress, charge: u64) -> io::Result<()> {
         Ok(())
     })();
 
-    // 6. Give the claim back. Before the slot is free: the claim is one for all threads of this process, and the next
-    //    block's eviction must not lose its own.
+    // 6. Release the claim, before the slot is free: all threads of this process share one claim, and the eviction of
+    //    the slot's next block must not lose it.
     index.release(at.slot);
     reached(Step::ClaimReleased);
     freed
 }
 
-/// 7. The slot is free, and its space goes back with the reservation: in this order (I2). Or both are kept.
+/// Step 7: frees the slot, and lets its space go back with the reservation, in this order (I2). After an error it keeps
+/// both.
 fn conclude(
     volume: &Volume,
     at: SlotAddress,

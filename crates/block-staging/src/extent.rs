@@ -1,10 +1,10 @@
-//! A staged block: where it lies, how it is read, and how its space is given back.
+//! A staged block: where it is, how it is read, and how its space is given back.
 //!
-//! Invariant: while an [`Extent`] lives, its bytes stand. The hole is punched when it goes, and only then are slot
-//! and space free for the next block (I2). In a persistent directory the block stays without it, unless it is to be
-//! discarded; and where another process owns the bytes, a lease keeps them.
+//! Invariant: while an [`Extent`] lives, its bytes stay in their slot. The hole is punched when it is dropped, and only
+//! then are slot and space free for the next block (I2). In a persistent directory the block outlives its extent,
+//! unless it was discarded. Where another process owns the bytes, a lease keeps them.
 //!
-//! The reads are the hot path of the whole library: no lock, and no allocation beyond the result.
+//! Reads are the hot path of the whole library: they take no lock, and allocate nothing beyond the result.
 
 use std::{
     fmt,
@@ -27,38 +27,38 @@ use crate::{
     volume::Volume,
 };
 
-/// A block in staging. Whoever holds it may read, and keeps the block in use.
+/// A block in staging. Holding it keeps the block in use and readable.
 ///
-/// Dropping one that is not to stay punches the hole, which takes some 10 microseconds for a small block and may wait
-/// for the disk when the block is just being written back: drop what replacement gave up on a blocking thread.
+/// Dropping the extent of a block that is not to stay punches the hole. This takes some 10 microseconds for a small
+/// block, and may wait for the disk while the block is being written back. So drop evicted blocks on a blocking thread.
 ///
-/// In C's order: what a read needs comes first, in one line of the processor's cache.
+/// The fields are in C's order: those that a read needs come first, in one line of the processor's cache.
 #[repr(C)]
 pub struct Extent {
-    /// The file and the block's place in it; none for a block of no bytes.
+    /// The file and the block's offset in it; `None` for an empty block.
     place: Option<(Arc<File>, u64)>,
     len: usize,
     read_way: ReadWay,
     hold: Hold,
 }
 
-/// By what right the block's bytes stand.
+/// The reason why the block's bytes stay in their slot.
 enum Hold {
-    /// They are this process's to free.
+    /// This process owns the bytes and frees them.
     Own {
         reservation: Reservation,
-        /// Its class follows from the length: an extent has to stay small.
+        /// The slot's class follows from the length, and is left out to keep an extent small.
         slot: u32,
-        /// Whether they go with the extent.
+        /// Whether the block is evicted when the extent is dropped.
         discard: AtomicBool,
     },
-    /// Another process's: it keeps them for the lease.
+    /// Another process owns the bytes, and keeps them until the lease ends.
     Leased { _lease: Lease },
 }
 
 impl Extent {
-    /// The block that `reservation` is for, of this process. In a directory without an index it goes with the extent;
-    /// in a persistent one it stays until [`discard`](Self::discard).
+    /// The block that `reservation` is for, owned by this process. In a directory without an index it is evicted with
+    /// the extent; in a persistent one it stays until [`discard`](Self::discard).
     pub(crate) fn own(
         reservation: Reservation,
         place: Option<(Arc<File>, u64)>,
@@ -77,7 +77,7 @@ impl Extent {
         }
     }
 
-    /// A block that another process keeps.
+    /// A block that another process owns.
     pub(crate) fn leased(
         lease: Lease,
         len: usize,
@@ -103,7 +103,7 @@ impl Extent {
         self.len == 0
     }
 
-    /// What the block takes of this process's space, in bytes; nothing where it lies in another's.
+    /// The part of this process's space that the block takes, in bytes; 0 if another process owns it.
     pub fn charge(&self) -> u64 {
         match &self.hold {
             Hold::Own { reservation, .. } => reservation.charge(),
@@ -113,35 +113,35 @@ impl Extent {
 
     /// Claims the block against all other processes, before it is evicted. Returns whether none of them leases it.
     ///
-    /// After `true` it is to be [discarded](Self::discard) and dropped.
+    /// After `true` the caller [discards](Self::discard) and drops it.
     pub fn claim(&self) -> bool {
         match &self.hold {
             Hold::Own {
                 reservation, slot, ..
             } if !self.is_empty() => {
                 let volume = reservation.volume();
-                // Where it cannot be found out, it is not in use as far as anybody knows; evicting it asks again.
+                // If the lock fails, assume that nobody leases the block; the eviction claims it again.
                 evict::claim(volume, address(volume, self.len, *slot)).unwrap_or(true)
             }
             Hold::Own { .. } | Hold::Leased { .. } => true,
         }
     }
 
-    /// Evicts the block when the extent is dropped: replacement chose it, or it is wrong. Another process's block
-    /// stays.
+    /// Lets the drop of the extent evict the block, because replacement chose it or its bytes are wrong. A block of
+    /// another process stays.
     pub fn discard(&self) {
         match &self.hold {
             Hold::Own { discard, .. } => discard.store(true, Ordering::Relaxed),
-            // Whose it is decides.
+            // Its owner decides.
             Hold::Leased { .. } => {}
         }
     }
 
-    /// Up to `len` bytes from `offset` on, as far as the block goes, if they can be had without waiting: on the
-    /// current thread, out of the page cache. `None`: use [`read_blocking`](Self::read_blocking), on a blocking
-    /// thread.
+    /// Reads up to `len` bytes from `offset` on, on the current thread, if they can be read from the page cache without
+    /// waiting. After `None`, use [`read_blocking`](Self::read_blocking) on a blocking thread.
     ///
-    /// The result is `len` bytes or what remains of the block, whichever is less; nothing from its end on.
+    /// The result has `len` bytes or the rest of the block, whichever is less. It is empty at or behind the block's
+    /// end.
     ///
     /// # Errors
     /// The disk failed (`EIO`).
@@ -153,8 +153,8 @@ impl Extent {
         }
         match self.read_way {
             ReadWay::Cached => {
-                // Into fresh memory each time: what the system writes into a buffer that is used again is slower to
-                // copy on, and so is a second copy out of one that is kept.
+                // Each read goes into fresh memory. Bytes that the system writes into a reused buffer are slower to
+                // copy on, and so is a second copy out of a buffer that is kept.
                 let (file, start) = self.place(offset)?;
                 platform::read_cached(file, start, len)
             }
@@ -164,10 +164,10 @@ impl Extent {
         }
     }
 
-    /// As [`try_read`](Self::try_read), but waits for the disk: for blocking threads.
+    /// Like [`try_read`](Self::try_read), but waits for the disk. Call it on a blocking thread.
     ///
     /// # Errors
-    /// The disk failed, or somebody cut the file short (`UnexpectedEof`).
+    /// The disk failed, or somebody truncated the file (`UnexpectedEof`).
     pub fn read_blocking(&self, offset: usize, len: usize) -> io::Result<Vec<u8>> {
         let len = self.clamp(offset, len);
         if len == 0 {
@@ -177,7 +177,7 @@ impl Extent {
         let mut bytes = Vec::with_capacity(len);
         loop {
             let at = start + bytes.len() as u64;
-            // The capacity may be more than was asked for: what lies behind is cut off below.
+            // The capacity may be more than `len`; surplus bytes are truncated below.
             match rustix::io::pread(file, spare_capacity(&mut bytes), at) {
                 Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
                 Ok(_) if bytes.len() >= len => {
@@ -196,7 +196,7 @@ impl Extent {
         len.min(self.len().saturating_sub(offset))
     }
 
-    /// The file, and where in it the block's `offset` is.
+    /// The file, and the offset in it of the block's `offset`.
     #[inline]
     fn place(&self, offset: usize) -> io::Result<(&File, u64)> {
         let (file, start) = self.place.as_ref().ok_or(io::ErrorKind::NotFound)?;
@@ -204,7 +204,7 @@ impl Extent {
     }
 }
 
-/// Where a block of `len` bytes in `slot` lies.
+/// The address of a block of `len` bytes in `slot`.
 fn address(volume: &Volume, len: usize, slot: u32) -> SlotAddress {
     let class = volume.class(len as u64);
     SlotAddress { class, slot }
@@ -224,7 +224,7 @@ impl Drop for Extent {
             let at = address(&volume, self.len, *slot);
             evict::evict(&volume, at, reservation);
         }
-        // The reservation is dropped after this: the space is given back once the hole is there (I2).
+        // The reservation is dropped after this, so the space is given back once the hole is punched (I2).
     }
 }
 

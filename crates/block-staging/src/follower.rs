@@ -1,10 +1,10 @@
-//! A follower: reads what another process, the writer, has staged in a persistent directory.
+//! A follower: it reads blocks that another process, the writer, has staged in a persistent directory.
 //!
-//! A look-up goes by a copy of the index in memory, which follows the [journal](crate::disk::journal). Then
-//! the slot is leased, and the record read again: if it still names the block, its bytes stand for as long as the
-//! lease, since the writer passes over what is leased.
+//! A look-up uses a copy of the index in memory, which the [journal](crate::disk::journal) keeps up to date. Then the
+//! slot is leased, and the record is read again: if it still names the block, its bytes stay in place until the lease
+//! ends, since the writer does not evict leased blocks.
 //!
-//! It must not write. Invariant: an extent that is handed out is leased, and its record named the block after the
+//! A follower must not write. Invariant: an extent that it returns is leased, and its record named the block after the
 //! lease was taken.
 
 use std::{
@@ -33,7 +33,7 @@ use crate::{
     sync::{Mutex, lock},
 };
 
-/// A directory of which another process is the writer. Cheap to clone; all clones are one.
+/// A directory whose writer is another process. It is cheap to clone, and all clones share their state.
 ///
 /// Its methods wait for the disk, except those that mark a block.
 #[derive(Clone)]
@@ -43,7 +43,7 @@ pub struct Follower {
 
 struct Shared {
     leases: Arc<Leases>,
-    /// The slot file of each class, opened when it is there.
+    /// The slot file of each class, opened at its first use.
     slots: [OnceLock<(Arc<File>, ReadWay)>; CLASSES],
     known: Mutex<Known>,
 }
@@ -64,23 +64,23 @@ struct At {
     verified: bool,
 }
 
-/// A block that is leased: the writer does not evict it as long as the extent lives.
+/// A leased block: the writer does not evict it as long as the extent lives.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Leased {
     /// Its bytes.
     pub extent: Extent,
-    /// The number of the change that made it: the same block anew has another.
+    /// The number of the change that staged it. If the same block is staged again, it has another.
     pub change: u64,
     /// Whether its bytes have been [verified](Follower::mark_verified) here since that change.
     pub verified: bool,
 }
 
 impl Follower {
-    /// Follows a directory. Where nobody has laid it out yet, nothing is found in it so far.
+    /// Follows a directory. Until a writer has laid it out, no block is found in it.
     ///
     /// # Errors
-    /// [`StagingError::UnknownLayout`], and what the system says.
+    /// [`StagingError::UnknownLayout`], and errors of the system.
     pub(crate) fn open(dir: StagingDir) -> Result<Self, StagingError> {
         layout::check(&dir)?;
         Ok(Self {
@@ -97,7 +97,7 @@ impl Follower {
         self.shared.leases.dir()
     }
 
-    /// Leases the block, if it is there.
+    /// Leases the block, if it is staged.
     ///
     /// # Errors
     /// [`StagingError`]: the disk failed, or no descriptor is left.
@@ -110,13 +110,13 @@ impl Follower {
         let Some(at) = at else { return Ok(None) };
         let leased = self.shared.lease_at(key, at)?;
         if leased.is_none() {
-            // It is being evicted, or was.
+            // It is being evicted, or has been.
             lock(&self.shared.known).forget(at.place);
         }
         Ok(leased)
     }
 
-    /// Remembers that the bytes of a block, of that change, are right.
+    /// Remembers that the bytes of a block are correct, as that change staged it.
     pub fn mark_verified(&self, key: &Key, change: u64) {
         let mut known = lock(&self.shared.known);
         if let Some(at) = known.blocks.get_mut(key)
@@ -126,7 +126,7 @@ impl Follower {
         }
     }
 
-    /// Remembers that the bytes of a block are wrong: it is not found again until it changes.
+    /// Remembers that the bytes of a block are wrong. The block is not found again until its record changes.
     pub fn mark_wrong(&self, key: &Key) {
         let mut known = lock(&self.shared.known);
         if let Some(at) = known.blocks.get(key).copied() {
@@ -166,7 +166,7 @@ impl Shared {
     /// Brings the copy of the index up to date.
     fn update(&self, known: &mut Known) -> Result<(), StagingError> {
         let Some(journal) = &mut known.journal else {
-            // Before the index is read: what changes after this is an update.
+            // Opened before the index is read, so that every later change is an update.
             known.journal = Reader::open(self.leases.dir())?;
             return match known.journal {
                 Some(_) => self.read_all(known),

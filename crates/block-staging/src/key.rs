@@ -1,7 +1,8 @@
-//! What a block is kept under.
+//! The key of a staged block.
 
-/// A block's multihash: one block that two codecs name is one block.
+/// A block's multihash. The codec is left out, so a block that two CIDs name under different codecs is staged once.
 pub type Key = multihash::Multihash<64>;
 
-/// How keys are hashed: fast, since they are digests already, and with a random state, since guests choose them.
+/// The hasher of maps with such keys: fast, since keys are digests already, and with a random state, since guests
+/// choose the keys.
 pub type KeyHash = foldhash::quality::RandomState;

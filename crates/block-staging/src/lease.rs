@@ -1,6 +1,6 @@
 //! Leases: how a follower keeps the writer from evicting a block that it reads.
 //!
-//! A lease is a shared lock on the range of the slot's record in the index file, of the open file and not of the
+//! A lease is a shared lock on the range of the slot's record in the index file. The open file holds it, not the
 //! process. The writer claims the same range exclusively before it frees the slot.
 
 use std::{
@@ -24,12 +24,12 @@ use crate::{
     sync::{Mutex, lock},
 };
 
-/// The index files of a directory, to be read, and what is leased of them.
+/// The index files of a directory, opened for reading, and the slots that are leased.
 pub(crate) struct Leases {
     dir: StagingDir,
-    /// One for each class, opened when it is there.
+    /// The index file of each class, opened at its first use.
     index: [OnceLock<File>; CLASSES],
-    /// How often each slot is leased here: the lock is one for all of this process's extents.
+    /// How often each slot is leased here. All extents of a slot in this process share one lock.
     held: Mutex<HashMap<SlotAddress, usize>>,
 }
 
@@ -46,7 +46,7 @@ impl Leases {
         &self.dir
     }
 
-    /// The index file of a class, if it is there.
+    /// The index file of a class, if it exists.
     pub(crate) fn index(&self, class: usize) -> Result<Option<&File>, StagingError> {
         let opened = &self.index[class];
         if opened.get().is_none() {
@@ -62,7 +62,7 @@ impl Leases {
     /// The record of a slot, as it is now.
     pub(crate) fn record(&self, at: SlotAddress) -> Result<Option<Record>, StagingError> {
         let Some(file) = self.index(at.class)? else {
-            // coverage: a record's file is there before the journal names the record.
+            // coverage: the index file exists before the journal names one of its records.
             return Ok(None);
         };
         let mut bytes = [0; RECORD_LEN];
@@ -74,10 +74,10 @@ impl Leases {
             .flatten())
     }
 
-    /// Leases a slot, but not where the writer has claimed it.
+    /// Leases a slot. Returns `None` if the writer has claimed it.
     pub(crate) fn lease(self: &Arc<Self>, at: SlotAddress) -> Result<Option<Lease>, StagingError> {
         let Some(file) = self.index(at.class)? else {
-            // coverage: what is known of a slot was read out of that file.
+            // coverage: the address was read from that file.
             return Ok(None);
         };
         let mut held = lock(&self.held);
@@ -110,7 +110,7 @@ impl fmt::Debug for Leases {
     }
 }
 
-/// A lease of a slot: it ends when this is dropped, or with the process.
+/// A lease of a slot. It ends when this is dropped, or with the process.
 #[derive(Debug)]
 pub(crate) struct Lease {
     leases: Arc<Leases>,
@@ -128,7 +128,7 @@ impl Drop for Lease {
         held.remove(&self.at);
         if let Some(file) = self.leases.index[self.at.class].get() {
             let start = index::offset(self.at.slot);
-            // The system refuses no unlocking.
+            // Unlocking does not fail.
             let _ = platform::lock_range(file, RangeLock::Unlocked, start, RECORD_LEN);
         }
     }

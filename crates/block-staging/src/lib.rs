@@ -1,8 +1,8 @@
 //! A bounded, crash-safe store of blocks in a directory, shared by processes.
 //!
 //! Its capacity holds at every instant, as the file system counts it. A block is kept under its multihash, which makes
-//! it safe to keep without syncing: this crate does not hash, and its user does, before a block of an earlier run is
-//! used. It knows no runtime, no network, and not what is in a block.
+//! it safe to keep without syncing: the user of this crate hashes a block of an earlier run before its first use. The
+//! crate itself does not hash. It knows nothing of a runtime, of the network, or of a block's content.
 //!
 //! ```
 //! use block_staging::{Budget, Key, Opened, open};
@@ -23,7 +23,7 @@
 //! let room = staging.reserve(bytes.len()).ok_or("evict something first")?;
 //! let extent = staging.write_as(room, &key, bytes)?;
 //!
-//! // Read it back: from the page cache on this thread, else from the disk on one that may wait.
+//! // Read it back: from the page cache on this thread, or else from the disk on a thread that may wait.
 //! let read = match extent.try_read(2, 5)? {
 //!     Some(read) => read,
 //!     None => extent.read_blocking(2, 5)?,
@@ -40,44 +40,43 @@
 //! # }
 //! ```
 //!
-//! **Layout: packed slots by size class.** At most ten sparse files, `slots-4096`, `slots-8192`, … `slots-2097152`.
-//! A block of `n` bytes lies in a slot of the smallest class that holds it, at offset `slot * class`. Only the
-//! pages that were written are allocated, so the slack of a class costs nothing; a freed slot has a hole punched
-//! into it, and the lowest free slot is used first, which bounds a file's logical length at twice the capacity.
+//! **Layout: packed slots by size class.** A directory has at most ten sparse files, `slots-4096`, `slots-8192`, …
+//! `slots-2097152`. A block of `n` bytes is in a slot of the smallest class that holds it, at offset `slot * class`.
+//! Only the pages that were written are allocated, so the slack of a class costs nothing. A freed slot has a hole
+//! punched into it, and the lowest free slot is used first, which bounds a file's logical length at twice the capacity.
 //! Ten descriptors serve any number of blocks, a read needs no `open`, and nothing ever has to be compacted.
 //!
-//! **The way of a block** (I2): [`Staging::reserve`] takes the exact space, once the block is verified;
+//! **The life of a block** (I2): [`Staging::reserve`] takes the exact space, once the block is verified;
 //! [`Staging::write_as`] commits it; the [`Extent`] reads it, and evicts it when it is dropped after
-//! [`Extent::discard`]. The space goes back after the hole is punched. A reader that holds an extent is therefore never
-//! above a hole: holding it is what "in use" means.
+//! [`Extent::discard`]. The space is given back after the hole is punched. A reader that holds an extent therefore
+//! never reads a hole: a block is "in use" while an extent of it is held.
 //!
 //! **One writer, many followers.** The process that holds a persistent directory's lock writes. Others follow: a
-//! [`Follower`] finds and leases what is there, and takes over when the writer is gone.
+//! [`Follower`] finds and leases the staged blocks, and takes over when the writer has ended.
 //!
-//! **Crashes.** A block's record is written after its bytes, and cleared before they go; what no record names is
-//! punched at the next start; what a record names is hashed before it is used, once in a run (I3). So no crash and no
-//! power loss leads to wrong bytes, and no block and no record is ever synced. `docs/staging-format.md` describes the
-//! files, the orders, the locks and the recovery.
+//! **Crashes.** A block's record is written after its bytes, and cleared before they are punched. The next start
+//! punches bytes without a record. A block that a record names is hashed before its first use in a run (I3). So no
+//! crash and no power loss leads to wrong bytes, although no block and no record is ever synced.
+//! `docs/staging-format.md` describes the files, the orders, the locks and the recovery.
 //!
-//! A write-back that fails later (a dying disk) is seen by nobody: the page is dropped from the page cache, and
-//! the block then reads as whatever the disk has. Whoever fears that verifies again what
-//! [`Extent::read_blocking`] returned.
+//! A write-back that fails later (a dying disk) goes unnoticed: the page is dropped from the page cache, and the block
+//! then reads as whatever the disk has. To guard against that, verify the bytes from [`Extent::read_blocking`] again.
 //!
-//! **Where it works.** Linux, on a file system that punches holes, which is tried at creation. The accounting was
-//! held against what the file system reports, under churn, on ext4, XFS, Btrfs, tmpfs and overlayfs. (Btrfs
-//! reports a hole as free before it is: another block of the same write-out may keep it.) overlayfs, the usual
-//! root of a container, cannot be asked for what the page cache has: there every read takes a blocking thread.
+//! **Where it works.** On Linux, on a file system that punches holes, which is tried out at creation. The accounting
+//! was compared, under churn, with the usage that the file system reports, on ext4, XFS, Btrfs, tmpfs and overlayfs.
+//! (Btrfs reports a hole as free before it is: another block of the same write-out may keep it.) overlayfs, the usual
+//! root of a container, cannot read from the page cache only: there every read takes a blocking thread.
 //! On other systems every directory is refused with [`StagingError::Unsuitable`]: punching holes on macOS
-//! (`F_PUNCHHOLE`) is not done.
+//! (`F_PUNCHHOLE`) is not implemented.
 //!
 //! # Modules, from below
 //!
-//! 1. `class`, `key`, `error`, `steps`, `sync`: what all of it shares.
-//! 2. [`lock_dir`]: whose process lives, its temporary directory, and what the dead left.
-//! 3. `space`: what a directory takes of a [`budget`].
-//! 4. `platform`: what differs by operating system. `disk`: the files, one by one.
+//! 1. `class`, `key`, `error`, `steps`, `sync`: the basics that all modules share.
+//! 2. [`lock_dir`]: which processes are alive, their temporary directories, and the remains of dead ones.
+//! 3. `space`: the accounting of a directory's part of a [`budget`].
+//! 4. `platform`: the system calls that differ by operating system. `disk`: the files, one by one.
 //! 5. `volume`: an open directory. `reservation`: space for one block.
-//! 6. `evict`, `commit`: the orders of what is written. `lease`, `extent`: a block that is read.
+//! 6. `evict`, `commit`: the orders of writes. `lease`, `extent`: a block that is read.
 //! 7. `resume`, `writer`, `follower`, `open`: how a directory is opened, and its two handles.
 //! 8. [`stored`]: a directory from outside, for the commands that a person runs.
 

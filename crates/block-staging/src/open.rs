@@ -1,7 +1,7 @@
-//! Who is the writer of a persistent directory: the process that holds its lock. All others follow.
+//! Opens a persistent directory. The process that holds the directory's lock is the writer; all others follow.
 //!
-//! Invariant: at most one process has the lock, and only that one writes. It keeps it until its last extent is dropped,
-//! or gives it back where it could not become the writer.
+//! Invariant: at most one process has the lock, and only that process writes. It keeps the lock until its last extent
+//! is dropped, and releases it at once if it could not become the writer.
 
 use std::{path::Path, sync::Arc};
 
@@ -15,24 +15,24 @@ use crate::{
     writer::Staging,
 };
 
-/// A persistent directory, as this process may use it.
+/// The role that this process has in a persistent directory.
 #[derive(Debug)]
 pub enum Opened {
-    /// It writes. With what earlier runs left: the blocks that were admitted first come first.
+    /// This process is the writer. The blocks are those that earlier runs left, in the order of their admission.
     Writer(Staging, Vec<Warm>),
-    /// Another process does, or this one cannot for now.
+    /// Another process is the writer, or this one cannot write for now.
     Follower(Follower),
 }
 
-/// Opens the persistent directory at `path`; makes it, mode 0700, where there is none (but not its parents).
+/// Opens the persistent directory at `path`. Creates it with mode 0700 if it does not exist, but not its parents.
 ///
-/// The first process to do so becomes its writer, and the others follow. Where the disk is full, or the file system
+/// The first process that opens it becomes its writer, and the others follow. If the disk is full or the file system
 /// read-only, the directory is followed too, until [`Follower::take_over`] succeeds.
 ///
-/// Waits for the disk. Reads the index and no block.
+/// Waits for the disk. Reads the index, but no block.
 ///
 /// # Errors
-/// [`StagingError`]: the directory is not this user's alone, is of another layout, or cannot be used.
+/// [`StagingError`]: the directory is not this user's alone, has an unknown layout, or cannot be used.
 pub fn open(path: &Path, share: Arc<Share>) -> Result<Opened, StagingError> {
     let dir = private_dir::open_or_make(path);
     let dir = dir.map_err(|refusal| StagingError::refused(path, refusal))?;
@@ -40,7 +40,7 @@ pub fn open(path: &Path, share: Arc<Share>) -> Result<Opened, StagingError> {
     match resume_if_free(&dir, share) {
         Ok(Some((staging, warm))) => return Ok(Opened::Writer(staging, warm)),
         Ok(None) => {}
-        // What is there can be read, and once there is space it is taken over.
+        // The staged blocks can be read, and once there is space the directory is taken over.
         Err(error) if error.is_want_of_space() => {
             tracing::warn!(%error, "nothing is staged for now");
         }
@@ -50,13 +50,13 @@ pub fn open(path: &Path, share: Arc<Share>) -> Result<Opened, StagingError> {
 }
 
 impl Follower {
-    /// Becomes the writer, if there is none any more; with what was left, as [`open`]. `None` while there is one, or
-    /// while the directory is read-only.
+    /// Becomes the writer if there is none any more, and returns the blocks that were left, like [`open`]. Returns
+    /// `None` while there is a writer, or while the directory is read-only.
     ///
-    /// Waits for the disk. Leases of this follower last on.
+    /// Waits for the disk. Leases of this follower stay valid.
     ///
     /// # Errors
-    /// [`StagingError`]: the directory could not be taken over. It can be followed all the same.
+    /// [`StagingError`]: the directory could not be taken over. It can still be followed.
     pub fn take_over(
         &self,
         share: Arc<Share>,
@@ -65,7 +65,7 @@ impl Follower {
     }
 }
 
-/// Takes the lock and resumes, where this process can write and nobody else does.
+/// Takes the lock and resumes, if this process can write and no other does.
 fn resume_if_free(
     dir: &StagingDir,
     share: Arc<Share>,

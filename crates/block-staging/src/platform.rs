@@ -1,7 +1,7 @@
-//! The system calls of staging that differ by operating system, and what a directory's file system can do.
+//! The system calls of staging that differ by operating system, and the abilities of a directory's file system.
 //!
-//! Linux has them all. Elsewhere there is no `punch`, so that every directory is refused when it is tried out; the
-//! rest is there so that the crate builds.
+//! Linux has them all. Elsewhere there is no `punch`, so every directory is refused when it is tried out; the other
+//! functions exist so that the crate builds.
 
 #[cfg(target_os = "linux")]
 mod cached;

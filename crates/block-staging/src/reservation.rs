@@ -1,10 +1,10 @@
-//! Space that is reserved for one block, until it is given back.
+//! The space that is reserved for one block until it is given back.
 
 use std::{fmt, sync::Arc};
 
 use crate::{class::MAX_STAGED, volume::Volume};
 
-/// Space that is set aside for one block. Dropping it gives the space back.
+/// Space that is reserved for one block. Dropping it gives the space back.
 pub struct Reservation {
     volume: Arc<Volume>,
     len: usize,
@@ -24,7 +24,7 @@ impl Reservation {
         })
     }
 
-    /// The space of a block that is there already, whether there is room for it or not.
+    /// Reserves the space of a block that is on the disk already, even if there is no room for it.
     pub(crate) fn of_what_is_there(volume: &Arc<Volume>, len: usize) -> Self {
         let charge = volume.space.charge(len as u64);
         volume.space.share().take_what_is_there(charge);
@@ -38,13 +38,13 @@ impl Reservation {
     /// The block's length, in bytes.
     #[allow(
         clippy::len_without_is_empty,
-        reason = "a reservation of no bytes is as good as any"
+        reason = "a reservation of no bytes is an ordinary one"
     )]
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// What the block takes of the space, in bytes: its length in whole units of the file system.
+    /// The space that the block takes, in bytes: its length in whole units of the file system.
     pub fn charge(&self) -> u64 {
         self.charge
     }
@@ -57,7 +57,7 @@ impl Reservation {
         Arc::ptr_eq(&self.volume, volume)
     }
 
-    /// Keeps the space taken: what it was for could not be freed. How much that is.
+    /// Keeps the space taken, because the block could not be freed. Returns its size in bytes.
     pub(crate) fn leak(&mut self) -> u64 {
         self.volume.space.leak(self.charge);
         std::mem::take(&mut self.charge)

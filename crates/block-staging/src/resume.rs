@@ -1,12 +1,12 @@
-//! A warm start: what a persistent directory holds is found again, and what does not belong there is swept.
+//! A warm start: the blocks of a persistent directory are found again, and all other data is swept.
 //!
-//! Reads the index files and no block. What it hands out is unverified: bytes are hashed before their first use
-//! (I3). For the process that holds the directory's lock.
+//! It reads the index files, but no block. The blocks that it returns are unverified: their bytes are hashed before
+//! their first use (I3). Only the process that holds the directory's lock may call it.
 //!
-//! In this order: read the records; decide which stay (of two of one block the younger; of all, the youngest that
-//! the budget has room for); clear the others' records; punch the units of the index that hold no record; punch what
-//! is allocated in slot files and no record covers, but for slots that another process leases; only then is anything
-//! admitted. Killed anywhere in it, the next start does the rest.
+//! The order: read the records; decide which stay (of two records of one block the younger; of all records, the
+//! youngest that the budget has room for); clear the other records; punch the units of the index that hold no record;
+//! punch the data in slot files that no record covers, except for slots that another process leases. Only then is
+//! anything admitted. If the process is killed at any point, the next start does the rest.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -42,19 +42,19 @@ use crate::{
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Warm {
-    /// What it is kept under.
+    /// Its multihash.
     pub key: Key,
     /// Its bytes.
     pub extent: Extent,
 }
 
-/// Where a record was found.
+/// A record, and where it was found.
 struct Place {
     record: Record,
     at: SlotAddress,
 }
 
-/// The files of one class, as they are found.
+/// The files of one class, as found on the disk.
 struct OnDisk {
     class: usize,
     slots: Option<File>,
@@ -63,8 +63,7 @@ struct OnDisk {
     index_len: u64,
 }
 
-/// Opens the directory, whose lock this process holds, and says what is in it: the blocks that were admitted first
-/// come first.
+/// Opens the directory, whose lock this process holds. Returns its blocks, in the order of their admission.
 pub(crate) fn resume(
     dir: StagingDir,
     share: Arc<Share>,
@@ -103,7 +102,7 @@ pub(crate) fn resume(
     let read_way = suitable.read_way;
     let volume = Volume::new(dir, space, read_way, classes, Some(journal), unfreed);
     let volume = Arc::new(volume);
-    // The youngest came first.
+    // `decide` sorted the youngest first.
     let oldest_first = kept.into_iter().rev();
     let warm = oldest_first.map(|Place { record, at }| {
         let file = &volume.classes[at.class];
@@ -120,7 +119,7 @@ pub(crate) fn resume(
     Ok((volume, warm))
 }
 
-/// Which of what was found stays, youngest first, and which does not.
+/// Divides the found records into those that stay, youngest first, and those that do not.
 fn decide(mut found: Vec<Place>, space: &Space) -> (Vec<Place>, Vec<Place>) {
     found.sort_unstable_by_key(|it| std::cmp::Reverse(it.record.change));
     let mut seen: HashSet<Key, KeyHash> = HashSet::default();
@@ -152,7 +151,7 @@ impl OnDisk {
                 return Ok((None, 0));
             };
             if bytes < unit {
-                // Of a file system with smaller units: here, two slots would share one.
+                // The file comes from a file system with smaller units: here, two slots would share a unit.
                 // coverage: needs a file system that allocates more than 4096 bytes at once.
                 file.set_len(0).map_err(failed("set_len"))?;
             }
@@ -176,7 +175,7 @@ impl OnDisk {
         move |error| StagingError::of(operation, &name, error)
     }
 
-    /// The records of blocks that can lie where they say.
+    /// Reads the records whose block can be in the slot that they name.
     fn read(&self, unit: u64, into: &mut Vec<Place>) -> Result<(), StagingError> {
         let Some(file) = &self.index else {
             return Ok(());
@@ -198,13 +197,13 @@ impl OnDisk {
             Some(file) => file
                 .write_all_at(&[0; RECORD_LEN], index::offset(slot))
                 .map_err(self.failed_index("write")),
-            // coverage: what is to be cleared was read out of that file.
+            // coverage: the record was read from that file.
             None => Ok(()),
         }
     }
 
-    /// Sweeps both files, in which these slots hold blocks of such lengths. What the index takes, and what could
-    /// not be freed, go with the class.
+    /// Sweeps both files. `live` has the slots that hold a block, each with the block's length. Returns the class, the
+    /// bytes that its index takes, and the slots that could not be freed.
     fn sweep(
         self,
         space: &Space,

@@ -1,9 +1,9 @@
 //! The accounting of staging's space, to the unit of the file system: I2 in arithmetic.
 //!
-//! [`overhead`]: what is set aside for the file system; [`budget`]: what of a total is this directory's; here: what
-//! the directory does with it.
+//! [`overhead`] computes the bytes that are set aside for the file system, and [`budget`] this directory's part of a
+//! total. This file accounts for the use of that part.
 //!
-//! Invariant: what is reserved and what is set aside together never exceed the directory's part of the budget
+//! Invariant: the bytes reserved and the bytes set aside together never exceed the directory's part of the budget
 //! ([`Share`]), and every allocated byte is reserved before it is written and until its hole is punched.
 
 use std::sync::{
@@ -12,7 +12,7 @@ use std::sync::{
 };
 
 pub mod budget;
-/// Not a part of `budget.rs`, which is built under another scheduler as well.
+/// Not a part of `budget.rs`, since that is built under another scheduler as well.
 #[cfg(test)]
 mod budget_tests;
 pub(crate) mod overhead;
@@ -20,7 +20,7 @@ pub(crate) mod overhead;
 use budget::Share;
 use overhead::{Beside, Metadata, Overhead};
 
-/// Units of the index that are kept free of blocks: as many writers may need one each at the same time.
+/// The number of units that are kept free of blocks for the index: as many writers may need one each at the same time.
 const INDEX_UNITS_FREE: u64 = 8;
 
 /// The space of one staging directory.
@@ -30,7 +30,7 @@ pub(crate) struct Space {
     overhead: Overhead,
     beside: Beside,
     leaked: AtomicU64,
-    /// What the index files take; part of what is used of the share.
+    /// The bytes that the index files take; they are part of the share's used bytes.
     index: AtomicU64,
 }
 
@@ -63,8 +63,8 @@ impl Space {
         self.index.load(Ordering::Relaxed)
     }
 
-    /// What there is for blocks, those that are there included: the usable bytes without what else takes some of
-    /// them.
+    /// The space for blocks, including those that are staged: the usable bytes without those that the index, excess
+    /// metadata and leaked slots take.
     pub(crate) fn for_blocks(&self) -> u64 {
         let free = match self.beside {
             Beside::Nothing => 0,
@@ -74,7 +74,7 @@ impl Space {
         self.share.usable().saturating_sub(taken)
     }
 
-    /// Takes a unit of an index file, or says that there is none.
+    /// Reserves a unit of an index file. Returns whether there was room.
     pub(crate) fn take_index(&self, bytes: u64) -> bool {
         let taken = self.share.take(bytes);
         if taken {
@@ -88,19 +88,19 @@ impl Space {
         self.share.give_back(bytes);
     }
 
-    /// Takes what is there already, whether there is room for it or not.
+    /// Charges bytes that are on the disk already, even if there is no room for them.
     pub(crate) fn take_over(&self, index_bytes: u64, unfreed_bytes: u64) {
         self.share.take_what_is_there(index_bytes + unfreed_bytes);
         self.index.fetch_add(index_bytes, Ordering::Relaxed);
         self.leaked.fetch_add(unfreed_bytes, Ordering::Relaxed);
     }
 
-    /// Counts what is reserved already as not freed.
+    /// Counts bytes that are reserved already as leaked.
     pub(crate) fn leak(&self, bytes: u64) {
         self.leaked.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// What could not be freed has been, after all.
+    /// Returns bytes to the share that had leaked and have been freed after all.
     pub(crate) fn freed(&self, bytes: u64) {
         self.leaked.fetch_sub(bytes, Ordering::Relaxed);
         self.share.give_back(bytes);
@@ -111,12 +111,12 @@ impl Space {
         self.overhead.metadata_grows()
     }
 
-    /// What a block of `len` bytes costs.
+    /// The space that a block of `len` bytes takes, in bytes.
     pub(crate) fn charge(&self, len: u64) -> u64 {
         len.next_multiple_of(self.unit())
     }
 
-    /// Told how much metadata the files have. One caller at a time.
+    /// Sets the size of the files' metadata. Only one thread may call it at a time.
     pub(crate) fn set_metadata(&self, bytes: u64) {
         let set_aside = self.overhead.trees(self.share.bytes());
         let excess = bytes.saturating_sub(set_aside);

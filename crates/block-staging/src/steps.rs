@@ -1,11 +1,11 @@
-//! The steps of a commit, of an eviction and of a start in a persistent directory, in their order: the tests end the
-//! process after each. `commit.rs`, `evict.rs` and `resume.rs` say what holds between them. Outside of tests nothing
-//! is left of this.
+//! The steps of a commit, an eviction and a start in a persistent directory, in their order. Tests kill the process
+//! after each. `commit.rs`, `evict.rs` and `resume.rs` describe what holds between them. Outside of tests, this file
+//! compiles to nothing.
 
 /// A step that has just been done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
-    /// Commit: a slot is taken for a block; nothing is written.
+    /// Commit: a slot is taken for a block; nothing is written yet.
     SlotTaken,
     /// Commit: the block's bytes are written.
     BytesWritten,
@@ -15,17 +15,17 @@ pub(crate) enum Step {
     CommitPublished,
     /// Eviction: nobody can lease the slot any more.
     SlotClaimed,
-    /// Eviction: the record is cleared; the slot's bytes are there.
+    /// Eviction: the record is cleared; the slot's bytes are still there.
     RecordCleared,
-    /// Eviction: a unit of the index file in which there was no record left is punched.
+    /// Eviction: a unit of the index file without any record left is punched.
     UnitPunched,
     /// Eviction: the journal names the slot.
     EvictionPublished,
     /// Eviction: the slot's bytes are punched; its space is still reserved.
     SlotPunched,
-    /// Eviction: the claim is given back.
+    /// Eviction: the claim is released.
     ClaimReleased,
-    /// Start: a record that is not to stay is cleared.
+    /// Start: a record that does not stay is cleared.
     DroppedAtStart,
     /// Start: an index file is swept.
     IndexSwept,
@@ -33,7 +33,7 @@ pub(crate) enum Step {
     SlotsSwept,
 }
 
-/// Says that a step has been done.
+/// Reports that a step has been done.
 #[cfg(not(test))]
 #[inline(always)]
 pub(crate) fn reached(_step: Step) {}
@@ -41,7 +41,7 @@ pub(crate) fn reached(_step: Step) {}
 #[cfg(test)]
 pub(crate) use armed::{arm, reached, steps_of};
 
-/// How a test stops its own process at a step, or sees the steps go by.
+/// Lets a test kill its own process at a step, or record the steps.
 #[cfg(test)]
 mod armed {
     use std::{cell::RefCell, sync::Mutex};
@@ -51,7 +51,7 @@ mod armed {
     use super::Step;
 
     impl Step {
-        /// All of them.
+        /// All steps.
         pub(crate) const ALL: [Self; 13] = [
             Self::SlotTaken,
             Self::BytesWritten,
@@ -69,7 +69,7 @@ mod armed {
         ];
     }
 
-    /// The step at which this process is to be killed, and how often it is still to pass.
+    /// The step at which this process kills itself, and how often it lets the step pass before.
     static ARMED: Mutex<Option<(Step, u32)>> = Mutex::new(None);
 
     /// Kills this process at `step`, once it has passed it `passes` times.
@@ -82,7 +82,7 @@ mod armed {
         static DONE: RefCell<Vec<Step>> = const { RefCell::new(Vec::new()) };
     }
 
-    /// The steps that this thread does in `work`.
+    /// Runs `work` and returns the steps that this thread does in it.
     pub(crate) fn steps_of(work: impl FnOnce()) -> Vec<Step> {
         DONE.take();
         work();

@@ -1,7 +1,7 @@
-//! A persistent staging directory from outside: what is in it, whether that is right, and how it is emptied. For the
-//! commands that a person runs.
+//! A persistent staging directory from outside: lists, verifies and removes its blocks, for the commands that a person
+//! runs.
 //!
-//! All of it waits for the disk: call it on a thread that may. Nothing here makes a directory that is not there.
+//! All functions wait for the disk: call them on a thread that may. None of them creates a directory.
 
 use std::path::Path;
 
@@ -24,19 +24,20 @@ use crate::{
     writer::Staging,
 };
 
-/// What a staging directory holds, by its index. Whether the blocks are right, only [`verify`] can say.
+/// The contents of a staging directory, according to its index. Only [`verify`] can tell whether the blocks are
+/// correct.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Contents {
-    /// Blocks that the index names.
+    /// The number of blocks that the index names.
     pub blocks: u64,
-    /// Their lengths' sum, in bytes.
+    /// The sum of their lengths, in bytes.
     pub bytes: u64,
-    /// What the file system reports for the directory and this library's files in it, in bytes.
+    /// The space that the file system reports for the directory and this library's files in it, in bytes.
     pub allocated_bytes: u64,
-    /// The same by the size of slots, ascending; those without a block are left out.
+    /// The same blocks by the size of their slots, ascending; sizes without a block are left out.
     pub classes: Vec<Class>,
-    /// Who writes to it.
+    /// The process that writes to it.
     pub writer: Writer,
 }
 
@@ -44,73 +45,75 @@ pub struct Contents {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Class {
-    /// The size of a slot, in bytes: a block lies in the smallest that holds it.
+    /// The size of a slot, in bytes. A block is in the smallest slot that holds it.
     pub slot_bytes: u64,
-    /// How many blocks.
+    /// The number of blocks.
     pub blocks: u64,
-    /// Their lengths' sum, in bytes.
+    /// The sum of their lengths, in bytes.
     pub bytes: u64,
 }
 
-/// Who writes to a staging directory: the process that holds its lock.
+/// The writer of a staging directory: the process that holds its lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Writer {
-    /// Nobody.
+    /// No process writes.
     Nobody,
-    /// A process, by its own number (in a container, that is the number it has there); `None` where that is not
-    /// known.
+    /// A process writes. The number is its process id as it sees it, so in a container the id in there; `None` if it
+    /// is not known.
     Process(Option<u32>),
 }
 
-/// What becomes of a block that is not what its multihash says.
+/// The treatment of a block whose bytes do not match its multihash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rotten {
-    /// It is reported and left: the next use of it finds the same, and fetches it.
+    /// Report it and leave it. Its next use detects it too, and fetches the block.
     Report,
-    /// It is reported and removed, for which nobody else may use the directory.
+    /// Report it and remove it. For this, no other process may write to the directory.
     Clear,
 }
 
-/// How far [`verify`] is.
+/// The progress of [`verify`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Progress {
-    /// Blocks looked at so far.
+    /// The number of blocks checked so far.
     pub blocks: u64,
-    /// Blocks in all.
+    /// The number of blocks in all.
     pub of_blocks: u64,
-    /// Bytes read so far.
+    /// The number of bytes read so far.
     pub bytes: u64,
 }
 
-/// What [`verify`] found.
+/// The result of [`verify`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Verified {
-    /// Blocks that were read.
+    /// The number of blocks that were checked.
     pub blocks: u64,
-    /// Their bytes.
+    /// The number of bytes that were read.
     pub bytes: u64,
-    /// The multihashes of those that were not right, or could not be read.
+    /// The multihashes of the blocks that were wrong or could not be read.
     pub rotten: Vec<Key>,
-    /// Blocks that were evicted before they were looked at.
+    /// The number of blocks that were evicted before they could be checked.
     pub gone: u64,
 }
 
-/// What [`clear`] removed.
+/// The result of [`clear`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Cleared {
-    /// Blocks.
+    /// The number of blocks that were removed.
     pub blocks: u64,
-    /// Their lengths' sum, in bytes.
+    /// The sum of their lengths, in bytes.
     pub bytes: u64,
 }
 
-/// What is in the staging directory at `path`. Reads its index, in use or not, and changes nothing.
+/// Returns the contents of the staging directory at `path`. Reads its index, whether the directory is in use or not,
+/// and changes nothing.
 ///
 /// # Errors
-/// [`StagingError::Unreachable`] where there is none; the other refusals of a directory; what the disk says.
+/// [`StagingError::Unreachable`] if it does not exist; the other errors of a directory that is refused; errors of the
+/// disk.
 pub fn contents(path: &Path) -> Result<Contents, StagingError> {
     let dir = open(path)?;
     layout::check(&dir)?;
@@ -145,14 +148,14 @@ pub fn contents(path: &Path) -> Result<Contents, StagingError> {
     })
 }
 
-/// Reads every block in the staging directory at `path`, asks `is_right` whether its bytes are those of its multihash,
-/// and tells `progress` after each.
+/// Reads every block in the staging directory at `path`, asks `is_right` whether its bytes match its multihash, and
+/// calls `progress` after each.
 ///
-/// With [`Rotten::Report`] it works beside others that use the directory, and changes nothing.
+/// With [`Rotten::Report`] it works while other processes use the directory, and changes nothing.
 ///
 /// # Errors
-/// [`StagingError::InUse`] where rotten blocks are to be cleared while another process writes to the directory; as
-/// [`contents`].
+/// [`StagingError::InUse`] if rotten blocks are to be cleared while another process writes to the directory; the errors
+/// of [`contents`].
 pub fn verify(
     path: &Path,
     rotten: Rotten,
@@ -210,10 +213,10 @@ pub fn verify(
     Ok(verified)
 }
 
-/// Removes every block from the staging directory at `path`. Its files stay, and take next to nothing.
+/// Removes every block from the staging directory at `path`. Its files stay, and take next to no space.
 ///
 /// # Errors
-/// [`StagingError::InUse`] where another process writes to the directory; as [`contents`].
+/// [`StagingError::InUse`] if another process writes to the directory; the errors of [`contents`].
 pub fn clear(path: &Path) -> Result<Cleared, StagingError> {
     let dir = open(path)?;
     lock_for_us(&dir)?;
@@ -225,7 +228,7 @@ pub fn clear(path: &Path) -> Result<Cleared, StagingError> {
             cleared.bytes += u64::from(len);
         })?;
     }
-    // In a budget of nothing, nothing stays.
+    // A budget of zero bytes has room for no block.
     Staging::resume(dir, Budget::alone(0))?;
     Ok(cleared)
 }
@@ -244,7 +247,7 @@ fn lock_for_us(dir: &StagingDir) -> Result<(), StagingError> {
     }
 }
 
-/// Gives the multihash and the length of every block that a class's index names.
+/// Calls `give` with the multihash and the length of every block that a class's index names.
 fn each_record(
     dir: &StagingDir,
     class: usize,

@@ -1,4 +1,4 @@
-//! Staging on the file systems that there are: the one for temporary files, and ones of the test's own.
+//! Staging on real file systems: the one for temporary files, and ones that a test mounts.
 
 use std::{
     fs,
@@ -38,13 +38,13 @@ fn dir_of(dir: &Path) -> StagingDir {
     StagingDir::from_dir(opened, dir)
 }
 
-/// One for persistent staging, made if it is not there.
+/// A directory for persistent staging, created if it does not exist.
 pub(crate) fn private_dir_of(dir: &Path) -> StagingDir {
     let opened = private_dir::open_or_make(&dir.join("staging")).expect("a directory");
     StagingDir::from_dir(opened, dir)
 }
 
-/// Bytes that tell where they are from: never zero, and different for each block and place.
+/// Bytes that are never zero, and differ by block and by offset.
 fn bytes(seed: u64, len: usize) -> Vec<u8> {
     (0..len as u64)
         .map(|n| (seed.wrapping_mul(31) ^ n ^ (n >> 8)) as u8 | 1)
@@ -63,7 +63,7 @@ fn read(extent: &Extent, offset: usize, len: usize) -> Vec<u8> {
     }
 }
 
-/// What the file system reports for a directory and the files in it.
+/// The space that the file system reports for a directory and the files in it.
 fn disk_usage(dir: &Path) -> u64 {
     sizes_on_disk(dir).iter().sum()
 }
@@ -77,20 +77,20 @@ fn sizes_on_disk(dir: &Path) -> Vec<u64> {
         .collect()
 }
 
-/// The same under load: `None` where a block came or went while the files were asked one after the other, since one
-/// that goes from a file already asked makes room for one in a file not yet asked, and both would be counted.
+/// The same under load: `None` if a block came or went while the files were examined one after the other. A block that
+/// goes from an examined file makes room for another in a file not yet examined, and both would be counted.
 fn disk_usage_at_once(dir: &Path) -> Option<u64> {
     let sizes = sizes_on_disk(dir);
     (sizes == sizes_on_disk(dir)).then(|| sizes.iter().sum())
 }
 
-/// What is used of the file system that `dir` is the root of.
+/// The used space of the file system whose root is `dir`.
 fn used_of_file_system(dir: &Path) -> u64 {
     let stat = rustix::fs::statvfs(dir).expect("statvfs");
     (stat.f_blocks - stat.f_bfree) * stat.f_frsize
 }
 
-/// A small generator, so that a failure can be run again.
+/// A small random number generator, seeded so that a failure can be reproduced.
 struct Random(u64);
 
 impl Random {
@@ -235,7 +235,7 @@ fn slots_are_used_again_and_bound_the_length_of_the_files() {
     let mut live = Vec::new();
     let block = bytes(1, 2 * MIB);
     for _ in 0..600 {
-        // Just over a half of its class, which is the worst.
+        // Just over half of its class, which is the worst case.
         let len = 256 * 1024 + 14 + random.below(4000) as usize;
         let reservation = loop {
             match staging.reserve(len) {
@@ -254,8 +254,8 @@ fn slots_are_used_again_and_bound_the_length_of_the_files() {
     assert_eq!(usage.slots, live.len() as u64);
 }
 
-/// Eight threads stage and drop blocks of all sizes in a budget far too small, while `sample` is asked over and
-/// over what the file system reports.
+/// Eight threads stage and drop blocks of all sizes in a budget far too small, while `sample` is called over and over
+/// for the usage that the file system reports.
 fn hammer(staging: &Staging, capacity: u64, sample: impl Fn() -> Option<u64> + Sync) {
     let done = AtomicBool::new(false);
     let (staged, sampled) = (AtomicU64::new(0), AtomicU64::new(0));
@@ -281,7 +281,7 @@ fn hammer(staging: &Staging, capacity: u64, sample: impl Fn() -> Option<u64> + S
                         let power = random.below(21);
                         let len = ((1 << power) + random.below(1 << power)) as usize;
                         match staging.reserve(len) {
-                            // Dropped unused at times, as a cancelled read does.
+                            // Sometimes dropped unused, as by a cancelled read.
                             Some(_unused) if random.below(10) == 0 => {}
                             Some(reservation) => {
                                 staged.fetch_add(1, Ordering::Relaxed);
@@ -299,7 +299,7 @@ fn hammer(staging: &Staging, capacity: u64, sample: impl Fn() -> Option<u64> + S
                 })
             })
             .collect();
-        // The sampler is told before a worker's failure is passed on, or it would go on for ever.
+        // Stop the sampler before a worker's failure is passed on, or it would run forever.
         let ended: Vec<_> = workers.into_iter().map(|worker| worker.join()).collect();
         done.store(true, Ordering::Relaxed);
         for worker in ended {
@@ -354,7 +354,7 @@ fn a_full_disk_leaves_nothing_and_is_recovered_from() {
             let first = stage(&staging, &block);
             let used = used_of_file_system(dir);
             let reserved = staging.usage().reserved;
-            // It fits in half: what was written of it must go.
+            // Half of it fits: the part that was written must be removed.
             let second = staging.write(staging.reserve(2 * MIB).unwrap(), &block);
             assert!(
                 matches!(second, Err(StagingError::DiskFull { .. })),
@@ -445,7 +445,7 @@ fn a_reader_that_holds_the_extent_is_never_above_a_hole() {
             scope.spawn(|| {
                 while !done.load(Ordering::Relaxed) {
                     let (version, extent) = current.read().unwrap().clone();
-                    // The owner lets go of it meanwhile, and the slot's neighbours come and go.
+                    // Meanwhile the owner drops it, and blocks in the neighbouring slots come and go.
                     thread::yield_now();
                     assert!(read(&extent, 0, len) == block(version), "version {version}");
                     reads.fetch_add(1, Ordering::Relaxed);

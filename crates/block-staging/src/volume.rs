@@ -1,4 +1,4 @@
-//! What the handles of one open directory share: its files, its space, and what could not be freed.
+//! The state that all handles of one open directory share: its files, its space, and the slots that could not be freed.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
@@ -11,24 +11,24 @@ use crate::{
     sync::{Mutex, try_lock},
 };
 
-/// A staging directory that is open for its writer.
+/// A staging directory that its writer has opened.
 #[derive(Debug)]
 pub(crate) struct Volume {
     pub(crate) dir: StagingDir,
     pub(crate) read_way: ReadWay,
-    /// One for each class, by its number.
+    /// The file of each class, by the class's number.
     pub(crate) classes: Vec<ClassFile>,
-    /// There in a persistent directory.
+    /// `None` in a temporary directory.
     journal: Option<Journal>,
     /// Slots that could not be freed so far.
     pub(crate) unfreed: Mutex<Vec<Unfreed>>,
     /// Whether the file system was found to be read-only.
     pub(crate) read_only: AtomicBool,
-    /// The metadata that the file system reports of each class's file, in bytes, as last seen.
+    /// The size of the metadata of each class's files, in bytes, as the file system last reported it.
     metadata: Mutex<[u64; CLASSES]>,
     writes: AtomicU32,
-    /// Last, since fields are dropped in their order: the budget gets its part back once the files are removed and
-    /// closed, which is when the file system does.
+    /// The last field, since fields are dropped in their order: the budget gets its part back once the files are
+    /// removed and closed, which is when the file system gets it back.
     pub(crate) space: Space,
 }
 
@@ -36,7 +36,7 @@ pub(crate) struct Volume {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Unfreed {
     pub(crate) at: SlotAddress,
-    /// What it takes, in bytes.
+    /// The space that it takes, in bytes.
     pub(crate) charge: u64,
 }
 
@@ -67,22 +67,22 @@ impl Volume {
         class_of(len, self.space.unit())
     }
 
-    /// The journal, in a persistent directory.
+    /// The journal; `None` in a temporary directory.
     pub(crate) fn journal(&self) -> Option<&Journal> {
         self.journal.as_ref()
     }
 
     /// Charges the metadata that the file system really uses, where it is more than was set aside.
     ///
-    /// Asked at every 32nd write, since a tree of extents grows then, if at all; whoever finds another thread
-    /// asking leaves it to that one.
+    /// It measures at every 32nd write, since a tree of extents grows at writes, if at all. While another thread
+    /// measures, this one returns.
     pub(crate) fn audit(&self) {
         if self.writes.fetch_add(1, Ordering::Relaxed) % 32 == 31 {
             self.measure_metadata();
         }
     }
 
-    /// As [`audit`](Self::audit), now.
+    /// Like [`audit`](Self::audit), but measures now.
     pub(crate) fn measure_metadata(&self) {
         if !self.space.metadata_grows() {
             return;
@@ -95,14 +95,14 @@ impl Volume {
             let index = class.index();
             let accounted = || class.data_bytes() + index.map_or(0, |index| index.charged());
             let before = accounted();
-            // coverage: what is open can be examined.
+            // coverage: examining an open file does not fail.
             let Ok(mut allocated) = platform::allocated(file) else {
                 continue;
             };
             if let Some(file) = index.and_then(|index| index.opened()) {
                 allocated += platform::allocated(file).unwrap_or(0);
             }
-            // A block that came or went in between would be taken for metadata: then what was seen last stands.
+            // A block that came or went in between would be taken for metadata. In that case, keep the last value.
             if accounted() == before {
                 *seen = allocated.saturating_sub(before);
             }

@@ -1,4 +1,4 @@
-//! The writer's handle on a staging directory: it admits blocks, and evicts them.
+//! The writer's handle on a staging directory: it admits and evicts blocks.
 //!
 //! Any number of threads may use it at once.
 
@@ -27,7 +27,7 @@ use crate::{
     volume::Volume,
 };
 
-/// A staging directory that is open. Cheap to clone; all clones are one.
+/// An open staging directory. It is cheap to clone, and all clones share their state.
 ///
 /// The directory's files stay as long as a clone or an [`Extent`] of it lives.
 #[derive(Clone)]
@@ -35,47 +35,49 @@ pub struct Staging {
     pub(crate) volume: Arc<Volume>,
 }
 
-/// What a [`Staging`] uses, in bytes unless said otherwise.
+/// The usage of a [`Staging`], in bytes unless a field says otherwise.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct StagingUsage {
-    /// The budget that was given, or the part of one that is shared.
+    /// The directory's budget, or its part of a shared one.
     pub capacity: u64,
-    /// What of it can be reserved: the capacity without what is set aside for the file system's own metadata.
+    /// The part of the capacity that can be reserved: all except the bytes set aside for the file system's metadata.
     pub usable: u64,
-    /// What is reserved now: blocks that are staged, being written, or being removed, and what leaked.
+    /// The bytes reserved now: for blocks that are staged, being written or being removed, for the index, for excess
+    /// metadata, and for leaked slots.
     pub reserved: u64,
-    /// What could not be freed so far, since the file system refused to punch a hole, or another process leases the
-    /// block; it is tried again when there is no room. It is counted in `reserved`.
+    /// The bytes that could not be freed so far, since the file system refused to punch a hole, or another process
+    /// leases the block. Freeing is tried again when there is no room. They are counted in `reserved`.
     pub leaked_bytes: u64,
-    /// What the index files take, in a persistent directory; it is counted in `reserved`.
+    /// The bytes that the index files take, in a persistent directory. They are counted in `reserved`.
     pub index_bytes: u64,
-    /// Metadata beyond what was set aside for it, as the file system reports it; it is counted in `reserved`.
+    /// The metadata beyond the bytes set aside for it, as the file system reports it. It is counted in `reserved`.
     pub excess_metadata: u64,
-    /// How many slots hold a block (a number).
+    /// The number of slots that hold a block.
     pub slots: u64,
-    /// The logical lengths of the slot files, holes included.
+    /// The sum of the logical lengths of the slot files, holes included.
     pub logical_len: u64,
-    /// Descriptors held for slot files (a number).
+    /// The number of descriptors held for slot and index files.
     pub descriptors: u64,
 }
 
 impl Staging {
     /// Opens an empty staging directory with `capacity` bytes.
     ///
-    /// Blocks: call it on a thread that may. The file system is tried out: it must punch holes.
+    /// Blocks: call it on a thread that may. It tries out the file system, which must punch holes.
     ///
     /// # Errors
-    /// * [`StagingError::Unsuitable`]: it punches no holes; names the directory and what to do.
-    /// * the others: making or trying a file there failed.
+    /// * [`StagingError::Unsuitable`]: the file system does not punch holes. The error names the directory and the
+    ///   remedy.
+    /// * the others: creating or trying out a file there failed.
     pub fn create(dir: StagingDir, capacity: u64) -> Result<Self, StagingError> {
         Self::create_within(dir, Budget::alone(capacity))
     }
 
-    /// As [`create`](Self::create), with a part of a budget that others have parts of too.
+    /// Like [`create`](Self::create), but with a share of a common budget.
     ///
     /// # Errors
-    /// As [`create`](Self::create).
+    /// The same as [`create`](Self::create).
     pub fn create_within(dir: StagingDir, share: Arc<Share>) -> Result<Self, StagingError> {
         let Suitable {
             unit,
@@ -91,11 +93,11 @@ impl Staging {
         })
     }
 
-    /// Opens a persistent directory, whose lock this process holds, and finds what earlier runs left in it: in the
-    /// order in which it was admitted, unverified.
+    /// Opens a persistent directory, whose lock this process holds. Returns the blocks that earlier runs left in it,
+    /// unverified and in the order of their admission.
     ///
     /// # Errors
-    /// As [`create`](Self::create); [`StagingError::UnknownLayout`], [`StagingError::NotAFile`].
+    /// The same as [`create`](Self::create); [`StagingError::UnknownLayout`], [`StagingError::NotAFile`].
     pub(crate) fn resume(
         dir: StagingDir,
         share: Arc<Share>,
@@ -104,8 +106,8 @@ impl Staging {
         Ok((Self { volume }, warm))
     }
 
-    /// Reserves the space of a block of `len` bytes, exactly and at once, or says `None`: there is no room now,
-    /// or there never will be (more than [`MAX_STAGED`](crate::MAX_STAGED), or than [`usable`](StagingUsage::usable)).
+    /// Reserves the exact space of a block of `len` bytes at once. Returns `None` if there is no room now, or if there
+    /// never will be (more than [`MAX_STAGED`](crate::MAX_STAGED) or than [`usable`](StagingUsage::usable)).
     ///
     /// Never blocks. Dropping the reservation gives the space back.
     pub fn reserve(&self, len: usize) -> Option<Reservation> {
@@ -115,24 +117,24 @@ impl Staging {
         })
     }
 
-    /// What a block of `len` bytes takes of [`usable`](StagingUsage::usable): its length in whole units of the
-    /// file system. The weight of the block for replacement.
+    /// The part of [`usable`](StagingUsage::usable) that a block of `len` bytes takes: its length in whole units of the
+    /// file system. This is the block's weight for replacement.
     pub fn charge(&self, len: usize) -> u64 {
         self.volume.space.charge(len as u64)
     }
 
-    /// What can be reserved in all, in bytes: the capacity of replacement.
+    /// The bytes that can be reserved in all: the capacity of replacement.
     pub fn usable(&self) -> u64 {
         self.volume.space.share().usable()
     }
 
-    /// What of [`usable`](Self::usable) blocks can have now, those that are there included, in bytes: it has to give
-    /// way to the index, to metadata and to what could not be freed.
+    /// The part of [`usable`](Self::usable) that blocks can have now, including those that are staged, in bytes. The
+    /// index, metadata and leaked bytes take the rest.
     pub fn for_blocks(&self) -> u64 {
         self.volume.space.for_blocks()
     }
 
-    /// Whether there is a point in writing: not while the file system is read-only.
+    /// Whether writing makes sense: not while the file system is read-only.
     pub fn takes_writes(&self) -> bool {
         let volume = &self.volume;
         if !volume.read_only.load(Ordering::Relaxed) {
@@ -143,26 +145,26 @@ impl Staging {
         writable
     }
 
-    /// Writes a block into the space reserved for it. In a persistent directory it has no record, so that no later
-    /// run finds it: see [`write_as`](Self::write_as).
+    /// Writes a block into the space reserved for it. The block has no record, so in a persistent directory no later
+    /// run finds it; use [`write_as`](Self::write_as) for that.
     ///
     /// Synchronous: the call returns once the bytes are in the page cache, which takes about 4 microseconds for
-    /// 4 KiB and a quarter of a millisecond for 1 MiB, and may wait for the disk under memory pressure. Put it on
+    /// 4 KiB and a quarter of a millisecond for 1 MiB, and may wait for the disk under memory pressure. Call it on
     /// a blocking thread for more than 64 KiB.
     ///
     /// # Errors
-    /// Nothing of the block is left, and its space is free again: [`StagingError::DiskFull`],
+    /// After these, nothing remains of the block, and its space is free again: [`StagingError::DiskFull`],
     /// [`StagingError::QuotaExceeded`], [`StagingError::NoDescriptors`], [`StagingError::Io`].
-    /// [`StagingError::WrongLength`] where the reservation is of another length, or of another staging.
+    /// [`StagingError::WrongLength`] if the reservation is of another length or of another staging directory.
     pub fn write(&self, reservation: Reservation, bytes: &[u8]) -> Result<Extent, StagingError> {
         self.write_named(reservation, None, bytes)
     }
 
-    /// Writes the block of this multihash into the space reserved for it. In a persistent directory its record comes
-    /// right behind it, by which later runs find it. Else as [`write`](Self::write).
+    /// Like [`write`](Self::write), for the block with this multihash. In a persistent directory its record is written
+    /// right after it, so that later runs find it.
     ///
     /// # Errors
-    /// As [`write`](Self::write); [`StagingError::NoRoomForRecord`].
+    /// The same as [`write`](Self::write); [`StagingError::NoRoomForRecord`].
     pub fn write_as(
         &self,
         reservation: Reservation,
@@ -194,7 +196,7 @@ impl Staging {
         Ok(extent)
     }
 
-    /// What is used now. Each figure is right by itself; under load they may be of slightly different moments.
+    /// Returns the usage now. Each figure is exact by itself; under load they may be of slightly different moments.
     pub fn usage(&self) -> StagingUsage {
         let volume = &self.volume;
         let mut usage = StagingUsage {
@@ -220,9 +222,9 @@ impl Staging {
         self.volume.space.share()
     }
 
-    /// Gives up what the budget granted beyond the share, as far as it is not used any more.
+    /// Returns the unused part of the bytes that the budget granted beyond the share.
     pub fn lower(&self) {
-        // Trees of extents do not shrink with what they led to, and less is set aside for them from now on.
+        // Trees of extents do not shrink with the data that they lead to, and less is set aside for them from now on.
         self.volume.measure_metadata();
         self.volume.space.share().lower();
     }

@@ -1,4 +1,4 @@
-//! Mode and modification time, as UnixFS 1.5 keeps them.
+//! Mode and modification time, as UnixFS 1.5 stores them.
 //!
 //! Source: <https://specs.ipfs.tech/unixfs/>, "Metadata".
 
@@ -11,7 +11,7 @@ pub struct Mtime {
     pub nanos: u32,
 }
 
-/// What a writer keeps of a file's metadata besides its content.
+/// The metadata that a writer stores beside a file's content.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Attributes {
     /// Permissions, setuid, setgid and sticky: 12 bits.

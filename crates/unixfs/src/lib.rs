@@ -1,20 +1,21 @@
 //! UnixFS, the format of files and directories in IPFS, in both directions: blocks in, decoded nodes out; content
 //! in, blocks out.
 //!
-//! Pure: no I/O, no runtime, no network. Whoever calls it has the blocks, and has verified them.
+//! The crate is pure: no I/O, no runtime, no network. The caller supplies the blocks, and has verified them.
 //!
 //! # Reading
 //!
 //! [`decode`] turns one verified block into a [`Node`]: a part of a file ([`FileNode`]), a directory in one block
 //! ([`DirNode`]), a shard of a larger one ([`ShardNode`]), or a symbolic link ([`SymlinkNode`]). It refuses a block
-//! that contradicts itself ([`Malformed`]) and does not panic on any. A path segment is looked up in one block of a
-//! plain directory, and in one block for each level of a sharded one; an offset in a file likewise.
+//! that contradicts itself ([`Malformed`]), and no block makes it panic. Looking up a path segment takes one block of a
+//! plain directory, or one block for each level of a sharded one. Looking up an offset in a file takes one block for
+//! each level of its tree.
 //!
 //! ```
 //! use bytes::Bytes;
 //! use unixfs::{Codec, Found, Link, Malformed, Node, Prefix, Target, decode};
 //!
-//! /// What `name` leads to in the directory that `link` points at.
+//! /// Looks up `name` in the directory that `link` points at.
 //! fn look_up(
 //!     load: impl Fn(&Target) -> Bytes,
 //!     mut link: Link,
@@ -35,7 +36,7 @@
 //!     }
 //! }
 //!
-//! // A directory of one file: a link, then the data that says what it is.
+//! // A directory of one file: a link, then the data that makes the node a directory.
 //! let block = b"\x12\x0e\x0a\x09\x01\x55\x00\x05hello\x12\x01h\x0a\x02\x08\x01";
 //! let root = Link {
 //!     target: Target::Inline {
@@ -53,8 +54,8 @@
 //! # Ok::<(), Malformed>(())
 //! ```
 //!
-//! What takes two blocks is for the caller to check: that a child is as long as its parent says, and that a directory
-//! below a directory is one.
+//! The caller makes the checks that take two blocks: that a child is as long as its parent says, and that the shard
+//! below a shard is a shard.
 //!
 //! # Writing
 //!
@@ -101,8 +102,8 @@
 //!    `attributes`: mode and time; `message`: the protobuf messages; `malformed`: the reader's error.
 //! 2. `read`: the dag-pb envelope (`pbnode`), the UnixFS message in it (`data`), and the kinds of node (`file`,
 //!    `directory`, `shard`); `node` puts them together.
-//! 3. `write`: parameters (`profile`), the encoding (`data`), blocks on their way (`writer`), and what makes them
-//!    (`file`, `directory`, `symlink`).
+//! 3. `write`: parameters (`profile`), the encoding (`data`), finished blocks on their way to the sink (`writer`), and
+//!    the kinds of node (`file`, `directory`, `symlink`).
 
 mod attributes;
 mod link;

@@ -1,8 +1,8 @@
-//! Links: a CID's bytes, taken apart into what they point at.
+//! Links: the bytes of a CID, parsed into the target that they point at.
 //!
-//! Owns the form of a CID inside a block (exactly as long as its field, identity digests up to 128 bytes); knows
-//! nothing of which hash functions can be verified: that is for whoever hashes. Invariant: bytes behind a CID's
-//! end are never ignored, so two fields that differ never give the same target.
+//! Owns the form of a CID inside a block: exactly as long as its field, with identity digests of up to 128 bytes. Does
+//! not know which hash functions can be verified; the code that hashes does. Invariant: bytes behind a CID's end are
+//! never ignored, so two fields that differ never parse to the same target.
 
 use std::ops::Range;
 
@@ -16,17 +16,17 @@ const IDENTITY: u64 = 0x00;
 const RAW: u64 = 0x55;
 const DAG_PB: u64 = 0x70;
 
-/// The longest digest that is parsed, in bytes: nodes take identity digests up to this.
+/// The longest digest that is parsed, in bytes. Nodes accept identity digests up to this length.
 const MAX_DIGEST: usize = 128;
 
-/// How a block's bytes are to be read, as the link that names it says.
+/// How a block's bytes are decoded, according to the link that names the block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Codec {
     /// 0x55: the bytes themselves.
     Raw,
-    /// 0x70: a dag-pb node, with UnixFS data or without.
+    /// 0x70: a dag-pb node, with or without UnixFS data.
     DagPb,
-    /// Any other, by its multicodec number.
+    /// Any other codec, by its multicodec number.
     Other(u64),
 }
 
@@ -50,22 +50,22 @@ impl From<Codec> for u64 {
     }
 }
 
-/// What a CID points at.
+/// The target of a CID.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
-    /// A block that has to be had from somewhere, and verified.
+    /// A block that has to be fetched and verified.
     Block(Cid),
-    /// An identity CID: its data is in the CID, and so is verified with the block that holds the link.
+    /// An identity CID. Its data is in the CID, and so is verified with the block that holds the link.
     Inline {
-        /// How to read the data.
+        /// The codec of the data.
         codec: Codec,
-        /// The data, at most 128 bytes; a part of the block it was found in, which it keeps alive.
+        /// The data, at most 128 bytes. It is a slice of the block that holds the link, and keeps that block alive.
         bytes: Bytes,
     },
 }
 
 impl Target {
-    /// The codec that the CID says.
+    /// The codec that the CID names.
     pub fn codec(&self) -> Codec {
         match self {
             Self::Block(cid) => Codec::from(cid.codec()),
@@ -77,17 +77,17 @@ impl Target {
 /// One link of a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Link {
-    /// What it points at.
+    /// The block or the inline data that it points at.
     pub target: Target,
-    /// The cumulative size in bytes of the DAG behind it, as its author claims. For a raw block it is the
-    /// block's length, if true.
+    /// The cumulative size in bytes of the DAG below, as its author claims. A true claim about a raw block is the
+    /// block's length.
     pub tsize: Option<u64>,
 }
 
-/// Whether the CID in this span of a block parses, to its last byte.
+/// Checks that the CID in this span of a block parses to its last byte.
 ///
-/// The two forms that nearly all CIDs have are told by their first bytes: a node of a thousand links is checked
-/// whole, and most of those links are never followed.
+/// The two forms that nearly all CIDs have are recognized by their first bytes. Speed matters here: all links of a node
+/// of a thousand are checked, and most of them are never followed.
 pub(crate) fn check_cid(block: &Bytes, span: Range<usize>) -> Result<(), Malformed> {
     const SHA2_256: u8 = 0x12;
     match &block[span.clone()] {
@@ -98,8 +98,8 @@ pub(crate) fn check_cid(block: &Bytes, span: Range<usize>) -> Result<(), Malform
     }
 }
 
-/// The two forms that nearly all CIDs have, both of SHA2-256: version 0, and version 1 under a codec of one byte.
-/// A read follows a link, so this is on the way of every one.
+/// Parses the two forms that nearly all CIDs have, both of SHA2-256: version 0, and version 1 with a codec of one byte.
+/// Every read follows a link, so this is on the hot path.
 fn usual(field: &[u8]) -> Option<Cid> {
     const SHA2_256: u8 = 0x12;
     const LEN: u8 = 32;
@@ -115,7 +115,7 @@ fn usual(field: &[u8]) -> Option<Cid> {
     }
 }
 
-/// The CID in this span of a block.
+/// The target of the CID in this span of a block.
 pub(crate) fn target_in(block: &Bytes, span: Range<usize>) -> Result<Target, Malformed> {
     match usual(&block[span.clone()]) {
         Some(cid) => Ok(Target::Block(cid)),
@@ -123,11 +123,11 @@ pub(crate) fn target_in(block: &Bytes, span: Range<usize>) -> Result<Target, Mal
     }
 }
 
-/// Parses a CID in its binary form, as long as `field`, to its last byte.
+/// Parses a CID in its binary form, which has to fill `field` to the last byte.
 ///
 /// # Errors
-/// [`Malformed`]: no CID, bytes behind its end, an identity digest of more than 128 bytes, or another digest of
-/// more than 64, for which there is no hash function to verify it by.
+/// [`Malformed`]: `field` is not a CID, has bytes behind the CID's end, or holds an identity digest of more than 128
+/// bytes or another digest of more than 64, which no hash function can verify.
 pub fn parse_cid_bytes(field: &Bytes) -> Result<Target, Malformed> {
     if let Some(cid) = usual(field) {
         return Ok(Target::Block(cid));

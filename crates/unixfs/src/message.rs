@@ -1,10 +1,10 @@
 //! The protobuf messages, declared once for reader and writer.
 //!
 //! Sources: <https://specs.ipfs.tech/unixfs/> for `Data` and `UnixTime`,
-//! <https://ipld.io/specs/codecs/dag-pb/spec/> for `PBLink`. Knows nothing of what the fields mean together.
+//! <https://ipld.io/specs/codecs/dag-pb/spec/> for `PBLink`. Does not know what the fields mean together.
 //!
-//! `PBNode` has no declaration: its links are written before its data, against the order of their numbers, and the
-//! reader walks it where it lies.
+//! `PBNode` has no declaration: its links are written before its data, against the order of their field numbers, and
+//! the reader walks a node in place.
 
 use bytes::Bytes;
 use prost::Message;
@@ -14,7 +14,7 @@ pub(crate) const DATA_KEY: u8 = 0x0a;
 /// The key of `PBNode.Links`: field 2, length-delimited.
 pub(crate) const LINK_KEY: u8 = 0x12;
 
-/// `UnixFS.Data`. The type is a plain number here, so that an unknown one is told apart from a missing one.
+/// `UnixFS.Data`. The type is a plain number here, so that an unknown type is distinct from a missing one.
 #[derive(Clone, PartialEq, Message)]
 pub(crate) struct PbData {
     #[prost(uint64, optional, tag = "1")]
@@ -23,7 +23,7 @@ pub(crate) struct PbData {
     pub(crate) data: Option<Bytes>,
     #[prost(uint64, optional, tag = "3")]
     pub(crate) filesize: Option<u64>,
-    // Unpacked as everybody writes it; decoding takes packed ones too.
+    // Unpacked, as every writer encodes it; decoding accepts packed ones too.
     #[prost(uint64, repeated, packed = "false", tag = "4")]
     pub(crate) blocksizes: Vec<u64>,
     #[prost(uint64, optional, tag = "5")]
@@ -36,7 +36,7 @@ pub(crate) struct PbData {
     pub(crate) mtime: Option<PbTime>,
 }
 
-/// `UnixFS.UnixTime`: whole seconds rounded down, and what is left of them.
+/// `UnixFS.UnixTime`: whole seconds, rounded down, and the nanoseconds after them.
 #[derive(Clone, Copy, PartialEq, Message)]
 pub(crate) struct PbTime {
     #[prost(int64, optional, tag = "1")]
@@ -45,7 +45,7 @@ pub(crate) struct PbTime {
     pub(crate) nanos: Option<u32>,
 }
 
-/// `PBLink`. The name is bytes, so that one that is not UTF-8 fails itself and not the node.
+/// `PBLink`. The name is bytes, so that a name that is not UTF-8 makes one link unusable, not the node.
 #[derive(Clone, PartialEq, Message)]
 pub(crate) struct PbLink {
     #[prost(bytes = "bytes", optional, tag = "1")]
@@ -56,7 +56,7 @@ pub(crate) struct PbLink {
     pub(crate) tsize: Option<u64>,
 }
 
-/// The end of a `PBLink`, behind its CID and name: what is left for prost to decode once those were found.
+/// The end of a `PBLink`, behind its CID and name: the part that prost decodes once those have been found.
 #[derive(Clone, Copy, PartialEq, Message)]
 pub(crate) struct PbLinkTail {
     #[prost(uint64, optional, tag = "3")]

@@ -1,6 +1,6 @@
-//! MurmurHash3, the x64 variant of 128 bits: what decides an entry's place in a HAMT directory.
+//! MurmurHash3, the x64 variant of 128 bits: it decides an entry's place in a HAMT directory.
 //!
-//! Not a cryptographic hash: names that collide are easy to make, and a HAMT must stay sound when they are.
+//! It is not a cryptographic hash: names that collide are easy to make, and a HAMT must stay sound when they occur.
 
 /// murmur3-x64-64 by its multicodec: the only hash function of HAMT directories.
 pub(crate) const HASH_TYPE: u64 = 0x22;
@@ -26,7 +26,7 @@ fn hash128(bytes: &[u8], seed: u64) -> (u64, u64) {
         h2 = h2.rotate_left(31).wrapping_add(h1);
         h2 = h2.wrapping_mul(5).wrapping_add(0x3849_5ab5);
     }
-    // The rest counts as if it were filled up with zeros, which change neither half.
+    // The rest is hashed as if padded with zeros, which change neither half.
     let (k1, k2) = halves(chunks.remainder());
     h1 ^= mix_k1(k1);
     h2 ^= mix_k2(k2);
@@ -43,7 +43,7 @@ fn hash128(bytes: &[u8], seed: u64) -> (u64, u64) {
     (h1, h2)
 }
 
-/// At most 16 bytes as two little-endian numbers, filled up with zeros.
+/// At most 16 bytes, padded with zeros, as two little-endian numbers.
 fn halves(bytes: &[u8]) -> (u64, u64) {
     let mut both = [0; 16];
     both[..bytes.len()].copy_from_slice(bytes);
@@ -85,7 +85,7 @@ mod tests {
         assert_eq!(hash64(b"470.txt"), 0x006e_88df_5847_e67c);
     }
 
-    /// SMHasher's own check: all lengths from 0 to 255, each under a seed of its own.
+    /// SMHasher's own check: all lengths from 0 to 255, each with its own seed.
     #[test]
     fn the_verification_value_of_the_author() {
         let keys: Vec<u8> = (0..=255).collect();

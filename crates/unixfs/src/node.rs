@@ -1,16 +1,16 @@
 //! The UnixFS reader: one verified block in, one compact decoded node out.
 //!
-//! Owns what a single block means: files, directories, HAMT shards, symlinks, and every check that one block
-//! alone allows. Knows nothing of where blocks come from: no I/O, no async, no fetching; whoever calls it walks
-//! from block to block, and checks there what takes two blocks (a child's length against its parent's claim).
+//! Owns the meaning of a single block: files, directories, HAMT shards, symlinks, and every check that one block
+//! alone allows. Does not know where blocks come from: no I/O, no async, no fetching. The caller walks from block to
+//! block, and makes the check that takes two blocks: a child's length against its parent's claim.
 //!
-//! Invariant: a node that came out of [`decode`] keeps its promises whatever its author wrote. Every span lies
+//! Invariant: a node that [`decode`] returned keeps its promises whatever its author wrote. Every span lies
 //! inside the block, [`FileNode::locate`] covers the file from its first to its last byte without a gap, each
 //! name is one path segment and occurs once, and each link holds a CID that was parsed to its last byte.
 //!
-//! A dag-pb block is taken only in the form that strict readers take (no unknown, repeated or misplaced field):
-//! a node that refuses a block cannot collect its garbage while the block is pinned, so what such a node refuses
-//! must not look sound here (I5).
+//! A dag-pb block is accepted only in the form that strict readers accept (no unknown, repeated or misplaced field).
+//! An IPFS node that refuses a block cannot collect its garbage while the block is pinned, so a block that such a node
+//! refuses must not look sound here (I5).
 
 use bytes::Bytes;
 
@@ -41,7 +41,7 @@ pub enum Node {
 }
 
 impl Node {
-    /// Memory that the node holds, in bytes, its block's included where it keeps that.
+    /// The memory that the node holds, in bytes, including its block where it keeps that.
     pub fn weight(&self) -> usize {
         match self {
             Self::File(node) => node.weight(),
@@ -51,7 +51,7 @@ impl Node {
         }
     }
 
-    /// The permission bits (12 of them), where the author stored any.
+    /// The 12 permission bits, where the author stored them.
     pub fn mode(&self) -> Option<u32> {
         match self {
             Self::File(node) => node.mode(),
@@ -71,8 +71,8 @@ impl Node {
         }
     }
 
-    /// The cumulative size in bytes of the DAG below, as the links declare it: the block's own `block_len` and
-    /// the Tsize of every link, saturating. A claim, not a fact: nothing in a block proves it.
+    /// The cumulative size in bytes of the DAG, as the links declare it: the block's own `block_len` and the Tsize of
+    /// every link, saturating. It is a claim: nothing in a block proves it.
     pub fn declared_size(&self, block_len: u64) -> u64 {
         let below = match self {
             Self::File(node) => node.tsizes(),
@@ -84,14 +84,14 @@ impl Node {
     }
 }
 
-/// Decodes one verified block under the codec of the link that named it.
+/// Decodes one verified block with the codec of the link that named it.
 ///
-/// The node may keep `block` alive (a file's leaf does not): hand over a buffer of the block's own size, for
-/// [`Node::weight`] counts `block.len()`. Takes time and memory linear in the block (a directory whose links are
-/// not sorted: `n log n`), a few milliseconds for the largest; blocks beyond 64 KiB belong off an async thread.
+/// The node may keep `block` alive (a file's leaf does not), and [`Node::weight`] counts `block.len()`. Therefore hand
+/// over a buffer of the block's own size. Decoding takes time and memory linear in the block (`n log n` for a directory
+/// whose links are not sorted), a few milliseconds for the largest. Decode blocks beyond 64 KiB off the async threads.
 ///
 /// # Errors
-/// [`Malformed`] where the block contradicts itself or the format, and for every codec but raw and dag-pb.
+/// [`Malformed`] where the block contradicts itself or the format, and for every codec except raw and dag-pb.
 pub fn decode(codec: Codec, block: Bytes) -> Result<Node, Malformed> {
     match codec {
         Codec::Raw => Ok(Node::File(FileNode::raw(block.len())?)),
@@ -120,7 +120,7 @@ fn decode_dag_pb(block: Bytes) -> Result<Node, Malformed> {
 
     if head.kind != Kind::File && !head.blocksizes.is_empty() {
         return Err(Malformed::new(format!(
-            "{} blocksizes in what is no file",
+            "{} blocksizes in a node that is not a file",
             head.blocksizes.len()
         )));
     }

@@ -1,4 +1,4 @@
-//! The reader, one file for each kind of node: what a verified block means.
+//! The reader: the meaning of a verified block, with a file for each kind of node.
 
 pub(crate) mod data;
 pub(crate) mod directory;

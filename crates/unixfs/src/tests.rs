@@ -1,6 +1,6 @@
 //! Tests of the reader: known blocks, hostile ones, other implementations as oracles, properties under mutation.
 //!
-//! Here are the means to build blocks, sound or not; the tests are in the modules.
+//! This file has the functions that build blocks, sound or not; the tests are in the modules.
 
 mod hostile;
 mod known;
@@ -30,7 +30,7 @@ fn cid(number: u32) -> Cid {
     Cid::new_v1(0x55, Multihash::wrap(0x12, &digest).unwrap())
 }
 
-/// The link that a block made of `pb_link(number, name)` holds.
+/// The link that a block built from `pb_link(number, name)` holds.
 fn link(number: u32) -> Link {
     Link {
         target: Target::Block(cid(number)),
@@ -46,7 +46,7 @@ fn pb_link(number: u32, name: impl Into<Vec<u8>>) -> PbLink {
     }
 }
 
-/// Links numbered from 0 under these names.
+/// Links numbered from 0, with these names.
 fn named(names: &[&str]) -> Vec<PbLink> {
     (0..)
         .zip(names)
@@ -98,7 +98,7 @@ fn field(key: u8, body: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// A dag-pb block as everybody writes it: links, then data.
+/// A dag-pb block in the usual order: links, then data.
 fn block(links: &[PbLink], data: &PbData) -> Bytes {
     let mut bytes: Vec<u8> = Vec::new();
     for link in links {
@@ -152,7 +152,7 @@ fn symlink(block: Bytes) -> SymlinkNode {
     }
 }
 
-/// Names of a plain directory in the order in which they stand.
+/// The names of a plain directory, in the order of the block.
 fn names(node: &DirNode) -> Vec<&str> {
     (0..node.entries())
         .map(|index| node.entry(index).unwrap().unwrap().0)
@@ -164,7 +164,7 @@ fn root_slot(name: impl AsRef<[u8]>, fanout: u64) -> u16 {
     (hash64(name.as_ref()) >> (64 - fanout.trailing_zeros())) as u16
 }
 
-/// A HAMT of one block, without regard for collisions: at most one name a slot is kept.
+/// A HAMT of one block. Where names collide, only the first of a slot is kept.
 fn one_shard(names: &[&[u8]]) -> (Vec<PbLink>, PbData) {
     let mut slots = std::collections::BTreeMap::new();
     for (number, name) in (0..).zip(names) {

@@ -1,5 +1,5 @@
-//! How a file of a staging directory is opened: by a constant name (I4), never through a link, never waiting, and
-//! only if it is a file.
+//! Opens files of a staging directory: by a constant name (I4), never through a link, never waiting, and only if they
+//! are regular files.
 
 use std::{fs::File, io};
 
@@ -10,42 +10,42 @@ use rustix::{
 
 use crate::{error::StagingError, lock_dir::StagingDir};
 
-/// What a file is opened for.
+/// The purpose for which a file is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Access {
-    /// To be read.
+    /// To read it.
     Read,
-    /// To be read and written, if it is there.
+    /// To read and write it, if it exists.
     Write,
-    /// To be read and written, and made (mode 0600) if it is not there.
+    /// To read and write it; it is created with mode 0600 if it does not exist.
     Make,
 }
 
 /// Opens `name`.
 ///
 /// # Errors
-/// [`StagingError::NotAFile`], and what the system says.
+/// [`StagingError::NotAFile`], and errors of the system.
 pub(crate) fn open(dir: &StagingDir, name: &str, access: Access) -> Result<File, StagingError> {
     let flags = match access {
         Access::Read => OFlags::RDONLY,
         Access::Write => OFlags::RDWR,
         Access::Make => OFlags::RDWR | OFlags::CREATE,
     };
-    // Not waiting for the other end of a pipe that somebody put here.
+    // `NONBLOCK`: do not wait for the other end of a pipe that somebody put here.
     let flags = flags | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let not_a_file = || StagingError::NotAFile {
         dir: dir.path().to_owned(),
         file: name.to_owned(),
     };
     let mode = Mode::RUSR | Mode::WUSR;
-    // A read of a staged block is no reason to note a time, which costs as much as looking the block up.
+    // Reads of staged blocks need not update the access time, which would cost as much as looking the block up.
     #[cfg(target_os = "linux")]
     let quiet = flags | OFlags::NOATIME;
     #[cfg(not(target_os = "linux"))]
     let quiet = flags;
     let opened = match rustix::fs::openat(dir.handle(), name, quiet, mode) {
-        // Only a file's owner may ask for that.
-        // coverage: the tests open what they made.
+        // Only the owner of a file may open it with `NOATIME`.
+        // coverage: the tests own the files that they open.
         Err(Errno::PERM) => rustix::fs::openat(dir.handle(), name, flags, mode),
         opened => opened,
     };
@@ -62,7 +62,7 @@ pub(crate) fn open(dir: &StagingDir, name: &str, access: Access) -> Result<File,
     Ok(file)
 }
 
-/// As [`open`], but `None` where there is none of that name.
+/// Like [`open`], but returns `None` if there is no file of that name.
 pub(crate) fn open_existing(
     dir: &StagingDir,
     name: &str,
@@ -77,7 +77,7 @@ pub(crate) fn open_existing(
     }
 }
 
-/// Fills `into` from `offset` on, as far as the file goes.
+/// Reads from `offset` until `into` is full or the file ends. Returns the number of bytes read.
 pub(crate) fn read_at_most(file: &File, into: &mut [u8], offset: u64) -> io::Result<usize> {
     use std::os::unix::fs::FileExt as _;
     let mut read = 0;

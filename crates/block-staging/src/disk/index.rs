@@ -1,8 +1,9 @@
 //! The index file of one class: the record of each slot, at `slot * RECORD_LEN`.
 //!
 //! It owns the records and the space that they take: a unit of the file is reserved before the first record in it
-//! is written, and given back once the last is cleared and the unit is punched (I2). And the claims: a record's
-//! byte range is locked shared by who leases the slot from another process, and exclusively by who frees it.
+//! is written, and given back once the last is cleared and the unit is punched (I2). It also owns the claims: a
+//! follower in another process leases a slot by a shared lock on its record's byte range, and the writer locks the
+//! range exclusively before it frees the slot.
 //!
 //! Invariant: a unit without a record is punched, or still charged.
 
@@ -24,15 +25,16 @@ use crate::{
 /// How much of an index file is read at once, in bytes.
 const AT_ONCE: usize = 1024 * 1024;
 
-/// By how much a file's logical length grows, in bytes: beyond its end, XFS allocates in advance.
+/// The step by which a file's logical length grows, in bytes. The file is lengthened before a write, since XFS
+/// preallocates beyond the end.
 const GROWTH: u64 = 1024 * 1024;
 
-/// The name of the index file of a class of so many bytes.
+/// The name of the index file of a class, by the length of its slots in bytes.
 pub(crate) fn name(class_bytes: u64) -> String {
     format!("index-{class_bytes}")
 }
 
-/// Where a slot's record begins, in bytes.
+/// The offset of a slot's record, in bytes.
 pub(crate) fn offset(slot: u32) -> u64 {
     u64::from(slot) * RECORD_LEN as u64
 }
@@ -42,7 +44,7 @@ pub(crate) fn offset(slot: u32) -> u64 {
 pub(crate) struct IndexFile {
     /// The class's number.
     class: usize,
-    /// What the file system allocates at once, in bytes.
+    /// The allocation unit of the file system, in bytes.
     unit: u64,
     file: OnceLock<File>,
     units: Mutex<Units>,
@@ -51,14 +53,14 @@ pub(crate) struct IndexFile {
 #[derive(Debug, Default)]
 struct Units {
     by_place: Vec<Unit>,
-    /// Which slots have a record: a bit each.
+    /// A bit for each slot: whether it has a record.
     recorded: Vec<u64>,
     logical_len: u64,
     charged: u64,
 }
 
 impl Units {
-    /// Sets or clears a slot's bit; says whether that changed it.
+    /// Sets or clears a slot's bit. Returns whether that changed it.
     fn mark(&mut self, slot: u32, recorded: bool) -> bool {
         let (word, bit) = (slot as usize / 64, 1 << (slot % 64));
         if self.recorded.len() <= word {
@@ -82,7 +84,7 @@ impl Units {
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Unit {
-    /// Records in it.
+    /// The number of records in it.
     live: u32,
     /// Whether its space is reserved.
     charged: bool,
@@ -98,12 +100,12 @@ impl IndexFile {
         }
     }
 
-    /// The file, where there is one.
+    /// The file, if it has been opened.
     pub(crate) fn opened(&self) -> Option<&File> {
         self.file.get()
     }
 
-    /// What is reserved for the file, in bytes.
+    /// The space reserved for the file, in bytes.
     pub(crate) fn charged(&self) -> u64 {
         self.lock().charged
     }
@@ -112,12 +114,12 @@ impl IndexFile {
         name(class_bytes(self.class))
     }
 
-    /// Takes over a file that is there, in which these slots have a record and no unit is allocated without one.
-    /// What its units take, in bytes.
+    /// Takes over an existing file, in which these slots have a record and every allocated unit has at least one.
+    /// Returns the space of its units, in bytes.
     pub(crate) fn restore(&self, file: File, logical_len: u64, recorded: &[u32]) -> u64 {
         let mut units = self.lock();
         if self.file.set(file).is_err() {
-            // coverage: it is called once, before anybody else knows of this.
+            // coverage: it is called once, before the index file is shared.
             return 0;
         }
         units.logical_len = logical_len;
@@ -135,7 +137,7 @@ impl IndexFile {
     /// Writes a slot's record.
     ///
     /// # Errors
-    /// [`StagingError::NoRoomForRecord`] where there is no room for another unit of the file; what the system says.
+    /// [`StagingError::NoRoomForRecord`] where there is no room for another unit of the file; errors of the system.
     pub(crate) fn put(
         &self,
         dir: &StagingDir,
@@ -171,11 +173,11 @@ impl IndexFile {
         written.map_err(failed("write"))
     }
 
-    /// Clears a slot's record, if it has one: whether it had.
+    /// Clears a slot's record. Returns whether there was one.
     pub(crate) fn clear(&self, slot: u32) -> io::Result<bool> {
         let mut units = self.lock();
         let Some(file) = self.file.get() else {
-            // A slot whose record could not be written, in a file that could not be made.
+            // The record could not be written, since the file could not be created.
             return Ok(false);
         };
         if !units.mark(slot, false) {
@@ -192,12 +194,12 @@ impl IndexFile {
         Ok(true)
     }
 
-    /// Punches the unit of a slot's record and gives its space back, if there is no record in it: whether it did.
+    /// Punches the unit of a slot's record and gives its space back, if no record is in it. Returns whether it did.
     pub(crate) fn give_back_unit(&self, space: &Space, slot: u32) -> bool {
         self.give_back_if_empty(&mut self.lock(), space, self.unit_of(slot))
     }
 
-    /// Punches a unit in which there is no record; where that fails, it stays charged until the next time.
+    /// Punches a unit without records. If that fails, the unit stays charged until the next try.
     fn give_back_if_empty(&self, units: &mut Units, space: &Space, n: usize) -> bool {
         let (Some(file), Some(unit)) = (self.file.get(), units.by_place.get_mut(n)) else {
             return false;
@@ -214,9 +216,9 @@ impl IndexFile {
         true
     }
 
-    /// Claims a slot against all that lease it: whether nobody does.
+    /// Claims a slot, so that nobody can lease it. Returns `false` if somebody leases it already.
     ///
-    /// Claiming what this file has claimed already is fine; the claim ends with [`release`](Self::release).
+    /// A slot may be claimed again through the same file; the claim ends with [`release`](Self::release).
     pub(crate) fn claim(&self, slot: u32) -> io::Result<bool> {
         match self.file.get() {
             Some(file) => {
@@ -229,12 +231,12 @@ impl IndexFile {
     /// Ends a claim.
     pub(crate) fn release(&self, slot: u32) {
         if let Some(file) = self.file.get() {
-            // The system refuses no unlocking; and a claim that stays is in the way of leases only.
+            // Unlocking does not fail; and a claim that stayed would only prevent leases.
             let _ = platform::lock_range(file, RangeLock::Unlocked, offset(slot), RECORD_LEN);
         }
     }
 
-    /// The file, made if it is not there. Under the units' lock, so that nobody else makes it.
+    /// The file, created if it does not exist. Called under the units' lock, so that no other thread creates it.
     fn file(&self, dir: &StagingDir) -> Result<&File, StagingError> {
         match self.file.get() {
             Some(file) => Ok(file),
@@ -254,7 +256,7 @@ impl IndexFile {
     }
 }
 
-/// Gives every record of an index file that is good in its place.
+/// Calls `give` with every record of an index file that is valid in its place.
 pub(crate) fn records(
     file: &File,
     class: usize,

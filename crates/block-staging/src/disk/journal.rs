@@ -1,15 +1,15 @@
-//! The journal of the index: its last changes, in a ring, by which followers learn what is new without reading the
+//! The journal of the index: its last changes, in a ring, from which followers learn what is new without reading the
 //! index again.
 //!
-//! The file `changes` is a header and [`ENTRIES`] entries of 16 bytes; change number `n` stands at entry
-//! `1 + n % ENTRIES`. A reader waits for the entry of the number that comes next; one of a later number in its place
-//! says that the ring has gone round. One `pwrite` publishes a change, one `pread` finds that there is none.
+//! The file `changes` is a header and [`ENTRIES`] entries of 16 bytes. Change number `n` is at entry `1 + n % ENTRIES`.
+//! A reader waits for the entry with the next number; a later number in its place means that the ring has wrapped
+//! around. One `pwrite` publishes a change, and one `pread` finds that there is none.
 //!
-//! It is only a hint: a follower that misses a change misses a block, or finds a record that has changed when it
-//! reads it again under its lease. Whatever is lost or torn of it costs a fetch.
+//! The journal is only a hint: a follower that misses a change misses a block, or finds a changed record when it reads
+//! the record again under its lease. A lost or torn entry costs a fetch.
 //!
 //! Invariant: a number that was taken is published, or the process ends. Readers wait for each number in turn, so a
-//! gap would keep them from what comes after it until the ring has gone round.
+//! gap would hide all later changes from them until the ring wraps around.
 
 use std::{
     fs::File,
@@ -30,13 +30,13 @@ pub(crate) const CHANGES: &str = "changes";
 
 const ENTRY_LEN: u64 = 16;
 
-/// How many changes are remembered; the header has the place of one.
+/// The number of changes in the ring. The header takes the place of one more.
 const ENTRIES: u64 = JOURNAL_LEN / ENTRY_LEN - 1;
 
-/// A change's number takes the low 56 bits of a word, its class the others.
+/// The number of a change takes the low 56 bits of a word; its class takes the others.
 const NUMBER_BITS: u32 = 56;
 
-/// The journal, for the one that writes it.
+/// The journal, for its writer.
 #[derive(Debug)]
 pub(crate) struct Journal {
     file: File,
@@ -44,8 +44,8 @@ pub(crate) struct Journal {
 }
 
 impl Journal {
-    /// Opens the journal for its writer, to go on behind what was published before, of which `known` is a number.
-    /// Readers find that they have missed everything.
+    /// Opens the journal for its writer. Its numbers continue after all that were published before, of which `known` is
+    /// one. Readers find that they have missed everything.
     pub(crate) fn begin(dir: &StagingDir, known: u64) -> Result<Self, StagingError> {
         let failed = |operation| move |error| StagingError::of(operation, CHANGES, error);
         let file = files::open(dir, CHANGES, Access::Make)?;
@@ -54,7 +54,7 @@ impl Journal {
             file.set_len(JOURNAL_LEN).map_err(failed("set_len"))?;
         }
         let newest = newest(&file).map_err(failed("read"))?.max(known);
-        // Written as it is read, so that no hole is in it and no write takes space later.
+        // The content is written back unchanged, so that the file has no hole and no later write allocates space.
         let mut all = vec![0; JOURNAL_LEN as usize];
         files::read_at_most(&file, &mut all, 0).map_err(failed("read"))?;
         all[..4].copy_from_slice(&std::process::id().to_le_bytes());
@@ -68,29 +68,29 @@ impl Journal {
         Ok(journal)
     }
 
-    /// Takes the number of the next change. It is to be [published](Self::publish), whatever comes of the change.
+    /// Takes the number of the next change. The caller must [publish](Self::publish) it, even if the change fails.
     pub(crate) fn number(&self) -> u64 {
         self.next.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Publishes that the record of this slot has changed, after it has.
+    /// Publishes that the record of this slot has changed. Call it after the change.
     pub(crate) fn publish(&self, number: u64, at: SlotAddress) {
         let entry = encode(number, at);
-        // A change that is not published is found when the block is looked for in vain, or leased in vain.
+        // If this fails, a follower misses the change: it does not find the block, or its lease fails.
         let _ = self.file.write_all_at(&entry, place(number));
     }
 }
 
-/// What a reader learns.
+/// The changes that a reader has not seen before.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Updates {
     /// The records of these slots have changed, in this order.
     Of(Vec<SlotAddress>),
-    /// More have changed than the ring remembers: the whole index is to be read.
+    /// More records have changed than the ring holds: read the whole index.
     TooMany,
 }
 
-/// The journal, for one that reads it.
+/// The journal, for a reader.
 #[derive(Debug)]
 pub(crate) struct Reader {
     file: File,
@@ -98,7 +98,7 @@ pub(crate) struct Reader {
 }
 
 impl Reader {
-    /// Opens the journal, if there is one. What it holds now is not an update: read the index after this.
+    /// Opens the journal, if it exists. Its present entries are not reported as updates: read the index after this.
     pub(crate) fn open(dir: &StagingDir) -> Result<Option<Self>, StagingError> {
         let Some(file) = files::open_existing(dir, CHANGES, Access::Read)? else {
             return Ok(None);
@@ -107,7 +107,7 @@ impl Reader {
         Ok(Some(Self { file, seen }))
     }
 
-    /// What has changed since the last call.
+    /// Returns the changes since the last call.
     pub(crate) fn updates(&mut self) -> io::Result<Updates> {
         let mut changed = Vec::new();
         loop {
@@ -125,7 +125,7 @@ impl Reader {
         }
     }
 
-    /// The process that writes the journal, or did last.
+    /// The id of the process that writes the journal, or that wrote it last.
     pub(crate) fn writer(&self) -> Option<u32> {
         let mut id = [0; 4];
         self.file.read_exact_at(&mut id, 0).ok()?;
@@ -207,7 +207,7 @@ mod tests {
         (0..=ENTRIES as u32).for_each(publish);
         assert_eq!(reader.updates().unwrap(), Updates::TooMany);
         assert_eq!(reader.updates().unwrap(), Updates::Of(vec![]));
-        // Out of order, as two threads may be: not before it is its turn.
+        // Two threads may publish out of order. The later change is not reported before the earlier one.
         let (first, second) = (journal.number(), journal.number());
         journal.publish(second, change(2));
         assert_eq!(reader.updates().unwrap(), Updates::Of(vec![]));

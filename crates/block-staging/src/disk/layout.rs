@@ -1,8 +1,8 @@
-//! The file `layout`: which version of the layout a persistent staging directory has. And the directory's lock:
-//! who is the writer.
+//! The file `layout`, which holds the version of a persistent staging directory's layout; and the directory's lock,
+//! whose holder is the writer.
 //!
-//! The lock is a `flock` on the directory itself, not on a file in it: a file can be deleted and made again, and
-//! then two processes would hold "the" lock. It is the kernel's, so it ends with the process, however that ends.
+//! The lock is a `flock` on the directory itself, not on a file in it: a file can be deleted and created again, and
+//! then two processes would hold "the" lock. The kernel owns the lock, so it ends with the process, however that ends.
 
 use std::io::Write as _;
 
@@ -14,24 +14,24 @@ use crate::{error::StagingError, lock_dir::StagingDir};
 /// The file's name.
 pub(crate) const LAYOUT: &str = "layout";
 
-/// All of its content. What begins otherwise is not ours to touch.
+/// The whole content of the file. A directory with any other content is refused and left untouched.
 const CONTENT: &str = "pinset staging layout 1\n";
 
-/// Takes the lock, if nobody has it. It is held as long as the directory's handle, or a clone of that.
+/// Takes the lock, if nobody has it. It is held until the directory's handle and its clones are closed.
 pub(crate) fn try_lock(dir: &StagingDir) -> bool {
     flock(dir.handle(), FlockOperation::NonBlockingLockExclusive).is_ok()
 }
 
-/// Gives the lock back.
+/// Releases the lock.
 pub(crate) fn unlock(dir: &StagingDir) {
-    // The system refuses no unlocking.
+    // Unlocking does not fail.
     let _ = flock(dir.handle(), FlockOperation::Unlock);
 }
 
-/// Checks the version of a directory; `None` where it says none yet.
+/// Checks the version of a directory. Returns `None` if the directory has none yet.
 ///
 /// # Errors
-/// [`StagingError::UnknownLayout`], and what the system says.
+/// [`StagingError::UnknownLayout`], and errors of the system.
 pub(crate) fn check(dir: &StagingDir) -> Result<Option<()>, StagingError> {
     let Some(file) = files::open_existing(dir, LAYOUT, Access::Read)? else {
         return Ok(None);
@@ -40,7 +40,7 @@ pub(crate) fn check(dir: &StagingDir) -> Result<Option<()>, StagingError> {
     let read = files::read_at_most(&file, &mut found, 0)
         .map_err(|error| StagingError::of("read", LAYOUT, error))?;
     match &found[..read] {
-        // Its maker was killed before it wrote.
+        // The process that created the file was killed before it wrote the content.
         [] => Ok(None),
         found if found == CONTENT.as_bytes() => Ok(Some(())),
         found => Err(StagingError::UnknownLayout {
@@ -50,10 +50,10 @@ pub(crate) fn check(dir: &StagingDir) -> Result<Option<()>, StagingError> {
     }
 }
 
-/// Checks the version, and says it where none is said. For the one that holds the lock.
+/// Checks the version, and writes it if there is none. The caller holds the lock.
 ///
 /// # Errors
-/// As [`check`].
+/// The same as [`check`].
 pub(crate) fn check_or_make(dir: &StagingDir) -> Result<(), StagingError> {
     if check(dir)?.is_some() {
         return Ok(());
@@ -62,13 +62,13 @@ pub(crate) fn check_or_make(dir: &StagingDir) -> Result<(), StagingError> {
     let mut file = files::open(dir, LAYOUT, Access::Make)?;
     file.write_all(CONTENT.as_bytes())
         .map_err(failed("write"))?;
-    // Once in a directory's life: after a power loss, its version must not be read as an unknown one.
+    // Synced, once in a directory's life: after a power loss, the version must not be read as an unknown one.
     file.sync_all().map_err(failed("fsync"))?;
     drop(file);
     Ok(())
 }
 
-/// Whether files can be made and changed here, as far as that shows without doing it.
+/// Whether files can be created and changed here, as far as that can be told without trying it.
 pub(crate) fn is_writable(dir: &StagingDir) -> bool {
     use rustix::fs::{Access, AtFlags, StatVfsMountFlags};
     let mounted = rustix::fs::fstatvfs(dir.handle());

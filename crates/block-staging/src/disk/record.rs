@@ -1,32 +1,32 @@
-//! One record of an index file: which block lies in a slot. Pure: bytes in, a record out, and the reverse.
+//! One record of an index file: which block is in a slot. Pure: bytes in, a record out, and the reverse.
 //!
-//! Invariant: what decodes was written as a whole, for this slot of this class, by this version of the layout. It
-//! does not say that the slot's bytes are the block's: those are hashed before they are used (I3).
+//! Invariant: a record that decodes was written as a whole, for this slot of this class, by this version of the layout.
+//! It does not prove that the slot's bytes are the block's: those are hashed before they are used (I3).
 
 use crate::key::Key;
 
 /// A record's length, in bytes. A power of two, so that none crosses a sector or a page.
 pub(crate) const RECORD_LEN: usize = 128;
 
-/// What a record begins with: three letters, and the version of the layout.
+/// The first bytes of a record: three letters, and the version of the layout.
 const MAGIC: [u8; 4] = *b"PSR\x01";
 
-/// What the checksum does not cover: the magic and itself.
+/// Where the bytes covered by the checksum begin: after the magic and the checksum itself.
 const CHECKED_FROM: usize = 8;
 
-/// That a slot holds a block.
+/// The statement that a slot holds a block.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Record {
     /// The block's multihash.
     pub(crate) key: Key,
     /// Its length, in bytes; at least 1.
     pub(crate) len: u32,
-    /// The number of the change that made this record: the younger one has the greater.
+    /// The number of the change that wrote this record. A younger record has a greater number.
     pub(crate) change: u64,
 }
 
 impl Record {
-    /// The record's bytes, for slot `slot` of class number `class`.
+    /// Encodes the record for slot `slot` of class number `class`.
     pub(crate) fn encode(&self, class: usize, slot: u32) -> [u8; RECORD_LEN] {
         let mut bytes = [0; RECORD_LEN];
         let digest = self.key.digest();
@@ -47,8 +47,8 @@ impl Record {
         bytes
     }
 
-    /// The record in `bytes`, which lie at slot `slot` of class number `class`; `None` where there is none, or
-    /// anything of it is not as it was written.
+    /// Decodes the record in `bytes`, which are at slot `slot` of class number `class`. Returns `None` if there is no
+    /// record, or if any of its bytes differs from what was written.
     pub(crate) fn decode(bytes: &[u8; RECORD_LEN], class: usize, slot: u32) -> Option<Self> {
         if bytes[..4] != MAGIC || u32_at(bytes, 4)? != crc32fast::hash(&bytes[CHECKED_FROM..]) {
             return None;

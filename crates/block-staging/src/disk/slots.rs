@@ -1,10 +1,9 @@
-//! One class's file: its slots, which of them are free, and the holes; and, in a persistent directory, its index.
+//! The file of one class: its slots, which of them are free, and the holes; and, in a persistent directory, its index.
 //!
-//! It owns the single operations on a slot. Their order is that of a commit and of an eviction, which have files of
-//! their own.
+//! It owns the single operations on a slot. `commit` and `evict` decide their order.
 //!
-//! Invariant: a slot that is free has no page allocated and no record. One that could not be freed is not used
-//! until it can be.
+//! Invariant: a free slot has no page allocated and no record. A slot that could not be freed is not used until it has
+//! been.
 
 use std::{
     cmp::Reverse,
@@ -29,20 +28,21 @@ use crate::{
     sync::{Mutex, MutexGuard, lock},
 };
 
-/// By how much a file's logical length grows, in bytes: once in so many, since each time is a journal entry.
+/// The step by which a file's logical length grows, in bytes. It is large since each growth writes to the file system's
+/// journal.
 const GROWTH: u64 = 16 * 1024 * 1024;
 
-/// The name of the file of a class of so many bytes.
+/// The name of the file of a class, by the length of its slots in bytes.
 pub(crate) fn name(class_bytes: u64) -> String {
     format!("slots-{class_bytes}")
 }
 
-/// The file of one size class, made when its first block comes.
+/// The file of one size class. It is created for its first block.
 #[derive(Debug)]
 pub(crate) struct ClassFile {
     /// The length of a slot, in bytes.
     class: u64,
-    /// There in a persistent directory.
+    /// `None` in a temporary directory.
     index: Option<IndexFile>,
     file: OnceLock<Arc<File>>,
     /// Bytes of data in whole units: raised before a write, lowered after the punch.
@@ -52,26 +52,27 @@ pub(crate) struct ClassFile {
 
 #[derive(Debug, Default)]
 struct Slots {
-    /// Free slots below `end`, the lowest first: that is what bounds `end` by the most that were ever in use.
+    /// Free slots below `end`, the lowest first. Taking the lowest bounds `end` by the most slots that were ever in
+    /// use at once.
     free: BinaryHeap<Reverse<u32>>,
     /// The first slot that was never used.
     end: u32,
-    /// Slots that could not be freed so far.
+    /// The number of slots that could not be freed so far.
     lost: u64,
     /// The file's logical length, in bytes.
     logical_len: u64,
 }
 
-/// What was found in a directory of one class's slots.
+/// The slots of one class, as found in a directory.
 #[derive(Debug)]
 pub(crate) struct Restored {
     pub(crate) file: File,
     pub(crate) logical_len: u64,
     /// The slots that hold a block, by number.
     pub(crate) live: Vec<u32>,
-    /// Those that hold none and could not be freed, by number.
+    /// The slots that hold no block and could not be freed, by number.
     pub(crate) lost: Vec<u32>,
-    /// Bytes of data in whole units, in both.
+    /// Bytes of data in whole units, in both kinds of slots.
     pub(crate) data_bytes: u64,
 }
 
@@ -86,13 +87,13 @@ impl ClassFile {
         }
     }
 
-    /// The file, where there is one.
+    /// The file, if it has been opened.
     #[inline]
     pub(crate) fn opened(&self) -> Option<&Arc<File>> {
         self.file.get()
     }
 
-    /// The index, in a persistent directory.
+    /// The index; `None` in a temporary directory.
     pub(crate) fn index(&self) -> Option<&IndexFile> {
         self.index.as_ref()
     }
@@ -115,13 +116,13 @@ impl ClassFile {
         self.lock().logical_len
     }
 
-    /// Where a slot begins, in bytes.
+    /// The offset of a slot, in bytes.
     #[inline]
     pub(crate) fn offset(&self, slot: u32) -> u64 {
         u64::from(slot) * self.class
     }
 
-    /// Takes over what was found.
+    /// Takes over the slots that were found.
     pub(crate) fn restore(&self, found: Restored) {
         let taken = found.live.iter().chain(&found.lost);
         let end = taken.clone().max().map_or(0, |last| last + 1);
@@ -142,19 +143,19 @@ impl ClassFile {
         }
     }
 
-    /// Writes `bytes`, for which `charge` is reserved, into a slot that was taken.
+    /// Writes `bytes`, for which `charge` is reserved, into a slot that was [taken](Self::take).
     pub(crate) fn write(&self, slot: u32, bytes: &[u8], charge: u64) -> Result<(), StagingError> {
-        // Counted first, so that what is allocated never exceeds it.
+        // Counted before the write, so that the allocated bytes never exceed the count.
         self.data.fetch_add(charge, Ordering::SeqCst);
         let written = match self.opened() {
             Some(file) => file.write_all_at(bytes, self.offset(slot)),
-            // coverage: whoever has a slot has the file.
+            // coverage: the file is opened before a slot is taken.
             None => Err(io::ErrorKind::NotFound.into()),
         };
         written.map_err(|error| StagingError::of("write", &self.name(), error))
     }
 
-    /// Punches a slot, for which `charge` was counted. Nobody gets it before it is [freed](Self::free).
+    /// Punches a slot, for which `charge` was counted. The slot is not used again before it is [freed](Self::free).
     pub(crate) fn punch(&self, slot: u32, charge: u64) -> io::Result<()> {
         let punch = |file: &Arc<File>| platform::punch(file, self.offset(slot), self.class);
         self.opened().map_or(Ok(()), punch)?;
@@ -162,24 +163,24 @@ impl ClassFile {
         Ok(())
     }
 
-    /// Lets the next block have a slot that is punched.
+    /// Makes a punched slot available for the next block.
     pub(crate) fn free(&self, slot: u32) {
         self.lock().free.push(Reverse(slot));
     }
 
-    /// Keeps a slot out of use: it could not be punched.
+    /// Counts a slot that could not be punched, and so stays out of use.
     pub(crate) fn lose(&self) {
         self.lock().lost += 1;
     }
 
-    /// Lets the next block have a slot that was lost, and is punched now.
+    /// Makes a slot that was lost, and is punched now, available for the next block.
     pub(crate) fn free_lost(&self, slot: u32) {
         let mut slots = self.lock();
         slots.lost -= 1;
         slots.free.push(Reverse(slot));
     }
 
-    /// Takes the lowest free slot; makes the file, and makes it longer, where that is due.
+    /// Takes the lowest free slot. Creates the file and lengthens it where necessary.
     pub(crate) fn take(&self, dir: &StagingDir) -> Result<u32, StagingError> {
         let failed =
             // coverage: needs a disk that fails.
@@ -192,14 +193,14 @@ impl ClassFile {
             Some(file) => file,
             None => {
                 let made = Arc::new(files::open(dir, &self.name(), Access::Make)?);
-                // Under the lock, so that nobody else makes it.
+                // Under the lock, so that no other thread creates it.
                 self.file.get_or_init(|| made)
             }
         };
         let slot = slots.end;
         let end = self.offset(slot) + self.class;
         if end > slots.logical_len {
-            // Ahead of the write: a file system that allocates in advance does so beyond the end only.
+            // Lengthened before the write, since a file system that preallocates does so only beyond the end.
             let longer = end.next_multiple_of(GROWTH.max(self.class));
             file.set_len(longer).map_err(failed("set_len"))?;
             slots.logical_len = longer;

@@ -1,4 +1,5 @@
-//! What a start removes: files and bytes that an earlier run was killed over. And the names of all files.
+//! The sweep at a start: it removes files and bytes that an earlier run left when it was killed. Also the names of all
+//! files.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -20,7 +21,7 @@ use crate::{
     platform::{self, probe::PROBE},
 };
 
-/// Removes what a start that was killed left, and warns of files that are not this library's.
+/// Removes the file that a killed start left, and warns of files that are not this library's.
 pub(crate) fn tidy(dir: &StagingDir) -> Result<(), StagingError> {
     let failed = |error| StagingError::of("listing", ".", error);
     for entry in dir.handle().entries().map_err(failed)? {
@@ -34,14 +35,14 @@ pub(crate) fn tidy(dir: &StagingDir) -> Result<(), StagingError> {
                 // coverage: no test listens to warnings.
                 directory = %dir.path().display(),
                 file = %name,
-                "a file in the staging directory is not this library's; it is left alone, and is not in the budget"
+                "a file in the staging directory is not this library's; it is left alone and not counted in the budget"
             );
         }
     }
     Ok(())
 }
 
-/// The names of all files that a persistent directory can have.
+/// The names of all files of this library that a persistent directory can have.
 pub(crate) fn ours() -> impl Iterator<Item = String> {
     let classes = (0..CLASSES).map(class_bytes);
     let of_classes = classes.flat_map(|class| [slots_name(class), index_name(class)]);
@@ -51,7 +52,7 @@ pub(crate) fn ours() -> impl Iterator<Item = String> {
         .chain(of_classes)
 }
 
-/// Punches the units of an index file in which none of these slots has its record.
+/// Punches the units of an index file that hold no record of these slots.
 pub(crate) fn index(file: &File, unit: u64, live: &[u32]) -> io::Result<()> {
     let units: HashSet<u64> = live.iter().map(|slot| offset(*slot) / unit).collect();
     for range in platform::data_ranges(file)? {
@@ -64,8 +65,9 @@ pub(crate) fn index(file: &File, unit: u64, live: &[u32]) -> io::Result<()> {
     Ok(())
 }
 
-/// Punches what is allocated in a slot file beyond what is `covered`, from a slot's beginning on. What it could not,
-/// since the slot is leased: the slot, and how much of it is allocated.
+/// Punches all data of a slot file that is not covered: `covered` has, for each slot with a block, the length in bytes
+/// of its covered beginning. Returns the slots that could not be punched because they are leased, each with the number
+/// of bytes that are allocated in it.
 pub(crate) fn slots(
     file: &File,
     class_bytes: u64,
@@ -83,7 +85,7 @@ pub(crate) fn slots(
             if stray.is_empty() {
                 continue;
             }
-            // Behind a block there is nothing that anybody could lease.
+            // The bytes behind a block cannot be leased, so they need no claim.
             let free = kept.is_some() || index.claim(slot)?;
             if free {
                 platform::punch(file, stray.start, stray.end - stray.start)?;

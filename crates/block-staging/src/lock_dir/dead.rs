@@ -1,4 +1,4 @@
-//! A dead holder: found by its free lock, locked while it is being recovered.
+//! A dead holder: it is found by its free lock, and locked while it is recovered.
 
 use std::{fmt, io};
 
@@ -11,8 +11,8 @@ use super::{
     staging_dir::staging_name,
 };
 
-/// A holder whose process is proven dead and may have left pins, locked against other recoverers. Dropped, it is
-/// left for the next start.
+/// A holder whose process is proven dead and may have left pins, locked against other recoverers. If this is dropped
+/// without [`finish`](Self::finish), the next start finds the holder again.
 pub struct DeadHolder {
     lock_dir: LockDir,
     name: [u8; 16],
@@ -20,19 +20,19 @@ pub struct DeadHolder {
 }
 
 impl DeadHolder {
-    /// The holder's name, as [`HeldLock::name`](super::HeldLock::name) gave it.
+    /// The holder's name, as [`HeldLock::name`](super::HeldLock::name) returned it.
     pub fn name(&self) -> [u8; 16] {
         self.name
     }
 
-    /// To be called when nothing of the holder is left elsewhere: removes its staging directory, if that is still
-    /// there, and then its lock file.
+    /// Removes the holder's staging directory, if that still exists, and then its lock file. Call it once nothing of
+    /// the holder remains elsewhere.
     ///
     /// # Errors
-    /// [`LockDirError::Io`]: it is left for the next start.
+    /// [`LockDirError::Io`]: the holder is left for the next start.
     pub fn finish(self) -> Result<(), LockDirError> {
         let dir = &self.lock_dir.dir;
-        let io = self.lock_dir.io("remove what a dead process left");
+        let io = self.lock_dir.io("remove the files of a dead process");
         absent_is_fine(dir.remove_dir_all(staging_name(&self.name))).map_err(&io)?;
         absent_is_fine(dir.remove_file(lock_file(&self.name))).map_err(&io)
     }
@@ -47,35 +47,35 @@ impl fmt::Debug for DeadHolder {
     }
 }
 
-/// What a lock directory can show of one holder.
+/// The evidence in a lock directory about the life of one holder.
 #[derive(Debug)]
 pub enum Evidence {
-    /// Its lock is free: it is dead. Locked now, as by [`LockDir::dead`].
+    /// Its lock was free, so it is dead. It is locked now, as by [`LockDir::dead`].
     Dead(DeadHolder),
-    /// Its lock is held: by itself, or by whoever recovers what it left.
+    /// Its lock is held, by the holder itself or by a process that recovers it.
     Alive,
-    /// There is no lock of it.
+    /// It has no lock file.
     None,
 }
 
 impl LockDir {
-    /// The holders that are proven dead and may have left pins, each locked until its [`DeadHolder`] is dropped or
-    /// finished, so that two recoverers never work on the same one.
+    /// Returns the holders that are proven dead and may have left pins. Each is locked until its [`DeadHolder`] is
+    /// dropped or finished, so that two recoverers never work on the same holder.
     ///
-    /// The staging directories of the dead are removed in passing, as are files on their way and lock files of
-    /// those that never had a pin; the other lock files stay until [`DeadHolder::finish`].
+    /// It also removes the staging directories of dead holders, unfinished new files, and the lock files of holders
+    /// that never had a pin. The other lock files stay until [`DeadHolder::finish`].
     ///
     /// # Errors
-    /// [`LockDirError::Io`] where the directory cannot be listed. One holder that cannot be examined is left for
-    /// the next time.
+    /// [`LockDirError::Io`] where the directory cannot be listed. A holder that cannot be examined is left for the
+    /// next time.
     pub fn dead(&self) -> Result<Vec<DeadHolder>, LockDirError> {
         let mut found = Vec::new();
-        let io = self.io("list what there is");
+        let io = self.io("list the files");
         for entry in self.dir.entries().map_err(&io)? {
             let entry = entry.map_err(&io)?;
             let file_name = entry.file_name();
             let Some(file_name) = file_name.to_str() else {
-                // coverage: nobody puts such names here; and it needs a disk that fails.
+                // coverage: no test puts such a name here, and the rest needs a disk that fails.
                 continue;
             };
             if let Some(name) = file_name.strip_suffix(LOCK_SUFFIX).and_then(unhex) {
@@ -89,30 +89,31 @@ impl LockDir {
                         _file: file,
                     };
                     if pins_may_remain {
-                        // What cannot be removed now, `finish` tries again, and keeps the lock file if it fails.
+                        // If this fails, `finish` tries again, and keeps the lock file if that fails too.
                         let _ = self.dir.remove_dir_all(staging_name(&name));
                         found.push(holder);
                     } else if let Err(error) = holder.finish() {
-                        tracing::warn!(%error, "what a dead process left was not swept");
+                        tracing::warn!(%error, "the files of a dead process could not be removed");
                     }
                 }
             } else if file_name.strip_prefix(NEW_PREFIX).and_then(unhex).is_some()
                 && let Some(_locked) = lock_if_free(self, file_name)
             {
-                // Its maker died, or has not locked it yet: then the maker sees that it is gone and makes another.
+                // Its creator died, or has not locked it yet. In that case the creator sees that the file is gone, and
+                // creates another.
                 let _ = self.dir.remove_file(file_name);
             } else if let Some(name) = file_name.strip_suffix(STAGING_SUFFIX).and_then(unhex)
                 && !is_held_here(&name)
                 && !self.dir.exists(lock_file(&name))
             {
-                // A staging directory comes after its lock and goes before it: nobody's.
+                // A staging directory is created after its lock and removed before it, so this one has no owner.
                 let _ = self.dir.remove_dir_all(file_name);
             }
         }
         Ok(found)
     }
 
-    /// What there is to show that the holder of this `name` lives, or is dead.
+    /// Returns the evidence whether the holder of this `name` is alive or dead.
     ///
     /// # Errors
     /// [`LockDirError::Io`].
@@ -121,7 +122,7 @@ impl LockDir {
         let file = match self.dir.open_with(&file_name, &read_options()) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Evidence::None),
-            // coverage: needs a disk that fails, and a lock that goes between two looks at it.
+            // coverage: needs a disk that fails, or a lock file that is removed in just that moment.
             Err(error) => return Err(self.io("look at a lock")(error)),
         };
         Ok(match lock_opened(self, &file_name, file) {
@@ -136,7 +137,7 @@ impl LockDir {
     }
 }
 
-/// Locks the file if nobody holds it and it is still the one of that name.
+/// Locks the file of this name if nobody holds it. Returns `None` if the name has been given to another file meanwhile.
 fn lock_if_free(lock_dir: &LockDir, name: &str) -> Option<File> {
     let file = lock_dir.dir.open_with(name, &read_options()).ok()?;
     lock_opened(lock_dir, name, file)
@@ -148,11 +149,11 @@ fn read_options() -> OpenOptions {
     options
 }
 
-/// The second half: `file` is what had that name a moment ago.
+/// The second half of [`lock_if_free`]: `file` had that name a moment ago.
 pub(super) fn lock_opened(lock_dir: &LockDir, name: &str, file: File) -> Option<File> {
     flock(&file, FlockOperation::NonBlockingLockExclusive).ok()?;
-    // Between the opening and the lock, another recoverer may have finished with it and removed it, or its maker
-    // may have given it another name.
+    // Between opening and locking, another recoverer may have finished with the file and removed it, or its creator may
+    // have renamed it.
     let here = rustix::fs::fstat(&file).ok()?;
     let there =
         rustix::fs::statat(&*lock_dir.dir, name, rustix::fs::AtFlags::SYMLINK_NOFOLLOW).ok()?;

@@ -1,4 +1,4 @@
-//! The directory itself: where it is, how it is opened, and the identity that it gives itself. And the names in it.
+//! The directory itself: where it is, how it is opened, its random identity, and the names of the files in it.
 
 use std::{
     env, fs, io,
@@ -21,54 +21,54 @@ const ID: &str = "id";
 pub(super) const LOCK_SUFFIX: &str = ".lock";
 pub(super) const STAGING_SUFFIX: &str = ".staging";
 pub(super) const NEW_PREFIX: &str = "new-";
-/// What is in the lock file of a holder that may have pins, for people; programs look at its length.
+/// The content of the lock file of a holder that may have pins. It is for people; programs look at the file's length.
 pub(super) const PINS_MAY_REMAIN: &[u8] = b"pins\n";
 
-/// A lock directory that is open. Cheap to clone.
+/// An open lock directory. It is cheap to clone.
 #[derive(Clone, Debug)]
 pub struct LockDir {
     pub(super) dir: Arc<Dir>,
-    /// For messages only: everything is reached through `dir`.
+    /// For messages only: all files are accessed through `dir`.
     pub(super) path: PathBuf,
     id: [u8; 8],
 }
 
-/// What can go wrong with a lock directory.
+/// Why a lock directory cannot be used.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum LockDirError {
-    /// It is there, but is no directory.
+    /// The path exists, but is not a directory.
     #[error("the lock directory {} is not a directory; remove it or choose another", path.display())]
     NotADirectory {
-        /// Which.
+        /// The path.
         path: PathBuf,
     },
-    /// It is a symbolic link: whoever made that could point it anywhere.
+    /// The path is a symbolic link. Its owner could point it anywhere.
     #[error("the lock directory {} is a symbolic link, which is refused; name the directory itself or choose another", path.display())]
     Symlink {
-        /// Which.
+        /// The path.
         path: PathBuf,
     },
-    /// It belongs to another user.
+    /// The directory belongs to another user.
     #[error("the lock directory {} belongs to the user {owner}, not to {user}; choose another", path.display())]
     ForeignOwner {
-        /// Which.
+        /// The directory.
         path: PathBuf,
-        /// Whose it is.
+        /// The user who owns it.
         owner: u32,
-        /// Who this process runs as.
+        /// The user whom this process runs as.
         user: u32,
     },
-    /// Others may look or write into it.
+    /// Other users may read or write the directory.
     #[error("the lock directory {} is open to others (mode {mode:03o}); run `chmod 700` on it or choose another", path.display())]
     OpenToOthers {
-        /// Which.
+        /// The directory.
         path: PathBuf,
         /// Its permission bits.
         mode: u32,
     },
-    /// Its name in the holders of pins is damaged.
-    #[error("the file `id` in the lock directory {} does not hold 8 bytes; remove it if nothing of this library's is running", path.display())]
+    /// The file with the directory's id is damaged.
+    #[error("the file `id` in the lock directory {} does not hold 8 bytes; remove it if no program that uses this library is running", path.display())]
     BadId {
         /// The directory.
         path: PathBuf,
@@ -76,25 +76,25 @@ pub enum LockDirError {
     /// The system refused something.
     #[error("could not {action} in the lock directory {}; check its file system and permissions, or choose another", path.display())]
     Io {
-        /// What.
+        /// The action that failed.
         action: &'static str,
         /// The directory.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
 }
 
 impl LockDir {
-    /// Where the lock directory is unless one is chosen: `$XDG_CACHE_HOME/wasi-ipfs`, else `$HOME/.cache/wasi-ipfs`,
-    /// else, for a user without a home, `wasi-ipfs-<uid>` in the directory for temporary files.
+    /// The default path of the lock directory: `$XDG_CACHE_HOME/wasi-ipfs`, or else `$HOME/.cache/wasi-ipfs`, or else,
+    /// for a user without a home, `wasi-ipfs-<uid>` in the directory for temporary files.
     ///
-    /// A place that outlives a restart of the machine: the [`id`](Self::id) is what proves that the pins of a
-    /// holder that a power loss ended are ours to release. And one on a disk: staging is to cost no memory.
+    /// The path is one that outlives a restart of the machine, since only the [`id`](Self::id) proves that we may
+    /// release the pins of a holder that a power loss ended. And it is on a disk, since staging should not take memory.
     pub fn default_path() -> PathBuf {
         let named = |variable| env::var_os(variable).map(PathBuf::from);
         let cache = named("XDG_CACHE_HOME").filter(|cache| cache.is_absolute());
-        // Users of services often have a home that is not there (`/nonexistent`).
+        // The users that services run as often have a home that does not exist (`/nonexistent`).
         let home = || named("HOME").filter(|home| home.is_absolute() && home.is_dir());
         match cache.or_else(|| Some(home()?.join(".cache"))) {
             Some(cache) => cache.join("wasi-ipfs"),
@@ -102,11 +102,11 @@ impl LockDir {
         }
     }
 
-    /// Opens the lock directory at its [default place](Self::default_path); makes it where there is none, and what is
-    /// missing of its parents, mode 0700 as the XDG Base Directory Specification says.
+    /// Opens the lock directory at its [default path](Self::default_path). Creates it and its missing parents, with
+    /// mode 0700 as the XDG Base Directory Specification requires.
     ///
     /// # Errors
-    /// As [`open`](Self::open).
+    /// The same as [`open`](Self::open).
     pub fn open_default() -> Result<Self, LockDirError> {
         let path = Self::default_path();
         let parent = path.parent().unwrap_or(&path);
@@ -120,12 +120,12 @@ impl LockDir {
         Self::open(&path)
     }
 
-    /// Opens the lock directory at `path`; makes it, with mode 0700, where there is none (but not its parents).
+    /// Opens the lock directory at `path`. Creates it with mode 0700 if it does not exist, but not its parents.
     ///
-    /// Any number of processes may do so at once: they agree on the [`id`](Self::id).
+    /// Any number of processes may call this at once; they agree on the [`id`](Self::id).
     ///
     /// # Errors
-    /// [`LockDirError`]: the directory is not this user's alone, or cannot be made or read.
+    /// [`LockDirError`]: the directory is not this user's alone, or cannot be created or read.
     pub fn open(path: &Path) -> Result<Self, LockDirError> {
         let dir =
             private_dir::open_or_make(path).map_err(|refusal| LockDirError::of(path, refusal))?;
@@ -157,7 +157,7 @@ impl LockDir {
 }
 
 impl LockDirError {
-    /// The system's error, where the system was asked.
+    /// The system's error, if this error comes from the system.
     pub fn into_io(self) -> Option<io::Error> {
         match self {
             Self::Io { source, .. } => Some(source),
@@ -165,7 +165,7 @@ impl LockDirError {
             | Self::Symlink { .. }
             | Self::ForeignOwner { .. }
             | Self::OpenToOthers { .. }
-            // coverage: each kind has a test of its own, in the lock directory.
+            // coverage: each variant is tested in `lock_dir`.
             | Self::BadId { .. } => None,
         }
     }
@@ -186,8 +186,8 @@ impl LockDirError {
     }
 }
 
-/// Reads the directory's id, after making one where there is none: complete under another name first, then linked
-/// to its own, which fails for all but the first.
+/// Reads the directory's id, and creates it if there is none. A new id is written under another name first, and then
+/// hard-linked to its own name, which succeeds for one process only.
 fn read_or_make_id(dir: &Dir, path: &Path) -> Result<[u8; 8], LockDirError> {
     let io = |action| {
         move |source| LockDirError::Io {
@@ -204,13 +204,13 @@ fn read_or_make_id(dir: &Dir, path: &Path) -> Result<[u8; 8], LockDirError> {
                 });
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            // coverage: needs a disk that fails, or somebody who takes the file away again and again.
+            // coverage: needs a disk that fails, or somebody who removes the file again and again.
             Err(error) => return Err(io("read `id`")(error)),
         }
         let (mut file, new) = locked_new_file(dir).map_err(io("make `id`"))?;
         let made = (|| {
             io::Write::write_all(&mut file, &random::<8>()?)?;
-            // After a power loss the name must not lead to an empty file.
+            // Synced, since after a power loss the name must not lead to an empty file.
             file.sync_all()?;
             dir.hard_link(&new, dir, ID)
         })();
@@ -225,8 +225,8 @@ fn read_or_make_id(dir: &Dir, path: &Path) -> Result<[u8; 8], LockDirError> {
     Err(io("keep `id`")(io::ErrorKind::NotFound.into()))
 }
 
-/// A new file under a name of its own, locked. A sweep that came between its creation and its lock has removed it:
-/// then another is made.
+/// Creates and locks a file with a new random name. If a sweep removed the file between its creation and its lock,
+/// creates another.
 pub(super) fn locked_new_file(dir: &Dir) -> io::Result<(cap_std::fs::File, String)> {
     loop {
         let name = format!("{NEW_PREFIX}{}", hex(&random::<16>()?));
@@ -243,14 +243,14 @@ pub(super) fn locked_new_file(dir: &Dir) -> io::Result<(cap_std::fs::File, Strin
     }
 }
 
-/// For a file that must not be there yet, for its owner alone.
+/// The options to create a file that must not exist yet, for its owner alone.
 pub(super) fn create_options() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create_new(true).mode(0o600);
     options
 }
 
-/// Random bytes of the system.
+/// Random bytes from the system.
 pub(super) fn random<const N: usize>() -> io::Result<[u8; N]> {
     use std::io::Read as _;
     let mut bytes = [0; N];
@@ -266,7 +266,7 @@ pub(super) fn hex(bytes: &[u8]) -> String {
     })
 }
 
-/// The reverse of [`hex`]; nothing else is taken for a name.
+/// The reverse of [`hex`]; `None` for any other text.
 pub(super) fn unhex(text: &str) -> Option<[u8; 16]> {
     let mut bytes = [0; 16];
     if text.len() != 32 || !text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {

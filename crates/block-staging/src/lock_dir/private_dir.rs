@@ -1,7 +1,7 @@
-//! A directory that is this user's alone: how it is made and opened, and why one is refused.
+//! Directories that are this user's alone: how they are created and opened, and why one is refused.
 //!
-//! Lock directories and persistent staging directories are such. What is checked is what was opened, not what the
-//! path says, which could change in between.
+//! Lock directories and persistent staging directories are private in this way. The checks are made on the opened
+//! directory, not on its path, which could change in between.
 
 use std::{
     fs, io,
@@ -15,16 +15,16 @@ use rustix::{
     io::Errno,
 };
 
-/// Why a directory is not taken.
+/// Why a directory is refused.
 #[derive(Debug)]
 pub(crate) enum Refusal {
-    /// It is no directory.
+    /// It is not a directory.
     NotADirectory,
-    /// It is a symbolic link: whoever made that could point it anywhere.
+    /// It is a symbolic link. Its owner could point it anywhere.
     Symlink,
     /// It belongs to another user.
     ForeignOwner { owner: u32, user: u32 },
-    /// Others may look or write into it; its permission bits.
+    /// Other users may read or write it; `mode` has its permission bits.
     OpenToOthers { mode: u32 },
     /// The system refused something.
     Io {
@@ -33,11 +33,11 @@ pub(crate) enum Refusal {
     },
 }
 
-/// Opens the directory at `path`; makes it, mode 0700, where there is none (but not its parents).
+/// Opens the directory at `path`. Creates it with mode 0700 if it does not exist, but not its parents.
 pub(crate) fn open_or_make(path: &Path) -> Result<Dir, Refusal> {
     match fs::DirBuilder::new().mode(0o700).create(path) {
         Err(source) if source.kind() != io::ErrorKind::AlreadyExists => {
-            // On a file system that is read-only, it may be there already all the same.
+            // The error of a read-only file system hides that the directory may exist already.
             open(path).map_err(|_| Refusal::Io {
                 action: "make the directory itself",
                 source,
@@ -47,13 +47,13 @@ pub(crate) fn open_or_make(path: &Path) -> Result<Dir, Refusal> {
     }
 }
 
-/// Opens the directory without following a link in its last segment, and checks whose it is.
+/// Opens the directory without following a link in the last segment of its path, and checks its owner and mode.
 pub(crate) fn open(path: &Path) -> Result<Dir, Refusal> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let fd = rustix::fs::open(path, flags, Mode::empty()).map_err(|errno| match errno {
-        // coverage: Linux says the next.
+        // coverage: Linux returns `ENOTDIR`.
         Errno::LOOP => Refusal::Symlink,
-        // Linux says so of a link as well when both flags are given.
+        // With both flags, Linux returns this error for a link as well.
         Errno::NOTDIR if path.is_symlink() => Refusal::Symlink,
         Errno::NOTDIR => Refusal::NotADirectory,
         _ => Refusal::Io {
@@ -62,7 +62,7 @@ pub(crate) fn open(path: &Path) -> Result<Dir, Refusal> {
         },
     })?;
     let file = fs::File::from(fd);
-    // coverage: what is open can be examined.
+    // coverage: examining an open directory does not fail.
     let metadata = file.metadata().map_err(|source| Refusal::Io {
         action: "examine the directory itself",
         source,
@@ -78,7 +78,7 @@ pub(crate) fn open(path: &Path) -> Result<Dir, Refusal> {
     Ok(Dir::from_std_file(file))
 }
 
-/// Who this process runs as.
+/// The user whom this process runs as.
 pub(crate) fn user() -> u32 {
     rustix::process::geteuid().as_raw()
 }

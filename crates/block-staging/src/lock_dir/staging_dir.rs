@@ -1,7 +1,7 @@
-//! A directory for staging: one that stays, or a holder's temporary one, beside its lock.
+//! A directory for staging: a persistent one, or the temporary one of a holder, beside its lock.
 //!
-//! Invariant: a temporary directory comes after its holder's lock and goes before it. It is removed through the lock
-//! directory's handle, by the holder's name, and not by a path, which could lead elsewhere by then.
+//! Invariant: a temporary directory is created after its holder's lock and removed before it. It is removed by the
+//! holder's name through the lock directory's handle, and not by a path, which could lead elsewhere by then.
 
 use std::{
     fs, io,
@@ -19,18 +19,18 @@ pub(super) fn staging_name(name: &[u8; 16]) -> String {
     format!("{}{STAGING_SUFFIX}", hex(name))
 }
 
-/// A directory for staging, as a capability. What of it is temporary is removed on drop.
+/// A directory for staging, as a capability. A temporary directory is removed on drop.
 #[derive(Debug)]
 pub struct StagingDir {
     dir: Dir,
     /// For messages only.
     path: PathBuf,
-    /// There for a temporary one, whose directory is named after it.
+    /// The lock of the holder that a temporary directory is named after; `None` for other directories.
     held: Option<HeldLock>,
 }
 
 impl StagingDir {
-    /// A directory that somebody else made and removes. `path` is for messages only.
+    /// A directory that the caller created and removes. `path` is for messages only.
     pub fn from_dir(dir: Dir, path: &Path) -> Self {
         Self {
             dir,
@@ -44,7 +44,7 @@ impl StagingDir {
         &self.path
     }
 
-    /// The same directory once more. What is temporary is removed with the first of them.
+    /// A second handle on the same directory. Dropping it does not remove a temporary directory.
     ///
     /// # Errors
     /// No descriptor is left.
@@ -61,7 +61,7 @@ impl StagingDir {
         &self.dir
     }
 
-    /// Makes a file that is not there yet, mode 0600.
+    /// Creates a file that must not exist yet, with mode 0600.
     pub(crate) fn create_file(&self, name: &str) -> io::Result<fs::File> {
         Ok(self.dir.open_with(name, &create_options())?.into_std())
     }
@@ -74,7 +74,7 @@ impl StagingDir {
 impl Drop for StagingDir {
     fn drop(&mut self) {
         if let Some(held) = &self.held {
-            // What cannot be removed now is swept by the next start, if the lock file stays for it.
+            // If this fails, the next start removes the directory. The lock file has to stay for that.
             let name = staging_name(&held.name());
             if held.lock_dir().dir.remove_dir_all(name).is_err() {
                 held.keep_lock_file();
@@ -84,11 +84,11 @@ impl Drop for StagingDir {
 }
 
 impl HeldLock {
-    /// Makes this holder's temporary staging directory, once. It is removed when the last user of it is dropped,
-    /// and keeps the lock until then.
+    /// Creates this holder's temporary staging directory, once. It is removed when its last user is dropped, and keeps
+    /// the lock until then.
     ///
     /// # Errors
-    /// [`LockDirError::Io`]; also where it has been made already.
+    /// [`LockDirError::Io`], also if the directory exists already.
     pub fn staging_dir(&self) -> Result<StagingDir, LockDirError> {
         let lock_dir = self.lock_dir();
         let io = lock_dir.io("make a staging directory");

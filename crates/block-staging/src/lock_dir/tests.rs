@@ -1,4 +1,4 @@
-//! The lock directory under processes that race, end and are killed.
+//! The lock directory, used by processes that race, end and are killed.
 
 use std::{
     collections::HashSet,
@@ -22,7 +22,7 @@ use super::{
 };
 use crate::Staging;
 
-/// A directory that is no lock directory yet, in one that goes after the test.
+/// The path of a future lock directory, in a temporary directory that is removed after the test.
 fn fresh() -> (tempfile::TempDir, PathBuf) {
     let parent = tempfile::tempdir().unwrap();
     let path = parent.path().join("locks");
@@ -42,8 +42,8 @@ fn dead_names(dir: &LockDir) -> Vec<[u8; 16]> {
     dir.dead().unwrap().iter().map(DeadHolder::name).collect()
 }
 
-/// The dead, once there are any: a child that another test has forked in this moment keeps every lock of this process
-/// until it is executed.
+/// Returns the dead holders, once there are any. A child that another test has just forked keeps every lock of this
+/// process until it is executed.
 fn dead_at_last(dir: &LockDir) -> Vec<DeadHolder> {
     let until = Instant::now() + Duration::from_secs(20);
     loop {
@@ -95,7 +95,7 @@ fn what_is_not_this_users_alone_is_refused_by_name() {
         assert!(matches!(refused(&path), LockDirError::OpenToOthers { mode: m, .. } if m == mode));
     }
 
-    // Root can give a directory away; for anybody else, root's are foreign.
+    // Root can give a directory away; for any other user, those of root are foreign.
     let foreign = match user() {
         0 => {
             std::os::unix::fs::chown(&path, Some(65534), None).unwrap();
@@ -113,7 +113,7 @@ fn what_is_not_this_users_alone_is_refused_by_name() {
 fn processes_that_start_at_once_agree_on_the_id() {
     const TEST: &str = "lock_dir::tests::processes_that_start_at_once_agree_on_the_id";
     if let Some(path) = place(TEST) {
-        // The parent lets all of them go at once.
+        // The parent releases all children at once.
         std::io::stdin().read_line(&mut String::new()).unwrap();
         println!("agreed={}", hex(&LockDir::open(&path).unwrap().id()));
         return;
@@ -145,9 +145,9 @@ fn processes_that_start_at_once_agree_on_the_id() {
     }
 }
 
-/// Starts a process that holds a lock and stages a block, and waits until it says so.
+/// Starts a process that holds a lock and stages a block, and waits until it reports that.
 ///
-/// Its output has to stay open: it ends with the test harness's own lines.
+/// Its output has to stay open, since the test harness prints its own lines at the end.
 fn holder(test: &str, path: &Path) -> (Child, impl Sized) {
     let mut child = child(test, path)
         .stdin(Stdio::piped())
@@ -446,7 +446,7 @@ fn what_is_missing_on_the_way_to_the_default_is_made_for_its_owner_alone() {
         .env("XDG_CACHE_HOME", home.path().join("new/cache"))
         .status();
     assert!(status.unwrap().success());
-    // What is in the way is named.
+    // The file that is in the way is named.
     let file = home.path().join("file");
     fs::write(&file, "").unwrap();
     let mut refused = child(TEST, home.path());

@@ -1,4 +1,4 @@
-//! Linux: holes, locks of open files, and reads of what the page cache has.
+//! Linux: holes, locks of open files, and reads from the page cache.
 
 use std::{fs::File, io};
 
@@ -6,7 +6,7 @@ use super::ways::{RangeLock, ReadWay};
 
 pub(crate) use super::cached::read as read_cached;
 
-/// Frees what is allocated in `len` bytes from `offset`, which read as zeros then.
+/// Frees the space of `len` bytes from `offset`, which read as zeros afterwards.
 pub(crate) fn punch(file: &File, offset: u64, len: u64) -> io::Result<()> {
     use rustix::fs::FallocateFlags;
     #[cfg(test)]
@@ -27,8 +27,8 @@ pub(crate) fn punch(file: &File, offset: u64, len: u64) -> io::Result<()> {
     }
 }
 
-/// Locks a range of a file for the open file that `file` is, not for the process: two that open a file each have
-/// locks of their own. Never waits: says whether it is done.
+/// Locks a range of a file for this open file, not for the process: if a file is opened twice, each open file has its
+/// own locks. Never waits. Returns whether the lock was taken.
 pub(crate) fn lock_range(file: &File, how: RangeLock, offset: u64, len: usize) -> io::Result<bool> {
     use nix::{
         errno::Errno,
@@ -55,7 +55,7 @@ pub(crate) fn lock_range(file: &File, how: RangeLock, offset: u64, len: usize) -
     }
 }
 
-/// Where a file has data, in order; holes lie between.
+/// The ranges of a file that have data, in order. Holes are between them.
 pub(crate) fn data_ranges(file: &File) -> io::Result<Vec<std::ops::Range<u64>>> {
     use rustix::{
         fs::{SeekFrom, seek},
@@ -64,7 +64,7 @@ pub(crate) fn data_ranges(file: &File) -> io::Result<Vec<std::ops::Range<u64>>> 
     let mut ranges = Vec::new();
     let mut at = 0;
     loop {
-        // Nobody uses the file's position: every read and write here says where.
+        // Moving the file's position is harmless: every read and write here passes its own offset.
         let start = match seek(file, SeekFrom::Data(at)) {
             Ok(start) => start,
             Err(Errno::NXIO) => return Ok(ranges),
@@ -76,7 +76,7 @@ pub(crate) fn data_ranges(file: &File) -> io::Result<Vec<std::ops::Range<u64>>> 
     }
 }
 
-/// How `file`, whose first byte has just been written, can be read without waiting.
+/// Finds out how `file`, whose first byte has just been written, can be read without waiting.
 pub(crate) fn read_way(file: &File) -> io::Result<ReadWay> {
     use rustix::io::{Errno, ReadWriteFlags};
     /// `RAMFS_MAGIC` and `TMPFS_MAGIC` of linux/magic.h.
@@ -101,6 +101,6 @@ pub(crate) fn read_way(file: &File) -> io::Result<ReadWay> {
 
 #[cfg(test)]
 thread_local! {
-    /// No file system refuses a hole where it has punched others, so a test has to say so.
+    /// Makes `punch` fail in a test, since a file system that has punched one hole does not refuse another.
     pub(crate) static PUNCH_FAILS: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
 }

@@ -1,15 +1,15 @@
-//! A system without holes, locks of open files and reads that do not wait: here every directory is refused.
+//! Other systems, without holes, locks of open files and reads that do not wait. Every directory is refused there.
 
 use std::{fs::File, io, ops::Range};
 
 use super::ways::{RangeLock, ReadWay};
 
-/// Refuses.
+/// Returns `Unsupported`.
 pub(crate) fn punch(_file: &File, _offset: u64, _len: u64) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-/// Refuses.
+/// Returns `Unsupported`.
 pub(crate) fn lock_range(
     _file: &File,
     _how: RangeLock,
@@ -19,17 +19,17 @@ pub(crate) fn lock_range(
     Err(io::ErrorKind::Unsupported.into())
 }
 
-/// Refuses.
+/// Returns `Unsupported`.
 pub(crate) fn data_ranges(_file: &File) -> io::Result<Vec<Range<u64>>> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-/// The system cannot be asked not to wait.
+/// Returns `None`: such a read may wait on this system.
 pub(crate) fn read_cached(_file: &File, _offset: u64, _len: usize) -> io::Result<Option<Vec<u8>>> {
     Ok(None)
 }
 
-/// Every read belongs on a blocking thread.
+/// Returns [`ReadWay::Blocking`]: every read belongs on a blocking thread.
 pub(crate) fn read_way(_file: &File) -> io::Result<ReadWay> {
     Ok(ReadWay::Blocking)
 }

@@ -1,5 +1,5 @@
-//! Tries a directory's file system out: whether it punches holes, in what units it allocates, and how it can be
-//! read without waiting. It leaves nothing behind.
+//! Tries out a directory's file system: whether it punches holes, in what units it allocates, and how it can be read
+//! without waiting. It leaves nothing behind.
 
 use std::{fs::File, os::unix::fs::FileExt};
 
@@ -15,25 +15,25 @@ use crate::{
     space::overhead::Metadata,
 };
 
-/// The name of the file that is tried out; removed at once.
+/// The name of the file for the trial. It is removed at once.
 pub(crate) const PROBE: &str = "probe";
 
-/// A file system that can carry the layout.
+/// The properties of a file system that can carry the layout.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Suitable {
-    /// What it allocates at once, in bytes: a power of two, at least 4096.
+    /// Its allocation unit, in bytes: a power of two, at least 4096.
     pub(crate) unit: u64,
     pub(crate) kind: Metadata,
     pub(crate) read_way: ReadWay,
 }
 
-/// Tries `dir` out. Takes one unit of its space for a moment.
+/// Tries out the file system of `dir`. It takes one unit of space for a moment.
 pub(crate) fn probe(dir: &StagingDir) -> Result<Suitable, StagingError> {
     let file = dir
         .create_file(PROBE)
         .map_err(|error| StagingError::of("creation", PROBE, error))?;
     let tried = try_out(dir, &file);
-    // What remains of a failed removal is an empty file, and the directory's own removal takes it.
+    // If this fails, an empty file remains, which is removed with the directory.
     let _ = dir.remove_file(PROBE);
     tried
 }
@@ -44,7 +44,7 @@ fn try_out(dir: &StagingDir, file: &File) -> Result<Suitable, StagingError> {
         dir: dir.path().to_owned(),
         why,
     };
-    // Inside the file's length, as slots are written: beyond its end, XFS allocates in advance.
+    // The write is inside the file's length, like those of slots, since XFS preallocates beyond the end.
     let len = MAX_STAGED as u64;
     file.set_len(len).map_err(failed("set_len"))?;
     file.write_all_at(&[1], 0).map_err(failed("write"))?;

@@ -1,17 +1,18 @@
 //! One total in bytes for any number of staging directories, and how much of it each may use.
 //!
-//! Each member has a **share**: the total, divided by how many there are. So what one may stage depends on how many
-//! the host has started, and on nothing that a neighbour does: a guest learns nothing of another from its own
-//! evictions. For that reason nobody borrows what a neighbour leaves unused.
+//! Each member has a **share**: the total, divided by the number of members. So the space of a member depends on how
+//! many the host has started, and on nothing that a neighbour does: a guest learns nothing of another from its own
+//! evictions. For that reason no member borrows space that a neighbour leaves unused.
 //!
-//! What a member may use at this instant is its **grant**. A start lowers the share; the others evict what they have
-//! beyond it, and their grants come down with that (all at once, but for blocks that are inside a read: those follow
-//! when it is over). An end raises the share, and each takes what is due to it the next time it stages a block.
+//! Each member has a **grant**: the bytes that it may use at this instant. A new member lowers the share. The others
+//! then evict their blocks beyond it, and their grants come down accordingly: all at once, except for blocks that are
+//! inside a read, which follow when the read is over. A member that ends raises the share, and each other takes the
+//! bytes due to it the next time it stages a block.
 //!
-//! Invariant (I2): all grants and what is free add up to the total, and nobody uses more than its grant. So the total
-//! holds whatever the shares are doing. No lock of one member is held while another's is taken.
+//! Invariant (I2): all grants and the free bytes add up to the total, and no member uses more than its grant. So the
+//! total holds however the shares change. No lock of one member is held while another's is taken.
 //!
-//! Knows neither blocks nor files: what a grant is worth in blocks, `Overhead` says.
+//! This file knows neither blocks nor files: `Overhead` computes how many bytes of blocks a grant is worth.
 
 use std::{
     fmt,
@@ -24,16 +25,16 @@ use crate::{
     sync::{AtomicU64, Mutex, Ordering, lock, sleep},
 };
 
-/// How often a newcomer looks whether the others have come down to their shares, and how long it waits in between: what
-/// they are reading, and the holes that are being punched, are done with in a moment.
+/// How often a new member checks whether the others have come down to their shares, and how long it waits in between.
+/// Their reads, and the holes that are being punched, are finished in a moment.
 const ATTEMPTS: u32 = 50;
 const PAUSE: Duration = Duration::from_millis(2);
 
-/// A total in bytes, which all its members share. Cheap to clone.
+/// A total in bytes, which all its members share. It is cheap to clone.
 ///
-/// What the file system reports for all their staging directories together never exceeds it. Each may use an equal
-/// share ([`share_bytes`](Self::share_bytes)): one that starts lowers the others', which evict what they have beyond;
-/// one that ends raises them again.
+/// The usage that the file system reports for all their staging directories together never exceeds it. Each member may
+/// use an equal share ([`share_bytes`](Self::share_bytes)). A new member lowers the shares of the others, which evict
+/// their blocks beyond it; a member that ends raises the shares again.
 ///
 /// ```
 /// use block_staging::Budget;
@@ -52,7 +53,7 @@ pub struct Budget {
 
 struct Inner {
     total: u64,
-    /// What is granted to nobody.
+    /// The bytes that are granted to no member.
     free: AtomicU64,
     /// The total, divided by the number of members.
     share: AtomicU64,
@@ -60,11 +61,11 @@ struct Inner {
 }
 
 impl Budget {
-    /// The least share of one member, in bytes: its directories and locks, and a few small blocks. Blocks that find no
-    /// room in a share are served from memory, and fetched again when they are wanted again.
+    /// The least share of one member, in bytes: enough for its directories and locks, and a few small blocks. Blocks
+    /// without room in a share are served from memory, and fetched again at their next use.
     pub const MIN_SHARE: u64 = 64 << 10;
 
-    /// So many bytes for all that [join](Self::join) this, or a clone of it.
+    /// Creates a budget of `total_bytes` for all members that [join](Self::join) it or a clone of it.
     pub fn new(total_bytes: u64) -> Self {
         Self {
             inner: Arc::new(Inner {
@@ -81,27 +82,27 @@ impl Budget {
         self.inner.total
     }
 
-    /// What each member may use, in bytes: the total, divided by how many there are.
+    /// The share of each member, in bytes: the total, divided by the number of members.
     pub fn share_bytes(&self) -> u64 {
         self.inner.share()
     }
 
-    /// How many share it now. A member counts until its [`Share`] is dropped, which is once the last of its handles
-    /// is: what it staged is on the disk until then, or until it is closed.
+    /// The number of members now. A member counts until its [`Share`] is dropped, with the last of its handles: its
+    /// blocks are on the disk until then, or until it is closed.
     pub fn members(&self) -> usize {
         lock(&self.inner.members).len()
     }
 
-    /// What is granted to nobody, in bytes.
+    /// The bytes that are granted to no member.
     #[cfg(test)]
     pub(crate) fn free_bytes(&self) -> u64 {
         self.inner.free.load(Ordering::SeqCst)
     }
 
-    /// Adds a member, until the returned share is dropped. Blocks for a tenth of a second at most.
+    /// Adds a member, until the returned share is dropped. Blocks for at most a tenth of a second.
     ///
     /// # Errors
-    /// [`Refused`]: the total is too small for one more, or others are reading all of it.
+    /// [`Refused`]: the total is too small for another member, or the others are reading all of it.
     pub fn join(&self) -> Result<Arc<Share>, Refused> {
         let joined = {
             let mut members = lock(&self.inner.members);
@@ -120,11 +121,11 @@ impl Budget {
                 return Ok(joined);
             }
         }
-        // Dropped, it leaves again.
+        // Dropping `joined` removes the member again.
         Err(Refused::InUse)
     }
 
-    /// The only share of a total of its own, however small.
+    /// Creates a budget of its own for a single member, however small, and returns its share.
     pub fn alone(total_bytes: u64) -> Arc<Share> {
         let budget = Self::new(total_bytes);
         let share = budget.add(&mut lock(&budget.inner.members));
@@ -141,7 +142,7 @@ impl Budget {
 }
 
 impl From<u64> for Budget {
-    /// So many bytes.
+    /// The same as [`Budget::new`].
     fn from(total_bytes: u64) -> Self {
         Self::new(total_bytes)
     }
@@ -156,17 +157,17 @@ impl fmt::Debug for Budget {
     }
 }
 
-/// Why there is no share for one more.
+/// Why there is no share for another member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
-    /// Divided by one more, the total would give less than [`Budget::MIN_SHARE`]; this would be enough.
-    #[error("the budget is too small for one more: it would take {least} bytes")]
+    /// With another member, each share would be less than [`Budget::MIN_SHARE`].
+    #[error("the budget is too small for another member: at least {least} bytes are needed")]
     TooSmall {
-        /// So many bytes.
+        /// The least total that would be enough, in bytes.
         least: u64,
     },
-    /// All of it lies in blocks that are inside a read at this instant.
-    #[error("others are reading all of the budget at this instant")]
+    /// All of the budget is used by blocks that are inside a read at this instant.
+    #[error("the other members are reading all of the budget at this instant")]
     InUse,
 }
 
@@ -175,13 +176,13 @@ impl Inner {
         self.share.load(Ordering::SeqCst)
     }
 
-    /// To be called under the members' lock.
+    /// Sets the share. Called under the members' lock.
     fn divide(&self, members: usize) {
         let share = self.total / (members as u64).max(1);
         self.share.store(share, Ordering::SeqCst);
     }
 
-    /// Takes `bytes` of what is free, or all of it.
+    /// Takes up to `bytes` of the free bytes. Returns the number taken.
     fn take_up_to(&self, bytes: u64) -> u64 {
         let mut taken = 0;
         let update = |free: u64| {
@@ -195,27 +196,27 @@ impl Inner {
     }
 }
 
-/// Makes a member's use smaller: its replacement.
+/// A member's replacement, which can reduce its use.
 pub trait Evict: Send + Sync {
-    /// Evicts what is beyond the member's share, as far as no read is in it, and then [lowers](Share::lower) its
-    /// grant. Called by neighbours too.
+    /// Evicts blocks beyond the member's share, except those inside a read, and then [lowers](Share::lower) its
+    /// grant. Neighbours call it too.
     fn evict_beyond_share(&self);
 }
 
-/// One member's part in a [`Budget`]: its account. It goes back when this is dropped, which therefore comes after the
-/// removal of everything that it paid for.
+/// The account of one member of a [`Budget`]. Dropping it gives the grant back, so everything that it paid for must be
+/// removed before.
 pub struct Share {
     budget: Arc<Inner>,
     account: Mutex<Account>,
     owner: OnceLock<Weak<dyn Evict>>,
 }
 
-/// Invariant: `used` is at most what the grant is worth, but for metadata that was found beyond what is set aside, and
-/// what an earlier run left until it was made to fit.
+/// Invariant: `used` is at most the usable part of the grant. There are two exceptions: metadata beyond the bytes set
+/// aside for it, and the blocks of an earlier run until replacement has made them fit.
 #[derive(Debug)]
 struct Account {
     granted: u64,
-    /// Reserved for blocks, in whole units of the file system, and `excess`.
+    /// The bytes reserved for blocks, in whole units of the file system, and `excess`.
     used: u64,
     excess: u64,
     overhead: Overhead,
@@ -235,39 +236,39 @@ impl Share {
         }
     }
 
-    /// Says whom a neighbour asks to come down.
+    /// Sets the replacement that neighbours call to lower this member's use.
     pub fn owned_by(&self, owner: Weak<dyn Evict>) {
         _ = self.owner.set(owner);
     }
 
-    /// Says what the file system takes beyond the blocks, once that is known.
+    /// Sets the overhead of the file system, once that is known.
     pub(crate) fn set_overhead(&self, overhead: Overhead) {
         lock(&self.account).overhead = overhead;
     }
 
-    /// What the member may use now, in bytes, overhead included.
+    /// The bytes that the member may use now, overhead included.
     pub fn bytes(&self) -> u64 {
         self.granted().min(self.budget.share())
     }
 
-    /// What of it blocks may take.
+    /// The part of [`bytes`](Self::bytes) that blocks may take.
     pub(crate) fn usable(&self) -> u64 {
         let account = lock(&self.account);
         let bytes = account.granted.min(self.budget.share());
         account.overhead.usable(bytes)
     }
 
-    /// What is reserved.
+    /// The reserved bytes.
     pub(crate) fn used(&self) -> u64 {
         lock(&self.account).used
     }
 
-    /// Metadata beyond what is set aside for it.
+    /// The bytes of metadata beyond those set aside for it.
     pub(crate) fn excess(&self) -> u64 {
         lock(&self.account).excess
     }
 
-    /// Reserves `bytes`, or nothing where there is not so much.
+    /// Reserves `bytes` if there is room for all of them. Returns whether there was.
     pub(crate) fn take(&self, bytes: u64) -> bool {
         let mut account = lock(&self.account);
         let usable = account
@@ -283,8 +284,8 @@ impl Share {
         }
     }
 
-    /// Charges what is there already, whether there is room for it or not: replacement makes room before anything else
-    /// is admitted.
+    /// Charges bytes that are on the disk already, even if there is no room for them: replacement makes room before
+    /// anything else is admitted.
     pub(crate) fn take_what_is_there(&self, bytes: u64) {
         lock(&self.account).used += bytes;
     }
@@ -293,21 +294,21 @@ impl Share {
         lock(&self.account).used -= bytes;
     }
 
-    /// Told how much metadata there is beyond what is set aside. It is there whether there is room for it or not:
-    /// what is used may pass what is usable by it until replacement has made room, which the next block asks for.
+    /// Sets the bytes of metadata beyond those set aside for it. Metadata cannot be refused, so `used` may exceed the
+    /// usable bytes by it until replacement makes room for the next block.
     pub(crate) fn set_excess(&self, bytes: u64) {
         let mut account = lock(&self.account);
         account.used = account.used - account.excess + bytes;
         account.excess = bytes;
     }
 
-    /// Brings the grant to the share: takes what is due, or gives up what is too much. Cheap where nothing is.
+    /// Adjusts the grant to the share: takes missing bytes, or gives up surplus ones. It is cheap if the two are equal.
     pub fn settle(&self) {
         self.come_down();
         self.claim();
     }
 
-    /// Gives up what is granted beyond the share, as far as it is not used.
+    /// Returns the unused part of the bytes that are granted beyond the share to the budget.
     pub fn lower(&self) {
         let given = {
             let mut account = lock(&self.account);
@@ -319,7 +320,8 @@ impl Share {
         self.budget.free.fetch_add(given, Ordering::SeqCst);
     }
 
-    /// What the member may use of the total at this instant, more than its share where it has not come down yet.
+    /// The bytes of the total that are granted to the member now. This is more than its share if it has not come down
+    /// yet.
     pub(crate) fn granted(&self) -> u64 {
         lock(&self.account).granted
     }
@@ -328,18 +330,18 @@ impl Share {
         if self.granted() > self.budget.share() {
             match self.owner.get().and_then(Weak::upgrade) {
                 Some(owner) => owner.evict_beyond_share(),
-                // Not begun yet, or ended: no block can be evicted.
+                // The member has not started yet, or has ended: no block can be evicted.
                 None => self.lower(),
             }
         }
     }
 
-    /// Takes what the share says beyond the grant: what is free, and what others have beyond their share.
+    /// Raises the grant to the share: from the free bytes, and from those that others have beyond their share.
     fn claim(&self) {
         if self.rise() {
             return;
         }
-        // None of them is dropped under the lock: the last owner of one leaves, which takes the lock.
+        // Collected first, so that no `Share` is dropped under the lock: the drop of the last reference takes the lock.
         let members: Vec<_> = lock(&self.budget.members)
             .iter()
             .filter_map(Weak::upgrade)
@@ -350,7 +352,7 @@ impl Share {
         self.rise();
     }
 
-    /// Takes of what is free; whether that was enough.
+    /// Raises the grant from the free bytes. Returns whether they were enough.
     fn rise(&self) -> bool {
         let short = self.budget.share().saturating_sub(self.granted());
         if short == 0 {
@@ -363,12 +365,12 @@ impl Share {
 }
 
 impl Account {
-    /// The least grant, `share` or more, that what is used fits into.
+    /// The least grant, at least `share`, into which the used bytes fit.
     fn least(&self, share: u64) -> u64 {
         if self.granted <= share || self.used <= self.overhead.usable(share) {
             return self.granted.min(share);
         }
-        // A byte less of the grant is at most a byte less to use.
+        // `unused` is whole units, so the usable bytes fall by no more than the grant.
         let unused = self.overhead.usable(self.granted).saturating_sub(self.used);
         self.granted - unused
     }

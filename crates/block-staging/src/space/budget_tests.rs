@@ -1,4 +1,4 @@
-//! Shares as arithmetic.
+//! The arithmetic of shares.
 
 use std::sync::Arc;
 
@@ -31,7 +31,7 @@ fn grants_and_what_is_free_are_the_total() {
     for share in &shares {
         assert!(
             share.bytes() < 3 * MIB,
-            "it rises when there is something to stage"
+            "it rises when the member stages something"
         );
         share.settle();
         assert_eq!(share.bytes(), budget.share_bytes());
@@ -47,7 +47,7 @@ fn what_is_used_is_kept_until_it_is_given_back() {
     let one = budget.join().unwrap();
     assert!(one.take(20 * MIB));
     let two = budget.join().unwrap();
-    // The first has given up what it does not use, and may take no more.
+    // The first has given up its unused bytes, and may take no more.
     assert_eq!(one.granted(), 20 * MIB + Budget::MIN_SHARE);
     assert_eq!(two.granted(), 12 * MIB - Budget::MIN_SHARE);
     assert_eq!((one.bytes(), one.used()), (16 * MIB, 20 * MIB));

@@ -1,4 +1,4 @@
-//! What the file system takes of a capacity beyond the blocks: directories, small files, trees of extents.
+//! The overhead of the file system: the part of a capacity that directories, small files and trees of extents take.
 //!
 //! Pure arithmetic.
 
@@ -7,38 +7,38 @@ use crate::class::{CLASSES, JOURNAL_LEN};
 /// The kind of metadata that a file costs beyond its data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Metadata {
-    /// None that is taken from the same space (tmpfs).
+    /// No metadata that takes the same space (tmpfs).
     Free,
     /// A tree of extents that grows with fragmentation (ext4, XFS, Btrfs), in blocks of the file system.
     Extents,
 }
 
-/// Extents in one block of an ext4 extent tree: 12 bytes each, after a header and before a checksum.
+/// The number of extents in one block of an ext4 extent tree: 12 bytes each, after a header and before a checksum.
 const EXTENTS_A_BLOCK: u64 = 340;
 
-/// What a file system takes of a capacity beyond the blocks.
+/// The overhead of a file system.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Overhead {
-    /// What it allocates at once, in bytes.
+    /// The allocation unit of the file system, in bytes.
     unit: u64,
-    /// Directories and small files.
+    /// The bytes for directories and small files.
     fixed: u64,
     metadata: Metadata,
-    /// Slot and index files of a class.
+    /// The number of slot and index files of a class.
     files_a_class: u64,
 }
 
-/// What a staging directory has beside its slot files.
+/// The files that a staging directory has beside its slot files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Beside {
-    /// Nothing.
+    /// No others.
     Nothing,
-    /// An index: what `layout`, `changes` and the file that is tried out take is set aside.
+    /// An index. Space is set aside for `layout`, `changes` and the file that tries out the file system.
     Index,
 }
 
 impl Overhead {
-    /// Of a directory on a file system that is not known yet: at most `bytes`.
+    /// The overhead while the file system is not known yet: `bytes`, which it does not exceed.
     pub(crate) fn unknown(bytes: u64) -> Self {
         Self {
             unit: 1,
@@ -49,8 +49,8 @@ impl Overhead {
     }
 
     pub(crate) fn new(unit: u64, metadata: Metadata, beside: Beside) -> Self {
-        // The directory that holds the lock and the identity, and those two, and the staging directory itself; on
-        // tmpfs directories take nothing, and the identity and the mark in the lock a page each.
+        // Four files: the lock directory, the lock and the identity in it, and the staging directory itself. On tmpfs,
+        // directories take nothing, and the identity and the mark in the lock take a page each.
         let files = match metadata {
             Metadata::Free => 2,
             Metadata::Extents => 4,
@@ -67,7 +67,7 @@ impl Overhead {
         }
     }
 
-    /// What the file system allocates at once, in bytes.
+    /// The allocation unit of the file system, in bytes.
     pub(crate) fn unit(&self) -> u64 {
         self.unit
     }
@@ -77,12 +77,13 @@ impl Overhead {
         self.metadata == Metadata::Extents
     }
 
-    /// What blocks may take of so many bytes. A byte less of these is at most a byte less of the other.
+    /// The part of a capacity that blocks may take, in bytes. If the capacity falls by whole units, this part falls by
+    /// no more than that.
     pub(crate) fn usable(&self, capacity: u64) -> u64 {
         capacity.saturating_sub(self.fixed + self.trees(capacity)) / self.unit * self.unit
     }
 
-    /// What is set aside for the trees of extents; 0 where there are none.
+    /// The bytes set aside for the trees of extents; 0 if there are none.
     pub(crate) fn trees(&self, capacity: u64) -> u64 {
         match self.metadata {
             Metadata::Free => 0,
@@ -91,16 +92,16 @@ impl Overhead {
     }
 }
 
-/// What to set aside for the trees of extents of files with `capacity` bytes of data.
+/// The bytes to set aside for the trees of extents of files with `capacity` bytes of data.
 ///
-/// A file of up to four extents has none on ext4; then there is at least one block a file. With every extent of one
-/// unit and full tree blocks, a tree takes 1/340 of the data; tree blocks that were emptied in part, and churn in
-/// several classes, make it more. Measured under churn at a full budget, the worst is 0.10 % of the capacity on an
+/// On ext4, a file of up to four extents has no tree, and a file of more has at least one tree block. If every extent
+/// is one unit and the tree blocks are full, a tree takes 1/340 of the data; partly emptied tree blocks, and churn in
+/// several classes, increase that. Measured under churn at a full budget, the worst is 0.10 % of the capacity on an
 /// empty ext4, 0.17 % on XFS, and 0.36 % on an ext4 that is fragmented to the last page (every other one taken).
-/// 1/128 is twice that. What passes it is charged when it is seen.
+/// 1/128 is twice that. Metadata beyond it is charged when it is seen.
 fn extent_trees(capacity: u64, unit: u64, files_a_class: u64) -> u64 {
     let files = (capacity / unit / 5).min(files_a_class * CLASSES as u64);
-    // So few extents fit into one block a file, however they lie.
+    // With so few extents, one tree block for each file is enough, however the extents are distributed.
     let more = if capacity / unit < EXTENTS_A_BLOCK {
         0
     } else {

@@ -1,5 +1,5 @@
-//! The process is killed at every step of a commit, of an eviction and of a start: the next start sweeps what is
-//! left, and has what was committed.
+//! The process is killed at every step of a commit, of an eviction and of a start: the next start sweeps the remains,
+//! and has all committed blocks.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -18,10 +18,10 @@ use crate::{
     steps::{Step, arm},
 };
 
-/// In a child: the step to be killed at, how often to let it pass before, and the budget.
+/// Tells a child the step to be killed at, how often to let it pass before, its first block, and the budget.
 const CRASH: &str = "PINSET_TEST_CRASH";
 
-/// The block of that number: any size up to 40 KB, small ones mostly.
+/// The block with this number. Its size is up to 40 KB; small blocks are more frequent.
 fn block(number: u64) -> Vec<u8> {
     let mut random = Random(number.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
     let most = 1 << random.below(16);
@@ -38,7 +38,7 @@ pub(super) fn resumed(dir: &Path, capacity: u64) -> (Staging, Vec<Warm>) {
     Staging::resume(dir, Budget::alone(capacity)).expect("a warm start")
 }
 
-/// What the file system reports for the slot files and the index.
+/// The space that the file system reports for the slot files and the index.
 fn blocks_on_disk(dir: &Path) -> u64 {
     let files = fs::read_dir(dir).unwrap().map(Result::unwrap);
     files
@@ -50,8 +50,8 @@ fn blocks_on_disk(dir: &Path) -> u64 {
         .sum()
 }
 
-/// Stages blocks from number `first` on, and evicts the oldest, until it is killed. Everything is written down:
-/// `+n` once block `n` is committed, `-n` before it is evicted.
+/// Stages blocks from number `first` on, and evicts the oldest, until it is killed. It keeps a log: `+n` once block `n`
+/// is committed, `-n` before it is evicted.
 fn load(dir: &Path, first: u64, capacity: u64) {
     let mut journal = fs::OpenOptions::new()
         .append(true)
@@ -89,7 +89,7 @@ fn load(dir: &Path, first: u64, capacity: u64) {
     }
 }
 
-/// What an earlier child left has no number, and nothing is said of it here.
+/// Logs an eviction. Blocks of an earlier child have no number and are not logged.
 fn say_evicted(journal: &mut fs::File, number: Option<u64>) {
     if let Some(number) = number {
         journal
@@ -98,7 +98,7 @@ fn say_evicted(journal: &mut fs::File, number: Option<u64>) {
     }
 }
 
-/// What is certain to be there by the journal of one child.
+/// The blocks that must be staged according to the log of one child.
 fn committed(dir: &Path) -> BTreeMap<Key, Vec<u8>> {
     let journal = fs::read_to_string(dir.join("journal")).unwrap_or_default();
     let numbers = |sign: char| -> Vec<u64> {
@@ -137,7 +137,7 @@ fn killed_at_every_step_the_next_start_has_what_was_committed_and_nothing_else()
                     Step::UnitPunched => 2 * round,
                     _ => 150 * round,
                 };
-                // A start drops something where its budget is smaller than the last one's.
+                // A start drops blocks if its budget is smaller than the last one's.
                 let capacity = match step {
                     Step::DroppedAtStart => 1 << 20,
                     _ => 2 << 20,
@@ -155,7 +155,7 @@ fn killed_at_every_step_the_next_start_has_what_was_committed_and_nothing_else()
     });
 }
 
-/// What is there after a child was killed.
+/// Checks the directory after a child was killed.
 fn check(dir: &Path, step: Step, capacity: u64) {
     let committed = committed(dir);
     let staging_dir = dir.join("staging");

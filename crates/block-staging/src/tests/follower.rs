@@ -1,5 +1,5 @@
-//! Followers: leases, what is followed, and what the writer does about it. Two open directories in one process are as
-//! good as two processes: their locks are theirs.
+//! Followers: leases, updates, and how the writer respects leases. Two open directories in one process behave like two
+//! processes: each has its own locks.
 
 use multihash_codetable::{Code, MultihashDigest as _};
 
@@ -49,12 +49,12 @@ fn what_comes_and_goes_is_followed() {
     drop(found);
     evict(first);
     assert!(find(&reader, &block(0)).is_none());
-    // The same block anew is not what was verified.
+    // The same block, staged again, counts as unverified.
     let again = stage_as(&staging, &block(0));
     let found = find(&reader, &block(0)).unwrap();
     assert!(!found.verified);
     reader.mark_verified(&key(&block(0)), found.change);
-    // More than the ring remembers: the index is read anew, and what was verified still is.
+    // More changes than the ring holds: the index is read again, and a verified block stays verified.
     let more: Vec<_> = (1..1500)
         .map(|n| stage_as(&staging, &bytes(n, 1 + n as usize % 90)))
         .collect();
@@ -81,7 +81,7 @@ fn a_leased_block_is_not_freed_before_the_lease_ends() {
         .map(|reader| find(reader, &block).unwrap());
     let again = find(&readers[0], &block).unwrap();
     assert!(!extent.claim());
-    // One that is wrong goes whether it is leased or not: from the index, and from the disk when it can.
+    // A wrong block is evicted even if it is leased: from the index at once, and from the disk when possible.
     evict(extent);
     let usage = staging.usage();
     let charge = staging.charge(9000);
@@ -115,7 +115,7 @@ fn what_is_leased_is_not_swept_by_the_one_that_takes_over() {
         .map(|block| find(&reader, block).unwrap())
         .collect();
     drop((extents, staging));
-    // Room for two of four.
+    // The budget has room for two of the four blocks.
     let (staging, warm) = resumed(dir.path(), 5 << 19);
     assert_eq!(warm.len(), 2);
     assert_eq!(staging.usage().leaked_bytes, 2 << 20);
@@ -159,12 +159,12 @@ fn what_the_journal_did_not_say_is_seen_under_the_lease() {
     evict(extent);
     let extent = stage_as(&staging, &other);
     fs::write(&ring, &before).unwrap();
-    // The slot is another block's by now.
+    // The slot holds another block by now.
     assert!(find(&reader, &one).is_none());
     evict(extent);
     let again = stage_as(&staging, &one);
     fs::write(&ring, &before).unwrap();
-    // It is the same block again, and not that which was known: a fetch, and no harm.
+    // The slot holds the same block again, but of another change: the follower has to fetch it, which is harmless.
     assert!(find(&reader, &one).is_none());
     drop(again);
 }
@@ -182,7 +182,7 @@ fn what_is_claimed_or_half_there_is_missing() {
     let verified = stored::verify(&path, stored::Rotten::Report, |_, _| true, |_| ()).unwrap();
     assert_eq!((verified.blocks, verified.gone), (0, 1));
     evict(extent);
-    // A block without a record, in a class that has no index: nobody is to hear of it.
+    // A block without a record, in a class without an index file: its eviction is not published.
     let nameless = staging.write(staging.reserve(100).unwrap(), &[1; 100]);
     evict(nameless.unwrap());
     assert!(find(&reader, &block).is_none());
@@ -190,7 +190,7 @@ fn what_is_claimed_or_half_there_is_missing() {
     fs::rename(path.join("slots-16384"), path.join("aside")).unwrap();
     assert!(
         find(&reader, &block).is_none(),
-        "there is a record and no file"
+        "there is a record, but no slot file"
     );
     fs::rename(path.join("aside"), path.join("slots-16384")).unwrap();
     let found = find(&follow(dir.path()), &block).unwrap();
@@ -219,7 +219,7 @@ fn a_commit_that_fails_hides_nothing_that_comes_after_it() {
     let (staging, _) = resumed(dir.path(), CAPACITY);
     let reader = follow(dir.path());
     assert!(find(&reader, &bytes(1, 100)).is_none());
-    // Room for a block, and none for the unit of its record.
+    // There is room for a block, but not for the unit of its record.
     let mut all: Vec<_> = std::iter::from_fn(|| staging.reserve(4096)).collect();
     all.pop();
     let block = bytes(1, 4000);

@@ -1,4 +1,4 @@
-//! The files byte by byte, as version 1 of the layout has them: what the first writer wrote is found by every later one.
+//! The files of version 1 of the layout, byte by byte: every later writer finds the blocks of the first one.
 
 use std::os::unix::fs::{FileExt as _, PermissionsExt as _};
 
@@ -15,13 +15,13 @@ use crate::{
     open,
 };
 
-/// The record of `bytes(20_024, 3692)` in slot 0 of the smallest class, made by change 2300. Zeros follow.
+/// The record of `bytes(20_024, 3692)` in slot 0 of the smallest class, written by change 2300. Zeros follow.
 const RECORD: &str = "\
     50535201d698dae1fc080000000000006c0e0000000000000020000000000000\
     12000000000000005bb059a6c15acc51494d848431c6351111d05c6154ace656\
     77dfe3fb7345e8e6";
 
-/// The entry of change 2642, of slot 60 of class 1.
+/// The entry of change 2642, for slot 60 of class 1.
 const ENTRY: &str = "520a0000000000013c000000d134a7ce";
 
 fn unhex(text: &str) -> Vec<u8> {
@@ -31,7 +31,7 @@ fn unhex(text: &str) -> Vec<u8> {
         .collect()
 }
 
-/// A directory as an earlier version left it, with one block in it.
+/// Creates a directory with one block, as an earlier version left it.
 fn left(dir: &Path) -> std::path::PathBuf {
     let path = dir.join("staging");
     fs::create_dir(&path).unwrap();
@@ -54,7 +54,7 @@ fn a_directory_of_the_first_version_opens_warm() {
     let path = left(dir.path());
     let opened = open(&path, Budget::alone(8 << 20)).unwrap();
     let Opened::Writer(staging, warm) = opened else {
-        panic!("somebody else writes to it");
+        panic!("another process writes to it");
     };
     let block = bytes(20_024, 3692);
     assert_eq!(warm.len(), 1);

@@ -1,5 +1,5 @@
-//! The index beside the slots: what it takes of the budget, and what a record that cannot be written or a slot that
-//! cannot be freed leaves.
+//! The index beside the slots: its part of the budget, and the state after a record could not be written or a slot
+//! could not be freed.
 
 use multihash_codetable::{Code, MultihashDigest as _};
 
@@ -49,7 +49,7 @@ fn a_unit_is_taken_with_its_first_record_and_given_back_with_its_last() {
     let usage = staging.usage();
     assert_eq!(usage.reserved, (a_unit as u64 + 1) * unit);
     assert_eq!(usage.descriptors, 2);
-    // Without a key there is no record.
+    // A block without a key has no record.
     let nameless = staging.write(staging.reserve(5).unwrap(), &[1; 5]).unwrap();
     assert_eq!(staging.usage().slots, a_unit as u64 + 1);
     drop((nameless, all, staging));
@@ -85,7 +85,7 @@ fn a_commit_and_an_eviction_go_step_by_step() {
         Step::ClaimReleased,
     ];
     assert_eq!(done, eviction);
-    // The last record of its unit.
+    // The next record is the last of its unit.
     let done = steps_of(|| evict(extents.pop().unwrap()));
     assert_eq!(
         done[..3],
@@ -132,7 +132,7 @@ fn a_record_that_cannot_be_written_leaves_nothing() {
         let usage = staging.usage();
         assert_eq!((usage.reserved, usage.slots), (0, 0));
     }
-    // And where what was written cannot be freed either, that is tried again when there is no room.
+    // If the written bytes cannot be freed either, freeing them is tried again when there is no room.
     PUNCH_FAILS.set(true);
     try_stage(&staging, &block).unwrap_err();
     PUNCH_FAILS.set(false);
@@ -196,7 +196,7 @@ fn the_budget_holds_with_an_index_under_load() {
                         let mut random = Random(seed * 0x1234_5678_9abc);
                         let mut live = Vec::new();
                         for n in 0..1500 {
-                            // Small ones mostly: they have the most records.
+                            // Mostly small blocks, since they have the most records.
                             let power = random.below(16);
                             let len = 1 + random.below(1 << power) as usize;
                             let block = bytes(seed << 32 | n, len);

@@ -1,6 +1,6 @@
-//! How to import: profiles, and the options of `ipfs add`.
+//! The options of an import: profiles, and the options of `ipfs add`.
 //!
-//! Owns which options exclude each other, and what of a file's metadata is kept. Touches no file.
+//! Decides which options exclude each other, and which metadata of a file is kept. Accesses no file.
 
 use std::{fs::Metadata, os::unix::fs::MetadataExt};
 
@@ -8,25 +8,25 @@ use unixfs::{Attributes, Layout, Leaves, Mtime, Profile};
 
 use crate::error::CarError;
 
-/// How to import, by the names of `ipfs add`'s options.
+/// The options of an import, named like those of `ipfs add`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ImportOptions {
-    /// Chunks, nodes, CIDs and sharding.
+    /// The parameters of chunks, nodes, CIDs and sharding.
     pub profile: Profile,
-    /// `--hidden`: entries whose names start with a dot are imported too. The imported path itself always is.
+    /// `--hidden`: also imports entries whose names start with a dot. The given path itself is always imported.
     pub hidden: bool,
-    /// `--raw-leaves`: whether a chunk is a raw block; the profile says so if this does not.
+    /// `--raw-leaves`: whether a chunk is a raw block. `None` leaves it to the profile.
     pub raw_leaves: Option<bool>,
-    /// `--preserve-mode`: keeps the permissions of files and directories. Not with raw leaves.
+    /// `--preserve-mode`: keeps the permissions of files and directories. Excludes raw leaves.
     pub preserve_mode: bool,
-    /// `--preserve-mtime`: keeps the modification times of files, directories and symlinks. Not with raw leaves.
+    /// `--preserve-mtime`: keeps the modification times of files, directories and symlinks. Excludes raw leaves.
     pub preserve_mtime: bool,
-    /// `--dereference-args`: the imported path is followed where it is a symlink. Symlinks below it never are.
+    /// `--dereference-args`: follows the given path if it is a symlink. Symlinks below it are never followed.
     pub dereference_args: bool,
 }
 
 impl ImportOptions {
-    /// The profile's layout, with the leaves that are asked for.
+    /// The profile's layout, with the requested form of leaves.
     pub(super) fn layout(&self) -> Result<Layout, CarError> {
         let layout = self.profile.layout();
         let layout = match self.raw_leaves {
@@ -40,8 +40,8 @@ impl ImportOptions {
         Ok(layout)
     }
 
-    /// What is kept of a file's or directory's metadata. As in Kubo, no permission at all is kept of a directory
-    /// and not of a file, and a symlink has none.
+    /// The metadata that is kept of a file, directory or symlink. As in Kubo, a mode of zero is kept for a directory
+    /// but not for a file, and the mode of a symlink is never kept.
     pub(super) fn attributes(&self, metadata: &Metadata) -> Attributes {
         let permissions = metadata.mode() & 0o7777;
         let has_mode =

@@ -1,7 +1,7 @@
 //! The UnixFS message inside a dag-pb node's data.
 //!
-//! Owns its fields and their ranges. Knows nothing of links: that the two agree is checked by the kind of node
-//! they make. Invariant: the inline span lies inside the block.
+//! Owns its fields and their ranges. Knows nothing of links: each kind of node checks that its links and its data
+//! agree. Invariant: the inline span lies inside the block.
 
 use std::ops::Range;
 
@@ -14,7 +14,7 @@ use crate::{
     message::{PbData, PbTime, Type},
 };
 
-/// The bits of a mode that mean something; the others are reserved.
+/// The bits of a mode that have a meaning; the others are reserved.
 const MODE_BITS: u32 = 0o7777;
 const NANOS_PER_SECOND: u32 = 1_000_000_000;
 
@@ -27,12 +27,12 @@ pub(crate) enum Kind {
     Symlink,
 }
 
-/// What a node's data says.
+/// The decoded data of a node.
 #[derive(Debug)]
 pub(crate) struct Head {
     pub(crate) kind: Kind,
-    /// The span in the block of the message's own `Data`: file bytes, a bit field, a symlink's target. Empty
-    /// spans are `0..0`.
+    /// The span in the block of the message's own `Data`: file bytes, a bit field or a symlink's target. An empty
+    /// span is `0..0`.
     pub(crate) inline: Range<u32>,
     pub(crate) filesize: Option<u64>,
     pub(crate) blocksizes: Vec<u64>,
@@ -61,7 +61,7 @@ impl Head {
             Some(Type::HamtShard) => Kind::Shard,
             Some(Type::Metadata) => {
                 return Err(Malformed::new(
-                    "UnixFS type 3 (metadata) is no file or directory",
+                    "UnixFS type 3 (metadata) is not a file or directory",
                 ));
             }
             None => return Err(Malformed::new(format!("unknown UnixFS type {number}"))),
@@ -82,7 +82,7 @@ impl Head {
     }
 }
 
-/// A time out of range is no time, as in other readers; the content is none the worse for it.
+/// The modification time; `None` if it is out of range, as in other readers. The node's content stays readable.
 fn mtime(time: PbTime) -> Option<Mtime> {
     let nanos = time.nanos.unwrap_or(0);
     Some(Mtime {
@@ -91,7 +91,7 @@ fn mtime(time: PbTime) -> Option<Mtime> {
     })
 }
 
-/// Where `part`, which prost cut out of `block` without copying, lies in it.
+/// The span in `block` of `part`, which prost cut out of it without copying.
 fn span_of(block: &Bytes, part: &Bytes) -> Result<Range<u32>, Malformed> {
     (part.as_ptr() as usize)
         .checked_sub(block.as_ptr() as usize)

@@ -1,6 +1,6 @@
-//! Plain directories and symlinks: nodes that one block holds whole.
+//! Plain directories and symlinks: nodes that fit in one block.
 //!
-//! Owns which of a directory's links can be reached by name. Knows nothing of what they point at. Invariant: an
+//! Decides which of a directory's links can be reached by name. Does not know what they point at. Invariant: an
 //! entry's name is a path segment and occurs once, so a look-up and a listing agree.
 
 use bytes::Bytes;
@@ -15,9 +15,9 @@ use crate::{attributes::Mtime, link::Link, malformed::Malformed, segment::segmen
 #[derive(Clone, Debug)]
 pub struct DirNode {
     block: Bytes,
-    /// The links that have a usable name, in the order they stand in.
+    /// The links that have a usable name, in the order of the block.
     entries: Box<[NamedLink]>,
-    /// The entries' indices by name; `None` where they stand sorted, as most writers leave them.
+    /// The entries' indices, sorted by name; `None` if the entries are sorted already, as most writers leave them.
     by_name: Option<Box<[u32]>>,
     skipped: u32,
     mode: Option<u32>,
@@ -36,7 +36,7 @@ impl DirNode {
             Some(drop_duplicates(&block, &mut entries))
         };
         Self {
-            // There were fewer links than the block has bytes, which fit 32 bits.
+            // There are fewer links than bytes in the block, and its length fits 32 bits.
             skipped: u32::try_from(all - entries.len()).unwrap_or(u32::MAX),
             entries: entries.into_boxed_slice(),
             by_name,
@@ -47,10 +47,10 @@ impl DirNode {
         }
     }
 
-    /// The link with this name: a binary search.
+    /// Looks up the link with this name, by binary search.
     ///
     /// # Errors
-    /// None in practice: [`decode`](crate::decode) has seen the link.
+    /// None in practice: [`decode`](crate::decode) has checked the link.
     pub fn lookup(&self, name: &str) -> Result<Option<Link>, Malformed> {
         let by = |entry: &NamedLink| entry.name(&self.block).cmp(name.as_bytes());
         let found = match &self.by_name {
@@ -65,15 +65,15 @@ impl DirNode {
             .transpose()
     }
 
-    /// How many entries there are, skipped ones not counted.
+    /// The number of entries, without those that were skipped.
     pub fn entries(&self) -> usize {
         self.entries.len()
     }
 
-    /// The entry at `index`, in the order in which they stand; `None` behind the last.
+    /// The entry at `index`, in the order of the block; `None` behind the last.
     ///
     /// # Errors
-    /// None in practice: [`decode`](crate::decode) has seen the link.
+    /// None in practice: [`decode`](crate::decode) has checked the link.
     pub fn entry(&self, index: usize) -> Result<Option<(&str, Link)>, Malformed> {
         let Some((name, at)) = self
             .entries
@@ -85,7 +85,8 @@ impl DirNode {
         Ok(Some((name, link_at(&self.block, at)?)))
     }
 
-    /// How many links are no entries: their name cannot be a path segment, or an earlier link has the same.
+    /// The number of links that are not entries: their name cannot be a path segment, or an earlier link has the same
+    /// name.
     pub fn skipped(&self) -> u32 {
         self.skipped
     }
@@ -116,18 +117,18 @@ impl DirNode {
     }
 }
 
-/// Drops each entry whose name an earlier one has, and gives the order by name of those that stay.
+/// Drops each entry whose name an earlier one has, and returns the order by name of those that stay.
 fn drop_duplicates(block: &Bytes, entries: &mut Vec<NamedLink>) -> Box<[u32]> {
     let name_of = |entries: &[NamedLink], index: u32| entries[index as usize].name(block);
     let mut order: Vec<u32> = (0..).take(entries.len()).collect();
-    // Stable: among equal names the earliest link stays first, and is the one that is kept.
+    // The sort is stable: among equal names the earliest link stays first, and that one is kept.
     order.sort_by(|a, b| name_of(entries, *a).cmp(name_of(entries, *b)));
     order.dedup_by(|later, first| name_of(entries, *later) == name_of(entries, *first));
     if order.len() == entries.len() {
         return order.into_boxed_slice();
     }
 
-    // Where each kept entry moves to when the others are taken out from between.
+    // The new index of each kept entry, once the dropped ones between are removed.
     let mut moved: Vec<Option<u32>> = vec![None; entries.len()];
     for index in &order {
         moved[*index as usize] = Some(0);
@@ -170,7 +171,7 @@ impl SymlinkNode {
         })
     }
 
-    /// The target as it was stored: any UTF-8, empty or absolute or with NULs in it. Whoever follows it judges.
+    /// The target as it was stored: any UTF-8, even empty, absolute or with NULs. The code that follows it judges.
     pub fn target(&self) -> &str {
         &self.target
     }

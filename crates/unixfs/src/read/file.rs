@@ -1,7 +1,7 @@
 //! File nodes: from an offset to the bytes, or to the child that has them.
 //!
-//! Owns the arithmetic of one file node; the child's own length is for the caller to check once it is there.
-//! Invariant: the pieces that [`FileNode::locate`] gives cover `[0, len)` without a gap or an overlap.
+//! Owns the arithmetic of one file node. The caller checks the child's own length once it has the child.
+//! Invariant: the pieces that [`FileNode::locate`] returns cover `[0, len)` without a gap or an overlap.
 
 use std::ops::Range;
 
@@ -25,42 +25,42 @@ pub struct FileNode {
     mode: Option<u32>,
     mtime: Option<Mtime>,
     tsizes: u64,
-    /// None for a leaf, which keeps nothing of its block: its bytes are where the block is staged.
+    /// `None` for a leaf. It keeps nothing of its block: its bytes are read where the block is staged.
     children: Option<Children>,
 }
 
 #[derive(Clone, Debug)]
 struct Children {
     block: Bytes,
-    /// For each child the offset in this node's bytes where it ends.
+    /// The offset in this node's bytes where each child ends.
     ends: Box<[u64]>,
-    /// For each child the position of its link in the block.
+    /// The position in the block of each child's link.
     links: Box<[u32]>,
 }
 
 /// Where the bytes at an offset are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Piece {
-    /// In this block: from the offset asked for to the end of what the block itself holds.
+    /// In this block: from the requested offset to the end of the bytes that the block itself holds.
     Inline {
         /// The span in the block; not empty.
         span: Range<usize>,
     },
     /// In a child.
     Child {
-        /// Which one.
+        /// The child's index.
         index: usize,
-        /// The offset in this node's bytes where the child begins; at most the offset asked for.
+        /// The offset in this node's bytes where the child begins; at most the requested offset.
         start: u64,
-        /// The child's length in bytes as this node claims it; not zero.
+        /// The child's length in bytes, as this node claims it; not zero.
         len: u64,
     },
-    /// Nowhere: at or behind the end of this node's bytes.
+    /// Nowhere: the offset is at or behind the end of this node's bytes.
     End,
 }
 
 impl FileNode {
-    /// A raw block: a leaf that is all payload.
+    /// The node of a raw block: a leaf that is all payload.
     pub(crate) fn raw(block_len: usize) -> Result<Self, Malformed> {
         let end = u32::try_from(block_len)
             .map_err(|_| Malformed::new(format!("a block of {block_len} bytes")))?;
@@ -117,7 +117,7 @@ impl FileNode {
         })
     }
 
-    /// The length in bytes of what the node stands for, children included.
+    /// The length in bytes of the part of the file that the node stands for, children included.
     #[allow(
         clippy::len_without_is_empty,
         reason = "a length in bytes, not a collection's"
@@ -141,23 +141,23 @@ impl FileNode {
         self.children.is_none()
     }
 
-    /// The span in the block of the bytes that it holds itself: the node's first bytes. `0..0` if there are none.
+    /// The span in the block of the node's own bytes, which are its first. `0..0` if there are none.
     pub fn payload(&self) -> Range<usize> {
         self.payload.start as usize..self.payload.end as usize
     }
 
-    /// How many children there are, those of no length included.
+    /// The number of children, including those of no length.
     pub fn children(&self) -> usize {
         self.ends().len()
     }
 
-    /// Where the bytes at `offset` are: a binary search, which children of no length do not slow down.
+    /// Locates the bytes at `offset`, by a binary search that children of no length do not slow down.
     pub fn locate(&self, offset: u64) -> Piece {
         if offset >= self.len {
             return Piece::End;
         }
         let payload = self.payload();
-        // Below the payload's length, which is a usize, the offset is one too.
+        // An offset below the payload's length, which is a usize, fits a usize.
         if let Some(skip) = usize::try_from(offset)
             .ok()
             .filter(|skip| *skip < payload.len())
@@ -167,7 +167,7 @@ impl FileNode {
             };
         }
         let ends = self.ends();
-        // The first child that ends behind the offset: one of no length before it ends at or before the offset.
+        // The first child that ends behind the offset. A child of no length before it ends at or before the offset.
         let has_it = |index: usize| {
             let ends_behind = ends.get(index).is_some_and(|end| offset < *end);
             ends_behind && self.start_of(index) <= offset
@@ -199,16 +199,16 @@ impl FileNode {
     /// The link to a child.
     ///
     /// # Errors
-    /// [`Malformed`] if there is no such child; else never, for [`decode`](crate::decode) has seen the link.
+    /// [`Malformed`] only if there is no such child, since [`decode`](crate::decode) has checked the link.
     pub fn child(&self, index: usize) -> Result<Link, Malformed> {
         let (block, at) = self.link_of(index)?;
         link_at(block, at)
     }
 
-    /// What the link to a child points at.
+    /// The target of the link to a child.
     ///
     /// # Errors
-    /// As [`child`](Self::child).
+    /// The same as [`child`](Self::child).
     pub fn child_target(&self, index: usize) -> Result<Target, Malformed> {
         let (block, at) = self.link_of(index)?;
         target_at(block, at)
@@ -239,14 +239,14 @@ impl FileNode {
             .map_or(&[], |children| &children.ends)
     }
 
-    /// The child that has `offset` if all are as long as the first, as in nearly every file but for the last.
+    /// The child that has `offset` if all are as long as the first. In nearly every file all except the last are.
     fn guess(&self, offset: u64) -> Option<usize> {
         let start = self.start_of(0);
         let index = (offset - start).checked_div(self.ends().first()? - start)?;
         usize::try_from(index).ok()
     }
 
-    /// Where a child begins: where the one before it ends.
+    /// The offset where a child begins, which is where the one before it ends.
     fn start_of(&self, index: usize) -> u64 {
         index
             .checked_sub(1)

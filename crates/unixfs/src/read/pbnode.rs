@@ -1,11 +1,11 @@
 //! The dag-pb envelope: a block as a run of links and one piece of data.
 //!
-//! Owns the strict form of a dag-pb node: each field known and once, links together, a link's fields in order.
-//! Knows nothing of UnixFS. Sections and links are walked where they lie instead of being decoded into messages:
-//! a 2 MiB block of tiny links would become a hundred megabytes of them (I9), and a node of a thousand links
-//! takes a tenth of the time. Names stay bytes, so that one that is not UTF-8 fails itself and not the node.
+//! Owns the strict form of a dag-pb node: only known fields, each once, links together, a link's fields in order.
+//! Knows nothing of UnixFS. Sections and links are walked in place instead of being decoded into messages: as messages,
+//! a 2 MiB block of tiny links would take a hundred megabytes (I9), and a node of a thousand links ten times as long.
+//! Names stay bytes, so that a name that is not UTF-8 makes one link unusable, not the node.
 //!
-//! Invariant: every position that comes out of here lies inside the block, and [`link_at`] succeeds on it.
+//! Invariant: every position that this module returns lies inside the block, and [`link_at`] succeeds on it.
 
 use std::ops::Range;
 
@@ -26,15 +26,15 @@ const NAME_KEY: u8 = 0x12;
 /// The fields of one link, as spans in the block.
 struct Fields {
     cid: Range<usize>,
-    /// `0..0` without a name.
+    /// `0..0` if the link has no name.
     name: Range<usize>,
     tsize: Option<u64>,
 }
 
-/// One link by positions in its block: 12 bytes, where the parsed link takes more than a hundred.
+/// One link, as positions in its block. It takes 12 bytes, where a parsed link takes more than a hundred.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct NamedLink {
-    /// Where the link's length prefix starts: what [`link_at`] takes.
+    /// Where the link's length prefix starts; the argument of [`link_at`].
     pub(crate) at: u32,
     /// Where its name starts.
     pub(crate) name_at: u32,
@@ -57,14 +57,14 @@ pub(crate) enum Section {
     Data(Range<usize>),
 }
 
-/// A link as the walk meets it.
+/// A link that the walk has met.
 #[derive(Debug)]
 pub(crate) struct WalkedLink {
     pub(crate) named: NamedLink,
     pub(crate) tsize: Option<u64>,
 }
 
-/// The walk over a block's sections, in the order they stand in; ends at the first error.
+/// The walk over a block's sections, in the order of the block. It ends at the first error.
 #[derive(Debug)]
 pub(crate) struct Sections<'b> {
     block: &'b Bytes,
@@ -72,7 +72,7 @@ pub(crate) struct Sections<'b> {
     met: Met,
 }
 
-/// What has been met: links may stand before or behind the data, not on both sides.
+/// The sections that the walk has met so far. Links may stand before or behind the data, but not on both sides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Met {
     Nothing,
@@ -116,7 +116,7 @@ impl<'b> Sections<'b> {
             }
             (other, _) => {
                 return Err(Malformed::new(format!(
-                    "key 0x{other:02x} at byte {key_at} is no field of a dag-pb node"
+                    "key 0x{other:02x} at byte {key_at} is not a field of a dag-pb node"
                 )));
             }
         };
@@ -139,7 +139,7 @@ impl<'b> Sections<'b> {
 }
 
 impl Fields {
-    /// Strict readers refuse unknown, repeated and misplaced fields: so this takes them in their order only.
+    /// Parses the fields in their order only, since strict readers refuse unknown, repeated and misplaced fields.
     fn parse(block: &Bytes, body: Range<usize>) -> Result<Self, Malformed> {
         let at = body.start;
         if block[body.clone()].first() != Some(&HASH_KEY) {
@@ -157,7 +157,7 @@ impl Fields {
         let PbLinkTail { tsize } = PbLinkTail::decode(tail).map_err(|error| {
             Malformed::new(format!("the link at byte {at} does not decode: {error}"))
         })?;
-        // What is not known, or is there twice, makes it longer than it would be written.
+        // An unknown or repeated field makes the tail longer than its canonical encoding.
         if (PbLinkTail { tsize }).encoded_len() != tail.len() {
             return Err(Malformed::new(format!(
                 "the link at byte {at} has unknown, repeated or misplaced fields"
@@ -182,11 +182,11 @@ impl Iterator for Sections<'_> {
     }
 }
 
-/// The links of a block, for walks over a whole DAG: of any dag-pb node, UnixFS or not, in the order they stand
-/// in and each as often as it stands there; none of a raw block.
+/// The links of a block, for walks over a whole DAG. The block may be any dag-pb node, UnixFS or not; the links come in
+/// the order of the block, and each as often as it occurs. A raw block has none.
 ///
 /// # Errors
-/// [`Malformed`] at once for other codecs, and as the last item of the iteration where the block stops being a
+/// [`Malformed`] at once for other codecs, and as the last item of the iteration if the block turns out not to be a
 /// dag-pb node.
 pub fn links(codec: Codec, block: &Bytes) -> Result<Links<'_>, Malformed> {
     let sections = match codec {
@@ -201,7 +201,7 @@ pub fn links(codec: Codec, block: &Bytes) -> Result<Links<'_>, Malformed> {
     Ok(Links { sections })
 }
 
-/// The iteration that [`links`] gives.
+/// The iterator that [`links`] returns.
 #[derive(Debug)]
 pub struct Links<'b> {
     sections: Option<Sections<'b>>,
@@ -221,7 +221,7 @@ impl Iterator for Links<'_> {
     }
 }
 
-/// The link whose length prefix starts at `at`; succeeds on every position that a walk of this block gave.
+/// Parses the link whose length prefix starts at `at`. Succeeds on every position from a walk over this block.
 pub(crate) fn link_at(block: &Bytes, at: u32) -> Result<Link, Malformed> {
     let body = delimited(block, at as usize, block.len())?;
     let fields = Fields::parse(block, body)?;
@@ -231,20 +231,20 @@ pub(crate) fn link_at(block: &Bytes, at: u32) -> Result<Link, Malformed> {
     })
 }
 
-/// As [`link_at`], but only what the link points at. Every read follows one.
+/// Like [`link_at`], but parses the target only. Every read follows a link.
 pub(crate) fn target_at(block: &Bytes, at: u32) -> Result<Target, Malformed> {
     let body = delimited(block, at as usize, block.len())?;
-    // Behind the key of the CID, as the walk has seen.
+    // The walk has checked that the key of the CID comes first.
     target_in(block, delimited(block, body.start + 1, body.end)?)
 }
 
-/// The span of the field whose length prefix starts at `at`, in what ends at `end`.
+/// The span of the field whose length prefix starts at `at`, and which has to end by `end`.
 fn delimited(block: &Bytes, at: usize, end: usize) -> Result<Range<usize>, Malformed> {
     let mut rest = block.get(at..end).unwrap_or_default();
     if let Some((len @ 0..0x80, body)) = rest.split_first()
         && usize::from(*len) <= body.len()
     {
-        // Nearly all of them.
+        // Nearly all fields are this short.
         return Ok(at + 1..at + 1 + usize::from(*len));
     }
     let len = prost::decode_length_delimiter(&mut rest)

@@ -1,11 +1,11 @@
 //! HAMT shards: one block of a directory that is spread over many.
 //!
 //! Owns the arithmetic of slots: an entry's place follows from its name's hash, most significant bits first,
-//! `log2(fanout)` bits a level. Knows nothing of the shards above but the slots that led here ([`Prefix`]).
+//! `log2(fanout)` bits a level. Knows nothing of the shards above except the slots that led here ([`Prefix`]).
 //!
-//! Invariant: what a look-up or a listing gives under a prefix hashes to that prefix and its slot. A shard that
-//! is linked from two places can therefore be sound in one of them only, and one without links is sound nowhere
-//! below the root: a walk visits no more shards than there are blocks, and no name twice.
+//! Invariant: an entry that a look-up or a listing returns under a prefix hashes to that prefix and its slot. A shard
+//! that is linked from two places can therefore be sound in one of them only, and a shard without links is sound
+//! nowhere below the root. So a walk visits no more shards than there are blocks, and no name twice.
 
 use bytes::Bytes;
 
@@ -21,28 +21,28 @@ use crate::{
     segment::segment,
 };
 
-/// The largest fanout that other readers take.
+/// The largest fanout that other readers accept.
 const MAX_FANOUT: u64 = 1024;
 const HASH_BITS: u32 = u64::BITS;
 
-/// The way from a directory's root down to a shard: the bits of the hash that its slots have used up.
+/// The path from a directory's root down to a shard: the bits of the hash that its slots have used up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Prefix {
-    /// The bits so far, at the top; zeros below.
+    /// The bits so far, in the most significant places; the others are zero.
     bits: u64,
     used: u32,
 }
 
 impl Prefix {
-    /// Where the root shard is.
+    /// The prefix of the root shard.
     pub const ROOT: Self = Self { bits: 0, used: 0 };
 
-    /// Whether this is the root's.
+    /// Whether this is the prefix of the root shard.
     pub fn is_root(&self) -> bool {
         self.used == 0
     }
 
-    /// One level down. `width` is at least 3 bits, and together with those used at most 64.
+    /// The prefix one level down. `width` is at least 3 bits, and at most 64 together with those used.
     fn below(&self, slot: u16, width: u32) -> Self {
         let used = self.used + width;
         Self {
@@ -53,7 +53,7 @@ impl Prefix {
 
     /// Whether a hash starts with these bits.
     fn leads_to(&self, hash: u64) -> bool {
-        // The prefix of the root would shift by all 64 bits.
+        // The prefix of the root shifts by all 64 bits, which `checked_shr` refuses.
         (hash ^ self.bits)
             .checked_shr(HASH_BITS - self.used)
             .unwrap_or(0)
@@ -65,7 +65,7 @@ impl Prefix {
 #[derive(Clone, Debug)]
 pub struct ShardNode {
     block: Bytes,
-    /// Hash bits that this level uses: log2 of the fanout.
+    /// The number of hash bits that this level uses: log2 of the fanout.
     width: u32,
     /// In ascending order of slots, each slot once.
     children: Box<[Child]>,
@@ -77,44 +77,44 @@ pub struct ShardNode {
 
 #[derive(Clone, Copy, Debug)]
 struct Child {
-    /// Its name is what stands behind the slot's digits: empty for a sub-shard.
+    /// Its name is the part behind the slot's digits, which is empty for a sub-shard.
     link: NamedLink,
     slot: u16,
 }
 
-/// What a look-up in one shard finds.
+/// The result of a look-up in one shard.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Found {
     /// The entry.
     Entry(Link),
-    /// Nothing yet: if the name exists, it is below this shard.
+    /// No entry yet: if the name exists, it is below this shard.
     Shard {
-        /// The shard to look into next.
+        /// The shard to search next.
         link: Link,
-        /// The prefix to look it up under.
+        /// The prefix of that shard.
         at: Prefix,
     },
     /// Proof that the directory has no such name.
     Absent,
 }
 
-/// What a shard holds in one slot.
+/// The content of one slot of a shard.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ShardEntry<'a> {
     /// An entry of the directory.
     Entry {
         /// Its name: a path segment.
         name: &'a str,
-        /// Where it leads.
+        /// The link to its node.
         link: Link,
     },
     /// A shard with more entries.
     Shard {
-        /// The slot it fills.
+        /// The slot that it fills.
         slot: u16,
-        /// The shard.
+        /// The link to the shard.
         link: Link,
-        /// The prefix to list it under.
+        /// The prefix of that shard.
         at: Prefix,
     },
 }
@@ -139,7 +139,7 @@ impl ShardNode {
             )));
         }
         let width = fanout.trailing_zeros();
-        // As many digits as the last slot takes.
+        // The number of digits of the last slot.
         let digits = width.div_ceil(4) as usize;
 
         let field = Bitfield(&block[head.inline.start as usize..head.inline.end as usize]);
@@ -187,7 +187,7 @@ impl ShardNode {
         })
     }
 
-    /// Looks for `name` in this shard, which stands at `at`: by its hash, without a look at the other slots.
+    /// Looks up `name` in this shard, whose prefix is `at`. Only the slot of the name's hash is examined.
     ///
     /// # Errors
     /// [`Malformed`]: the shard is deeper than the hash has bits for, or is empty below the root.
@@ -214,13 +214,14 @@ impl ShardNode {
         link_at(&self.block, child.link.at).map(Found::Entry)
     }
 
-    /// The first entry or sub-shard at `index` or behind it, and the index to go on from; `None` behind the last.
+    /// The first entry or sub-shard at or behind `index`, and the index to continue from; `None` behind the last.
     ///
-    /// Entries whose name cannot be a path segment are passed over, but not before their hash was checked: else
-    /// one shard of such could be linked from everywhere.
+    /// Entries whose name cannot be a path segment are skipped, but only after their hash was checked. Otherwise one
+    /// shard of such entries could be linked from everywhere.
     ///
     /// # Errors
-    /// [`Malformed`]: as [`lookup`](Self::lookup), and an entry that does not hash to its slot under `at`.
+    /// [`Malformed`]: for the reasons of [`lookup`](Self::lookup), and where an entry does not hash to its slot under
+    /// `at`.
     pub fn next_from(
         &self,
         index: usize,
@@ -254,7 +255,7 @@ impl ShardNode {
         Ok(None)
     }
 
-    /// All entries and sub-shards of this shard, which stands at `at`; ends at the first error.
+    /// Iterates over all entries and sub-shards of this shard, whose prefix is `at`. Ends at the first error.
     pub fn children(&self, at: Prefix) -> ShardChildren<'_> {
         ShardChildren {
             node: self,
@@ -263,12 +264,12 @@ impl ShardNode {
         }
     }
 
-    /// How many slots a shard of this directory has.
+    /// The number of slots of this shard.
     pub fn fanout(&self) -> u32 {
         1 << self.width
     }
 
-    /// How many entries of this shard have a name that cannot be a path segment.
+    /// The number of entries of this shard whose name cannot be a path segment.
     pub fn skipped(&self) -> u32 {
         self.skipped
     }
@@ -292,7 +293,7 @@ impl ShardNode {
         self.tsizes
     }
 
-    /// What depends on where the shard stands.
+    /// Makes the checks that depend on the shard's prefix.
     fn check(&self, at: Prefix) -> Result<(), Malformed> {
         if at.used + self.width > HASH_BITS {
             return Err(Malformed::new(format!(
@@ -306,15 +307,16 @@ impl ShardNode {
         Ok(())
     }
 
-    /// The slot of a hash in a shard at `at`, which [`check`](Self::check) has passed.
+    /// The slot of a hash in this shard under `at`, which has passed [`check`](Self::check).
     fn slot_of(&self, hash: u64, at: Prefix) -> u16 {
-        // At most ten bits are left.
+        // At most ten bits remain, as `MAX_FANOUT` allows.
         ((hash << at.used) >> (HASH_BITS - self.width)) as u16
     }
 }
 
 impl Child {
-    /// Takes the slot off a link's name. Bytes, not characters: a name may start with one of several bytes.
+    /// Splits the slot off a link's name. It splits bytes, not characters: a name may start with a character of several
+    /// bytes.
     fn parse(
         block: &Bytes,
         link: NamedLink,
@@ -341,14 +343,14 @@ impl Child {
             .filter(|slot| field.contains(*slot))
             .ok_or_else(|| {
                 Malformed::new(format!(
-                    "a HAMT link's name starts with \"{}\", which is no slot with its bit set",
+                    "a HAMT link's name starts with \"{}\", which is not a slot whose bit is set",
                     prefix.escape_ascii()
                 ))
             })?;
         Ok(Self {
             slot,
             link: NamedLink {
-                // Behind the digits, which were there.
+                // Behind the digits, which the split has found.
                 name_at: link.name_at + digits as u32,
                 name_len: name.len() as u32,
                 at: link.at,
@@ -361,7 +363,7 @@ impl Child {
     }
 }
 
-/// Which slots are filled: big-endian, leading zero bytes left out.
+/// The bit field of the filled slots: big-endian, without leading zero bytes.
 struct Bitfield<'b>(&'b [u8]);
 
 impl Bitfield<'_> {
@@ -377,12 +379,12 @@ impl Bitfield<'_> {
     }
 }
 
-/// The iteration that [`ShardNode::children`] gives.
+/// The iterator that [`ShardNode::children`] returns.
 #[derive(Clone, Debug)]
 pub struct ShardChildren<'a> {
     node: &'a ShardNode,
     at: Prefix,
-    /// `None` behind the last or an error.
+    /// `None` after the last child or an error.
     next: Option<usize>,
 }
 

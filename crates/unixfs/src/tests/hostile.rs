@@ -1,4 +1,4 @@
-//! Blocks whose authors lie: what each is refused for, or what is left of it.
+//! Blocks whose authors lie: why each is refused, or what remains of it.
 
 use super::*;
 use crate::{Found, ShardEntry};
@@ -40,7 +40,7 @@ fn as_many_blocksizes_as_links() {
         };
         assert_eq!(
             refused(&named(&["a"]), &sized),
-            "1 blocksizes in what is no file"
+            "1 blocksizes in a node that is not a file"
         );
     }
 }
@@ -70,7 +70,7 @@ fn runs_of_empty_links_cost_nothing() {
 #[test]
 fn a_block_full_of_links_is_read_in_one_go() {
     const LINKS: u32 = 100_000;
-    // Backwards, so that the directory has to sort; then all of one name, which leaves one.
+    // Names in descending order, so that the directory has to sort; then one name for all, of which one entry remains.
     let links: Vec<PbLink> = (0..LINKS)
         .rev()
         .map(|n| pb_link(n, format!("{n:06}")))
@@ -82,7 +82,7 @@ fn a_block_full_of_links_is_read_in_one_go() {
     let node = directory(block(&same, &data(DIRECTORY)));
     assert_eq!((node.entries(), node.skipped()), (1, LINKS - 1));
     assert_eq!(node.lookup("same").unwrap(), Some(link(0)));
-    // Only one link of a slot can be sound.
+    // Only one link for each slot can be sound.
     assert!(refused(&same, &shard_data(256, &[])).contains("100000 links"));
 }
 
@@ -94,7 +94,7 @@ fn what_is_no_unixfs() {
     assert_eq!(reason(field(0x0a, b"")), "UnixFS data without a type");
     assert_eq!(
         refused(&[], &data(3)),
-        "UnixFS type 3 (metadata) is no file or directory"
+        "UnixFS type 3 (metadata) is not a file or directory"
     );
     assert_eq!(refused(&[], &data(6)), "unknown UnixFS type 6");
     assert_eq!(
@@ -108,11 +108,11 @@ fn what_is_no_unixfs() {
     let error = decode(Codec::Other(0x71), Bytes::new()).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "no sound UnixFS node: codec 0x71 is neither raw (0x55) nor dag-pb (0x70)"
+        "malformed UnixFS node: codec 0x71 is neither raw (0x55) nor dag-pb (0x70)"
     );
 }
 
-/// What a strict node refuses cannot be pinned without breaking its garbage collection (I5).
+/// A block that a strict node refuses cannot be pinned without breaking that node's garbage collection (I5).
 #[test]
 fn what_strict_readers_refuse() {
     let link = field(0x12, &pb_link(0, "a").encode_to_vec());
@@ -127,7 +127,7 @@ fn what_strict_readers_refuse() {
         (&[&data, &link, &data], "a second data field, at byte 49"),
         (
             &[&data, &[0x18, 0x01]],
-            "key 0x18 at byte 4 is no field of a dag-pb node",
+            "key 0x18 at byte 4 is not a field of a dag-pb node",
         ),
     ];
     for (parts, expected) in cases {
@@ -176,7 +176,7 @@ fn links_in_another_form_than_the_strict_one() {
             "the link at byte 2 does not start with a CID"
         );
     }
-    // A field that ends in the block, but behind its link; a number that does not end; a tag of a wrong type.
+    // A field that ends inside the block but behind its link, a number that does not end, a tag of a wrong type.
     assert_eq!(
         reason(with_link(&[0x0a, 3])),
         "a field of 3 bytes at byte 3, with 0 bytes left for it"
@@ -215,7 +215,7 @@ fn cids_that_do_not_fill_their_field() {
             "{reason}"
         );
     }
-    // 65 bytes under an unknown function, and version 2.
+    // A digest of 65 bytes under an unknown hash function, and CID version 2.
     let long = with_hash([&[1, 0x55, 0x13, 65][..], &[0; 65]].concat());
     assert!(
         long.contains("a digest of 65 bytes under hash function 0x13"),
@@ -305,7 +305,7 @@ fn the_first_of_duplicates_wins() {
         .map(|index| node.entry(index).unwrap().unwrap().1)
         .collect();
     assert_eq!(listed, [link(0), link(1), link(4)]);
-    // Sorted but for the repetition.
+    // Sorted except for the repetition.
     let node = directory(block(&named(&["a", "b", "b"]), &data(DIRECTORY)));
     assert_eq!((names(&node), node.skipped()), (vec!["a", "b"], 1));
 }
@@ -355,7 +355,7 @@ fn shards_that_contradict_themselves() {
     for name in ["aBx", "AAx", "+1x", "G0x", "\u{20ac}x"] {
         let reason = named(name.as_bytes());
         assert!(
-            reason.ends_with("which is no slot with its bit set"),
+            reason.ends_with("which is not a slot whose bit is set"),
             "{reason}"
         );
     }
@@ -383,7 +383,7 @@ fn an_entry_that_does_not_hash_to_its_slot() {
     assert!(listed.next().is_none());
 }
 
-/// One shard, linked from every slot of the one above, and that one again: 256^n visits out of n blocks.
+/// One shard, linked from every slot of the shard above, and so on: 256^n visits from n blocks.
 #[test]
 fn a_repeated_shard_is_sound_in_one_place_only() {
     let everywhere: Vec<u16> = (0..256).collect();
@@ -400,7 +400,7 @@ fn a_repeated_shard_is_sound_in_one_place_only() {
         })
         .collect();
     assert_eq!(places.len(), 256);
-    // A name that no path can have must not get around it.
+    // A name that no path can have must not escape the check.
     for name in [&b"470.txt"[..], b"a/b", b"caf\xe9"] {
         let second = (hash64(name) >> 48 & 0xff) as u16;
         let full_name = [format!("{second:02X}").as_bytes(), name].concat();

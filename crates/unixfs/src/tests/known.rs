@@ -1,4 +1,4 @@
-//! Blocks whose meaning is known: what each kind of node gives.
+//! Blocks whose meaning is known, of each kind of node.
 
 use super::*;
 use crate::{Found, Mtime, ShardEntry, links, parse_cid_bytes};
@@ -24,7 +24,7 @@ fn an_empty_raw_block_is_an_empty_file() {
     assert_eq!((node.len(), node.locate(0)), (0, Piece::End));
 }
 
-/// `QmUNLLsPACCz1vLxQVkXqqLX5R1X345qqfHbsf67hvA3Nn`, which every node has.
+/// The block of `QmUNLLsPACCz1vLxQVkXqqLX5R1X345qqfHbsf67hvA3Nn`, which every node has.
 #[test]
 fn the_empty_directory() {
     let node = directory(Bytes::from_static(&[0x0a, 0x02, 0x08, 0x01]));
@@ -137,7 +137,7 @@ fn modes_and_times() {
         with(None, Some(1), Some(999_999_999)),
         (None, at(1, 999_999_999))
     );
-    // Times out of range are none.
+    // A time out of range counts as missing.
     assert_eq!(with(None, Some(1), Some(1_000_000_000)), (None, None));
     assert_eq!(with(None, None, Some(1)), (None, None));
 
@@ -331,7 +331,7 @@ fn a_shard_finds_by_slot() {
     };
     assert_eq!(leaf.next_from(0, at).unwrap(), Some((entry, 1)));
     assert_eq!(leaf.next_from(1, at).unwrap(), None);
-    // Another slot, and another name in the same one.
+    // A name in another slot, and another name in the same slot.
     assert_eq!(leaf.lookup("471.txt", at).unwrap(), Found::Absent);
     let same_slot = (0..)
         .map(|n| format!("n{n}"))

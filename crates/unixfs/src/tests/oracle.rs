@@ -1,7 +1,7 @@
-//! Trees that others made, read here, and compared with what others read.
+//! Trees from other implementations are read here, and the result is compared with other readers'.
 //!
-//! `rust-unixfs` writes as Kubo does (the roots of the golden table prove it below), `ipld-dagpb` and its reader
-//! are the other side of the comparison on the gateway conformance suite's CARs.
+//! `rust-unixfs` writes as Kubo does, which the roots of the golden table prove below. On the CARs of the gateway
+//! conformance suite, `ipld-dagpb` and the reader of `rust-unixfs` are the other side of the comparison.
 
 use std::{
     cell::{Cell, RefCell},
@@ -21,12 +21,12 @@ use rust_unixfs::{
 use super::*;
 use crate::{Found, ShardEntry, links};
 
-/// Blocks by CID, and how many were asked for.
+/// Blocks by CID, and the number of requests for them.
 #[derive(Default)]
 struct Blocks {
     by_cid: HashMap<Cid, Bytes>,
     asked: Cell<usize>,
-    /// What was decoded, so that 10,000 look-ups decode a directory once, as a cache does.
+    /// The decoded nodes, so that 10,000 look-ups decode a directory only once, as with a cache.
     decoded: RefCell<HashMap<Cid, Rc<Node>>>,
 }
 
@@ -50,7 +50,7 @@ impl Blocks {
         }
     }
 
-    /// Bytes from `offset` on, as far as one block has them.
+    /// The bytes from `offset` on, as many as one block has.
     fn read(&self, root: &Target, offset: u64) -> Option<Vec<u8>> {
         let (mut target, mut offset) = (root.clone(), offset);
         loop {
@@ -153,7 +153,7 @@ impl Extend<(Cid, Vec<u8>)> for Blocks {
     }
 }
 
-/// Adds a file; gives its root.
+/// Adds a file and returns its root.
 fn add(blocks: &mut Blocks, mut adder: FileAdder, mut content: &[u8]) -> Cid {
     let mut root = None;
     let mut keep = |made: Vec<(Cid, Vec<u8>)>| {
@@ -169,7 +169,7 @@ fn add(blocks: &mut Blocks, mut adder: FileAdder, mut content: &[u8]) -> Cid {
     root.expect("a file has a root")
 }
 
-/// Bytes without a period that a chunk or a node could hide.
+/// Bytes without a period, which a chunk or a node could hide.
 fn content(len: usize) -> Vec<u8> {
     (0..len as u32)
         .map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8)
@@ -205,7 +205,7 @@ fn files_of_every_shape_read_back() {
                         !read.is_empty() && read.len() <= chunk,
                         "{case}, offset {offset}"
                     );
-                    // One block a level, no other.
+                    // At most one block is read for each level.
                     let leaves = len.div_ceil(chunk);
                     let levels = (1..)
                         .find(|levels| branching.pow(levels - 1) >= leaves)
@@ -220,7 +220,7 @@ fn files_of_every_shape_read_back() {
     }
 }
 
-/// A directory of `count` files NNNNN.txt, as the golden table's `flat(n)`.
+/// A directory of `count` files NNNNN.txt, like `flat(n)` of the golden table.
 fn flat(count: usize, sharded: bool) -> (Blocks, Cid, BTreeMap<String, Cid>) {
     let mut blocks = Blocks::default();
     let mut options = TreeOptions::default();
@@ -260,7 +260,7 @@ fn finds_all(blocks: &Blocks, root: Cid, files: &BTreeMap<String, Cid>) {
         blocks.asked.set(0);
         let found = blocks.find(&root, name).map(|link| link.target);
         assert_eq!(found, Some(Target::Block(*cid)), "{name}");
-        // The hash of 5,000 names tells them apart within four levels of 256.
+        // The hashes of 5,000 names differ within four levels of 256.
         assert!(
             blocks.asked.get() <= 4,
             "{name} took {}",
@@ -270,7 +270,7 @@ fn finds_all(blocks: &Blocks, root: Cid, files: &BTreeMap<String, Cid>) {
     }
 }
 
-/// The root is the one that Kubo 0.43.0 gives, so the directory is Kubo's to the last shard.
+/// The root is the one that Kubo 0.43.0 computes, so the directory equals Kubo's to the last shard.
 #[test]
 fn a_sharded_directory_of_kubo() {
     let (blocks, root, files) = flat(4947, true);
@@ -281,7 +281,7 @@ fn a_sharded_directory_of_kubo() {
     finds_all(&blocks, root, &files);
 }
 
-/// As above, in one block.
+/// The same as above, in one block.
 #[test]
 fn a_plain_directory_of_kubo() {
     let (blocks, root, files) = flat(4946, false);
@@ -292,7 +292,7 @@ fn a_plain_directory_of_kubo() {
     finds_all(&blocks, root, &files);
 }
 
-/// The blocks of a CARv1; as much of the format as trusted fixtures need.
+/// The blocks of a CARv1. It parses only as much of the format as trusted fixtures need.
 fn read_car(bytes: &Bytes) -> Blocks {
     let mut blocks = Blocks::default();
     let mut rest: &[u8] = bytes;
@@ -308,7 +308,7 @@ fn read_car(bytes: &Bytes) -> Blocks {
     blocks
 }
 
-/// The fixtures' CARs by name; `None`, said aloud, where they were not asked for.
+/// The fixtures' CARs by name; prints that they did not run and returns `None` if they were not asked for.
 fn fixtures() -> Option<Vec<(String, Blocks)>> {
     let Some(folder) = std::env::var_os("WASI_IPFS_FIXTURES") else {
         println!("NOT RUN: WASI_IPFS_FIXTURES names no folder with the fixtures");
@@ -327,7 +327,8 @@ fn fixtures() -> Option<Vec<(String, Blocks)>> {
     Some(cars)
 }
 
-/// Every block of every CAR: the same links as another decoder's, every file the same bytes as another reader's.
+/// Every block of every CAR has the same links as in another decoder, and every file the same bytes as in another
+/// reader.
 #[test]
 fn the_conformance_suites_blocks_read_as_by_others() {
     let Some(cars) = fixtures() else { return };
@@ -376,7 +377,7 @@ fn the_conformance_suites_blocks_read_as_by_others() {
     );
 }
 
-/// Its names are what is behind the slots in the links of its shards, as another decoder reads those.
+/// The names of the HAMT are the parts behind the slots in its shards' links, as another decoder reads them.
 #[test]
 fn the_conformance_suites_hamt() {
     let Some(cars) = fixtures() else { return };

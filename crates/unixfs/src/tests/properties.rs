@@ -1,4 +1,4 @@
-//! Properties under mutation: no block makes the reader panic, and what it takes keeps its promises.
+//! Properties under mutation: no block makes the reader panic, and a block that it accepts keeps its promises.
 
 use std::collections::BTreeSet;
 
@@ -103,7 +103,7 @@ fn mutation() -> impl Strategy<Value = Mutation> {
     ]
 }
 
-/// Messages whose fields are right in form and arbitrary in value.
+/// Messages whose fields are well-formed and have arbitrary values.
 fn any_node() -> impl Strategy<Value = Bytes> {
     let sizes = prop_oneof![8 => 0..50_u64, 1 => any::<u64>(), 1 => Just(u64::MAX)];
     let names = prop_oneof!["[0-9A-F]{2}[a-c./]{0,3}", "[a-c./]{0,3}"];
@@ -150,7 +150,7 @@ fn any_node() -> impl Strategy<Value = Bytes> {
     )
 }
 
-/// What [`decode`] promises of whatever it takes; true if it took the block.
+/// Asserts the promises of [`decode`] about every block that it accepts. Returns whether it accepted this one.
 fn keeps_its_promises(bytes: &Bytes) -> bool {
     let walked: Result<Vec<Link>, Malformed> =
         links(Codec::DagPb, bytes).and_then(|links| links.collect());
@@ -168,8 +168,8 @@ fn keeps_its_promises(bytes: &Bytes) -> bool {
     true
 }
 
-/// Whatever is taken here, an implementation of another author takes, with the same links; but for names that are
-/// not UTF-8 and identity digests of more than 64 bytes, which are beyond it.
+/// Every block that is accepted here is accepted by another author's implementation, with the same links. Exceptions
+/// are names that are not UTF-8 and identity digests of more than 64 bytes, which that implementation cannot represent.
 fn strict_readers_agree(bytes: &Bytes, walked: &[Link]) {
     match ipld_dagpb::PbNode::from_bytes(bytes.clone()) {
         Ok(theirs) => {

@@ -1,6 +1,6 @@
-//! A directory's blocks: one plain block, or a HAMT of shards once that grows too large.
+//! The blocks of a directory: one plain block, or a HAMT of shards once that block would be too large.
 //!
-//! Holds one directory's links, 64 bytes and the name each. Knows nothing of the file system.
+//! Holds the links of one directory, each of 64 bytes and its name. Knows nothing of the file system.
 
 use bytes::Bytes;
 use cid::Cid;
@@ -17,10 +17,10 @@ use crate::{
     segment::segment,
 };
 
-/// A directory over this many bytes is sharded; one of exactly as many is plain.
+/// A directory of more bytes than this is sharded; one of exactly this many is plain.
 const SHARDING_BYTES: usize = 262_144;
 
-/// A shard has 2^8 slots, and each level takes as many bits of the hash.
+/// A shard has 2^8 slots, and each level takes 8 bits of the hash.
 const FANOUT: usize = 256;
 const LEVELS: u32 = 64 / 8;
 
@@ -32,7 +32,7 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// An entry of this name; [`Writer::directory`] checks that it can be one.
+    /// Creates an entry with this name, which [`Writer::directory`] checks.
     pub fn new(name: impl Into<Box<str>>, node: Written) -> Self {
         Self {
             name: name.into(),
@@ -45,7 +45,7 @@ impl Entry {
         &self.name
     }
 
-    /// Where it leads.
+    /// The DAG that it links to.
     pub fn node(&self) -> Written {
         self.node
     }
@@ -55,7 +55,7 @@ impl Entry {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DirectoryError<E> {
-    /// A name that no path can have as a segment: empty, `.`, `..`, or with a slash or a NUL in it.
+    /// A name that cannot be a path segment: empty, `.`, `..`, or with a slash or a NUL in it.
     #[error("{name:?} cannot be the name of an entry")]
     InvalidName {
         /// The name.
@@ -92,11 +92,11 @@ impl<S, E> Writer<S>
 where
     S: FnMut(Cid, Bytes) -> Result<(), E>,
 {
-    /// Writes the directory of these entries, in whatever order they come: one block, or a HAMT of shards where that
-    /// one would be over 256 KiB, counted as the [`Profile`](crate::Profile) does.
+    /// Writes the directory of these entries, which may come in any order: one block, or a HAMT of shards if that block
+    /// would be over 256 KiB, counted as the [`Profile`](crate::Profile) counts.
     ///
     /// # Errors
-    /// [`DirectoryError`]: the entries make no directory, or the sink fails.
+    /// [`DirectoryError`]: the entries cannot form a directory, or the sink fails.
     pub fn directory(
         &mut self,
         mut entries: Vec<Entry>,
@@ -120,7 +120,7 @@ where
         self.shard(&hashed, 0, attributes)
     }
 
-    /// One shard of the entries, which are sorted by hash and agree in the first `level` bytes of it.
+    /// Writes one shard of the entries, which are sorted by hash and share the first `level` bytes of it.
     fn shard(
         &mut self,
         entries: &[(u64, Entry)],
@@ -160,7 +160,7 @@ where
     }
 }
 
-/// Sorts the entries by name, as the format wants them, and checks the names.
+/// Sorts the entries by name, as the format requires, and checks the names.
 fn put_in_order<E>(entries: &mut [Entry]) -> Result<(), DirectoryError<E>> {
     if let Some(entry) = entries
         .iter()
@@ -170,7 +170,7 @@ fn put_in_order<E>(entries: &mut [Entry]) -> Result<(), DirectoryError<E>> {
             name: entry.name.clone(),
         });
     }
-    // Whoever lists a directory has them in order as a rule.
+    // Entries from the listing of a directory are usually sorted already.
     if !entries.is_sorted_by(|a, b| a.name <= b.name) {
         entries.sort_unstable_by(|a, b| a.name.cmp(&b.name));
     }
@@ -199,7 +199,7 @@ fn estimated_size(entries: &[Entry], data: &PbData, estimate: SizeEstimate) -> u
     }
 }
 
-/// Which slot of a shard at `level` the hash belongs to: most significant bits first.
+/// The slot of the hash in a shard at `level`: most significant bits first.
 fn slot(hash: u64, level: u32) -> usize {
     usize::from(hash.to_be_bytes()[level as usize])
 }
@@ -254,7 +254,7 @@ mod tests {
         assert_eq!(estimate, block(&data, &links).len());
     }
 
-    /// A directory of exactly the limit is plain, and one byte more is sharded: what Kubo's `>` says.
+    /// A directory of exactly the limit is plain, and one byte more is sharded, as Kubo's comparison with `>` has it.
     #[test]
     fn the_limit_itself_is_plain() {
         for profile in Profile::ALL {
@@ -271,7 +271,7 @@ mod tests {
                 let mut entries: Vec<_> = (0..900).map(|n| entry(format!("{n:0220}"))).collect();
                 let size =
                     |entries: &[Entry]| estimated_size(entries, &data, layout.size_estimate());
-                // From 16 KiB to 2 MiB, one byte more in a name is one byte more in either estimate.
+                // For names from 16 KiB to 2 MiB, one byte more in a name is one byte more in either estimate.
                 entries.push(entry("x".repeat(20_000)));
                 let missing = SHARDING_BYTES + over - size(&entries);
                 entries.pop();

@@ -1,8 +1,8 @@
-//! A file's balanced tree: chunks become leaves, every full row of links becomes a node of the row above.
+//! The balanced tree of a file: chunks become leaves, and every full row of links becomes a node of the row above.
 //!
-//! Streaming: holds two chunks, and at most one row of links for each level. `rust-unixfs`'s `FileAdder` makes the
-//! same trees, but copies each chunk twice and returns lists of blocks; here a raw leaf is the very buffer that was
-//! read.
+//! It streams: it holds two chunks, and at most one row of links for each level. The `FileAdder` of `rust-unixfs` makes
+//! the same trees, but copies each chunk twice and returns lists of blocks. Here a raw leaf is the buffer that the
+//! content was read into.
 
 use std::io::{self, Read};
 
@@ -19,13 +19,13 @@ use crate::{
     message::{PbData, PbLink, Type},
 };
 
-/// Why a file could not be written: which side failed.
+/// Why a file could not be written: its content or the sink failed.
 #[derive(Debug, thiserror::Error)]
 pub enum FileError<E> {
     /// The content could not be read.
     #[error("the file's content could not be read")]
     Read(#[source] io::Error),
-    /// The sink, or the function that hears of the progress, failed.
+    /// The sink failed, or the progress callback returned an error.
     #[error("the file's blocks could not be stored")]
     Sink(#[source] E),
 }
@@ -36,7 +36,7 @@ impl<E> From<E> for FileError<E> {
     }
 }
 
-/// One link of a row, and how many bytes of the file are below it.
+/// One link of a row, and the number of the file's bytes below it.
 #[derive(Clone, Copy)]
 struct Part {
     node: Written,
@@ -47,12 +47,12 @@ impl<S, E> Writer<S>
 where
     S: FnMut(Cid, Bytes) -> Result<(), E>,
 {
-    /// Writes what `content` reads, until its end, as one file.
+    /// Reads `content` to its end and writes it as one file.
     ///
-    /// A file of one chunk is its leaf. A raw leaf has no room for attributes, so such a file keeps none.
+    /// A file of one chunk is a single leaf. A raw leaf has no room for attributes, so such a file keeps none.
     ///
     /// # Errors
-    /// [`FileError`]: the content cannot be read, or the sink fails. Blocks that were written stay written.
+    /// [`FileError`]: the content cannot be read, or the sink fails. Blocks that were written before stay written.
     pub fn file(
         &mut self,
         content: impl Read,
@@ -61,11 +61,12 @@ where
         self.file_with_progress(content, 0, attributes, &mut |_| Ok(()))
     }
 
-    /// As [`file`](Self::file). `size_hint` is how long the content probably is: so much is allocated ahead, a
-    /// chunk at most. `read` hears of each chunk's length in bytes when it was read, and ends the file by an error.
+    /// Like [`file`](Self::file). `size_hint` is the probable length of the content in bytes: that much is allocated
+    /// ahead, but at most one chunk. `read` is called with the length in bytes of each chunk that was read; an error
+    /// from it stops the write.
     ///
     /// # Errors
-    /// As [`file`](Self::file), and what `read` fails with, as [`FileError::Sink`].
+    /// The same as [`file`](Self::file), and an error from `read`, as [`FileError::Sink`].
     pub fn file_with_progress(
         &mut self,
         mut content: impl Read,
@@ -82,7 +83,7 @@ where
             Ok(chunk)
         };
         let mut chunk = next()?;
-        // One chunk is read ahead, since a leaf that is the whole file carries the file's attributes.
+        // Read one chunk ahead, since a leaf that is the whole file carries the file's attributes.
         let mut ahead = if chunk.len() == chunk_bytes {
             next()?
         } else {
@@ -141,8 +142,8 @@ where
     }
 }
 
-/// A whole chunk; less only at the end of `content`. Allocates what is probably left, so that a thousand small
-/// files are not a thousand mebibytes.
+/// Reads a whole chunk, or less at the end of `content`. Allocates only the bytes that are probably `left`, so that a
+/// thousand small files do not take a thousand mebibytes.
 fn read_chunk(content: &mut impl Read, left: u64, size: usize) -> io::Result<Vec<u8>> {
     let expected = usize::try_from(left).map_or(size, |left| left.min(size));
     let mut chunk = Vec::with_capacity(expected);
@@ -150,8 +151,8 @@ fn read_chunk(content: &mut impl Read, left: u64, size: usize) -> io::Result<Vec
     Ok(chunk)
 }
 
-/// The links that have no parent yet, by level. A row is made into a node only when one more link comes, so that
-/// exactly `max_links` links make one node and not a node with a node above it.
+/// The links that have no parent yet, by level. A full row becomes a node only when one more link comes, so that
+/// exactly `max_links` links make one node and not a node below another.
 struct Rows {
     rows: Vec<Vec<Part>>,
     max_links: usize,
@@ -178,7 +179,7 @@ impl Rows {
         }
     }
 
-    /// Closes every row from the leaves up. There are at least two parts in the lowest.
+    /// Closes every row, from the leaves up. The lowest row has at least two parts.
     fn finish<S, E>(mut self, attributes: Attributes, writer: &mut Writer<S>) -> Result<Written, E>
     where
         S: FnMut(Cid, Bytes) -> Result<(), E>,

@@ -1,12 +1,12 @@
-//! How content is cut into blocks: the parameters that decide a CID, and the sets of them that have a name.
+//! The import parameters: how content is cut into blocks, which decides its CID, and the named sets of parameters.
 //!
-//! Touches no content.
+//! This file touches no content.
 
 use std::{fmt, str::FromStr};
 
 use cid::Version;
 
-/// A set of import parameters that has a name, so that the same content gets the same CID everywhere
+/// A named set of import parameters, with which the same content gets the same CID everywhere
 /// (<https://specs.ipfs.tech/ipips/ipip-0499/>).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -21,10 +21,10 @@ pub enum Profile {
 }
 
 impl Profile {
-    /// All there are.
+    /// All profiles.
     pub const ALL: [Self; 2] = [Self::UnixfsV1_2025, Self::UnixfsV0_2015];
 
-    /// As Kubo's configuration spells it.
+    /// The profile's name, as Kubo's configuration spells it.
     pub const fn name(self) -> &'static str {
         match self {
             Self::UnixfsV1_2025 => "unixfs-v1-2025",
@@ -59,9 +59,9 @@ impl fmt::Display for Profile {
     }
 }
 
-/// A text that names no [`Profile`].
+/// The text does not name a [`Profile`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("'{0}' is no import profile; there are unixfs-v1-2025 and unixfs-v0-2015")]
+#[error("unknown import profile '{0}': expected unixfs-v1-2025 or unixfs-v0-2015")]
 pub struct ParseProfileError(String);
 
 impl FromStr for Profile {
@@ -75,7 +75,7 @@ impl FromStr for Profile {
     }
 }
 
-/// How content is cut up and put together. Start from [`Profile::layout`].
+/// How content is cut into blocks and linked. Start from [`Profile::layout`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Layout {
     cid_version: Version,
@@ -85,7 +85,7 @@ pub struct Layout {
     size_estimate: SizeEstimate,
 }
 
-/// What a file's chunk becomes.
+/// The form of the leaf that a file's chunk becomes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Leaves {
     /// A block of the raw codec: the bytes themselves.
@@ -94,17 +94,17 @@ pub enum Leaves {
     DagPb,
 }
 
-/// How a directory's bytes are counted against the limit over which it is sharded.
+/// How the size of a directory is estimated, to compare it with the limit above which it is sharded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SizeEstimate {
-    /// The names' and CIDs' lengths.
+    /// The sum of the lengths of names and CIDs.
     Links,
-    /// The plain dag-pb block's length.
+    /// The length of the plain dag-pb block.
     Block,
 }
 
 impl Layout {
-    /// The version of dag-pb blocks' CIDs; a raw block's CID has version 1 always.
+    /// The version of the CIDs of dag-pb blocks. The CID of a raw block always has version 1.
     pub const fn cid_version(&self) -> Version {
         self.cid_version
     }
@@ -119,7 +119,7 @@ impl Layout {
         self.max_links
     }
 
-    /// What a chunk becomes.
+    /// The form of the leaves.
     pub const fn leaves(&self) -> Leaves {
         self.leaves
     }
@@ -128,13 +128,13 @@ impl Layout {
         self.size_estimate
     }
 
-    /// The same with other leaves: `--raw-leaves` of `ipfs add`.
+    /// Returns the layout with other leaves, like `--raw-leaves` of `ipfs add`.
     #[must_use]
     pub const fn with_leaves(self, leaves: Leaves) -> Self {
         Self { leaves, ..self }
     }
 
-    /// The same with dag-pb blocks under CIDs of another version.
+    /// Returns the layout with another CID version for dag-pb blocks.
     #[must_use]
     pub const fn with_cid_version(self, cid_version: Version) -> Self {
         Self {
@@ -143,8 +143,8 @@ impl Layout {
         }
     }
 
-    /// The same with chunks of another length, which is at least one byte: `--chunker=size-N` of `ipfs add`. Nodes
-    /// take blocks of at most 2 MiB.
+    /// Returns the layout with chunks of another length, at least one byte, like `--chunker=size-N` of `ipfs add`.
+    /// Nodes accept blocks of at most 2 MiB.
     #[must_use]
     pub const fn with_chunk_bytes(self, chunk_bytes: usize) -> Self {
         let chunk_bytes = if chunk_bytes < 1 { 1 } else { chunk_bytes };
@@ -154,7 +154,7 @@ impl Layout {
         }
     }
 
-    /// The same with another number of links in a node, which is at least two: fewer make no tree.
+    /// Returns the layout with another maximum of links in a node, at least two: fewer cannot form a tree.
     #[must_use]
     pub const fn with_max_links(self, max_links: usize) -> Self {
         let max_links = if max_links < 2 { 2 } else { max_links };

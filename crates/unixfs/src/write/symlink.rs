@@ -1,4 +1,4 @@
-//! Symbolic links: one block each.
+//! Symbolic links, each in one block.
 
 use bytes::Bytes;
 use cid::Cid;
@@ -18,10 +18,10 @@ where
 {
     /// Writes a symbolic link.
     ///
-    /// The target is stored as it is. Readers, [`decode`](crate::decode) among them, refuse one that is not UTF-8.
+    /// The target is stored unchanged. Readers, including [`decode`](crate::decode), refuse a target that is not UTF-8.
     ///
     /// # Errors
-    /// What the sink fails with.
+    /// The sink's error.
     pub fn symlink(&mut self, target: &[u8], attributes: Attributes) -> Result<Written, E> {
         let data = PbData {
             data: Some(Bytes::copy_from_slice(target)),

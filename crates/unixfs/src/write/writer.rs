@@ -1,7 +1,7 @@
-//! Finished blocks on their way to the sink: hashed, counted, each distinct one handed over once.
+//! The writer: it hashes and counts finished blocks, and hands each distinct one to the sink once.
 //!
-//! The one thing in an import whose memory grows with what is imported: 34 bytes for each distinct block, which is
-//! some 70 MiB for a tebibyte.
+//! Only here does the memory of an import grow with its content: 34 bytes for each distinct block, which is some
+//! 70 MiB for a tebibyte.
 
 use std::{collections::HashSet, fmt};
 
@@ -16,16 +16,17 @@ const SHA2_256: u64 = 0x12;
 const RAW: u64 = 0x55;
 const DAG_PB: u64 = 0x70;
 
-/// What a block is encoded in, and how its CID is spelled.
+/// The codec of a block and the version of its CID.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Form {
-    /// Raw blocks have version 1 always.
+    /// CIDs of raw blocks always have version 1.
     Raw,
     DagPbV0,
     DagPbV1,
 }
 
-/// A block's identity, where every hash is sha2-256: a third of a `Cid`'s size, since large directories hold many.
+/// The identity of a block whose hash is sha2-256. It has a third of the size of a `Cid`, which matters since large
+/// directories hold many.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct BlockId {
     form: Form,
@@ -44,7 +45,7 @@ impl BlockId {
     }
 }
 
-/// A finished DAG, as its parent links to it.
+/// A finished DAG, with the properties that a link to it needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Written {
     id: BlockId,
@@ -57,7 +58,7 @@ impl Written {
         self.id.cid()
     }
 
-    /// The length in bytes of its block and of all below it, counted as often as they are linked: the Tsize.
+    /// The Tsize: the length in bytes of its root block and of all blocks below, each counted as often as it is linked.
     pub fn tsize(&self) -> u64 {
         self.tsize
     }
@@ -71,10 +72,10 @@ impl Written {
     }
 }
 
-/// Writes files, directories and symlinks as blocks, with the CIDs that Kubo gives them.
+/// Writes files, directories and symlinks as blocks, with the CIDs that Kubo computes for them.
 ///
-/// The sink gets each distinct block once, children before parents. It may be called from any of the methods that
-/// write; what it fails with ends them.
+/// The sink receives each distinct block once, children before parents. Any of the writing methods may call it; an
+/// error from it ends the call.
 pub struct Writer<S> {
     layout: Layout,
     sink: S,
@@ -93,17 +94,17 @@ impl<S> fmt::Debug for Writer<S> {
 }
 
 impl<S> Writer<S> {
-    /// How everything is cut up and put together.
+    /// The layout that the writer follows.
     pub fn layout(&self) -> Layout {
         self.layout
     }
 
-    /// How many distinct blocks the sink got.
+    /// The number of distinct blocks that the sink has received.
     pub fn blocks(&self) -> u64 {
         self.seen.len() as u64
     }
 
-    /// The length of those blocks together, in bytes.
+    /// The total length of those blocks, in bytes.
     pub fn block_bytes(&self) -> u64 {
         self.total_bytes
     }
@@ -113,7 +114,7 @@ impl<S, E> Writer<S>
 where
     S: FnMut(Cid, Bytes) -> Result<(), E>,
 {
-    /// A writer that hands its blocks to `sink`.
+    /// Creates a writer that hands its blocks to `sink`.
     pub fn new(layout: Layout, sink: S) -> Self {
         Self {
             layout,

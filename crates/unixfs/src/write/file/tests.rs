@@ -1,4 +1,4 @@
-//! The shape of a file's tree, and its CID, beside an importer that is not ours.
+//! The shape of a file's tree, and its CID, compared with another implementation's.
 
 use std::{cell::RefCell, convert::Infallible};
 
@@ -8,7 +8,7 @@ use rust_unixfs::file::adder::{BalancedCollector, Chunker, FileAdder};
 use super::*;
 use crate::write::profile::{Layout, Profile};
 
-/// Gives one byte at a time, and now and then an interruption, as a pipe or a slow disk may.
+/// Reads one byte at a time, with an interruption before each, as a pipe or a slow disk may.
 struct Dripping<'a>(&'a [u8], bool);
 
 impl Read for Dripping<'_> {
@@ -44,7 +44,7 @@ fn blocks_of(content: impl Read, size_hint: u64, layout: Layout) -> Vec<Cid> {
     found.into_inner()
 }
 
-/// Numbers that differ, so that no two blocks are the same.
+/// Content of consecutive numbers, so that no two blocks are the same.
 fn content(length: usize) -> Vec<u8> {
     (0..length)
         .flat_map(|n| (n as u32).to_le_bytes())
@@ -52,7 +52,7 @@ fn content(length: usize) -> Vec<u8> {
         .collect()
 }
 
-/// Every tree shape that four links a node allow, against another implementation's.
+/// Compares every tree shape that four links a node allow with another implementation's.
 #[test]
 fn trees_of_every_shape_are_those_of_rust_unixfs() {
     for version in [Version::V0, Version::V1] {
