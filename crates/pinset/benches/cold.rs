@@ -1,15 +1,15 @@
-//! Sequential reads out of a backend of a given latency, through a pinset, beside what a host could do with the backend
-//! alone; and what read-ahead costs a reader once everything is staged.
+//! Sequential reads through a pinset from a backend with a given latency, beside reads of a host that uses the backend
+//! directly; and the cost of read-ahead for a reader once everything is staged.
 //!
-//! `cargo bench -p pinset --bench cold [-- MIB]`, of 256 MiB unless said otherwise. Each figure is the best of three
-//! runs (the first column's of one), each over a fresh cache, taken in turns, so that what else the machine does
-//! befalls all alike.
+//! `cargo bench -p pinset --bench cold [-- MIB]`, of 256 MiB by default. Each figure is the best of three runs (in the
+//! first column, of one), each over a fresh cache. The runs take turns, so that other load on the machine affects all
+//! alike.
 //!
-//! * `one by one`: awaits `Pinner::block` of each leaf, one after the other, and hashes it: the plain loop.
-//! * `16 at once`: a stream of the same calls with 16 of them in flight, hashed on blocking threads: by hand, and with
-//!   the list of leaves known beforehand, the most that can be had. It stages nothing.
+//! * `one by one`: the plain loop. It awaits `Pinner::block` for each leaf, one after the other, and hashes it.
+//! * `16 at once`: a stream of the same calls, written by hand, with 16 in flight, hashed on blocking threads. It knows
+//!   the list of leaves beforehand and stages nothing, so this is the best possible result.
 //! * `pinset`: `File::read_at`, 64 KiB at a time; verified and staged.
-//! * `in flight`: the most calls that the pinset had under way.
+//! * `in flight`: the most calls that the pinset had in flight.
 
 use std::{
     sync::Arc,
@@ -29,7 +29,7 @@ const RUNS: usize = 3;
 const IN_FLIGHT: usize = 16;
 
 fn main() {
-    // `cargo bench` hands on its own `--bench`.
+    // `cargo bench` adds `--bench`, which is not a number.
     let mib = std::env::args().find_map(|argument| argument.parse().ok());
     let mib: usize = mib.unwrap_or(256);
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -79,7 +79,7 @@ fn main() {
     }
 }
 
-/// Everything is staged: what read-ahead costs then, by the time of a read of 4 KiB with it and without it.
+/// Measures the cost of read-ahead when everything is staged: the time of a read of 4 KiB with and without it.
 fn warm(runtime: &tokio::runtime::Runtime) {
     println!("warm sequential reads of 4 KiB, ns each, best of 15");
     println!("{:<10}{:>14}{:>14}", "leaf", "read-ahead", "none");

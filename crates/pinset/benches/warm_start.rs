@@ -1,5 +1,5 @@
-//! How long a persistent staging directory takes to open, and what the first use of what is in it costs: a budget's
-//! worth of blocks of one size, opened with its files in the page cache and without.
+//! The time to open a persistent staging directory, and the cost of the first use of its blocks. The directory holds a
+//! budget's worth of blocks of one size, and is opened with and without its files in the page cache.
 //!
 //! `cargo bench -p pinset --bench warm_start [-- <MiB> [<directory>]]`. One line of JSON for each size of block.
 #![allow(
@@ -22,11 +22,11 @@ use pinset::{CacheMode, Node, Pinset};
 /// The sizes of blocks, in bytes.
 const SIZES: [usize; 3] = [1 << 20, 256 << 10, 4 << 10];
 
-/// How often each is opened; the median counts.
+/// How often each directory is opened; the median counts.
 const TIMES: usize = 5;
 
 fn main() {
-    // `cargo bench` adds `--bench`, `cargo test --benches` does not: then it is only to be built.
+    // `cargo bench` adds `--bench`. `cargo test --benches` does not, and only builds it.
     let mut arguments = std::env::args().skip(1);
     if !std::env::args().any(|argument| argument == "--bench") {
         return;
@@ -155,7 +155,7 @@ fn median(mut times: Vec<Duration>) -> Duration {
     times[times.len() / 2]
 }
 
-/// Takes the files of a directory out of the page cache.
+/// Removes the files of a directory from the page cache.
 fn forget(dir: &Path) {
     for file in fs::read_dir(dir).expect("a directory") {
         let file = fs::File::open(file.expect("a file").path()).expect("a file");

@@ -1,4 +1,5 @@
-//! Verified blocks and decoded nodes that are here, and what stays when there is no room for all.
+//! The verified blocks and decoded nodes that are here. The replacement policy decides which stay when there is no room
+//! for all.
 //!
 //! Knows nothing of fetching, sessions or paths.
 

@@ -1,4 +1,4 @@
-//! From a target to its verified block: out of the cache, or fetched once for everyone who waits.
+//! From a target to its verified block, which comes from the cache or is fetched once for all who wait for it.
 //!
 //! Knows nothing of paths, sessions or files.
 

@@ -1,4 +1,4 @@
-//! What a session is granted: which roots, and how much of everything.
+//! The grants of a session: which roots it may ask for, and how much it may use.
 
 pub(crate) mod access;
 pub(crate) mod allowance;

@@ -1,4 +1,4 @@
-//! What is known of a file, directory or symlink: its kind, its metadata, and an identity made from its CID.
+//! The kind and the metadata of a file, directory or symlink, and an identity made from its CID.
 
 use cid::Cid;
 use multihash_codetable::{Code, MultihashDigest};
@@ -16,27 +16,27 @@ pub enum Kind {
     Symlink,
 }
 
-/// What is known of a node without reading it.
+/// The facts about a node that are known without reading its content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Metadata {
-    /// Which it is.
+    /// Whether it is a file, a directory or a symlink.
     pub kind: Kind,
     /// A file's length, or a symlink target's, in bytes; 0 for a directory.
     pub len: u64,
-    /// The permission bits, where UnixFS 1.5 records them.
+    /// The permission bits, if UnixFS 1.5 records them.
     pub mode: Option<u32>,
-    /// When it was modified, where UnixFS 1.5 records it.
+    /// When the node was modified, if UnixFS 1.5 records it.
     pub mtime: Option<Mtime>,
 }
 
 pub use crate::unixfs::Mtime;
 
-/// 128 bits made from a CID: equal for equal content, the same on every host.
+/// 128 bits made from a CID: equal for equal content, and the same on every host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Identity(pub [u8; 16]);
 
 impl Identity {
-    /// Of what `cid` names. CIDv0 and CIDv1 of one block are the same.
+    /// Returns the identity of the node that `cid` names. CIDv0 and CIDv1 of one block have the same identity.
     pub fn of(cid: &Cid) -> Self {
         Self::of_bytes(&canonical(*cid).to_bytes())
     }
@@ -49,11 +49,11 @@ impl Identity {
     }
 }
 
-/// Whose word a symlink is.
+/// Who made a symlink.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MadeBy {
-    /// The DAG's author's: text that nobody has checked.
+    /// The author of the DAG: its target is unchecked text.
     Content,
-    /// The host's: a name in `/ipns`, which leads to the absolute path of what was granted with it.
+    /// The host: it is a name in `/ipns`, which leads to the absolute path that was granted with it.
     Host,
 }

@@ -1,4 +1,4 @@
-//! Pins on the backend: made, kept, released, and recovered after a crash (I5).
+//! Pins on the backend: they are made, kept and released, and recovered after a crash (I5).
 
 mod ensure;
 pub(crate) mod keeper;

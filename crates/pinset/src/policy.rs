@@ -1,4 +1,4 @@
-//! Which entries stay when there is no room for all: pure, events in, decisions out.
+//! The replacement policy: which entries stay when there is no room for all. It is pure: events in, decisions out.
 
 mod decision;
 mod order;

@@ -1,4 +1,4 @@
-//! Work that goes on beside its owner, and ends with it.
+//! Work that runs beside its owner and ends with it.
 
 use tokio::{runtime::Handle, task::AbortHandle};
 
@@ -7,12 +7,12 @@ use tokio::{runtime::Handle, task::AbortHandle};
 pub(crate) struct Task(Option<AbortHandle>);
 
 impl Task {
-    /// Nothing to do.
+    /// A task with nothing to do.
     pub(crate) fn none() -> Self {
         Self(None)
     }
 
-    /// Spawns `work`; outside a runtime it is dropped instead, which costs its speed and nothing else.
+    /// Spawns `work`. Outside a runtime `work` is dropped instead, which costs only speed.
     pub(crate) fn spawn(work: impl Future<Output = ()> + Send + 'static) -> Self {
         Self(
             Handle::try_current()
@@ -21,7 +21,7 @@ impl Task {
         )
     }
 
-    /// Whether there is nothing left of it to be done.
+    /// Returns whether nothing is left to be done.
     pub(crate) fn is_over(&self) -> bool {
         self.0.as_ref().is_none_or(AbortHandle::is_finished)
     }

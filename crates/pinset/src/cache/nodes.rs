@@ -1,6 +1,6 @@
-//! The decoded nodes: directories, HAMT shards and files' inner nodes, bounded in bytes (I9).
+//! The cache of decoded nodes: directories, HAMT shards and inner nodes of files, bounded in bytes (I9).
 //!
-//! A decoded node keeps its block's bytes, so a node that is here can be used while its block is staged no more.
+//! A decoded node keeps the bytes of its block, so it can be used after the block has been evicted from staging.
 
 use std::sync::{Arc, Mutex, OnceLock};
 
@@ -13,13 +13,13 @@ use crate::{
     unixfs::{self, Codec, Malformed, Target},
 };
 
-/// What an entry costs beyond the node itself, in bytes: two hash maps' shares and the policy's own.
+/// The cost of an entry beyond the node itself, in bytes: its share of two hash maps and of the policy.
 const OVERHEAD: u64 = 400;
 
 /// A decoded node.
 pub(crate) struct Decoded {
     pub(crate) node: unixfs::Node,
-    /// The block of a node that leads to others, which keeps it too.
+    /// The block, for a node that leads to others. The decoded node holds the same bytes.
     block: Option<Bytes>,
     leads_to_raw_only: OnceLock<bool>,
 }
@@ -39,15 +39,15 @@ impl Decoded {
         })
     }
 
-    /// Whether every link leads to a raw block, in which there is nothing to walk, by a hash function and digest that a
-    /// node takes. Then a lazy pin of it can never be in the way of a node's garbage collector, whatever else is
-    /// fetched (I5). Looked at once, for what is opened.
+    /// Returns whether every link leads to a raw block, in which there is nothing to walk, by a hash function and
+    /// digest that an IPFS node accepts. Then a lazy pin here can never make the garbage collection of that node fail,
+    /// whatever else is fetched (I5). The links are examined once, when the target is opened.
     pub(crate) fn leads_to_raw_only(&self) -> bool {
         *self.leads_to_raw_only.get_or_init(|| {
             let Some(block) = &self.block else {
                 return true;
             };
-            // What leads on is dag-pb.
+            // Only dag-pb nodes lead to others.
             unixfs::links(Codec::DagPb, block).is_ok_and(|mut links| links.all(is_raw))
         })
     }
@@ -63,7 +63,7 @@ fn is_raw(link: Result<unixfs::Link, Malformed>) -> bool {
     })
 }
 
-/// Decoded nodes under a budget of bytes, replaced by the same policy as the blocks.
+/// Decoded nodes under a budget in bytes, replaced by the same policy as the blocks.
 pub(crate) struct NodeCache {
     nodes: Mutex<Residents<Key, Arc<Decoded>, KeyHash>>,
 }
@@ -75,7 +75,7 @@ impl NodeCache {
         }
     }
 
-    /// The node, if it is here; a use is noted.
+    /// Returns the node, if it is here, and notes a use.
     pub(crate) fn get(&self, key: &Key) -> Option<Arc<Decoded>> {
         let mut nodes = lock(&self.nodes);
         let node = nodes.get(key)?.clone();
@@ -83,7 +83,7 @@ impl NodeCache {
         Some(node)
     }
 
-    /// Keeps a node, if there is room for it beside what is used more.
+    /// Keeps a node, if there is room for it beside the nodes that are used more.
     pub(crate) fn insert(&self, key: Key, node: Arc<Decoded>) {
         let weight = node.node.weight() as u64 + OVERHEAD;
         let mut nodes = lock(&self.nodes);

@@ -1,8 +1,8 @@
-//! What earlier runs and other processes left in a persistent staging directory: taken over, or followed; and verified
-//! before it is handed out (I3).
+//! The blocks that earlier runs and other processes left in a persistent staging directory. They are taken over or
+//! followed, and verified before they are handed out (I3).
 //!
 //! Exactly one process is the writer, which admits and evicts. Followers try at each miss to take its place, and the
-//! first to do so after it is gone succeeds.
+//! first one that tries after the writer is gone succeeds.
 
 use std::{
     path::Path,
@@ -24,18 +24,19 @@ use crate::{
     sync::lock,
 };
 
-/// How much a follower keeps leased for the next read of it, in bytes: while it does, the writer cannot evict it. At most this, and this share of its own budget.
+/// How much a follower keeps leased for later reads, in bytes: at most this, and at most the share below of its own
+/// budget. The writer cannot evict a leased block.
 const LEASED_BYTES: u64 = 8 << 20;
 const LEASED_SHARE: u64 = 8;
 
-/// How long after a take-over that failed (for want of descriptors, say) the next is tried.
+/// The pause after a take-over that failed (for want of descriptors, say) until the next try.
 const TRY_AGAIN: Duration = Duration::from_secs(10);
 
 impl Store {
-    /// Over the persistent staging directory at `path`, which is made if it is not there.
+    /// Opens the persistent staging directory at `path`, which is created if it does not exist.
     ///
     /// # Errors
-    /// [`StagingError`]: the directory is not this user's alone, of another layout, or cannot be used.
+    /// [`StagingError`]: the directory does not belong to this user alone, has another layout, or cannot be used.
     pub(crate) fn open(path: &Path, share: Arc<Share>) -> Result<Arc<Self>, StagingError> {
         let state = match staging::open(path, share.clone())? {
             Opened::Writer(staging, warm) => State::resumed(staging, warm),
@@ -47,8 +48,7 @@ impl Store {
         Ok(Self::of(path.to_owned(), share, state))
     }
 
-    /// Whether there may be something of the block that [`verify_at_first_use`](Self::verify_at_first_use) would find.
-    /// No I/O.
+    /// Returns whether [`verify_at_first_use`](Self::verify_at_first_use) may find the block. Does no I/O.
     pub(crate) fn may_be_unverified(&self, key: &Key) -> bool {
         let state = lock(&self.state);
         match state.role {
@@ -58,10 +58,10 @@ impl Store {
         }
     }
 
-    /// The block, if an earlier run or another process left it and `is_right` says so of its bytes; or if it is
-    /// here by now. One that is wrong is forgotten.
+    /// Returns the block, if an earlier run or another process left it and its bytes pass `is_right`, or if it has been
+    /// verified by now. A block whose bytes are wrong is forgotten.
     ///
-    /// Reads the disk and hashes: for a blocking thread.
+    /// Reads the disk and hashes, so it must run on a blocking thread.
     pub(crate) fn verify_at_first_use(
         &self,
         key: &Key,
@@ -92,7 +92,7 @@ impl Store {
         }
     }
 
-    /// Hashes a block that nobody has verified in this run.
+    /// Hashes a block that has not been verified in this run, and returns whether its bytes are right.
     fn verify(&self, staged: &Staged, is_right: impl FnOnce(Bytes) -> bool) -> bool {
         let right = match staged.extent().read_blocking(0, staged.len()) {
             Ok(bytes) => is_right(bytes.into()),
@@ -109,13 +109,13 @@ impl Store {
         if !right {
             tracing::warn!(
                 directory = %self.path.display(),
-                "a staged block is not what it was; it is fetched again"
+                "a staged block is damaged and is fetched again"
             );
         }
         right
     }
 
-    /// What another process has staged.
+    /// Leases a block that another process has staged.
     fn leased(
         &self,
         follower: &Follower,
@@ -149,18 +149,18 @@ impl Store {
         Some(staged)
     }
 
-    /// Takes the directory over, if its writer is gone: whether this process is the writer now.
+    /// Takes the directory over, if its writer is gone. Returns whether this process is now the writer.
     fn take_over(&self, follower: &Follower) -> bool {
         let mut failed_at = match self.taking_over.try_lock() {
             Ok(guard) => guard,
             // coverage: nothing panics under this lock, and two threads seldom meet here.
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-            // Until the other thread is done, it is followed.
+            // Until the other thread is done, this process is a follower.
             Err(TryLockError::WouldBlock) => return false,
         };
         match lock(&self.state).role {
             Role::Follower(_) => {}
-            // coverage: another thread was faster.
+            // coverage: needs another thread that took over just before.
             Role::Writer(_) => return true,
             Role::Closed => return false,
         }
@@ -174,11 +174,11 @@ impl Store {
                 let mut state = lock(&self.state);
                 let before = match state.role {
                     Role::Follower(_) => std::mem::replace(&mut *state, resumed),
-                    // coverage: it was closed meanwhile.
+                    // coverage: needs a store that is closed meanwhile.
                     Role::Writer(_) | Role::Closed => return false,
                 };
                 drop(state);
-                // Leases end outside the lock.
+                // Leases are released outside the lock.
                 drop(before);
                 true
             }
@@ -192,7 +192,8 @@ impl Store {
 }
 
 impl State {
-    /// With what an earlier run left, as used once each, in the order in which it was admitted.
+    /// Starts with the blocks that an earlier run left, in the order in which they were admitted. Each counts as used
+    /// once.
     fn resumed(staging: Staging, warm: Vec<Warm>) -> Self {
         let for_blocks = staging.for_blocks();
         let mut state = Self::new(Role::Writer(staging), for_blocks);
@@ -202,7 +203,7 @@ impl State {
             if state.admit(key, staged.extent().charge(), Admission::Use, &mut gone) {
                 state.blocks.put(key, staged);
             } else {
-                // coverage: the directory was shrunk to what the policy has room for.
+                // coverage: the directory was shrunk before to what the policy has room for.
                 gone.push(staged);
             }
         }
@@ -253,7 +254,7 @@ mod tests {
         pressed();
         assert!(first.peek(&key).is_some(), "it is passed over");
         assert_eq!(leased.extent().read_blocking(0, usize::MAX).unwrap(), bytes);
-        // What it keeps for its next read of it is still leased, until it forgets it.
+        // The follower keeps the lease for its next read, until it forgets the block.
         drop(leased);
         pressed();
         assert!(first.peek(&key).is_some(), "it is passed over again");

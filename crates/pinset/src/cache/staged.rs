@@ -1,4 +1,4 @@
-//! One staged block: how it is read, and what keeps it from being replaced.
+//! One staged block: how it is read, and when it is protected from replacement.
 
 use std::{
     io,
@@ -14,21 +14,21 @@ use crate::{
     sync::{AtomicBool, AtomicUsize, Ordering},
 };
 
-/// What is longer is hashed, written and read on a blocking thread, in bytes.
+/// Blocks longer than this, in bytes, are hashed and written on a blocking thread.
 pub(crate) const OFF_THREAD: usize = 64 * 1024;
 
-/// One staged block. Whoever holds the `Arc` may read it: it is "in use", and not evicted meanwhile.
+/// One staged block. Whoever holds the `Arc` may read it: meanwhile it is in use and not evicted.
 ///
-/// In C's order: what a read needs comes first. A reader that jumps finds a block in no cache of the processor's, and
-/// each line of it costs as much as all the rest of the look-up.
+/// The fields have C's order, so that those that a read needs come first. When a reader jumps, the block is in none of
+/// the processor's caches, and each cache line costs as much as all the rest of the look-up.
 #[repr(C)]
 pub(crate) struct Staged {
     /// Whether the bytes were hashed in this run.
     verified: AtomicBool,
     extent: Extent,
-    /// Where a file's bytes lie in the block, once it was decoded as a dag-pb leaf.
+    /// Where the file's bytes lie in the block, once the block was decoded as a dag-pb leaf.
     leaf: OnceLock<Range<u32>>,
-    /// How often it was read ahead and has not been consumed yet.
+    /// The number of readers that had it read ahead and have not consumed it yet.
     kept: AtomicUsize,
     pub(crate) key: Key,
 }
@@ -61,7 +61,7 @@ impl Staged {
         self.extent.len()
     }
 
-    /// Where the payload lies, if this block is known to be a dag-pb leaf.
+    /// Returns where the payload lies, if this block is known to be a dag-pb leaf.
     pub(crate) fn leaf(&self) -> Option<Range<u64>> {
         self.leaf
             .get()
@@ -73,28 +73,28 @@ impl Staged {
         _ = self.leaf.set(payload.start as u32..payload.end as u32);
     }
 
-    /// Keeps it from replacement: it was read ahead, and the reader has not come to it.
+    /// Protects the block from replacement, after it was read ahead and before the reader reaches it.
     pub(crate) fn keep(self: &Arc<Self>) -> Kept {
         self.kept.fetch_add(1, Ordering::SeqCst);
         Kept(Arc::downgrade(self))
     }
 
-    /// Whether replacement is to pass it over. The index has one `Arc` of it.
+    /// Returns whether replacement must pass the block over.
     pub(super) fn in_use(self: &Arc<Self>) -> bool {
         self.kept.load(Ordering::SeqCst) > 0 || self.is_read()
     }
 
-    /// Whether somebody is reading it, here or in another process.
+    /// Returns whether somebody is reading the block, here or in another process. The index itself holds one `Arc`.
     pub(super) fn is_read(self: &Arc<Self>) -> bool {
         Arc::strong_count(self) > 1 || !self.extent.claim()
     }
 
-    /// What the page cache has, on this thread; `None` where the disk would have to be waited for.
+    /// Reads from the page cache on the current thread. Returns `None` if this would have to wait for the disk.
     pub(crate) fn try_read(&self, at: u64, len: usize) -> io::Result<Option<Bytes>> {
         Ok(self.extent.try_read(at as usize, len)?.map(Bytes::from))
     }
 
-    /// `len` bytes from `at`, from a blocking thread if need be.
+    /// Reads `len` bytes from `at`, on a blocking thread if necessary.
     pub(crate) async fn read(self: &Arc<Self>, at: u64, len: usize) -> io::Result<Bytes> {
         if let Some(bytes) = self.try_read(at, len)? {
             return Ok(bytes);
@@ -107,8 +107,9 @@ impl Staged {
     }
 }
 
-/// A block that was read ahead: in use, so that the next to arrive does not push it out. It yields to a share of the
-/// budget that became smaller, though, or one reader that stops in its file could hold up every new pinset.
+/// Protects a block that was read ahead: the block counts as in use, so that the next one to arrive does not push it
+/// out. But it is evicted when the share of the budget becomes smaller. Otherwise one reader that stops within its file
+/// could hold up every new pinset.
 #[derive(Debug)]
 pub(crate) struct Kept(Weak<Staged>);
 
@@ -120,7 +121,7 @@ impl Drop for Kept {
     }
 }
 
-/// Drops a block that is not to stay: the last to do so frees its slot.
+/// Drops a block that does not stay in staging. The last holder frees its slot.
 pub(crate) fn let_go(staged: Arc<Staged>) {
     staged.extent.discard();
 }

@@ -1,9 +1,9 @@
-//! The staged blocks: which are there, which go when there is no room, and how each is read.
+//! The staged blocks: which are there, and which are evicted when there is no room.
 //!
-//! Joins the staging directory (bytes under a budget, I2) with the replacement policy (which bytes). Knows
-//! nothing of fetching. Invariant (I3): what it hands out was verified in this run and written whole; what an earlier
-//! run or another process left is in the index too, and handed out once
-//! [`verify_at_first_use`](Store::verify_at_first_use) has verified it.
+//! Joins the staging directory (bytes under a budget, I2) with the replacement policy (which bytes). Knows nothing of
+//! fetching. Invariant (I3): every block that it hands out was verified in this run and is complete. The index also has
+//! the blocks that an earlier run or another process left; these are handed out once
+//! [`verify_at_first_use`](Store::verify_at_first_use) has verified them.
 
 use std::{
     path::{Path, PathBuf},
@@ -25,37 +25,38 @@ use crate::{
 
 /// All staged blocks of a pinset.
 pub(crate) struct Store {
-    /// Where they are, for messages.
+    /// The directory, for messages.
     pub(crate) path: PathBuf,
     pub(crate) state: Mutex<State>,
-    /// Held by the one that takes the directory over, which is done once. When that failed last.
+    /// When a take-over of the directory last failed. The lock is held during a take-over, so that only one thread
+    /// tries it.
     pub(crate) taking_over: Mutex<Option<Instant>>,
-    /// Goes back after all that it paid for.
+    /// Dropped after everything that it pays for.
     pub(crate) share: Arc<Share>,
     pub(crate) unstaged: AtomicU64,
-    /// Blocks that the disk would not take.
+    /// Blocks that could not be written to disk.
     pub(crate) failures: AtomicU64,
     pub(crate) evicted: AtomicU64,
-    /// Blocks of an earlier run or another process that were verified at their first use.
+    /// Blocks of an earlier run or another process that were verified at their first use and were right.
     pub(crate) reverified: AtomicU64,
-    /// Those that were wrong.
+    /// Blocks of an earlier run or another process that turned out to be wrong at their first use.
     pub(crate) rotten: AtomicU64,
 }
 
-/// What this process does in the staging directory.
+/// The role of this process in the staging directory.
 pub(crate) enum Role {
-    /// It stages and evicts.
+    /// This process stages and evicts.
     Writer(Staging),
-    /// Another does; what is there is read.
+    /// Another process stages and evicts; this one only reads.
     Follower(Follower),
-    /// Nothing any more.
+    /// The store is closed.
     Closed,
 }
 
 pub(crate) struct State {
     pub(crate) role: Role,
-    /// What can be handed out, once it is verified; for a follower: what it leases just now. A block that is
-    /// being written is resident, and has no value yet.
+    /// The blocks that can be handed out once they are verified; for a follower, the blocks that it leases now. A block
+    /// that is being written is resident and has no value yet.
     pub(crate) blocks: Residents<Key, Arc<Staged>, KeyHash>,
 }
 
@@ -72,7 +73,8 @@ impl State {
         staged.is_verified().then(|| staged.clone())
     }
 
-    /// Makes a block resident, if the policy lets it in; what has to give way for it goes to `gone`.
+    /// Makes a block resident, if the policy admits it, and returns whether it did. The blocks that are evicted for it
+    /// go to `gone`.
     pub(crate) fn admit(
         &mut self,
         key: Key,
@@ -87,7 +89,7 @@ impl State {
 }
 
 impl Store {
-    /// Over a temporary staging directory.
+    /// Creates a store over a temporary staging directory.
     pub(crate) fn new(staging: Staging) -> Arc<Self> {
         let path = staging.dir().path().to_owned();
         let share = staging.share().clone();
@@ -113,12 +115,12 @@ impl Store {
         store
     }
 
-    /// The block, if it is staged; no use is noted.
+    /// Returns the block, if it is staged, without noting a use.
     pub(crate) fn peek(&self, key: &Key) -> Option<Arc<Staged>> {
         lock(&self.state).staged(key)
     }
 
-    /// The block, if it is staged; a use of it is noted, and one of each of the inner nodes on the way to it.
+    /// Returns the block, if it is staged, and notes a use of it and of each inner node on the way to it.
     pub(crate) fn take_use(&self, key: &Key, way: &[Key]) -> Option<Arc<Staged>> {
         let mut state = lock(&self.state);
         let staged = state.staged(key)?;
@@ -134,7 +136,7 @@ impl Store {
         lock(&self.state).blocks.touch(key);
     }
 
-    /// Forgets a block whose bytes cannot be read back, or are wrong.
+    /// Forgets a block whose bytes cannot be read back or are wrong.
     pub(crate) fn forget(&self, key: &Key) {
         let mut state = lock(&self.state);
         let gone = state.blocks.remove(key);
@@ -145,13 +147,13 @@ impl Store {
         gone.into_iter().for_each(let_go);
     }
 
-    /// Stages a verified block, evicting what the policy lets go. `None` where there is no room for it, or the
-    /// disk would not take it: it is then to be served from memory.
+    /// Stages a verified block, and evicts as the policy decides. Returns `None` if there is no room for the block, or
+    /// if it cannot be written to disk; the caller then serves it from memory.
     ///
-    /// Staging counts as no use, whoever asked for the block: the read that follows is its first.
+    /// Staging a block does not count as a use of it, whoever asked for it. Its first use is the read that follows.
     ///
-    /// Writes to disk; a caller on an async thread moves what is over
-    /// [`OFF_THREAD`](crate::cache::staged::OFF_THREAD) elsewhere.
+    /// Writes to disk. A caller on an async thread must move blocks longer than
+    /// [`OFF_THREAD`](crate::cache::staged::OFF_THREAD) to a blocking thread.
     pub(crate) fn stage(&self, key: Key, bytes: &[u8]) -> Option<Arc<Staged>> {
         let staged = self.try_stage(key, bytes);
         if staged.is_none() {
@@ -170,7 +172,7 @@ impl Store {
         if state.blocks.get(&key).is_some() {
             return state.staged(&key);
         }
-        // Else blocks would be evicted for nothing.
+        // Otherwise blocks would be evicted for nothing.
         if !staging.takes_writes() {
             // coverage: needs a file system that turns read-only under files that are open for writing.
             return None;
@@ -181,14 +183,14 @@ impl Store {
         let admitted = state.admit(key, charge, Admission::Ahead, &mut gone);
         drop(state);
         self.evicted.fetch_add(gone.len() as u64, Ordering::Relaxed);
-        // Holes are punched outside the lock, and before the room that they give is reserved.
+        // Holes are punched outside the lock, and before the room that they free is reserved.
         gone.into_iter().for_each(let_go);
         if !admitted {
             return None;
         }
         let written = match staging.reserve(bytes.len()) {
             Some(room) => staging.write_as(room, &key, bytes).map_err(Some),
-            // A victim's last reader is still at it.
+            // A victim still has a reader, so its room is not free yet.
             None => Err(None),
         };
         let mut state = lock(&self.state);
@@ -205,24 +207,24 @@ impl Store {
                 drop(state);
                 if let Some(error) = error {
                     self.failures.fetch_add(1, Ordering::Relaxed);
-                    tracing::warn!(%error, "a block was not staged, and is served from memory");
+                    tracing::warn!(%error, "a block was not staged and is served from memory");
                 }
                 None
             }
         }
     }
 
-    /// What the pinset may use of its budget now, in bytes.
+    /// How much of its budget the pinset may use now, in bytes.
     pub(crate) fn budget_bytes(&self) -> u64 {
         self.share.bytes()
     }
 
-    /// Where the blocks are, for messages.
+    /// The directory of the blocks, for messages.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Bytes resident now, as the file system counts them; none where another process is the writer.
+    /// The bytes that are resident now, as the file system counts them; 0 if another process is the writer.
     pub(crate) fn used(&self) -> u64 {
         match &lock(&self.state).role {
             Role::Writer(staging) => staging.usage().reserved,
@@ -230,22 +232,22 @@ impl Store {
         }
     }
 
-    /// What replacement has counted, and where it stands.
+    /// The counters and the current state of replacement.
     pub(crate) fn replacement(&self) -> ReplacementStats {
         lock(&self.state).blocks.stats()
     }
 
-    /// Number of blocks resident now; for a follower, of those that it leases.
+    /// The number of blocks that are resident now; for a follower, of those that it leases.
     pub(crate) fn len(&self) -> usize {
         lock(&self.state).blocks.len()
     }
 
-    /// Whether another process is the writer, so that nothing is staged.
+    /// Returns whether another process is the writer. This process then stages nothing.
     pub(crate) fn reads_along(&self) -> bool {
         matches!(lock(&self.state).role, Role::Follower(_))
     }
 
-    /// Lets everything go: what is temporary is freed, what is persistent stays on the disk.
+    /// Closes the store. A temporary directory is freed; a persistent one stays on the disk.
     pub(crate) fn close(&self) {
         let mut state = lock(&self.state);
         let gone = std::mem::replace(&mut *state, State::new(Role::Closed, 0));
@@ -268,7 +270,7 @@ impl Evict for Store {
         blocks.evict_excess(Staged::is_read, |_, staged| gone.push(staged));
         drop(guard);
         self.evicted.fetch_add(gone.len() as u64, Ordering::Relaxed);
-        // As for a block that needs room: the holes come first.
+        // As when a block needs room, the holes are punched first.
         gone.into_iter().for_each(let_go);
         staging.lower();
     }

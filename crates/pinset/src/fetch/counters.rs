@@ -1,4 +1,4 @@
-//! Counters of what fetching did, and the one figure that is told as it happens: the time of the backend for a block.
+//! The counters of fetching, and the one figure that is recorded as it happens: the time of the backend for a block.
 
 use std::{
     sync::atomic::{AtomicU64, Ordering},
@@ -7,28 +7,28 @@ use std::{
 
 use pinner_api::PinnerError;
 
-/// Fetches that failed, by what the backend said.
+/// The number of failed fetches, by the kind of the backend's error.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct FetchFailures {
-    /// It proved that the block is not there.
+    /// The backend proved that the block does not exist.
     pub not_found: u64,
-    /// It could not be reached, or failed for reasons of its own.
+    /// The backend could not be reached, or failed for reasons of its own.
     pub unavailable: u64,
-    /// It asked for fewer calls.
+    /// The backend asked for fewer calls.
     pub rate_limited: u64,
     /// A deadline passed.
     pub timed_out: u64,
-    /// Credentials or policy forbade it.
+    /// Credentials or policy forbade the fetch.
     pub denied: u64,
-    /// Its answer was no block: too large, cut short, garbled.
+    /// The backend's answer was not a block: too large, cut short, or garbled.
     pub corrupt: u64,
-    /// Anything else.
+    /// Any other error.
     pub other: u64,
 }
 
 impl FetchFailures {
-    /// All of them.
+    /// The number of all failed fetches.
     pub fn total(&self) -> u64 {
         let Self {
             not_found,
@@ -64,12 +64,13 @@ impl FailureKind {
             PinnerError::TimedOut { .. } => Self::TimedOut,
             PinnerError::Denied { .. } => Self::Denied,
             PinnerError::Corrupt { .. } => Self::Corrupt,
-            // What no fetch of a block should give, and what `PinnerError` may grow by: counted, if not told apart.
+            // Errors that no fetch of a block should return, and future variants of `PinnerError`: they are counted
+            // together.
             _ => Self::Other,
         }
     }
 
-    /// For labels and logs.
+    /// The name in labels and logs.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::NotFound => "not_found",
@@ -89,7 +90,7 @@ pub(crate) struct Counters {
     pub(crate) bytes_fetched: AtomicU64,
     pub(crate) bytes_verified: AtomicU64,
     pub(crate) bytes_served: AtomicU64,
-    /// Of now: what read-ahead keeps.
+    /// The bytes that read-ahead protects now.
     pub(crate) bytes_in_use: AtomicU64,
     pub(crate) misses: AtomicU64,
     pub(crate) read_ahead_blocks: AtomicU64,
@@ -123,7 +124,7 @@ impl Counters {
 pub(crate) const FETCH_SECONDS: &str = "pinset_block_fetch_seconds";
 pub(crate) const FETCH_SECONDS_IS: &str = "Time of the backend for one block, failed ones too";
 
-/// Takes note of a block's way from the backend: as it happens, which costs nothing beside a fetch.
+/// Records the time of a fetch as it happens. The cost of this is negligible beside a fetch.
 pub(crate) fn fetched(took: Duration) {
     metrics::histogram!(FETCH_SECONDS).record(took);
 }

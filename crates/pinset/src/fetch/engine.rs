@@ -1,7 +1,7 @@
-//! The engine behind a pinset: a block is had from the store, or fetched, verified, staged, and handed to all who
-//! wait for it.
+//! The engine behind a pinset. It takes a block from the store, or fetches, verifies and stages it, and hands it to all
+//! who wait for it.
 //!
-//! Knows nothing of paths. Every block that leaves here was verified (I1).
+//! Knows nothing of paths. Every block that leaves the engine was verified (I1).
 
 use std::{
     collections::VecDeque,
@@ -42,15 +42,15 @@ use crate::{
     unixfs::{self, Codec, Target},
 };
 
-/// The most bytes of blocks that found no room in staging and are kept in memory for the next read of them.
+/// The most bytes of blocks that are kept in memory for the next read because staging had no room for them.
 const POOL_BYTES: usize = 4 * MAX_BLOCK;
 
 const MIB: usize = 1 << 20;
 
-/// What a permit of the in-flight semaphore stands for, in bytes.
+/// The number of bytes that one permit of the in-flight semaphore stands for.
 const PERMIT_BYTES: usize = 1024;
 
-/// The shared heart of a pinset.
+/// The part of a pinset that all its sessions share.
 pub(crate) struct Engine {
     pub(crate) pinner: Arc<dyn Pinner>,
     pub(crate) store: Arc<Store>,
@@ -60,7 +60,7 @@ pub(crate) struct Engine {
     flights: Flights<Key, Result<Obtained, Error>>,
     /// Blocks of an earlier run that are being verified.
     pub(crate) reverifying: Flights<Key, Option<Held>>,
-    /// Blocks on their way, or being written: so many bytes of memory (I9).
+    /// Bounds the memory for blocks that are being fetched, verified or written (I9).
     in_flight: Arc<Semaphore>,
     in_flight_permits: u32,
     pool: Mutex<VecDeque<(Key, Bytes)>>,
@@ -77,12 +77,12 @@ impl fmt::Debug for Engine {
     }
 }
 
-/// A verified block, where it is.
+/// A verified block, and where it lies.
 #[derive(Clone)]
 pub(crate) enum Held {
     /// In the staging directory.
     Staged(Arc<Staged>),
-    /// In memory: it found no room, or lies in its CID.
+    /// In memory, because staging had no room for it, or because it lies in its CID.
     Memory(Bytes),
 }
 
@@ -95,11 +95,11 @@ impl Held {
     }
 }
 
-/// A block that was asked for.
+/// A block, and how it was obtained.
 #[derive(Clone)]
 pub(crate) struct Obtained {
     pub(crate) held: Held,
-    /// How long the backend took for it, where it was asked.
+    /// How long the backend took for it, if the backend was asked.
     pub(crate) took: Option<Duration>,
 }
 
@@ -109,7 +109,7 @@ impl From<Held> for Obtained {
     }
 }
 
-/// Who asks for a block, and why.
+/// Who asks for a block, and for which origin.
 #[derive(Clone, Copy)]
 pub(crate) struct Ask<'a> {
     pub(crate) allowance: &'a Allowance,
@@ -142,7 +142,7 @@ impl Engine {
         }
     }
 
-    /// What this pinset may use of its budget now.
+    /// How much of its budget this pinset may use now, in bytes.
     pub(crate) fn budget_bytes(&self) -> u64 {
         self.store.budget_bytes()
     }
@@ -152,13 +152,13 @@ impl Engine {
         self.block_deadline
     }
 
-    /// Memory that is reserved for blocks on their way, in bytes.
+    /// The memory that is reserved for blocks in flight, in bytes.
     pub(crate) fn reserved_bytes(&self) -> u64 {
         let free = self.in_flight.available_permits() as u64;
         u64::from(self.in_flight_permits).saturating_sub(free) * PERMIT_BYTES as u64
     }
 
-    /// What is at hand for `target`, without waiting; no use is noted.
+    /// Returns the block of `target` if it is here, without waiting and without noting a use.
     pub(crate) fn at_hand(&self, target: &Target) -> Option<Held> {
         match target {
             Target::Inline { bytes, .. } => Some(Held::Memory(bytes.clone())),
@@ -166,7 +166,7 @@ impl Engine {
         }
     }
 
-    /// Whether `target` can be used without fetching.
+    /// Returns whether `target` can be used without fetching.
     pub(crate) fn is_at_hand(&self, target: &Target) -> bool {
         self.cached_node(target).is_some() || self.at_hand(target).is_some()
     }
@@ -178,7 +178,7 @@ impl Engine {
         self.pooled(key).map(Held::Memory)
     }
 
-    /// A block that found no room in staging, if it is still in memory.
+    /// Returns a block for which staging had no room, if it is still in memory.
     pub(crate) fn pooled(&self, key: &Key) -> Option<Bytes> {
         let pool = lock(&self.pool);
         let found = pool.iter().find(|(pooled, _)| pooled == key);
@@ -187,10 +187,11 @@ impl Engine {
 
     fn keep_in_pool(&self, key: Key, bytes: &Bytes) {
         let most = match self.store.reads_along() {
-            // All that it fetches is here, and what is read ahead has to last until it is read.
+            // A follower keeps all that it fetches in this pool, and blocks that are read ahead must stay until they
+            // are read.
             true => POOL_BYTES + 16 * MIB,
-            // Not more than a small budget has of the disk: there may be a thousand such. But a block, whatever its
-            // size.
+            // A pinset with a small budget uses no more memory than disk, since there may be a thousand of them. But
+            // one block always fits, whatever its size.
             false => usize::try_from(self.budget_bytes())
                 .unwrap_or(usize::MAX)
                 .clamp(MAX_BLOCK, POOL_BYTES),
@@ -202,7 +203,7 @@ impl Engine {
         }
     }
 
-    /// The block, from wherever it is. Dropping the future harms nobody else who waits for it.
+    /// Returns the block, from wherever it is. Dropping the future does not affect others who wait for the block.
     ///
     /// # Errors
     /// [`Error::Fetch`], [`Error::Corrupt`], [`Error::Unsupported`], [`Error::Closed`], and the session's
@@ -215,7 +216,7 @@ impl Engine {
         Ok(self.obtain_timed(target, ask).await?.held)
     }
 
-    /// As [`obtain`](Self::obtain), with the time that the backend took.
+    /// As [`obtain`](Self::obtain), but also returns the time that the backend took.
     pub(crate) async fn obtain_timed(
         self: &Arc<Self>,
         target: &Target,
@@ -229,9 +230,9 @@ impl Engine {
         if let Some(held) = self.peek(cid.hash()) {
             return Ok(held.into());
         }
-        // Refused before anybody is asked.
+        // A hash that cannot be verified is refused before the backend is asked.
         if acceptable(cid)?.digest(b"").digest() == cid.hash().digest() {
-            // Nothing is what has this hash, and between Kubo nodes a block of nothing does not travel.
+            // This is the hash of the empty block, which Kubo nodes do not send each other. It is answered here.
             return Ok(Held::Memory(Bytes::new()).into());
         }
         if let Some(held) = self.reverify(cid).await {
@@ -249,9 +250,9 @@ impl Engine {
         Ok(obtained)
     }
 
-    /// The whole of one flight.
+    /// The work of one flight.
     async fn fetch(self: Arc<Self>, cid: Cid, origin: Origin) -> Result<Obtained, Error> {
-        // Another flight may have ended between the look-up and this one's start.
+        // Another flight may have ended between the look-up and the start of this one.
         if let Some(held) = self.peek(cid.hash()) {
             return Ok(held.into());
         }
@@ -262,7 +263,7 @@ impl Engine {
         let took = asked.elapsed();
         counters::fetched(took);
         let unverified = unverified?;
-        // Now that it is known how much came, there is room for more on their way.
+        // Now that the block's size is known, the rest of the room is free for other blocks.
         let needed = unverified.len().div_ceil(PERMIT_BYTES);
         drop(room.split(room.num_permits().saturating_sub(needed)));
         let fetched = unverified.len() as u64;
@@ -272,7 +273,7 @@ impl Engine {
         Span::current().record("bytes", fetched);
         let held = if unverified.len() > OFF_THREAD {
             let engine = self.clone();
-            // Not cancelled with the flight: what has arrived is staged.
+            // This is not cancelled with the flight: a block that has arrived is staged.
             tokio::task::spawn_blocking(move || engine.take_in(&cid, unverified, room))
                 .await
                 .map_err(|e| {
@@ -295,9 +296,9 @@ impl Engine {
         held.map(|held| Obtained { held, took })
     }
 
-    /// Waits until there is memory for one more block on its way.
+    /// Waits until there is memory for one more block.
     pub(crate) async fn room_in_memory(&self) -> Result<OwnedSemaphorePermit, Error> {
-        // What comes is not known before it is there: it may be as large as a block can be.
+        // The size of a block is unknown until it has arrived, so room is taken for the largest possible block.
         let largest = (MAX_BLOCK / PERMIT_BYTES) as u32;
         let permits = largest.min(self.in_flight_permits);
         let room = self.in_flight.clone().acquire_many_owned(permits).await;
@@ -328,7 +329,7 @@ impl Engine {
         })
     }
 
-    /// Verifies and stages: the only way from the backend to a reader.
+    /// Verifies and stages a block. This is the only way from the backend to a reader.
     fn take_in(
         &self,
         cid: &Cid,
@@ -336,7 +337,7 @@ impl Engine {
         _room: OwnedSemaphorePermit,
     ) -> Result<Held, Error> {
         let block = unverified.verify(cid)?;
-        // Staging was emptied.
+        // Closing has emptied staging, so nothing may be staged after it.
         self.ensure_open()?;
         let len = block.bytes().len() as u64;
         self.counters
@@ -350,7 +351,7 @@ impl Engine {
         Ok(Held::Memory(Block::into_bytes(block)))
     }
 
-    /// All of a block's bytes.
+    /// Returns all bytes of a block.
     pub(crate) async fn bytes_of(&self, held: &Held) -> Result<Bytes, Error> {
         match held {
             Held::Memory(bytes) => Ok(bytes.clone()),
@@ -362,13 +363,14 @@ impl Engine {
         }
     }
 
-    /// A staged block that cannot be read back is forgotten: the next read fetches it anew.
+    /// Forgets a staged block that cannot be read back, so that the next read fetches it again. Returns the error for
+    /// this read.
     pub(crate) fn unreadable(&self, staged: &Staged, error: io::Error) -> Error {
         self.store.forget(&staged.key);
         staging("a staged block cannot be read back", error)
     }
 
-    /// The decoded node of `target`, from the cache of nodes, or its block.
+    /// Returns the decoded node of `target`, from the cache of nodes or from its block.
     pub(crate) async fn node(
         self: &Arc<Self>,
         target: &Target,
@@ -381,18 +383,18 @@ impl Engine {
         self.decode(target, &held).await
     }
 
-    /// The decoded node for use, if it is at hand decoded and the pinset is open.
+    /// Returns the decoded node if it is cached and the pinset is open, and notes a use of its block.
     pub(crate) fn node_at_hand(&self, target: &Target) -> Option<Arc<Decoded>> {
         self.ensure_open().ok()?;
         let node = self.cached_node(target)?;
-        // A use of a node is one of its block.
+        // A use of a node is a use of its block.
         if let Target::Block(cid) = target {
             self.store.touch(cid.hash());
         }
         Some(node)
     }
 
-    /// The decoded node, if it is at hand decoded.
+    /// Returns the decoded node, if it is cached.
     pub(crate) fn cached_node(&self, target: &Target) -> Option<Arc<Decoded>> {
         match target {
             Target::Block(cid) if target.codec() == Codec::DagPb => self.nodes.get(cid.hash()),
@@ -400,7 +402,7 @@ impl Engine {
         }
     }
 
-    /// Decodes a block, and keeps the node if it leads to others.
+    /// Decodes a block, and caches the node unless it is a leaf or lies in its CID.
     pub(crate) async fn decode(&self, target: &Target, held: &Held) -> Result<Arc<Decoded>, Error> {
         if let Codec::Other(code) = target.codec() {
             return Err(Error::Unsupported {
@@ -429,7 +431,7 @@ impl Engine {
         })?;
         let decoded = Arc::new(decoded);
         match (&decoded.node, target, held) {
-            // A leaf's bytes are in staging; keeping them here as well would push out what leads to them.
+            // A leaf's bytes are in staging. Keeping them here as well would push out the nodes that lead to them.
             (unixfs::Node::File(file), _, _) if file.is_leaf() => {
                 if let (Codec::DagPb, Held::Staged(staged)) = (target.codec(), held) {
                     staged.set_leaf(file.payload());
@@ -448,7 +450,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Ends it: no fetch starts any more, pins are released, staging is emptied if it is temporary.
+    /// Closes the engine: no further fetch starts, pins are released, and staging is emptied if it is temporary.
     pub(crate) async fn close(&self) -> Result<(), Error> {
         self.closed.store(true, Ordering::Release);
         self.in_flight.close();
@@ -458,7 +460,7 @@ impl Engine {
     }
 }
 
-/// What an [`Engine`] is set to.
+/// The settings of an [`Engine`].
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub(crate) in_flight_bytes: u64,

@@ -1,7 +1,7 @@
-//! Verification at first use: what an earlier run or another process has staged is hashed once, by whoever needs it
-//! first, before anybody is given a byte of it (I1, I3).
+//! Verification at first use: a block that an earlier run or another process has staged is hashed once, when it is
+//! first needed and before anybody gets a byte of it (I1, I3).
 //!
-//! A block that is wrong is forgotten, and then fetched as any other that is missing.
+//! A block that is wrong is forgotten, and then fetched like any other missing block.
 
 use std::sync::Arc;
 
@@ -14,8 +14,8 @@ use crate::{
 };
 
 impl Engine {
-    /// The block, if it lies in staging unverified so far and turns out to be right. All who ask at the same time
-    /// share one look. Dropping the future harms nobody else.
+    /// Returns the block, if it lies in staging unverified and turns out to be right. All who ask at the same time
+    /// share one verification. Dropping the future does not affect the others.
     pub(crate) async fn reverify(self: &Arc<Self>, cid: &Cid) -> Option<Held> {
         if !self.store.may_be_unverified(cid.hash()) {
             return None;
@@ -29,7 +29,7 @@ impl Engine {
     }
 
     async fn verify_staged(self: Arc<Self>, cid: Cid) -> Option<Held> {
-        // It is in memory while it is hashed (I9).
+        // The block is in memory while it is hashed (I9).
         let room = self.room_in_memory().await.ok()?;
         let look = move || {
             let is_right = |bytes: Bytes| UnverifiedBlock::new(bytes).verify(&cid).is_ok();
@@ -41,7 +41,7 @@ impl Engine {
             Ok(staged) => staged.map(Held::Staged),
             // coverage: the thread does not panic; if it did, the block would be fetched.
             Err(error) => {
-                tracing::warn!(%error, "a staged block could not be looked at, and is fetched");
+                tracing::warn!(%error, "a staged block could not be verified and is fetched");
                 None
             }
         }

@@ -6,23 +6,23 @@ use cid::Cid;
 
 use crate::block::canonical;
 
-/// Which roots a session may ask for. There is no default: whoever embeds decides.
+/// Which roots a session may ask for. There is no default: the embedder decides.
 #[derive(Clone, Debug)]
 pub enum Access {
-    /// These roots, and what lies below them.
+    /// These roots, and everything below them.
     Roots(HashSet<Cid>),
-    /// Any CID. A guest without network that may ask a node for any CID can send data out in what it asks for,
-    /// and learn what the node holds.
+    /// Any CID. If a guest without network access may ask a node for any CID, it can send data out in the CIDs that it
+    /// asks for, and learn which blocks the node holds.
     Any,
 }
 
 impl Access {
-    /// These roots, and what lies below them. CIDv0 and CIDv1 of one block are one root.
+    /// Allows these roots, and everything below them. CIDv0 and CIDv1 of one block are one root.
     pub fn roots(roots: impl IntoIterator<Item = Cid>) -> Self {
         Self::Roots(roots.into_iter().map(canonical).collect())
     }
 
-    /// With `root` as well.
+    /// Adds `root`.
     pub(crate) fn with(self, root: Cid) -> Self {
         match self {
             Self::Roots(mut roots) => {
@@ -33,7 +33,7 @@ impl Access {
         }
     }
 
-    /// Whether `root` may be asked for.
+    /// Returns whether the session may ask for `root`.
     pub fn allows(&self, root: &Cid) -> bool {
         match self {
             Self::Roots(roots) => roots.contains(root) || roots.contains(&canonical(*root)),

@@ -1,6 +1,6 @@
 //! How much a session may use, and how much it has used (I9).
 //!
-//! Counts and waits; knows nothing of what is opened or fetched.
+//! Counts and waits; knows nothing of the things that are opened or fetched.
 
 use std::{
     collections::HashSet,
@@ -19,19 +19,19 @@ use crate::{
     unixfs::Target,
 };
 
-/// How much a session may use. Every limit has a default that ordinary programs do not notice.
+/// The limits of a session. Every limit has a default that ordinary programs do not reach.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Limits {
-    /// Files and directories open at once. Default 65,536.
+    /// The most files and directories that are open at once. The default is 65,536.
     pub open_handles: usize,
-    /// Blocks being fetched at once, read-ahead included; more wait. Default 32.
+    /// The most blocks that are fetched at once, including read-ahead. Further fetches wait. The default is 32.
     pub fetches_in_flight: usize,
-    /// Distinct CIDs opened in the session's life. Default 1,000,000.
+    /// The most distinct CIDs that the session opens in its life. The default is 1,000,000.
     pub targets: usize,
-    /// Bytes fetched from the backend for the session in its life. Default: no limit.
+    /// The most bytes that are fetched from the backend for the session in its life. There is no limit by default.
     pub fetched_bytes: u64,
-    /// A path's length in bytes. Default 4,096, as Linux has it.
+    /// The most bytes of a path. The default is 4,096, as on Linux.
     pub path_bytes: usize,
 }
 
@@ -47,13 +47,14 @@ impl Default for Limits {
     }
 }
 
-/// One session's limits, and what counts towards them.
+/// The limits of one session, and the counts that they bound.
 pub(crate) struct Allowance {
     limits: Limits,
     open_handles: AtomicUsize,
     fetched_bytes: AtomicU64,
     fetches: Semaphore,
-    /// Hashes of the distinct CIDs opened: 8 bytes each, so that a million targets are 8 MB and no more (I9).
+    /// The hashes of the distinct CIDs that were opened: 8 bytes each, so that a million targets take no more than 8 MB
+    /// (I9).
     targets: Mutex<HashSet<u64, KeyHash>>,
 }
 
@@ -72,7 +73,7 @@ impl Allowance {
         &self.limits
     }
 
-    /// Bytes fetched so far.
+    /// The number of bytes fetched so far.
     pub(crate) fn fetched_bytes(&self) -> u64 {
         self.fetched_bytes.load(Ordering::Relaxed)
     }
@@ -85,19 +86,19 @@ impl Allowance {
             allowance: self.clone(),
         };
         if before >= limit {
-            // The guard takes the count back.
+            // Dropping the guard takes the count back.
             return Err(reached(Limit::OpenHandles, limit as u64));
         }
         Ok(guard)
     }
 
-    /// Counts `target` among the distinct CIDs opened: by the start of its digest. Two that start alike count as
-    /// one, which lets nobody open more than a few more.
+    /// Counts `target` among the distinct CIDs that were opened, by the start of its digest. Two digests with the same
+    /// start count as one, which allows no more than a few extra targets.
     pub(crate) fn count_target(&self, target: &Target) -> Result<(), Error> {
         let limit = self.limits.targets;
         let digest = match target {
             Target::Block(cid) => cid.hash().digest(),
-            // It costs nobody anything.
+            // An inline target is not counted: there is no block to fetch or to keep.
             Target::Inline { .. } => return Ok(()),
         };
         let mut hash = [0; 8];
@@ -112,7 +113,7 @@ impl Allowance {
         Ok(())
     }
 
-    /// Waits for leave to fetch one more block at the same time as the others.
+    /// Waits until one more block may be fetched beside the others.
     pub(crate) async fn fetch_permit(&self) -> Result<SemaphorePermit<'_>, Error> {
         let limit = self.limits.fetched_bytes;
         if self.fetched_bytes() >= limit {
@@ -121,7 +122,7 @@ impl Allowance {
         self.fetches.acquire().await.map_err(|_| Error::Closed)
     }
 
-    /// Counts what was fetched.
+    /// Counts bytes that were fetched.
     pub(crate) fn count_fetched(&self, bytes: u64) {
         self.fetched_bytes.fetch_add(bytes, Ordering::Relaxed);
     }
@@ -131,7 +132,7 @@ fn reached(limit: Limit, value: u64) -> Error {
     Error::LimitReached { limit, value }
 }
 
-/// One open handle; taken off the session's count when dropped.
+/// One open handle, which the session counts until the guard is dropped.
 pub(crate) struct HandleGuard {
     allowance: Arc<Allowance>,
 }

@@ -1,8 +1,8 @@
-//! The pins on the backend: one per opened target and holder, made beside the reads, kept until replacement lets
-//! go, released at the end.
+//! The pins on the backend: one for each opened target and holder. They are made beside the reads, kept until
+//! replacement evicts them, and released on closing.
 //!
-//! Invariant (I5): only what this holder pinned is released, and no lazy pin is made that a node's garbage collector
-//! could ever stumble over. No lock is held across a call to the backend.
+//! Invariant (I5): only this holder's pins are released, and no lazy pin is made that could ever make a node's garbage
+//! collection fail. No lock is held across a call to the backend.
 
 use std::{
     collections::{HashSet, VecDeque},
@@ -26,11 +26,11 @@ use crate::{
     sync::lock,
 };
 
-/// Releases side by side on closing. Few: a node makes such changes one after the other, each may wait for a
-/// collection, and the time of a release runs while it waits behind the others'.
+/// How many releases run at once on closing. They are few, because a node makes such changes one after the other, each
+/// may wait for a garbage collection, and the deadline of a release runs while it waits behind the others.
 const RELEASES: usize = 4;
 
-/// The time for a change of pins, in deadlines for a block.
+/// The deadline for a change of pins, in multiples of the deadline for a block.
 const CHANGE_DEADLINES: u32 = 4;
 
 /// All pins of one holder.
@@ -49,7 +49,7 @@ pub(super) struct Inner {
     pub(super) ensuring: Flights<Cid, Result<(), Error>>,
     pub(super) dropped: AtomicU64,
     pub(super) failures: AtomicU64,
-    /// Last: the lock file is paid for out of it.
+    /// The last field, and so dropped last: it pays for the lock file.
     pub(super) share: Arc<Share>,
 }
 
@@ -88,30 +88,30 @@ impl Pins {
         self.inner.holder
     }
 
-    /// Pins that are on the backend now.
+    /// The number of pins that are on the backend now.
     pub(crate) fn len(&self) -> usize {
         let state = lock(&self.inner.state);
         let held = |entry: &&Entry| matches!(entry.phase, Phase::Held(_));
         state.entries.values().filter(held).count()
     }
 
-    /// Lazy pins that were not made for want of room, in the queue or in the budget.
+    /// The number of lazy pins that were not made because the queue or the budget had no room.
     pub(crate) fn dropped(&self) -> u64 {
         self.inner.dropped.load(Ordering::Relaxed)
     }
 
-    /// Calls that failed.
+    /// The number of calls that failed.
     pub(crate) fn failures(&self) -> u64 {
         self.inner.failures.load(Ordering::Relaxed)
     }
 
-    /// Pins that are to go and could not be released yet, or are being released.
+    /// The number of pins that are being released, or could not be released yet.
     pub(crate) fn unreleased(&self) -> usize {
         lock(&self.inner.state).unreleased.len()
     }
 
-    /// Releases everything, also what an earlier call could not. What cannot be released stays for the next start to
-    /// find.
+    /// Releases all pins, including those that an earlier call could not release. The next start finds the pins that
+    /// cannot be released now.
     pub(crate) async fn close(&self) -> Result<(), Error> {
         let worker = self.inner.stop();
         self.inner.release_all(worker).await
@@ -126,7 +126,8 @@ impl Drop for Pins {
 }
 
 impl Inner {
-    /// Ends the making of pins: all that may be on the backend is to be released. Gives the worker, which ends soon.
+    /// Ends the making of pins, and marks all pins that may be on the backend for release. Returns the worker, which
+    /// ends soon.
     fn stop(&self) -> Option<JoinHandle<()>> {
         let mut guard = lock(&self.state);
         let state = &mut *guard;
@@ -145,7 +146,7 @@ impl Inner {
 
     async fn release_all(&self, worker: Option<JoinHandle<()>>) -> Result<(), Error> {
         if let Some(worker) = worker {
-            // What it was making is made or not from now on: a release must not overtake it.
+            // After this the worker's last pin was either made or not. A release must not overtake it.
             _ = worker.await;
         }
         let roots: Vec<_> = lock(&self.state).unreleased.iter().copied().collect();
@@ -164,7 +165,7 @@ impl Inner {
             );
             failed.get_or_insert(error);
             if hangs {
-                // The rest would take as long, one after the other.
+                // Each of the others would take as long, one after the other.
                 break;
             }
         }
@@ -177,8 +178,8 @@ impl Inner {
         }
     }
 
-    /// Releases what is left after the end, as far as that can be: without a runtime, or when it ends first, the next
-    /// start finds it.
+    /// Releases the remaining pins in a task of its own. If there is no runtime, or if it ends first, the next start
+    /// finds them.
     pub(super) fn release_beside(self: &Arc<Self>, worker: Option<JoinHandle<()>>) {
         if lock(&self.state).unreleased.is_empty() {
             return self.unmark();
@@ -189,16 +190,17 @@ impl Inner {
         }
     }
 
-    /// Takes the mark off the lock, if nothing of this holder's can be on the backend any more.
+    /// Removes the mark from the lock, if this holder can have no more pins on the backend.
     fn unmark(&self) {
         let state = lock(&self.state);
-        // Under the lock: nothing is pinned meanwhile.
+        // Under the lock, so that nothing is pinned meanwhile.
         if state.closed && state.unreleased.is_empty() && state.making == 0 {
             self.held.no_pins_remain();
         }
     }
 
-    /// To be waited for before a pin is made: from here on a crash leaves something to recover.
+    /// Marks the lock, so that the pins can be recovered after a crash. Every pin has to wait for this before it is
+    /// made.
     pub(super) async fn pins_may_remain(&self) -> Result<(), Error> {
         if self.held.says_that_pins_may_remain() {
             return Ok(());
@@ -215,11 +217,11 @@ impl Inner {
         };
         marked.inspect_err(|error| {
             self.failures.fetch_add(1, Ordering::Relaxed);
-            tracing::warn!(%error, "without a mark in the lock directory nothing is pinned");
+            tracing::warn!(%error, "nothing is pinned, since the lock cannot be marked");
         })
     }
 
-    /// Releases a pin. Until that has succeeded it is among the unreleased.
+    /// Releases a pin. The pin stays among the unreleased until this has succeeded.
     pub(super) async fn release(&self, cid: Cid) -> Result<(), Error> {
         let span = tracing::debug_span!("release", %cid);
         let released = self.pinner.unpin(&self.holder, &cid).instrument(span);
@@ -233,8 +235,8 @@ impl Inner {
         }
     }
 
-    /// How long a lazy pin or a release may take. A backend makes such changes one after the other, for all its
-    /// holders, and each may wait for a collection: longer than for a block.
+    /// How long a lazy pin or a release may take. This is longer than for a block, because a backend makes such changes
+    /// one after the other for all its holders, and each may wait for a garbage collection.
     pub(super) fn change_deadline(&self) -> Duration {
         self.block_deadline.saturating_mul(CHANGE_DEADLINES)
     }

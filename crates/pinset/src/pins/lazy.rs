@@ -1,4 +1,4 @@
-//! Lazy pins, queued as targets are opened; and the guards that say how long each is open.
+//! Lazy pins, which are queued when targets are opened, and the guards that tell how long each target is open.
 
 use std::{
     fmt,
@@ -18,15 +18,16 @@ use crate::{
     unixfs::{self, Target},
 };
 
-/// Pins that wait to be made. More are dropped, and counted: a pin that is late protects little.
+/// The most pins that wait to be made. Further pins are dropped and counted: a late pin protects little.
 const QUEUE: usize = 256;
 
 impl Pins {
-    /// A target was opened, and its root block is verified: queues a lazy pin, unless it has one block only, has
-    /// a pin, or cannot have one. The guard says how long it is open.
+    /// Queues a lazy pin on a target that was opened and whose root block is verified, unless the target consists of
+    /// one block, has a pin already, or cannot have one. The target counts as open as long as the guard exists.
     ///
-    /// Only on a block that leads to raw blocks alone: a collector that comes upon a block below a pin that it cannot
-    /// read fails as a whole, and what lies deeper is known only once it is on the node, where it is too late.
+    /// A block is pinned only if all its links lead to raw blocks. The whole garbage collection fails if the collector
+    /// meets, below a pin, a block that it cannot read; and deeper blocks are known only once they are on the node,
+    /// which is too late.
     pub(crate) fn opened(&self, target: &Target, decoded: &Decoded) -> Option<PinGuard> {
         let inner = &self.inner;
         let (Target::Block(cid), true) = (target, inner.capabilities.lazy_pins) else {
@@ -46,7 +47,7 @@ impl Pins {
         let declared_bytes = decoded.node.declared_size(0).min(budget_bytes);
         let mut state = lock(&inner.state);
         if state.closed {
-            // coverage: closing has to come between.
+            // coverage: needs a pinset that is closed just then.
             return None;
         }
         if let Some(entry) = state.entries.get_mut(&cid) {
@@ -85,7 +86,7 @@ impl fmt::Debug for PinGuard {
 impl Drop for PinGuard {
     fn drop(&mut self) {
         if let Some(entry) = lock(&self.inner.state).entries.get_mut(&self.cid) {
-            // One that was released and made again meanwhile counts the newer handles only.
+            // A pin that was released and made again meanwhile counts only the newer handles.
             entry.opens = entry.opens.saturating_sub(1);
         }
     }

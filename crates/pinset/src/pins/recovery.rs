@@ -1,10 +1,10 @@
-//! Whose pins are on a backend, and the release of what the dead left: by each start for its own lock directory, and
-//! by hand ([`survey`], [`reap`], [`release`]).
+//! Lists the pins on a backend by holder, and releases those that dead holders left: at each start for its own lock
+//! directory, and by hand ([`survey`], [`reap`], [`release`]).
 //!
-//! Invariant (I5): only the lock directory that a holder names can prove its death. Without that proof nothing is
-//! released but by [`Proof::Waived`], which is a person's word; and a holder that is seen to live not even then.
-//! While a holder's pins are being released its lock is held, so that no two recoverers work on the same one, and
-//! its lock file goes last: a release that was cut short is found again.
+//! Invariant (I5): only the lock directory that a holder names can prove the holder's death. Without that proof nothing
+//! is released, except with [`Proof::Waived`], which is a person's word; and the pins of a holder that is seen to live
+//! are not released even then. While a holder's pins are being released, its lock is held, so that two recoverers never
+//! work on the same holder. The lock file is removed last, so that a release that was interrupted is found again.
 
 use std::{
     collections::{HashMap, HashSet, hash_map::Entry},
@@ -16,24 +16,24 @@ use pinner_api::{Cid, Holder, Pin, Pinner, PinnerError};
 
 use crate::lock_dir::{DeadHolder, Evidence, LockDir, LockDirError};
 
-/// Releases side by side.
+/// How many releases run at once.
 const RELEASES: usize = 8;
 
-/// What a lock directory says of a holder.
+/// The standing of a holder, as a lock directory shows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Standing {
-    /// It lives in this lock directory; or it died, and another process is releasing its pins just now.
+    /// The holder lives in this lock directory; or it died, and another process is releasing its pins now.
     Alive,
-    /// It lived in this lock directory, and is proven dead: its lock is free.
+    /// The holder lived in this lock directory, and is proven dead: its lock is free.
     Dead,
-    /// It names this lock directory, in which there is no lock of it: somebody removed the file. Neither its life
-    /// nor its death can be shown.
+    /// The holder names this lock directory, but has no lock file here: somebody removed the file. Neither its life nor
+    /// its death can be shown.
     Lost,
-    /// It lives in another lock directory: of another user, container, or host. Nothing can be told from here.
+    /// The holder lives in another lock directory: of another user, container, or host. Nothing can be shown from here.
     Elsewhere,
 }
 
-/// A pin on the backend, and what is known of who holds it.
+/// A pin on the backend, and the standing of its holder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Surveyed {
     /// The pin.
@@ -42,21 +42,21 @@ pub struct Surveyed {
     pub standing: Standing,
 }
 
-/// What was released.
+/// How much was released.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Reaped {
-    /// Holders that had pins here, and have none now.
+    /// The number of holders that had pins here and have none now.
     pub holders: u64,
-    /// `(holder, root)` pairs.
+    /// The number of `(holder, root)` pairs that were released.
     pub pins: u64,
 }
 
-/// Whether a release needs the proof of the holder's death.
+/// Whether a release needs a proof of the holder's death.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Proof {
-    /// It does.
+    /// The lock directory must prove the death.
     Required,
-    /// A person knows that the holder is dead where no lock directory in reach can tell.
+    /// A person knows that the holder is dead, although no lock directory in reach can prove it.
     Waived,
 }
 
@@ -64,20 +64,20 @@ pub enum Proof {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RecoveryError {
-    /// The backend did not list its pins to the end. Nothing was released.
+    /// The backend failed to list all its pins. Nothing was released.
     #[error("the backend's pins could not be listed")]
     List {
         /// The backend's error.
         source: PinnerError,
     },
-    /// The backend did not release a pin. What is left of it is found by the next start, or the next call.
+    /// The backend did not release a pin. The next start or the next call finds the pins that are left.
     #[error("the pin of {holder} on {root} could not be released, after {} others were", released.pins)]
     Release {
-        /// Who holds it.
+        /// The pin's holder.
         holder: Holder,
-        /// On what.
+        /// The pin's root.
         root: Cid,
-        /// What was released before.
+        /// How much was released before.
         released: Reaped,
         /// The backend's error.
         source: PinnerError,
@@ -85,18 +85,18 @@ pub enum RecoveryError {
     /// The lock directory cannot be used.
     #[error(transparent)]
     LockDir(#[from] LockDirError),
-    /// The holder lives: nobody but itself releases its pins.
+    /// The holder lives: only the holder itself releases its pins.
     #[error("the holder {holder} is alive: its process releases its pins when it ends")]
     Alive {
-        /// Which.
+        /// The holder.
         holder: Holder,
     },
     /// Nothing proves the holder's death.
     #[error("nothing here proves that the holder {holder} is dead ({})", why(*standing))]
     NotProven {
-        /// Which.
+        /// The holder.
         holder: Holder,
-        /// What is known of it.
+        /// The holder's standing.
         standing: Standing,
     },
 }
@@ -105,17 +105,18 @@ fn why(standing: Standing) -> &'static str {
     match standing {
         Standing::Elsewhere => "it lives in another lock directory",
         Standing::Lost => "its lock file is gone",
-        // coverage: another has to recover the same holder at the same time.
+        // coverage: needs another process that recovers the same holder at the same time.
         Standing::Alive | Standing::Dead => "its lock was taken meanwhile",
     }
 }
 
-/// Every pin of this library's on the backend, by holder and root, with its holder's standing as `lock_dir` has it.
+/// Returns every pin on the backend that this library made, sorted by holder and root, with the standing of its holder
+/// according to `lock_dir`.
 ///
-/// Changes nothing. A start that recovers while a dead holder is looked at may leave that one to the next.
+/// Changes nothing. A start that recovers while this looks at a dead holder may leave that holder to the next start.
 ///
 /// # Errors
-/// [`RecoveryError::List`], also where the backend has no pins; [`RecoveryError::LockDir`].
+/// [`RecoveryError::List`], also if the backend cannot keep pins; [`RecoveryError::LockDir`].
 pub async fn survey(
     pinner: &dyn Pinner,
     lock_dir: &LockDir,
@@ -133,7 +134,7 @@ pub async fn survey(
     }
     let standing = |holder: &Holder| standings.get(holder).copied().unwrap_or(Standing::Lost);
     if standings.values().any(|it| *it == Standing::Lost) {
-        // One that ended in order after the first look has neither pins nor a lock any more.
+        // A holder that ended in order after the first look no longer has pins or a lock.
         let lost = |pin: &Pin| standing(&pin.holder) == Standing::Lost;
         let still: HashSet<_> = list(pinner, lost).await?.into_iter().collect();
         pins.retain(|pin| !lost(pin) || still.contains(pin));
@@ -145,7 +146,8 @@ pub async fn survey(
     Ok(surveyed.collect())
 }
 
-/// Releases what the proven dead of `lock_dir` left on the backend, as each start does, and sweeps their staging.
+/// Releases the pins that proven dead holders of `lock_dir` left on the backend, as each start does, and sweeps their
+/// staging.
 ///
 /// # Errors
 /// [`RecoveryError::List`], [`RecoveryError::Release`], [`RecoveryError::LockDir`].
@@ -153,8 +155,8 @@ pub async fn reap(pinner: &dyn Pinner, lock_dir: &LockDir) -> Result<Reaped, Rec
     release_of(pinner, lock_dir, lock_dir.dead()?).await
 }
 
-/// Releases all that one holder has on the backend: without a [`Proof`] also one of another lock directory, or whose
-/// lock file is gone; one that is seen to live never.
+/// Releases all pins of one holder on the backend. With [`Proof::Waived`] the holder may be of another lock directory,
+/// or its lock file may be gone. The pins of a holder that is seen to live are never released.
 ///
 /// # Errors
 /// As [`reap`]; [`RecoveryError::Alive`], [`RecoveryError::NotProven`].
@@ -180,18 +182,18 @@ pub async fn release(
     }
 }
 
-/// Sweeps now, and releases pins beside what follows. A failure leaves things for the next start.
+/// Sweeps at once, and releases pins in a task of its own. The next start finds what a failure left.
 pub(crate) fn start(pinner: &Arc<dyn Pinner>, lock_dir: &LockDir) {
     let dead = match lock_dir.dead() {
         Ok(dead) => dead,
         Err(error) => {
             // coverage: needs a disk that fails under the lock directory.
-            tracing::warn!(%error, "what dead processes left was not swept");
+            tracing::warn!(%error, "the leftovers of dead processes were not swept");
             return;
         }
     };
     if dead.is_empty() || !pinner.capabilities().any_pins() {
-        // Their pins are on another backend: their locks stay for a pinset that can release them.
+        // Their pins are on another backend, so their locks stay for a pinset that can release them.
         return;
     }
     let (pinner, lock_dir) = (pinner.clone(), lock_dir.clone());
@@ -211,7 +213,7 @@ pub(crate) fn start(pinner: &Arc<dyn Pinner>, lock_dir: &LockDir) {
     }
 }
 
-/// What can be said of a holder; its lock, where it is free.
+/// The standing of a holder; for a dead one with its lock.
 enum Examined {
     Dead(DeadHolder),
     Otherwise(Standing),
@@ -228,7 +230,7 @@ fn examine(lock_dir: &LockDir, holder: &Holder) -> Result<Examined, LockDirError
     })
 }
 
-/// What tells a holder from the others of its lock directory.
+/// The part of a holder that distinguishes it from the others in its lock directory.
 fn name(holder: &Holder) -> [u8; 16] {
     let mut name = [0; 16];
     name.copy_from_slice(&holder.as_bytes()[8..]);
@@ -250,7 +252,7 @@ async fn list(
     Ok(found)
 }
 
-/// Releases what these have on the backend, one holder after the other.
+/// Releases the pins of these holders on the backend, one holder after the other.
 async fn release_of(
     pinner: &dyn Pinner,
     lock_dir: &LockDir,
@@ -271,7 +273,7 @@ async fn release_of(
         let holder = Holder::new(lock_dir.id(), dead.name());
         let pins = left.remove(&holder).unwrap_or_default();
         if pins.is_empty() {
-            // It may have some on another backend: its lock stays as the proof for whoever finds them.
+            // It may have pins on another backend, so its lock stays as the proof for whoever finds them.
             continue;
         }
         release_all(pinner, &pins, &mut released).await?;
@@ -289,7 +291,7 @@ async fn release_all(
     pins: &[Pin],
     released: &mut Reaped,
 ) -> Result<(), RecoveryError> {
-    // A pair may be listed at each depth; one release takes it out at both.
+    // A pair may be listed at each depth. One release removes it at both.
     let mut pairs: Vec<_> = pins.iter().map(|pin| (pin.holder, pin.root)).collect();
     pairs.sort_unstable();
     pairs.dedup();

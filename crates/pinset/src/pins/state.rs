@@ -1,4 +1,4 @@
-//! What is pinned, what waits to be, and which pins have to go for others: bookkeeping, without a call to anybody.
+//! The bookkeeping of pins: which exist, which wait to be made, and which are evicted for others. It calls nobody.
 
 use std::collections::{HashSet, VecDeque};
 
@@ -9,12 +9,12 @@ use tokio::task::JoinHandle;
 use crate::policy::{replacement::Admission, residents::Residents};
 
 pub(super) struct State {
-    /// Every pin that is resident has an entry. The others are whole pins that found no room.
+    /// Every resident pin has an entry. The other entries are recursive pins that found no room.
     pub(super) entries: Residents<Cid, Entry>,
     pub(super) jobs: VecDeque<Job>,
-    /// What is to be released and may be on the backend still: closing tries it again.
+    /// Pins that must be released and may still be on the backend. Closing tries again to release them.
     pub(super) unreleased: HashSet<Cid>,
-    /// Whole pins that are being made just now.
+    /// The number of recursive pins that are being made now.
     pub(super) making: usize,
     pub(super) worker: Option<JoinHandle<()>>,
     pub(super) closed: bool,
@@ -22,15 +22,15 @@ pub(super) struct State {
 
 pub(super) struct Entry {
     pub(super) phase: Phase,
-    /// Handles open on it: it is in use.
+    /// The number of open handles on it. It is in use while there are any.
     pub(super) opens: usize,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Phase {
-    /// Waiting, or being made.
+    /// The pin waits, or is being made.
     Queued,
-    /// On the backend.
+    /// The pin is on the backend.
     Held(PinDepth),
 }
 
@@ -49,11 +49,11 @@ impl Job {
 }
 
 impl State {
-    /// Takes `cid` among the pins to be made, and queues the release of those that have to go for it under the budget
-    /// as it is now.
+    /// Admits `cid` among the pins, and queues the release of the pins that are evicted for it under the current
+    /// budget. Returns whether it was admitted.
     pub(super) fn admit(&mut self, cid: Cid, bytes: u64, budget_bytes: u64) -> bool {
         self.entries.set_budget(budget_bytes);
-        // One that is being made is not released under way.
+        // A pin is not released while it is being made.
         let in_use = |entry: &Entry| entry.opens > 0 || entry.phase == Phase::Queued;
         let jobs = &mut self.jobs;
         let release = |cid, _| jobs.push_back(Job::Release(cid));
@@ -67,7 +67,7 @@ impl State {
         admitted
     }
 
-    /// Whether there was a pin, made or queued.
+    /// Forgets a pin, and returns whether there was one, made or queued.
     pub(super) fn forget(&mut self, cid: &Cid) -> bool {
         self.jobs.retain(|job| *job != Job::Pin(*cid));
         self.entries.remove(cid).is_some()

@@ -1,12 +1,12 @@
-//! What is asked of [`Replacement`](super::replacement::Replacement), and what it answers: the words of its protocol,
-//! without any of its logic. Invariant: a [`Room`] is made by a request alone, and used up by one insertion.
+//! The requests to [`Replacement`](super::replacement::Replacement) and its answers: the types of its protocol, without
+//! any of its logic. Invariant: only a request makes a [`Room`], and one insertion uses it up.
 
-/// Why an entry is to become resident.
+/// The reason for making an entry resident.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Admission {
-    /// It is used.
+    /// It is being used.
     Use,
-    /// It is read ahead of its use, which may come or not.
+    /// It is read ahead of its use, which may never come.
     Ahead,
 }
 
@@ -19,21 +19,21 @@ pub enum Ghost {
     Frequent,
 }
 
-/// What [`Replacement::request`](super::replacement::Replacement::request) decides.
+/// The decision of [`Replacement::request`](super::replacement::Replacement::request).
 #[derive(Debug)]
 #[must_use]
 pub enum Decision {
-    /// It is resident; a [use](Admission::Use) has been noted.
+    /// The entry is resident; a [use](Admission::Use) has been noted.
     Resident,
-    /// It is heavier than the whole budget: serve it without keeping it.
+    /// The entry is heavier than the whole budget: serve it without keeping it.
     Oversize,
-    /// It is to become resident: [evict](super::replacement::Replacement::evict) until there is room, then
+    /// The entry may become resident: [evict](super::replacement::Replacement::evict) until there is room, then
     /// [insert](super::replacement::Replacement::insert).
     Admit(Room),
 }
 
-/// Room that is asked for, for one key: from [`Replacement::request`](super::replacement::Replacement::request) to
-/// [`Replacement::insert`](super::replacement::Replacement::insert).
+/// Room that was requested for one key: [`Replacement::request`](super::replacement::Replacement::request) returns it,
+/// and [`Replacement::insert`](super::replacement::Replacement::insert) takes it.
 #[derive(Debug)]
 #[must_use]
 pub struct Room {
@@ -43,7 +43,7 @@ pub struct Room {
 }
 
 impl Room {
-    /// What the entry is charged, in bytes: its weight, at least 1.
+    /// The charge for the entry, in bytes: its weight, at least 1.
     pub fn weight(&self) -> u64 {
         self.weight
     }
@@ -53,38 +53,38 @@ impl Room {
         self.ghost
     }
 
-    /// Whether this is a hit in B2, for the paper's "x in B2 and |T1| = p". Read-ahead is no hit.
+    /// Whether this is a hit in B2, for the paper's "x in B2 and |T1| = p". Read-ahead is not a hit.
     pub(super) fn is_frequent_ghost_hit(&self) -> bool {
         self.admission == Admission::Use && self.ghost == Some(Ghost::Frequent)
     }
 }
 
-/// What [`Replacement::evict`](super::replacement::Replacement::evict) decides.
+/// The decision of [`Replacement::evict`](super::replacement::Replacement::evict).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum Eviction<K> {
     /// There is room; nothing was evicted.
     Enough,
-    /// This entry is not resident any more; there may be room now.
+    /// This entry is no longer resident; there may be room now.
     Victim {
         /// Its key.
         key: K,
-        /// What it was charged, in bytes.
+        /// Its charge, in bytes.
         weight: u64,
     },
-    /// There is no room, and no victim was found: what was [looked at](super::replacement::LOOKED_AT) is in use, or the
-    /// budget has become smaller than the room.
+    /// There is no room, and no victim was found: all entries that were
+    /// [looked at](super::replacement::LOOKED_AT) are in use, or the budget has become smaller than the room.
     NoneFree,
 }
 
-/// What became of [`Replacement::insert`](super::replacement::Replacement::insert).
+/// The outcome of [`Replacement::insert`](super::replacement::Replacement::insert).
 #[derive(Debug)]
 #[must_use]
 pub enum Insertion {
-    /// It is resident now.
+    /// The entry is resident now.
     Admitted,
-    /// It was resident already, by somebody else's doing; the use, if it was one, has been noted. Its weight
-    /// stays what it was.
+    /// Another caller had already made the entry resident. The use, if it was one, has been noted. Its weight does not
+    /// change.
     Resident,
     /// There is no room: others took it, or the budget is smaller now. Evict again, or give up.
     NoRoom(Room),

@@ -1,12 +1,12 @@
 //! The lists of [`Replacement`](super::replacement::Replacement), in one slab: five doubly linked chains, each from
 //! cold to hot, and an index from key to slot.
 //!
-//! It owns the links, the byte sums and the index; it knows nothing of budgets, of `p`, or of what the lists are
-//! for. Invariant: a slot is in exactly one chain and in the index, or it is free and in neither; a chain's
-//! `bytes` and `len` are those of its slots.
+//! It owns the links, the byte sums and the index; it knows nothing of budgets, of `p`, or of the purpose of the lists.
+//! Invariant: a slot is in exactly one chain and in the index, or it is free and in neither; a chain's `bytes` and
+//! `len` are the sum and the number of its slots.
 //!
-//! A key is stored once, in its slot: the index holds slot numbers alone. That, and a slab that grows by a
-//! quarter, keeps an entry within 100 bytes beyond its key.
+//! A key is stored once, in its slot: the index holds only slot numbers. Because of this, and because the slab grows by
+//! a quarter, an entry takes at most 100 bytes beyond its key.
 
 use std::hash::{BuildHasher, Hash};
 
@@ -14,10 +14,10 @@ use hashbrown::HashTable;
 
 use super::decision::Ghost;
 
-/// The lists, by their place in [`Order::chains`].
+/// The lists, in the order of [`Order::chains`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum List {
-    /// Resident, read ahead, not used yet: the cold end of T1.
+    /// Resident, read ahead and not used yet: the cold end of T1.
     Ahead,
     /// Resident, used once: the rest of T1.
     Recent,
@@ -43,9 +43,9 @@ impl List {
 /// An end of a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum End {
-    /// The least recently used one.
+    /// The least recently used entry.
     Cold,
-    /// The most recently used one.
+    /// The most recently used entry.
     Hot,
 }
 
@@ -53,19 +53,19 @@ pub(super) enum End {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Slot(u32);
 
-/// No slot.
+/// The link that leads to no slot.
 const NONE: u32 = u32::MAX;
 
 #[derive(Clone)]
 pub(super) struct Entry<K> {
     pub(super) key: K,
     pub(super) weight: u64,
-    /// Towards the cold end; in a free slot, the next free one.
+    /// The neighbour towards the cold end; in a free slot, the next free slot.
     colder: u32,
-    /// Towards the hot end.
+    /// The neighbour towards the hot end.
     hotter: u32,
     pub(super) list: List,
-    /// For an entry that was read ahead: the ghost list that it came out of.
+    /// For an entry that was read ahead: the ghost list that it came from.
     pub(super) ghost_of: Option<Ghost>,
 }
 
@@ -90,7 +90,7 @@ pub(super) struct Order<K, S> {
     chains: [Chain; List::COUNT],
     index: HashTable<u32>,
     hasher: S,
-    /// The first free slot. A free slot keeps its stale key until it is taken again.
+    /// The first free slot. A free slot keeps its stale key until it is reused.
     free: u32,
 }
 
@@ -131,12 +131,12 @@ impl<K, S> Order<K, S> {
         })
     }
 
-    /// Whether every slot number is taken: no entry can be added before one is removed.
+    /// Whether every slot number is taken. If so, no entry can be added until one is removed.
     pub(super) fn is_full(&self) -> bool {
         self.free == NONE && self.entries.len() >= NONE as usize
     }
 
-    /// Moves an entry to an end of a list, its own included.
+    /// Moves an entry to an end of a list, which may be the list it is in.
     pub(super) fn relink(&mut self, slot: Slot, list: List, end: End) {
         self.unlink(slot);
         self.link(slot, list, end);
@@ -207,7 +207,7 @@ impl<K: Eq + Hash, S: BuildHasher> Order<K, S> {
             .map(|at| Slot(*at))
     }
 
-    /// Adds an entry. Its key must not be there, and the slab must not be [full](Self::is_full).
+    /// Adds an entry. Its key must be new, and the slab must not be [full](Self::is_full).
     pub(super) fn insert(&mut self, key: K, weight: u64, list: List, end: End) -> Slot {
         debug_assert!(self.find(&key).is_none() && !self.is_full());
         let hash = self.hasher.hash_one(&key);
@@ -245,7 +245,7 @@ impl<K: Eq + Hash, S: BuildHasher> Order<K, S> {
         let hash = self.hasher.hash_one(&self.entry(slot).key);
         match self.index.find_entry(hash, |at| *at == slot.0) {
             Ok(entry) => drop(entry.remove()),
-            // coverage: by the invariant.
+            // coverage: excluded by the invariant.
             Err(_) => debug_assert!(false, "a linked slot is in the index"),
         }
         self.entries[slot.0 as usize].colder = self.free;
@@ -259,7 +259,7 @@ fn slot(at: u32) -> Option<Slot> {
 
 #[cfg(test)]
 impl<K, S> Order<K, S> {
-    /// What the slab and the index have allocated, in bytes.
+    /// The memory that the slab and the index have allocated, in bytes.
     pub(super) fn allocated_bytes(&self) -> usize {
         self.entries.capacity() * size_of::<Entry<K>>() + self.index.allocation_size()
     }

@@ -1,57 +1,57 @@
 //! Which entries stay when there is no room for all: ARC (Megiddo & Modha, "ARC: A Self-Tuning, Low Overhead
 //! Replacement Cache", FAST 2003), weighted.
 //!
-//! Events in, decisions out: no I/O, no clock, no lock. What an entry is (a staged block, a pin on the backend)
-//! and how it is evicted is the caller's. Invariant: [`resident_bytes`](Replacement::resident_bytes) never
-//! exceeds the budget but between a [`set_budget`](Replacement::set_budget) that lowers it and the evictions
-//! that it calls for.
+//! Events in, decisions out: no I/O, no clock, no lock. The caller knows what an entry is (a staged block, a pin on the
+//! backend) and how to evict it. Invariant: [`resident_bytes`](Replacement::resident_bytes) never exceeds the budget,
+//! except between a [`set_budget`](Replacement::set_budget) that lowers it and the evictions that this calls for.
 //!
 //! # The way of one entry
 //!
-//! 1. [`touch`](Replacement::touch): a use. Of a resident entry: done.
-//! 2. Else the caller gets hold of the thing, learns its weight, and calls [`request`](Replacement::request),
-//!    which adapts `p` where the key is a ghost, and gives a [`Room`].
-//! 3. [`evict`](Replacement::evict), called until it says [`Enough`](Eviction::Enough): each call names one
-//!    victim, by the paper's REPLACE.
-//! 4. [`insert`](Replacement::insert): the key is resident. The ghost lists are trimmed (the paper's case IV).
+//! 1. [`touch`](Replacement::touch) notes a use. If the entry is resident, this is all.
+//! 2. Otherwise the caller obtains the thing, learns its weight, and calls [`request`](Replacement::request), which
+//!    adapts `p` if the key is a ghost, and returns a [`Room`].
+//! 3. [`evict`](Replacement::evict) is called until it returns [`Enough`](Eviction::Enough). Each call names one
+//!    victim, chosen by the paper's REPLACE.
+//! 4. [`insert`](Replacement::insert) makes the key resident and trims the ghost lists (the paper's case IV).
 //!
-//! Anything may happen between the steps, as the caller's lock allows: a room that somebody else took in the
-//! meantime is [`NoRoom`](Insertion::NoRoom), and step 3 is taken again. A room that is not wanted any more is
-//! dropped; the ghost it was for is still one.
+//! Anything may happen between the steps, as the caller's lock allows. If another caller has taken the room in the
+//! meantime, `insert` returns [`NoRoom`](Insertion::NoRoom), and step 3 is repeated. A room that is no longer wanted is
+//! dropped; the ghost it was for stays a ghost.
 //!
 //! # In bytes
 //!
 //! The paper counts pages. Here the sizes of the lists, the budget, `p` and its step are bytes: a hit in a ghost
 //! list moves `p` by `max(ratio of the ghost lists, 1) x weight of the ghost`. Multiplying every weight and the
-//! budget by the same number therefore changes no decision (exactly so for powers of two, within the rounding of
-//! `f64` for others), and unit weights give the paper's algorithm, event by event. (With a step of
+//! budget by the same number therefore changes no decision (exactly for powers of two, within the rounding of
+//! `f64` for other numbers). With unit weights this is the paper's algorithm, event by event. (With a step of
 //! `max(ratio, 1)` bytes, `p` would hardly move.)
 //!
 //! | | paper | here |
 //! |---|---|---|
-//! | L1 = T1 and B1 | at most c pages | at most the budget, where B1 can be trimmed for it |
-//! | all four lists | at most 2c pages | at most twice the budget, where ghosts can be trimmed for it |
+//! | L1 = T1 and B1 | at most c pages | at most the budget, as far as B1 can be trimmed |
+//! | all four lists | at most 2c pages | at most twice the budget, as far as ghosts can be trimmed |
 //! | ghosts | at most c | also at most as many as residents, or [`GHOSTS_ALWAYS`] |
-//! | a ghost hit | replaces one page | replaces as many as there must be for the newcomer, perhaps none |
-//! | no victim in the list that REPLACE chose | cannot be | the other list gives it |
+//! | a ghost hit | replaces one page | replaces as many entries as the newcomer needs, perhaps none |
+//! | no victim in the list that REPLACE chose | impossible | the victim comes from the other list |
 //!
-//! A weight of 0 is charged as 1. What is heavier than the budget [bypasses](Decision::Oversize): nothing is
+//! A weight of 0 is charged as 1. An entry that is heavier than the budget [bypasses](Decision::Oversize): nothing is
 //! evicted for it, and no list changes.
 //!
 //! # Read-ahead
 //!
-//! An entry admitted [ahead](Admission::Ahead) has not been used: it waits at the cold end of T1, behind all that
-//! was used, the oldest of its kind going first. Its first touch is its first use. Where its key was a ghost when
-//! it was admitted, that first touch is the ghost hit: `p` moves then, and the entry goes to T2, as if it had
-//! been fetched on demand. (Else a file that is read sequentially again and again would never teach `p`
-//! anything.) Evicted before its first use, it leaves no ghost; if it was one, it is one again, at the cold end.
+//! An entry admitted [ahead](Admission::Ahead) has not been used. It waits at the cold end of T1, behind all entries
+//! that were used, and among those read ahead the oldest is evicted first. Its first touch is its first use. If its key
+//! was a ghost when it was admitted, that first touch is the ghost hit: `p` moves then, and the entry goes to T2, as if
+//! it had been fetched on demand. (Otherwise a file that is read sequentially again and again would never teach `p`
+//! anything.) An entry that is evicted before its first use leaves no ghost; but if it came from a ghost, it becomes
+//! that ghost again, at the cold end.
 //!
 //! # In use
 //!
-//! An entry that the caller says is in use is passed over, and goes to the hot end of its list, since it is being
-//! used now (one that was read ahead: to the hot end of those). So each entry that is held up is looked at once
-//! a round, not once an eviction. At most [`LOOKED_AT`] entries of a list are looked at for one eviction, which
-//! with the rest makes every event constant in time (amortised, where memory grows).
+//! An entry that the caller reports as in use is passed over and goes to the hot end of its list, since it is being
+//! used now (an entry that was read ahead goes to the hot end of the list of those). So each entry in use is looked at
+//! once a round, not once an eviction. At most [`LOOKED_AT`] entries of a list are looked at for one eviction. With
+//! this bound every event takes constant time (amortised, where memory grows).
 
 #[cfg(test)]
 mod tests;
@@ -64,28 +64,29 @@ use std::{
 pub use super::decision::{Admission, Decision, Eviction, Ghost, Insertion, Room};
 use super::order::{End, List, Order, Slot};
 
-/// As many ghosts are kept as there are residents, or this number, if that is more, whatever their bytes.
+/// The limit on the number of ghosts is the number of residents or this number, whichever is larger, however few bytes
+/// the ghosts stand for.
 ///
-/// A budget of a gigabyte could else remember a thousand million entries of one byte. With unit weights there
-/// are never more ghosts than residents, so this limit changes nothing there.
+/// Without a limit, a budget of a gigabyte could remember a thousand million entries of one byte. With unit weights
+/// there are never more ghosts than residents, so the limit changes nothing there.
 pub const GHOSTS_ALWAYS: usize = 1 << 16;
 
-/// How many entries in use are passed over in a list, for one eviction, before the list is given up.
+/// How many entries in use one eviction passes over in a list before it gives up on the list.
 pub const LOOKED_AT: usize = 128;
 
-/// The largest budget that is told from larger ones, in bytes: sums of twice the budget must not overflow.
+/// The largest budget, in bytes; larger ones count as this. Sums of twice the budget must not overflow.
 const MAX_BUDGET: u64 = u64::MAX / 4;
 
-/// Entries and bytes of a list.
+/// The size of a list.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ListSize {
-    /// Number of entries.
+    /// The number of entries.
     pub entries: usize,
-    /// Their weights' sum, in bytes.
+    /// The sum of their weights, in bytes.
     pub bytes: u64,
 }
 
-/// A look at all of it.
+/// A snapshot of the sizes and counters.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct ReplacementStats {
@@ -93,9 +94,9 @@ pub struct ReplacementStats {
     pub budget: u64,
     /// The target for T1, in bytes: see [`Replacement::p`].
     pub p: f64,
-    /// T1 but for what was read ahead.
+    /// T1 without the entries that were read ahead.
     pub recent: ListSize,
-    /// The part of T1 that was read ahead and not used yet.
+    /// The part of T1 that was read ahead and has not been used yet.
     pub ahead: ListSize,
     /// T2.
     pub frequent: ListSize,
@@ -103,10 +104,10 @@ pub struct ReplacementStats {
     pub recent_ghosts: ListSize,
     /// B2.
     pub frequent_ghosts: ListSize,
-    /// Uses of what had been used before and was still resident, since the start: the cache's hits. The first use of
-    /// what was read ahead is none.
+    /// The cache's hits since the start: uses of entries that had been used before and were still resident. The first
+    /// use of an entry that was read ahead is not a hit.
     pub hits: u64,
-    /// Their weights' sum, in bytes.
+    /// The sum of the weights of those hits, in bytes.
     pub hit_bytes: u64,
     /// Hits in B1, since the start.
     pub recent_ghost_hits: u64,
@@ -114,7 +115,7 @@ pub struct ReplacementStats {
     pub frequent_ghost_hits: u64,
 }
 
-/// Weighted ARC over keys `K`; the module's documentation says how it is used and what it decides.
+/// Weighted ARC over keys `K`; the module's documentation explains its use and its decisions.
 #[derive(Clone)]
 pub struct Replacement<K, S = RandomState> {
     order: Order<K, S>,
@@ -127,15 +128,15 @@ pub struct Replacement<K, S = RandomState> {
 }
 
 impl<K: Clone + Eq + Hash> Replacement<K> {
-    /// Nothing resident, under a budget of so many bytes (of which more than 2^62 - 1 count as that).
+    /// Creates one with nothing resident, under a budget in bytes. A budget above 2^62 - 1 counts as 2^62 - 1.
     pub fn new(budget: u64) -> Self {
         Self::with_hasher(budget, RandomState::new())
     }
 }
 
 impl<K: Clone + Eq + Hash, S: BuildHasher> Replacement<K, S> {
-    /// As [`new`](Replacement::new), with a hasher of the caller's. Keys that a guest can choose want one with a
-    /// random state.
+    /// As [`new`](Replacement::new), with the caller's hasher. Keys that a guest can choose need a hasher with a random
+    /// state.
     pub fn with_hasher(budget: u64, hasher: S) -> Self {
         Self {
             order: Order::new(hasher),
@@ -148,9 +149,9 @@ impl<K: Clone + Eq + Hash, S: BuildHasher> Replacement<K, S> {
         }
     }
 
-    /// Notes a use, if the key is resident: the paper's case I. Says whether it is.
+    /// Notes a use, if the key is resident: the paper's case I. Returns whether it is resident.
     ///
-    /// The second use of an entry takes it to T2. What counts as one use is the caller's to say.
+    /// The second use of an entry takes it to T2. The caller decides what counts as one use.
     pub fn touch(&mut self, key: &K) -> bool {
         let resident = self.resident(key);
         if let Some(slot) = resident {
@@ -159,10 +160,10 @@ impl<K: Clone + Eq + Hash, S: BuildHasher> Replacement<K, S> {
         resident.is_some()
     }
 
-    /// Asks for room for a key that is not resident: the beginning of the paper's cases II to IV.
+    /// Requests room for a key that is not resident: the beginning of the paper's cases II to IV.
     ///
     /// A [use](Admission::Use) of a ghost moves `p`, here and not later. A resident key is
-    /// [touched](Self::touch) if this is a use, and its weight stays what it was.
+    /// [touched](Self::touch) if this is a use, and its weight does not change.
     pub fn request(&mut self, key: &K, weight: u64, admission: Admission) -> Decision {
         let found = self.order.find(key);
         let ghost = match found.map(|slot| self.order.entry(slot).list) {
@@ -190,20 +191,19 @@ impl<K: Clone + Eq + Hash, S: BuildHasher> Replacement<K, S> {
         })
     }
 
-    /// Evicts one entry, if that must be for the room: the paper's REPLACE.
+    /// Evicts one entry, if the room requires it: the paper's REPLACE.
     ///
-    /// `in_use` says of a key whether it must not be evicted now. The victim becomes a ghost, unless it was
-    /// never used.
+    /// `in_use` returns whether a key must not be evicted now. The victim becomes a ghost, unless it was never used.
     pub fn evict(&mut self, room: &Room, in_use: impl FnMut(&K) -> bool) -> Eviction<K> {
         self.evict_for(room.weight, room.is_frequent_ghost_hit(), in_use)
     }
 
-    /// Evicts one entry, if more is resident than the budget allows: for after [`set_budget`](Self::set_budget).
+    /// Evicts one entry, if more is resident than the budget allows. For use after [`set_budget`](Self::set_budget).
     pub fn evict_excess(&mut self, in_use: impl FnMut(&K) -> bool) -> Eviction<K> {
         self.evict_for(0, false, in_use)
     }
 
-    /// Makes the key resident, in the room that [`request`](Self::request) gave for it.
+    /// Makes the key resident, in the room that [`request`](Self::request) returned for it.
     pub fn insert(&mut self, key: K, room: Room) -> Insertion {
         let found = self.order.find(&key);
         if let Some(slot) = found
@@ -238,8 +238,8 @@ impl<K: Clone + Eq + Hash, S: BuildHasher> Replacement<K, S> {
         Insertion::Admitted
     }
 
-    /// Forgets the key, resident or ghost: the entry vanished, or turned out to be corrupt. Gives its weight, if
-    /// it was resident.
+    /// Forgets the key, resident or ghost: the entry vanished, or turned out to be corrupt. Returns its weight, if it
+    /// was resident.
     pub fn remove(&mut self, key: &K) -> Option<u64> {
         let slot = self.order.find(key)?;
         let entry = self.order.entry(slot);
@@ -248,8 +248,8 @@ impl<K: Clone + Eq + Hash, S: BuildHasher> Replacement<K, S> {
         weight
     }
 
-    /// Sets the budget, in bytes. `p` keeps its share of it; ghosts beyond it are forgotten. Where more is
-    /// resident than it allows, [`evict_excess`](Self::evict_excess) is to be called until it says
+    /// Sets the budget, in bytes. `p` keeps its share of the budget; ghosts beyond the budget are forgotten. If more is
+    /// resident than the budget allows, call [`evict_excess`](Self::evict_excess) until it returns
     /// [`Enough`](Eviction::Enough); nothing is admitted before.
     pub fn set_budget(&mut self, budget: u64) {
         let budget = budget.min(MAX_BUDGET);
@@ -262,7 +262,7 @@ impl<K: Clone + Eq + Hash, S: BuildHasher> Replacement<K, S> {
         self.trim_ghost_entries();
     }
 
-    /// Whether the key is resident. No use is noted.
+    /// Returns whether the key is resident, without noting a use.
     pub fn contains(&self, key: &K) -> bool {
         self.resident(key).is_some()
     }
@@ -272,33 +272,34 @@ impl<K: Clone + Eq + Hash, S: BuildHasher> Replacement<K, S> {
         self.budget
     }
 
-    /// How many bytes of the budget are to go to entries that were used once (T1), by what the ghost hits taught
-    /// so far: 0 is the start, and the whole budget the most.
+    /// The target for T1, in bytes: how much of the budget should go to entries that were used once, as learned from
+    /// the ghost hits so far. It starts at 0 and is at most the budget.
     pub fn p(&self) -> f64 {
         self.p
     }
 
-    /// The weights' sum of what is resident, in bytes.
+    /// The sum of the weights of the resident entries, in bytes.
     pub fn resident_bytes(&self) -> u64 {
         self.recent_bytes() + self.order.bytes(List::Frequent)
     }
 
-    /// The weights' sum of the ghosts, in bytes that nobody holds any more.
+    /// The sum of the weights of the ghosts, in bytes. Nobody holds these bytes any more.
     pub fn ghost_bytes(&self) -> u64 {
         self.order.bytes(List::RecentGhosts) + self.order.bytes(List::FrequentGhosts)
     }
 
-    /// How many entries are resident.
+    /// The number of resident entries.
     pub fn len(&self) -> usize {
         self.order.len(List::Ahead) + self.order.len(List::Recent) + self.order.len(List::Frequent)
     }
 
-    /// Whether nothing is resident.
+    /// Returns whether nothing is resident.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// What is resident, with its weight in bytes: read ahead, used once, used more often, each from cold to hot.
+    /// The resident entries with their weights in bytes: first those read ahead, then those used once, then those used
+    /// more often, each from cold to hot.
     pub fn residents(&self) -> impl Iterator<Item = (&K, u64)> {
         [List::Ahead, List::Recent, List::Frequent]
             .into_iter()
@@ -306,7 +307,7 @@ impl<K: Clone + Eq + Hash, S: BuildHasher> Replacement<K, S> {
             .map(|entry| (&entry.key, entry.weight))
     }
 
-    /// Sizes and counters.
+    /// Returns the sizes and counters.
     pub fn stats(&self) -> ReplacementStats {
         let size = |list| ListSize {
             entries: self.order.len(list),
@@ -332,12 +333,12 @@ impl<K: Clone + Eq + Hash, S: BuildHasher> Replacement<K, S> {
         self.order.entry(slot).list.is_resident().then_some(slot)
     }
 
-    /// T1, in bytes.
+    /// The size of T1, in bytes.
     fn recent_bytes(&self) -> u64 {
         self.order.bytes(List::Ahead) + self.order.bytes(List::Recent)
     }
 
-    /// A use of a resident entry.
+    /// Notes a use of a resident entry.
     fn used(&mut self, slot: Slot) {
         let entry = self.order.entry(slot);
         let to = match (entry.list, entry.ghost_of) {
@@ -357,8 +358,8 @@ impl<K: Clone + Eq + Hash, S: BuildHasher> Replacement<K, S> {
         self.order.relink(slot, to, End::Hot);
     }
 
-    /// A hit in a ghost list: the paper's cases II and III. `taken` is what the ghost weighed, if it has left
-    /// its list: the ratio is taken with the ghost in it.
+    /// Moves `p` for a hit in a ghost list: the paper's cases II and III. `taken` is the weight of the ghost if it has
+    /// already left its list, else 0: the ratio counts the ghost as still in it.
     fn adapt(&mut self, ghost: Ghost, weight: u64, taken: u64) {
         let recent = self.order.bytes(List::RecentGhosts);
         let frequent = self.order.bytes(List::FrequentGhosts);
@@ -383,14 +384,14 @@ impl<K: Clone + Eq + Hash, S: BuildHasher> Replacement<K, S> {
         mut in_use: impl FnMut(&K) -> bool,
     ) -> Eviction<K> {
         if room > self.budget {
-            // coverage: a budget has to shrink between the request for room and the eviction.
+            // coverage: needs a budget that shrinks between the request for room and the eviction.
             return Eviction::NoneFree;
         }
         if self.resident_bytes() + room <= self.budget {
             return Eviction::Enough;
         }
         let recent = self.recent_bytes() as f64;
-        // An empty T1 has no victim: the next list in the row gives it.
+        // A list without a victim is skipped; the next one is tried.
         let lists = if recent > self.p || (is_frequent_ghost_hit && recent == self.p) {
             [List::Ahead, List::Recent, List::Frequent]
         } else {
@@ -405,7 +406,7 @@ impl<K: Clone + Eq + Hash, S: BuildHasher> Replacement<K, S> {
         }
     }
 
-    /// The coldest entry of a list that is not in use; those that are go to the hot end.
+    /// Returns the coldest entry of a list that is not in use. Colder entries that are in use go to the hot end.
     fn coldest_free(&mut self, list: List, in_use: &mut impl FnMut(&K) -> bool) -> Option<Slot> {
         for _ in 0..self.order.len(list).min(LOOKED_AT) {
             let slot = self.order.coldest(list)?;
@@ -417,7 +418,7 @@ impl<K: Clone + Eq + Hash, S: BuildHasher> Replacement<K, S> {
         None
     }
 
-    /// Evicts: a resident entry becomes a ghost, unless it was never used.
+    /// Evicts a resident entry: it becomes a ghost, unless it was never used.
     fn make_ghost(&mut self, slot: Slot) -> Eviction<K> {
         let entry = self.order.entry(slot);
         let victim = Eviction::Victim {
@@ -438,15 +439,15 @@ impl<K: Clone + Eq + Hash, S: BuildHasher> Replacement<K, S> {
             }
             None => self.order.remove(slot),
         }
-        // L1 and the sum of all lists are what they were or less: there is something to trim only where a
-        // smaller budget left residents beyond it.
+        // L1 and the sum of all lists did not grow. There is something to trim only if a smaller budget left residents
+        // beyond it.
         self.trim_ghost_bytes();
         victim
     }
 
-    /// The deletions of the paper's case IV. It makes them before REPLACE, which here would be too early: how
-    /// much is to be deleted depends on what gets in. With unit weights it comes to the same, since REPLACE
-    /// looks at no ghost list, and changes neither L1 nor the sum of all lists.
+    /// Makes the deletions of the paper's case IV. The paper makes them before REPLACE, which would be too early here:
+    /// how much must be deleted depends on the weight of the newcomer. With unit weights the result is the same, since
+    /// REPLACE does not look at ghost lists, and changes neither L1 nor the sum of all lists.
     fn trim_ghost_bytes(&mut self) {
         while self.recent_bytes() + self.order.bytes(List::RecentGhosts) > self.budget {
             let Some(slot) = self.order.coldest(List::RecentGhosts) else {
@@ -455,7 +456,7 @@ impl<K: Clone + Eq + Hash, S: BuildHasher> Replacement<K, S> {
             self.order.remove(slot);
         }
         while self.resident_bytes() + self.ghost_bytes() > 2 * self.budget {
-            // B2 first, as in the paper, where B1 alone cannot be too much.
+            // B2 first, as in the paper, where B1 alone cannot be too large.
             let Some(slot) = (self.order.coldest(List::FrequentGhosts))
                 .or_else(|| self.order.coldest(List::RecentGhosts))
             else {
@@ -465,7 +466,8 @@ impl<K: Clone + Eq + Hash, S: BuildHasher> Replacement<K, S> {
         }
     }
 
-    /// Not in an eviction: until the newcomer is in, there is one resident too few to count by.
+    /// Trims the number of ghosts. An eviction must not call this: until the newcomer is inserted, the number of
+    /// residents is one too low.
     fn trim_ghost_entries(&mut self) {
         let most = self.len().max(GHOSTS_ALWAYS);
         loop {
@@ -483,8 +485,8 @@ impl<K: Clone + Eq + Hash, S: BuildHasher> Replacement<K, S> {
     }
 }
 
-/// How far a hit in a ghost list moves `p`, in bytes: by the ghost's weight, and more, where the other list is
-/// longer, the fewer hits there are to be expected.
+/// How far a hit in a ghost list moves `p`, in bytes: by the ghost's weight, times the ratio of the lists if the other
+/// list is longer, since hits in the shorter list are rarer.
 fn step(other: u64, hit: u64, weight: u64) -> f64 {
     (other as f64 / hit as f64).max(1.0) * weight as f64
 }

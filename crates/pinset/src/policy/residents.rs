@@ -1,7 +1,7 @@
-//! A map whose entries stay or go as [`Replacement`] decides.
+//! A map whose entries are evicted as [`Replacement`] decides.
 //!
-//! Invariant: a key that the policy has evicted has no value here. The reverse does not hold: a key can be resident
-//! before its value is here, since making the value takes time; it is in use then.
+//! Invariant: a key that the policy has evicted has no value here. The reverse does not hold: making a value takes
+//! time, so a key can be resident before its value is here. Such a key counts as in use.
 
 use std::{
     collections::HashMap,
@@ -25,12 +25,12 @@ impl<K: Clone + Eq + Hash, V, S: BuildHasher + Default> Residents<K, V, S> {
         }
     }
 
-    /// The value; no use is noted.
+    /// Returns the value, without noting a use.
     pub(crate) fn get(&self, key: &K) -> Option<&V> {
         self.values.get(key)
     }
 
-    /// The value, to be changed; no use is noted.
+    /// Returns the value for a change, without noting a use.
     pub(crate) fn get_mut(&mut self, key: &K) -> Option<&mut V> {
         self.values.get_mut(key)
     }
@@ -40,8 +40,9 @@ impl<K: Clone + Eq + Hash, V, S: BuildHasher + Default> Residents<K, V, S> {
         self.policy.touch(key);
     }
 
-    /// Makes `key` resident, if the policy lets it in; its value is [`put`](Self::put) next. What is evicted for it
-    /// goes to `gone`, also where it is not let in after all.
+    /// Makes `key` resident, if the policy admits it, and returns whether it did. The caller then
+    /// [`put`](Self::put)s the value. Every entry that is evicted for it is passed to `gone`, even if the key is not
+    /// admitted in the end.
     pub(crate) fn admit(
         &mut self,
         key: K,
@@ -66,25 +67,25 @@ impl<K: Clone + Eq + Hash, V, S: BuildHasher + Default> Residents<K, V, S> {
         matches!(self.policy.insert(key, room), Insertion::Admitted)
     }
 
-    /// Sets the value of a key that was admitted. (Or of one that was not: that one is never evicted.)
+    /// Sets the value of a key that was admitted. (The value of a key that was not admitted is never evicted.)
     pub(crate) fn put(&mut self, key: K, value: V) {
         self.values.insert(key, value);
     }
 
-    /// Takes a key out: its value is gone or wrong.
+    /// Removes a key whose value is gone or wrong.
     pub(crate) fn remove(&mut self, key: &K) -> Option<V> {
         self.policy.remove(key);
         self.values.remove(key)
     }
 
-    /// Sets the budget, in bytes. Until [`evict_excess`](Self::evict_excess) has made room, nothing is admitted.
+    /// Sets the budget, in bytes. Nothing is admitted until [`evict_excess`](Self::evict_excess) has made room.
     pub(crate) fn set_budget(&mut self, bytes: u64) {
         if bytes != self.policy.budget() {
             self.policy.set_budget(bytes);
         }
     }
 
-    /// Evicts what is more than the budget allows, as far as it is not in use.
+    /// Evicts the entries beyond the budget, except those in use.
     pub(crate) fn evict_excess(
         &mut self,
         mut in_use: impl FnMut(&V) -> bool,
@@ -110,7 +111,7 @@ impl<K: Clone + Eq + Hash, V, S: BuildHasher + Default> Residents<K, V, S> {
         self.values.into_keys()
     }
 
-    /// Number of values.
+    /// The number of values.
     pub(crate) fn len(&self) -> usize {
         self.values.len()
     }
@@ -119,7 +120,7 @@ impl<K: Clone + Eq + Hash, V, S: BuildHasher + Default> Residents<K, V, S> {
         self.values.values()
     }
 
-    /// What replacement has counted, and where it stands.
+    /// The counters and the current state of replacement.
     pub(crate) fn stats(&self) -> ReplacementStats {
         self.policy.stats()
     }

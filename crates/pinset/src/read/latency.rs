@@ -5,17 +5,18 @@ use std::{
     time::Duration,
 };
 
-/// The time that the backend takes for a block, as one handle sees it: smoothed, and shared with what fetches for it.
+/// The time that the backend takes for a block, as one handle sees it. It is smoothed, and shared with the tasks that
+/// fetch for the handle.
 ///
-/// The backend's time alone: how long a block waits for its turn to be verified tells nothing of how many to ask for.
+/// It counts only the backend's time: how long a block waits to be verified does not tell how many blocks to request.
 #[derive(Debug, Default)]
 pub(crate) struct Latency {
-    /// In nanoseconds; 0 as long as none was seen.
+    /// The time in nanoseconds; 0 as long as no block was seen.
     smoothed: AtomicU64,
 }
 
 impl Latency {
-    /// Takes note of a block that took so long.
+    /// Records the time that a block took.
     pub(crate) fn saw(&self, took: Duration) {
         let took = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX).max(1);
         let before = self.smoothed.load(Ordering::Relaxed);
@@ -23,7 +24,7 @@ impl Latency {
             0 => took,
             before => before - before / 8 + took / 8,
         };
-        // Of two at once one may be lost: there are more to come.
+        // If two threads store at once, one time may be lost. That does no harm, since more will come.
         self.smoothed.store(after, Ordering::Relaxed);
     }
 

@@ -1,5 +1,5 @@
-//! How far ahead of a reader to be, from two things that one handle sees: how long the backend takes for a block, and
-//! how long the reader takes for a leaf.
+//! How far to read ahead, derived from two times that one handle sees: how long the backend takes for a block, and how
+//! long the reader takes for a leaf.
 //!
 //! Knows nothing of blocks or files: times in, a number of leaves out.
 
@@ -12,28 +12,28 @@ use tokio::time::Instant;
 
 use super::latency::Latency;
 
-/// The most leaves ahead of a reader: with so many on their way, a backend that takes 42 ms a block gives 100 MB/s in
-/// blocks of 256 KiB, and 400 MB/s in blocks of 1 MiB.
+/// The most leaves of read-ahead. With 16 in flight, a backend that takes 42 ms for a block delivers 100 MB/s in blocks
+/// of 256 KiB, and 400 MB/s in blocks of 1 MiB.
 pub(super) const MOST_LEAVES: u64 = 16;
 
-/// Leaves ahead before the reader's time for one is known: enough for most of what a slow backend has to give, and not
-/// much in vain where only the head of a file is read.
+/// The leaves of read-ahead before the reader's time for a leaf is known. This is enough to get most of the speed of a
+/// slow backend, and wastes little if only the head of a file is read.
 const AT_FIRST: u64 = 4;
 
-/// What one handle has seen of its reader's pace.
+/// The pace of one handle's reader.
 #[derive(Debug, Default)]
 pub(super) struct Pace {
     pub(super) latency: Arc<Latency>,
-    /// When the current leaf was entered.
+    /// When the reader entered the current leaf.
     entered: Option<Instant>,
     /// How long the reader has waited for blocks since.
     waited: Duration,
-    /// The time in nanoseconds that the reader takes for a leaf, waiting apart; the last leaf counts for half.
+    /// The time in nanoseconds that the reader takes for a leaf, without the waiting. The last leaf counts for half.
     per_leaf: Option<u64>,
 }
 
 impl Pace {
-    /// The reader has come to a leaf.
+    /// Notes that the reader has entered a leaf.
     pub(super) fn enter(&mut self, now: Instant) {
         if let Some(entered) = self.entered.replace(now) {
             let took = now.duration_since(entered).saturating_sub(self.waited);
@@ -46,20 +46,20 @@ impl Pace {
         self.waited = Duration::ZERO;
     }
 
-    /// The reader had to wait for a block.
+    /// Notes that the reader had to wait for a block.
     pub(super) fn waited(&mut self, time: Duration) {
         self.waited += time;
     }
 
-    /// The reader went elsewhere: how long it takes for a leaf is to be seen anew.
+    /// Forgets the reader's time for a leaf, because the reader went elsewhere.
     pub(super) fn reset(&mut self) {
         self.entered = None;
         self.waited = Duration::ZERO;
         self.per_leaf = None;
     }
 
-    /// How many leaves to be ahead: as many as the reader goes through while a block comes, twice, since neither time
-    /// is always the same; and those that are being verified. At most [`MOST_LEAVES`].
+    /// The number of leaves to read ahead: twice as many as the reader goes through while a block is fetched, since
+    /// both times vary, and the leaves that are being verified. It is at most [`MOST_LEAVES`].
     pub(super) fn leaves_ahead(&self) -> u64 {
         let Some(per_leaf) = self.per_leaf else {
             return AT_FIRST;
@@ -69,7 +69,8 @@ impl Pace {
     }
 }
 
-/// Blocks that keep the processors busy with verifying them for one reader: one each, and one that waits for its turn.
+/// The number of blocks that keep the processors busy with verification for one reader: one for each processor, of
+/// which at most four count, and one that waits for its turn.
 fn verifying() -> u64 {
     static THREADS: OnceLock<u64> = OnceLock::new();
     *THREADS.get_or_init(|| {
@@ -83,7 +84,8 @@ mod tests {
 
     const MS: Duration = Duration::from_millis(1);
 
-    /// A reader that takes `per_leaf`, and waits `waits` for each, over a backend that takes `latency`.
+    /// Returns the leaves ahead of a reader that takes `per_leaf` and waits `waits` for each leaf, over a backend that
+    /// takes `latency`.
     fn leaves_ahead(latency: Duration, per_leaf: Duration, waits: Duration) -> u64 {
         let mut pace = Pace::default();
         pace.latency.saw(latency);
@@ -133,7 +135,7 @@ mod tests {
         };
         assert_eq!(read(&mut pace, 4, MS), MOST_LEAVES);
         assert_eq!(read(&mut pace, 1, 10_000 * MS), verifying());
-        // Before it has gone through what was ahead of it.
+        // The pause is forgotten before the reader has gone through the leaves ahead.
         assert_eq!(read(&mut pace, 14, MS), MOST_LEAVES);
         pace.reset();
         assert_eq!(pace.leaves_ahead(), AT_FIRST);

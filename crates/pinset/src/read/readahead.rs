@@ -1,11 +1,11 @@
-//! Read-ahead of one handle: which blocks a sequential reader will want next, fetched before it asks.
+//! Read-ahead of one handle: the blocks that a sequential reader will want next are fetched before it asks.
 //!
-//! None for random reads. As far ahead as the reader's pace and the backend's latency call for (`pace`), bounded in
-//! blocks and bytes and by a share of the budget, and cancelled when the reader goes elsewhere. What is fetched ahead
-//! enters the cache at its cold end, and counts as no use.
+//! There is no read-ahead for random reads. It goes as far ahead as the reader's pace and the backend's latency require
+//! (`pace`), is bounded in blocks, in bytes and by a share of the budget, and is cancelled when the reader goes
+//! elsewhere. A block that is fetched ahead enters the cache at its cold end, and this does not count as a use.
 //!
-//! A read that stays in its leaf costs a comparison here; one that comes to the next leaf a look at as many leaves
-//! further on as it has come: with everything staged that is one look-up in the store a leaf.
+//! Cost: one comparison for a read within a leaf; on entering a new leaf, one look-up per leaf advanced, if everything
+//! is staged.
 
 use std::{
     collections::VecDeque,
@@ -29,54 +29,54 @@ use super::{
     pace::{MOST_LEAVES, Pace},
 };
 
-/// What a guest says of the reads to come (`posix_fadvise`).
+/// A guest's advice about the reads to come (`posix_fadvise`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Advice {
-    /// Nothing in particular.
+    /// There is nothing special about the reads.
     Normal,
-    /// In order: read-ahead starts with the first read.
+    /// The reads come in order, so read-ahead starts with the first one.
     Sequential,
-    /// In no order: no read-ahead.
+    /// The reads come in no order, so there is no read-ahead.
     Random,
-    /// This range soon: it is fetched, as far as read-ahead may go, wherever the reads are meanwhile.
+    /// This range will be read soon. It is fetched as far as read-ahead may go, wherever the reads are meanwhile.
     WillNeed,
-    /// This range no more: what is on its way there is cancelled. What is staged stays, as others may want it.
+    /// This range will not be read again. Its fetches are cancelled; staged blocks stay, since others may want them.
     DontNeed,
-    /// This range once.
+    /// This range will be read once. It has no effect.
     NoReuse,
 }
 
-/// The most bytes ahead of a reader.
+/// The most bytes of read-ahead for one reader.
 const MOST_BYTES: u64 = 16 << 20;
 
-/// The share of the budget that one reader's read-ahead may fill.
+/// The read-ahead of one reader may fill this fraction of the budget: a quarter.
 const READER_SHARE: u64 = 4;
 
-/// The share of the budget that all readers' read-ahead may keep from being replaced.
+/// The read-ahead of all readers may protect this fraction of the budget from replacement: half.
 const KEPT_SHARE: u64 = 2;
 
-/// A reader is sequential once it has read so many bytes in order, or a quarter of a leaf, if that is less.
+/// A reader is sequential once it has read this many bytes in order, or a quarter of a leaf if that is less.
 const SEQUENTIAL_BYTES: u64 = 128 << 10;
 
-/// A leaf's length in bytes, for a guess where none has been seen: most files' leaves have it.
+/// The assumed length of a leaf in bytes, as long as no leaf has been seen. Most files have leaves of this length.
 const USUAL_LEAF: u64 = 256 << 10;
 
 /// The state of one handle's read-ahead.
 #[derive(Debug, Default)]
 pub(crate) struct ReadAhead {
     advice: Pattern,
-    /// The reads so far without a gap.
+    /// The range of the reads so far without a gap.
     run: Range<u64>,
-    /// The leaf of the last read by its start, once the reader is sequential.
+    /// The start of the last read's leaf, once the reader is sequential.
     leaf: Option<u64>,
-    /// The last leaf's length, for a guess.
+    /// The length of the last leaf, as a guess for others.
     stride: Option<u64>,
     pace: Pace,
-    /// What is on its way or there, and not consumed yet, in order.
+    /// The leaves in flight or already here that have not been consumed yet, in order.
     ahead: VecDeque<Ahead>,
-    /// Up to where leaves have been asked for.
+    /// The offset up to which leaves have been requested.
     until: u64,
-    /// What was asked for by advice, or by a read over several leaves, in the order of asking.
+    /// The leaves requested by advice, or by a read over several leaves, in the order of the requests.
     wanted: VecDeque<Ahead>,
 }
 
@@ -88,7 +88,7 @@ enum Pattern {
     Random,
 }
 
-/// What read-ahead works with beside its own state.
+/// The context that read-ahead needs besides its own state.
 #[derive(Clone, Copy)]
 pub(crate) struct Reading<'a> {
     pub(crate) session: &'a Session,
@@ -98,15 +98,15 @@ pub(crate) struct Reading<'a> {
 }
 
 impl Reading<'_> {
-    /// How many bytes may be ahead of one reader.
+    /// The most bytes of read-ahead for this reader.
     fn most_bytes(&self) -> u64 {
         MOST_BYTES.min(self.session.engine().budget_bytes() / READER_SHARE)
     }
 
-    /// Looks at the leaf at `offset`, and has it fetched if it is not there; gives where the next leaf begins.
+    /// Looks up the leaf at `offset`, and starts to fetch it if it is missing. Returns the start of the next leaf.
     ///
-    /// A span that a block cannot hold is many leaves below an inner node that is not there: then the next leaf is
-    /// guessed to begin `stride` further on. A wrong guess asks for the same leaf twice, which is fetched once.
+    /// A span that is too long for a block means many leaves below a missing inner node. Then the next leaf is assumed
+    /// to begin `stride` bytes further on. A wrong guess requests the same leaf twice, but it is fetched once.
     fn look_at(&self, offset: u64, stride: u64, latency: &Arc<Latency>) -> (u64, Option<Ahead>) {
         let mut descent = self.tree.descent(offset, Purpose::Ahead, self.above);
         let engine = self.session.engine();
@@ -121,15 +121,15 @@ impl Reading<'_> {
                 let ahead = Ahead::fetch(self.session, self.tree, descent, end, latency);
                 (end, Some(ahead))
             }
-            // The reader meets it when it gets there.
+            // The reader meets the error when it gets there.
             Err(_) => (offset.saturating_add(stride), None),
         }
     }
 }
 
 impl ReadAhead {
-    /// Takes note that the reader is about to wait for the block at `offset`: what is queued for where it was would be
-    /// in its way. Gives where to note what the backend takes for the handle's blocks.
+    /// Notes that the reader is about to wait for the block at `offset`. If this is elsewhere, fetches for the old
+    /// position are cancelled, since they would be in its way. Returns the record of the backend's time for blocks.
     pub(crate) fn waits_at(&mut self, offset: u64) -> Arc<Latency> {
         if !self.goes_on_at(offset) {
             self.stop();
@@ -137,12 +137,12 @@ impl ReadAhead {
         self.pace.latency.clone()
     }
 
-    /// Takes note that the reader waited for a block.
+    /// Notes how long the reader waited for a block.
     pub(crate) fn waited(&mut self, time: Duration) {
         self.pace.waited(time);
     }
 
-    /// Takes note of a read, whose last block held the file's bytes `leaf`.
+    /// Notes a read whose last block held the file's bytes `leaf`.
     pub(crate) fn note(
         &mut self,
         reading: Reading<'_>,
@@ -167,14 +167,14 @@ impl ReadAhead {
             return;
         }
         if leaf.end >= reading.tree.len {
-            // There is nothing behind it.
+            // This is the last leaf.
             self.ahead.clear();
             return;
         }
         if self.leaf.is_none() {
             let enough = SEQUENTIAL_BYTES.min(length / 4).max(1);
             let run = self.run.end - self.run.start;
-            // One large read is one read: it takes a second one to make a sequence.
+            // One large read is not a sequence: it takes a second read.
             let sequence = run > read.end - read.start && run >= enough;
             if self.advice != Pattern::Sequential && !sequence {
                 return;
@@ -185,7 +185,7 @@ impl ReadAhead {
         self.fill(reading, &leaf, length);
     }
 
-    /// Has what comes behind `leaf` on its way, as far ahead as it should be.
+    /// Requests the leaves behind `leaf`, as far ahead as the pace requires.
     fn fill(&mut self, reading: Reading<'_>, leaf: &Range<u64>, length: u64) {
         while let Some(ahead) = self.ahead.front()
             && ahead.range.start < leaf.end
@@ -204,7 +204,7 @@ impl ReadAhead {
         self.until = at;
     }
 
-    /// Takes advice. A length of 0 is all that follows.
+    /// Takes advice. A length of 0 means up to the end of the file.
     pub(crate) fn advise(&mut self, reading: Reading<'_>, offset: u64, len: u64, advice: Advice) {
         let len = if len == 0 { u64::MAX } else { len };
         let range = offset..offset.saturating_add(len);
@@ -226,7 +226,7 @@ impl ReadAhead {
         }
     }
 
-    /// Has the leaves of a range on their way, side by side. A seek does not cancel them.
+    /// Requests the leaves of a range, side by side. A seek does not cancel them.
     pub(crate) fn want(&mut self, reading: Reading<'_>, range: Range<u64>) {
         let end = range.start.saturating_add(reading.most_bytes());
         let end = end.min(range.end).min(reading.tree.len);
@@ -234,14 +234,14 @@ impl ReadAhead {
         let mut at = range.start;
         while at < end {
             let mut asked_for = self.wanted.iter().chain(&self.ahead);
-            // What failed is asked for again.
+            // A leaf whose fetch failed is requested again.
             let under_way = |it: &&Ahead| it.range.contains(&at) && !it.task.is_over();
             if let Some(ahead) = asked_for.find(under_way) {
                 at = ahead.range.end;
                 continue;
             }
             if self.wanted.len() >= MOST_LEAVES as usize {
-                // What is there already only loses its protection.
+                // Leaves that are already here only lose their protection.
                 self.wanted.retain(|it| !it.task.is_over());
             }
             if self.wanted.len() >= MOST_LEAVES as usize {
@@ -253,7 +253,8 @@ impl ReadAhead {
         }
     }
 
-    /// Whether a read at `offset` goes on where the last one ended, or skips a bit and lands in what is ahead.
+    /// Returns whether a read at `offset` goes on where the last one ended, or skips a bit and lands within the
+    /// read-ahead.
     fn goes_on_at(&self, offset: u64) -> bool {
         (self.run.end..=self.until.max(self.run.end)).contains(&offset)
     }
@@ -266,7 +267,7 @@ impl ReadAhead {
     }
 }
 
-/// Leaves that were asked for: on their way, or there. Dropping it cancels what is on its way.
+/// Leaves that were requested: in flight, or already here. Dropping it cancels those in flight.
 #[derive(Debug)]
 struct Ahead {
     /// The file's bytes that they hold.
@@ -276,7 +277,7 @@ struct Ahead {
 }
 
 impl Ahead {
-    /// Has the leaves from the one that `descent` leads to up to `end` at hand. A failure is not seen here: the reader
+    /// Starts to fetch the leaves from the target of `descent` up to `end`. A failure is not reported here: the reader
     /// meets it when it gets there.
     fn fetch(
         session: &Session,
@@ -323,7 +324,8 @@ impl Ahead {
     }
 }
 
-/// Blocks that are there and not consumed yet: kept, else the next one to arrive in a full cache would push them out.
+/// Blocks that are here and not consumed yet. They are protected; otherwise the next block to arrive in a full cache
+/// would push them out.
 #[derive(Debug)]
 struct Protected {
     session: Session,
@@ -331,7 +333,8 @@ struct Protected {
 }
 
 impl Protected {
-    /// Protects a block, unless all readers' read-ahead protects too much already: then it may be pushed out, no more.
+    /// Protects a block, unless the read-ahead of all readers already protects too much. Then the only consequence is
+    /// that the block may be pushed out.
     fn add(&self, block: &Arc<Staged>) {
         let engine = self.session.engine();
         let (len, most) = (block.len() as u64, engine.budget_bytes() / KEPT_SHARE);

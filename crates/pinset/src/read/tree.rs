@@ -1,5 +1,5 @@
-//! From an offset to the block that holds it: down a file's tree, through verified inner nodes, each of whose
-//! claims is checked against what it leads to.
+//! From an offset to the block that holds it: down a file's tree, through verified inner nodes. Each claim of an inner
+//! node is checked against the block that it leads to.
 
 use std::{
     ops::Range,
@@ -24,7 +24,7 @@ use crate::{
 #[cfg(test)]
 mod tests;
 
-/// The deepest tree that is read. A balanced one of 2^64 bytes in blocks of 256 KiB has 7 levels.
+/// The most levels of a tree. A balanced tree of 2^64 bytes in blocks of 256 KiB has 7 levels.
 const MAX_DEPTH: usize = 64;
 
 /// A file's tree of blocks.
@@ -34,12 +34,12 @@ pub(crate) struct Tree {
     pub(crate) len: u64,
 }
 
-/// Bytes of a file that lie together in one block.
+/// The bytes of a file that lie together in one block.
 pub(crate) struct Piece {
-    /// Which of the file's bytes these are: the whole leaf's.
+    /// The range of the file's bytes that the leaf holds.
     pub(crate) span: Range<u64>,
     pub(crate) source: Source,
-    /// The inner node right above, if there is one: where the next descent may start.
+    /// The inner node right above, if there is one. The next descent may start there.
     pub(crate) above: Option<Arc<Above>>,
 }
 
@@ -50,11 +50,12 @@ pub(crate) struct Above {
 }
 
 impl Above {
-    /// The child that has `offset`, and which of the file's bytes it has, if the node is still here.
+    /// Returns the child that holds or leads to `offset`, and the range of the file's bytes below it, if the node is
+    /// still in memory.
     fn child_at(&self, offset: u64) -> Option<(Target, Range<u64>)> {
         let decoded = self.node.upgrade()?;
         let unixfs::Node::File(file) = &decoded.node else {
-            // coverage: the descent found it to be one.
+            // coverage: the descent found it to be a file.
             return None;
         };
         let within = offset.checked_sub(self.span.start)?;
@@ -66,49 +67,49 @@ impl Above {
     }
 }
 
-/// Where a piece's bytes are.
+/// The place of a piece's bytes.
 pub(crate) enum Source {
-    /// In a staged block, the span's first byte at `at`.
+    /// In a staged block, with the span's first byte at `at`.
     Staged { block: Arc<Staged>, at: u64 },
     /// In memory, the whole span.
     Memory(Bytes),
 }
 
-/// What a look at a block is for.
+/// The purpose of a descent.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Purpose {
-    /// To read it: it is used, and so is every inner node on the way.
+    /// To read the leaf. This is a use of the leaf and of every inner node on the way.
     Read,
-    /// To have it at hand: no use.
+    /// To load the leaf ahead of a read. This is not a use.
     Ahead,
 }
 
-/// A way down the tree to the leaf at one offset, as far as it has got: it stops where a block has to be fetched, and
+/// A way down the tree to the leaf at one offset, as far as it has come. It stops where a block has to be fetched, and
 /// goes on from there.
 pub(crate) struct Descent {
     offset: u64,
     purpose: Purpose,
-    /// The block to be looked at next: it holds, or leads to, the bytes of `span`.
+    /// The next block: it holds, or leads to, the bytes of `span`.
     target: Target,
     span: Range<u64>,
     /// The inner node right above `target`.
     above: Option<Arc<Above>>,
-    /// The inner nodes that this descent went through. One handle that stays below one inner node makes one use of
-    /// it, as of a leaf.
+    /// The inner nodes that this descent went through. A handle that stays below one inner node uses it once, as it
+    /// does a leaf.
     way: SmallVec<[Key; 2]>,
     levels: usize,
 }
 
-/// What was fetched for a descent: held until it is used, so that no cache can take it away before.
+/// A block that was fetched for a descent. It is held until it is used, so that it cannot be evicted before.
 struct Fetched {
     held: Held,
-    /// The decoded block, where it is not a raw one.
+    /// The decoded block, unless it is a raw block.
     node: Option<Arc<Decoded>>,
 }
 
 /// A node of the tree.
 enum Looked {
-    /// It lies in its CID.
+    /// The node lies in its CID.
     Inline(unixfs::Node),
     Block(Arc<Decoded>),
 }
@@ -118,15 +119,15 @@ impl Tree {
         &self.linked.link.target
     }
 
-    /// A descent to the leaf at `offset`, which is below the file's length: from the child of `start` that leads
-    /// there, if there is one and it is still here, else from the root.
+    /// Begins a descent to the leaf at `offset`, which must be below the file's length. It starts from the child of
+    /// `start` that leads there, if there is one and `start` is still in memory, and otherwise from the root.
     pub(crate) fn descent(
         &self,
         offset: u64,
         purpose: Purpose,
         start: Option<&Arc<Above>>,
     ) -> Descent {
-        // What is above that child was checked by the descent that went through it.
+        // The nodes above that child were checked by the descent that went through them.
         let child = start.and_then(|start| start.child_at(offset));
         let (above, (target, span)) = match child {
             Some(child) => (start.cloned(), child),
@@ -145,22 +146,22 @@ impl Tree {
 }
 
 impl Descent {
-    /// Where in the file it leads.
+    /// The offset in the file that the descent leads to.
     pub(crate) fn offset(&self) -> u64 {
         self.offset
     }
 
-    /// Where in the file the bytes end that the next block holds or leads to.
+    /// The offset in the file at which the bytes end that the next block holds or leads to.
     pub(crate) fn span_end(&self) -> u64 {
         self.span.end
     }
 
-    /// The same, unless these are more bytes than a block can hold: then the next block is an inner node.
+    /// As [`span_end`](Self::span_end), if a block can hold that many bytes. Otherwise the next block is an inner node.
     pub(crate) fn leaf_end(&self) -> Option<u64> {
         (self.span.end - self.span.start <= MAX_BLOCK as u64).then_some(self.span.end)
     }
 
-    /// Goes down as far as that goes without waiting; `None` where a block has to be fetched first.
+    /// Goes down as far as possible without waiting. Returns `None` if a block has to be fetched first.
     ///
     /// # Errors
     /// [`Error::Malformed`], [`Error::Unsupported`].
@@ -168,8 +169,8 @@ impl Descent {
         self.step_with(engine, None)
     }
 
-    /// Fetches the block that is missing, and what is missing below it: just the blocks on the way. `latency` is told
-    /// how long the backend took for each.
+    /// Fetches the missing block and the missing blocks below it, but only those on the way to the leaf. Records in
+    /// `latency` how long the backend took for each.
     ///
     /// # Errors
     /// Those of [`step`](Self::step) and of fetching.
@@ -190,7 +191,7 @@ impl Descent {
                 Codec::DagPb => Some(engine.decode(&self.target, &held).await?),
                 Codec::Raw | Codec::Other(_) => None,
             };
-            // Every turn goes below the block that it fetched, so there are no more than levels.
+            // Every turn goes below the block that it fetched, so there are no more turns than levels.
             if let Some(piece) = self.step_with(engine, Some(Fetched { held, node }))? {
                 return Ok(piece);
             }
@@ -231,7 +232,7 @@ impl Descent {
                 },
             };
             let unixfs::Node::File(file) = looked.node() else {
-                return Err(self.malformed("a part of a file that is no file".to_owned()));
+                return Err(self.malformed("it must be a part of a file and is not".to_owned()));
             };
             self.check_len(file.len())?;
             let child = match file.locate(self.offset - self.span.start) {
@@ -246,14 +247,14 @@ impl Descent {
                     let child = child.map_err(|error| self.malformed(error.to_string()))?;
                     (child, self.span.start + start, len)
                 }
-                // coverage: the offset is below the length, which was checked.
+                // coverage: the offset is below the length, and the length was checked.
                 InNode::End => return Err(self.wrong_len(file.len())),
             };
             self.go_below(&looked, child)?;
         }
     }
 
-    /// Goes on to a child of the node that was looked at: its target, where it starts in the file, its length.
+    /// Goes on to a child of the current node, given as its target, its start in the file, and its length.
     fn go_below(&mut self, looked: &Looked, child: (Target, u64, u64)) -> Result<(), Error> {
         if let (Target::Block(cid), Looked::Block(decoded)) = (&self.target, looked) {
             self.way.push(*cid.hash());
@@ -272,7 +273,7 @@ impl Descent {
         Ok(())
     }
 
-    /// The whole of a raw block.
+    /// Returns the piece of a raw block, if the block is here. All its bytes are the file's.
     fn raw_leaf(
         &self,
         engine: &Engine,
@@ -290,7 +291,7 @@ impl Descent {
         Ok(Some(self.piece(self.span.end, source)))
     }
 
-    /// A dag-pb leaf whose payload was found before: it is read where it is staged.
+    /// Returns the piece of a staged dag-pb leaf whose payload was located before, without decoding it again.
     fn leaf_seen_before(&self, engine: &Engine, key: &Key) -> Result<Option<Piece>, Error> {
         let staged = self.look_in_store(engine, key);
         let Some((payload, block)) = staged.and_then(|block| Some((block.leaf()?, block))) else {
@@ -303,7 +304,7 @@ impl Descent {
         ))
     }
 
-    /// The node's own bytes, which lie at `payload` in its block.
+    /// Returns the source of the current node's own bytes, which lie at `payload` in its block.
     fn payload(
         &self,
         engine: &Engine,
@@ -323,7 +324,7 @@ impl Descent {
                 Some(Source::Staged { block, at })
             }
             Some(Held::Memory(bytes)) => Some(Source::Memory(bytes.slice(payload))),
-            // coverage: needs an inner node with bytes of its own that is evicted just then.
+            // coverage: needs an inner node with bytes of its own that is evicted at this moment.
             None => None,
         }
     }
@@ -335,7 +336,7 @@ impl Descent {
         }
     }
 
-    /// The file's bytes from the span's start to `end`.
+    /// Returns the piece with the file's bytes from the span's start to `end`.
     fn piece(&self, end: u64, source: Source) -> Piece {
         Piece {
             span: self.span.start..end,
@@ -354,7 +355,7 @@ impl Descent {
     fn wrong_len(&self, len: u64) -> Error {
         let claimed = self.span.end - self.span.start;
         self.malformed(format!(
-            "it holds {len} bytes of the file, not the {claimed} that are claimed"
+            "it holds {len} bytes of the file, not {claimed} as claimed"
         ))
     }
 

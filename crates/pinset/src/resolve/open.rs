@@ -1,4 +1,5 @@
-//! Opening: what a path names, looked at where its link does not say enough, becomes a handle of the session's.
+//! Opening: the target of a path becomes a handle of the session. Its block is loaded only if its link does not say
+//! enough.
 
 use std::sync::Arc;
 
@@ -22,7 +23,7 @@ use crate::{
 };
 
 impl Session {
-    /// `/ipfs` itself: a directory without a CID, whose listing is the roots that were granted.
+    /// Opens `/ipfs` itself: a directory without a CID, which lists the granted roots.
     ///
     /// # Errors
     /// [`Error::LimitReached`] with too many open handles.
@@ -30,8 +31,8 @@ impl Session {
         Dir::namespace(self)
     }
 
-    /// `/ipns`: a directory whose entries are links, from the names that were granted into `/ipfs`. Theirs is the
-    /// only way from one directory without a CID to the other.
+    /// Opens `/ipns`: a directory whose entries are links from the granted names into `/ipfs`. Only these links lead
+    /// from one directory without a CID to the other.
     ///
     /// # Errors
     /// [`Error::LimitReached`] with too many open handles.
@@ -39,7 +40,7 @@ impl Session {
         Dir::names(self)
     }
 
-    /// Opens `/ipfs/<CID>/a/b`; symlinks are followed.
+    /// Opens `/ipfs/<CID>/a/b`, and follows symlinks.
     ///
     /// # Errors
     /// [`Error::InvalidPath`], and those of [`open_at`](Self::open_at).
@@ -49,11 +50,11 @@ impl Session {
             .await
     }
 
-    /// Opens what `path` names, seen from `base`.
+    /// Opens the target of `path`, relative to `base`.
     ///
-    /// Fetches the directory blocks on the way that are not at hand, and the target's root block; not even that
-    /// for a file whose link says that it is one raw block. Queues a lazy pin for a target that leads to raw blocks
-    /// alone.
+    /// Fetches the directory blocks on the way that are not cached, and the target's root block; but it does not fetch
+    /// the root block of a file whose link says that it is one raw block. Queues a lazy pin for a target that leads to
+    /// raw blocks only.
     ///
     /// # Errors
     /// Those of the walk ([`Error::NotFound`], [`Error::RootNotFound`], [`Error::NotGranted`],
@@ -63,7 +64,7 @@ impl Session {
     pub async fn open_at(&self, base: &Dir, path: &str, last: Symlinks) -> Result<Node, Error> {
         if tracing::enabled!(tracing::Level::TRACE) {
             let span = tracing::trace_span!("open", path);
-            // Boxed, so that an open that nobody follows has a small future.
+            // Boxed, so that the future of an open is small when tracing is off.
             return Box::pin(self.walk_and_open(base, path, last).instrument(span)).await;
         }
         self.walk_and_open(base, path, last).await
@@ -74,7 +75,7 @@ impl Session {
         found.open(self).await
     }
 
-    /// What is known of what `path` names, without opening it.
+    /// Returns the metadata of the target of `path`, without opening it.
     ///
     /// # Errors
     /// As [`open_at`](Self::open_at).
@@ -88,8 +89,8 @@ impl Session {
         found.metadata(self).await
     }
 
-    /// The identity of what `path` names. With [`Symlinks::NoFollow`] the target itself is never fetched: its
-    /// link is enough.
+    /// Returns the identity of the target of `path`. With [`Symlinks::NoFollow`] the target itself is never fetched,
+    /// since its link is enough.
     ///
     /// # Errors
     /// As [`open_at`](Self::open_at).
@@ -104,7 +105,7 @@ impl Session {
 }
 
 impl Visited {
-    /// What is known of it, without opening it.
+    /// Returns the metadata of the node, without opening it.
     pub(crate) async fn metadata(&mut self, session: &Session) -> Result<Metadata, Error> {
         self.look_at(session).await?;
         match (&self.place, &self.node) {
@@ -133,7 +134,7 @@ impl Visited {
         }
     }
 
-    /// Has the node that stands here, where one does and the walk has not looked at it.
+    /// Loads the node that stands here, if there is one and the walk has not loaded it.
     async fn look_at(&mut self, session: &Session) -> Result<(), Error> {
         if let Place::Link(linked) = &self.place
             && self.node.is_none()
@@ -148,7 +149,7 @@ impl Visited {
         Ok(())
     }
 
-    /// Opens it: a handle of the session's.
+    /// Opens the node as a handle of the session.
     pub(crate) async fn open(mut self, session: &Session) -> Result<Node, Error> {
         let metadata = self.metadata(session).await?;
         let linked = match &self.place {
@@ -174,7 +175,7 @@ impl Visited {
             .as_ref()
             .and_then(|decoded| session.engine().pins.opened(target, decoded));
         Ok(match self.node.as_ref().map(|decoded| &decoded.node) {
-            // A raw block.
+            // Without a node it is a raw block.
             None | Some(unixfs::Node::File(_)) => {
                 Node::File(File::new(session, handle, linked.clone(), metadata, pin))
             }
@@ -193,10 +194,10 @@ impl Visited {
     }
 }
 
-/// The length of what is one raw block.
+/// Returns the length of a file that is one raw block.
 async fn raw_len(linked: &Linked, session: &Session) -> Result<u64, Error> {
     if let (Some(tsize), Target::Block(_)) = (linked.link.tsize, &linked.link.target) {
-        // Checked against the block at the first read.
+        // The first read checks this against the block.
         return Ok(tsize);
     }
     let held = session

@@ -1,11 +1,11 @@
-//! From a path to what it names: segment by segment through verified directory blocks.
+//! From a path to its target: segment by segment through verified directory blocks.
 //!
 //! `..` and symlinks resolve as in a native preopen: physically, and never out of the directory that the walk
-//! started in. Nothing of a path ever reaches the host's file system (I4). A root is looked at only if the session
-//! was granted it (I10).
+//! started in. Nothing of a path ever reaches the host's file system (I4). A root is resolved only if it was granted to
+//! the session (I10).
 //!
-//! One kind of link leads from one directory of ours into another: a name in `/ipns`, which the host made, to the
-//! CID below `/ipfs` that it granted with the name. A link that content brings along never does.
+//! One kind of link leads from one preopened directory into another: a name in `/ipns`, which the host made, leads to
+//! the CID below `/ipfs` that was granted with the name. A symlink in the content never does.
 
 use std::{borrow::Cow, pin::Pin, sync::Arc};
 
@@ -26,16 +26,17 @@ use crate::{
     unixfs::{self, Found, Prefix, Target},
 };
 
-/// The most symlinks on one path, as Linux has it.
+/// The most symlinks on one path, as on Linux.
 pub const MAX_SYMLINKS: usize = 40;
 
-/// A place, and what stands there, once it was looked at. What a path names is one, and each directory on its way.
+/// A place on a walk, with the node that stands there once it has been loaded: the target of a path, or a directory on
+/// the way.
 pub(crate) struct Visited {
     pub(super) place: Place,
     pub(super) node: Option<Arc<Decoded>>,
 }
 
-/// Walks `path` from `base`.
+/// Walks `path` from `base`, and returns the place that it leads to.
 pub(crate) async fn walk(
     session: &Session,
     base: &Dir,
@@ -48,10 +49,10 @@ pub(crate) async fn walk(
     }
 }
 
-/// A walk, as far as it gets without waiting.
+/// A walk that went as far as it gets without waiting.
 enum Started<'a> {
     AtHand(Visited),
-    /// Boxed, as every wait here is: nearly all walks wait for nothing, and their futures stay small.
+    /// Boxed, like every wait here: nearly all walks wait for nothing, and so their futures stay small.
     Waits(Pin<Box<dyn Future<Output = Result<Visited, Error>> + Send + 'a>>),
 }
 
@@ -91,54 +92,54 @@ fn start<'a>(
 
 struct Walk<'a> {
     session: &'a Session,
-    /// As it was given, for messages.
+    /// The path as it was given, for messages.
     path: &'a str,
     last: Symlinks,
-    /// Where the walk cannot get out of.
+    /// The directory that the walk cannot leave.
     base: &'a Place,
-    /// The directories from below the base down to where the walk stands.
+    /// The directories from below the base down to the walk's current one.
     stack: Vec<Visited>,
-    /// The segments to go, the next one last.
+    /// The remaining segments, the next one last.
     todo: SmallVec<[Move<'a>; 6]>,
-    /// The shard that the look-up of the next segment has come to, in a directory of several.
+    /// The shard that the look-up of the next segment has reached, in a sharded directory.
     shard: Option<(Target, Prefix)>,
-    /// What the last segment was found to be, before it is looked at.
+    /// The place that the last segment leads to, before its node is loaded.
     reached: Option<Place>,
-    /// What the last turn needed, for this one.
+    /// The node that the last turn needed, loaded for this one.
     had: Option<Arc<Decoded>>,
     /// Whether the path's end must be a directory.
     directory: bool,
     symlinks: usize,
 }
 
-/// What is still to be done of a path.
+/// One remaining step of a path.
 enum Move<'a> {
     Up,
     To(Cow<'a, str>),
 }
 
-/// How far a walk gets without waiting.
+/// How far a walk got without waiting.
 #[allow(
     clippy::large_enum_variant,
-    reason = "lives for a moment: a box would cost more than it saves"
+    reason = "it lives only for a moment, so a box would cost more than it saves"
 )]
 enum Turn {
     Arrived(Visited),
-    /// This node has to be had first.
+    /// This node has to be loaded first.
     Needs(Needed),
 }
 
-/// What one segment is in a directory.
+/// The result of looking up one segment in a directory.
 enum LookedUp {
     Place(Place),
-    /// This node has to be had first.
+    /// This node has to be loaded first.
     Needs(Needed),
 }
 
 pub(super) enum Needed {
-    /// What the link names.
+    /// The target of the link.
     Node(Arc<Linked>),
-    /// A shard of the directory that the link names.
+    /// A shard of the directory that the link points to.
     Shard(Arc<Linked>, Target),
 }
 
@@ -161,7 +162,7 @@ impl Needed {
     }
 }
 
-/// `/ipfs`, for a walk that a name led there.
+/// `/ipfs`, as the base of a walk that a name led there.
 static IPFS: Place = Place::Ipfs;
 
 impl<'a> Walk<'a> {
@@ -181,7 +182,8 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// To be done once, before the first turn. Apart from [`new`](Self::new), so that a walk is made where it stays.
+    /// Starts the walk; called once, before the first turn. This is separate from [`new`](Self::new), so that a walk is
+    /// created in the place where it stays.
     fn begin(&mut self) -> Result<(), Error> {
         let limit = self.session.limits().path_bytes;
         if self.path.len() > limit {
@@ -194,7 +196,7 @@ impl<'a> Walk<'a> {
         self.push(Cow::Borrowed(self.path))
     }
 
-    /// Goes to the end, from where a turn needed something.
+    /// Completes a walk in which a turn needed a node.
     async fn wait(mut self, mut needed: Needed) -> Result<Visited, Error> {
         loop {
             self.had = Some(needed.have(self.session).await?);
@@ -205,7 +207,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Puts the segments of `path` before what is still to go.
+    /// Puts the segments of `path` before the remaining ones.
     fn push(&mut self, path: Cow<'a, str>) -> Result<(), Error> {
         if path.starts_with('/') {
             return Err(self.escapes());
@@ -232,7 +234,7 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    /// Goes as far as that goes with what is at hand. The next turn goes on from there.
+    /// Goes as far as possible with cached nodes. The next turn goes on from there.
     fn turn(&mut self) -> Result<Turn, Error> {
         loop {
             let mut place = match self.reached.take() {
@@ -266,7 +268,7 @@ impl<'a> Walk<'a> {
             {
                 let target = Place::of_name(name);
                 self.count_symlink()?;
-                // Physically: what is above the target is `/ipfs`, and above that nothing.
+                // The name resolves physically: its target's parent is `/ipfs`, which has no parent.
                 self.stack.clear();
                 self.base = &IPFS;
                 place = target;
@@ -338,9 +340,10 @@ impl<'a> Walk<'a> {
         self.stack.last().map_or(self.base, |found| &found.place)
     }
 
-    /// One segment: what `name` is in the directory where the walk stands, or the node of it that is needed first.
+    /// Looks up `name` in the walk's current directory. Returns its place, or the node of the directory that has to be
+    /// loaded first.
     ///
-    /// A sharded directory has no more levels than the hash has bits: [`unixfs`] sees to that.
+    /// A sharded directory has no more levels than the hash has bits; [`unixfs`] guarantees that.
     fn look_up(&mut self, name: &str) -> Result<LookedUp, Error> {
         let (shard, had) = (self.shard.take(), self.had.take());
         let (place, node) = match self.stack.last() {
@@ -350,7 +353,7 @@ impl<'a> Walk<'a> {
         let linked = match place {
             Place::Ipfs => return root(self.session, name).map(LookedUp::Place),
             Place::Ipns => {
-                // From what was granted and fixed: nobody is asked.
+                // The granted names are fixed, so the backend is not asked.
                 let fixed = self.session.fixed_name(name);
                 let fixed = fixed.ok_or_else(|| absent(name, place))?;
                 return Ok(LookedUp::Place(Place::Name(fixed.clone())));
@@ -389,15 +392,15 @@ impl<'a> Walk<'a> {
                         at = deeper;
                         continue;
                     }
-                    // coverage: whoever decodes a shard looks at all of its links.
+                    // coverage: decoding a shard checks all of its links.
                     Err(error) => Err(error),
                 },
                 unixfs::Node::File(_) | unixfs::Node::Symlink(_) if at.is_root() => {
                     return Err(Error::NotDirectory { path: shown(name) });
                 }
-                unixfs::Node::File(_) | unixfs::Node::Symlink(_) => Err(unixfs::Malformed::new(
-                    "it stands where a HAMT shard has to be, and is none",
-                )),
+                unixfs::Node::File(_) | unixfs::Node::Symlink(_) => {
+                    Err(unixfs::Malformed::new("it must be a HAMT shard and is not"))
+                }
             };
         };
         let link = found
@@ -430,9 +433,9 @@ fn absent(name: &str, directory: &Place) -> Error {
     }
 }
 
-/// The first segment below `/ipfs`: a CID that was granted.
+/// Resolves the first segment below `/ipfs`: a CID that was granted.
 fn root(session: &Session, name: &str) -> Result<Place, Error> {
-    // What is no CID is simply not there, as far as a guest is concerned.
+    // To a guest, a name that is not a CID just does not exist.
     let cid = session.granted_root(name)?;
     let cid = cid.ok_or_else(|| absent(name, &Place::Ipfs))?;
     Ok(Place::of_root(&cid))

@@ -1,12 +1,12 @@
-//! The published figures: hit rates of ARC and of LRU on two of the paper's traces, in unit weights; and beside them
-//! ARC with everything multiplied, which has to make the same decision at every single request.
+//! The published figures: hit rates of ARC and of LRU on two of the paper's traces, in unit weights. Beside them runs
+//! ARC with all weights and the budget multiplied, which must make the same decision at every single request.
 
 use std::collections::VecDeque;
 
 use pinset::replacement::{Admission, Decision, Eviction, Insertion, Replacement};
 use test_support::traces::{Numbers, Trace};
 
-/// Hit rates in per cent at a size of the cache in pages, to two digits.
+/// Hit rates in per cent for a cache size in pages, to two digits.
 struct Figure {
     pages: u64,
     lru: f64,
@@ -17,7 +17,7 @@ const fn figure(pages: u64, lru: f64, arc: f64) -> Figure {
     Figure { pages, lru, arc }
 }
 
-/// How far a figure may be off, in points.
+/// How far a figure may be off, in percentage points.
 const TOLERANCE: f64 = 0.05;
 
 const OLTP: [Figure; 5] = [
@@ -30,7 +30,7 @@ const OLTP: [Figure; 5] = [
 
 const P3: [Figure; 1] = [figure(32_768, 3.57, 17.11)];
 
-/// What all weights and the budget are multiplied by: a page, and a leaf of Kubo's default import.
+/// The factors for all weights and the budget: a page, and a leaf of Kubo's default import.
 const FACTORS: [u64; 2] = [4096, 262_144];
 
 #[test]
@@ -64,7 +64,7 @@ fn compare(name: &str, figures: &[Figure]) {
     assert!(wrong.is_empty(), "{name}: {wrong:?}");
 }
 
-/// That the trace is read as the publishers read it: LRU by times of last use.
+/// Returns the hit rate of LRU, by times of last use. It shows that the trace is read as the publishers read it.
 fn lru_hit_rate(trace: &Trace, capacity: u64) -> f64 {
     const ABSENT: usize = usize::MAX;
     let mut last_use = vec![ABSENT; trace.distinct];
@@ -89,7 +89,7 @@ fn lru_hit_rate(trace: &Trace, capacity: u64) -> f64 {
     trace.percent(hits)
 }
 
-/// In unit weights, and side by side with it in the multiplied ones.
+/// Returns the hit rate of ARC in unit weights, and compares its decisions with those in multiplied weights.
 fn arc_hit_rate(trace: &Trace, capacity: u64) -> f64 {
     let policy = |factor| Replacement::with_hasher(capacity * factor, Numbers::default());
     let mut unit = policy(1);

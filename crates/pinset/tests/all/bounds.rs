@@ -1,4 +1,4 @@
-//! What is bounded: the budget (I2), and what a session may use (I9, I10).
+//! The bounds: the budget (I2), and the limits and grants of a session (I9, I10).
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ async fn a_budget_too_small_is_refused() {
             matches!(error, Error::BudgetTooSmall { budget_bytes, .. } if budget_bytes == budget)
         );
     }
-    // Nothing is left of it.
+    // Nothing is left behind.
     assert!(!dir.path().join("l").exists());
 }
 
@@ -121,7 +121,7 @@ async fn a_sessions_limits_hold_and_give_back() {
         ),
         "{error}"
     );
-    // Bytes: the second file passes the limit, the third is not begun.
+    // Bytes: the second file passes the limit, so a third one is not begun.
     let read = async |n: usize| match session.open(&path(n)).await.unwrap() {
         Node::File(file) => file.read_at(0, 10).await.map(|_| ()),
         other => panic!("{other:?}"),
@@ -132,7 +132,7 @@ async fn a_sessions_limits_hold_and_give_back() {
     let other = host.mode.session(Access::Any, Limits::default());
     other.open(&path(3)).await.unwrap();
     let error = match session.open(&path(1)).await.unwrap() {
-        // What is staged is read on.
+        // Staged blocks can still be read.
         Node::File(file) => file.read_at(0, 10).await.map(|_| ()),
         other => panic!("{other:?}"),
     };
@@ -163,7 +163,7 @@ async fn directories_that_are_too_large_to_keep_decoded_are_decoded_again() {
         }
     }
     let root = add(&node, dir.path(), Profile::default());
-    // For one or two of them.
+    // The cache has room for one or two of them.
     let host = Host::with(&node, |pinset| pinset.node_cache_bytes(20_000), 8 << 20);
     for n in [0, 99] {
         for d in 0..8 {
@@ -171,7 +171,7 @@ async fn directories_that_are_too_large_to_keep_decoded_are_decoded_again() {
             assert_eq!(text, format!("{d}/{n}").as_bytes());
         }
     }
-    // Out of staging.
+    // The blocks came from staging.
     for block in node.blocks() {
         assert!(node.blocks_asked(&block) <= 1, "{block}");
     }

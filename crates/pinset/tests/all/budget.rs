@@ -1,5 +1,5 @@
-//! The budget under load (I2): what the file system reports never exceeds it, whoever opens, reads, cancels and closes
-//! what, and however many pinsets share it.
+//! The budget under load (I2): the bytes that the file system reports never exceed it, whoever opens, reads, cancels
+//! and closes, and however many pinsets share it.
 
 use std::{
     fs,
@@ -29,7 +29,7 @@ use crate::pinsets::isolated;
 const BUDGET: u64 = 16 << 20;
 const THREADS: u64 = 32;
 
-/// A minute, or a few seconds where that is asked for.
+/// A minute, or a few seconds if `WASI_IPFS_QUICK` is set.
 fn duration() -> Duration {
     match std::env::var_os("WASI_IPFS_QUICK") {
         Some(_) => Duration::from_secs(5),
@@ -37,7 +37,7 @@ fn duration() -> Duration {
     }
 }
 
-/// A small generator, so that a thread does the same in each run, as far as the others let it.
+/// A small generator, so that a thread does the same in each run, as far as the other threads allow.
 struct Random(u64);
 
 impl Random {
@@ -53,7 +53,7 @@ impl Random {
     }
 }
 
-/// A file on the node, and what is to be read out of it.
+/// A file on the node, and its expected bytes.
 struct Content {
     cid: Cid,
     bytes: Vec<u8>,
@@ -79,8 +79,8 @@ fn files(node: &MockNode) -> Vec<Content> {
     sizes.into_iter().enumerate().map(content).collect()
 }
 
-/// What the files below `dir` have allocated: less than [`used_bytes`] knows of, and from another source. `None` where they
-/// changed meanwhile, since what went from one file may have come to the next.
+/// Returns the bytes that the files below `dir` have allocated. This counts less than [`used_bytes`], and comes from
+/// another source. Returns `None` if the files changed meanwhile, since bytes may have moved from one file to the next.
 fn allocated(dir: &Path) -> Option<u64> {
     let mut sizes = Vec::new();
     walk(dir, &mut sizes);
@@ -103,16 +103,16 @@ fn walk(dir: &Path, sizes: &mut Vec<u64>) {
     }
 }
 
-/// The file system that the directory is on.
+/// The file system of the directory.
 #[derive(Clone, Copy, PartialEq)]
 enum Disk {
-    /// It is its root: what is used of it says all.
+    /// The directory is the root of the file system, so the file system's usage counts everything.
     Own,
-    /// Others are on it too: there are just the files to ask.
+    /// Others use the file system too, so only the files can be counted.
     Others,
 }
 
-/// The most that was seen while `run` ran.
+/// The maxima that were seen while `run` ran.
 #[derive(Debug, Default)]
 struct Seen {
     used: u64,
@@ -121,7 +121,7 @@ struct Seen {
     walks: u64,
 }
 
-/// Runs `run`, and looks all the while.
+/// Runs `run`, and samples the disk all the while.
 fn watched(dir: &Path, disk: Disk, run: impl FnOnce()) -> Seen {
     let done = AtomicBool::new(false);
     thread::scope(|scope| {
@@ -140,7 +140,7 @@ fn watched(dir: &Path, disk: Disk, run: impl FnOnce()) -> Seen {
             }
             seen
         });
-        // The watcher is told before a failure is passed on, or it would go on for ever.
+        // The watcher is stopped before a failure is passed on; otherwise it would go on for ever.
         let ran = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run));
         done.store(true, Ordering::Relaxed);
         let seen = watcher.join().unwrap();
@@ -152,7 +152,7 @@ fn watched(dir: &Path, disk: Disk, run: impl FnOnce()) -> Seen {
     })
 }
 
-/// What one thread does to a file that it opens: some reads here and there, or in a row, some of which it gives up.
+/// Reads a file here and there, or in a row, and gives up some of the reads.
 async fn use_file(file: &File, content: &Content, random: &mut Random) -> Result<u64, Error> {
     let len = content.bytes.len() as u64;
     let mut read = 0;
@@ -172,7 +172,7 @@ async fn use_file(file: &File, content: &Content, random: &mut Random) -> Result
             let soon = Duration::from_micros(random.below(2000));
             match tokio::time::timeout(soon, reading).await {
                 Ok(bytes) => bytes?,
-                // Dropped wherever it was.
+                // The read was dropped, wherever it was.
                 Err(_) => continue,
             }
         } else {
@@ -193,7 +193,8 @@ async fn use_file(file: &File, content: &Content, random: &mut Random) -> Result
     Ok(read)
 }
 
-/// One thread: opens, uses, keeps some handles, closes others; now and then ends a pinset and starts the next.
+/// Runs one thread. It opens and uses files, keeps some handles and closes others; now and then it ends a pinset and
+/// starts the next.
 async fn guest(
     pinsets: &[RwLock<Arc<CacheMode>>],
     files: &[Content],
@@ -238,7 +239,7 @@ async fn guest(
     read
 }
 
-/// 32 threads on these pinsets.
+/// Runs 32 threads on these pinsets.
 fn load(
     pinsets: Vec<CacheMode>,
     files: &[Content],
@@ -271,7 +272,7 @@ fn load(
 fn node() -> (MockNode, Vec<Content>) {
     let node = MockNode::builder().recording(Recording::Counters).build();
     let files = files(&node);
-    // So that what is cancelled is under way.
+    // The delay makes sure that reads are under way when they are cancelled.
     let delay = Fault::Delay(Duration::from_micros(300));
     node.script(When::any_block(), delay);
     (node, files)
@@ -291,16 +292,16 @@ fn hold_the_budget(dir: &Path, disk: Disk, pinsets: usize, how_long: Duration) {
     });
     assert!(seen.used <= BUDGET, "{seen:?}: over {BUDGET}");
     assert!(seen.allocated <= BUDGET, "{seen:?}: over {BUDGET}");
-    // Shares are not lent: several pinsets leave more of it unused.
+    // Shares are not lent, so several pinsets leave more of the budget unused.
     let eighths = if pinsets == 1 { 7 } else { 4 };
     let pressed = BUDGET / 8 * eighths;
     assert!(seen.allocated > pressed, "never under pressure: {seen:?}");
     assert!(seen.samples > 100 && seen.walks > 10, "{seen:?}");
     drop(entered);
-    // What it still runs for pinsets that were closed ends with it.
+    // The runtime's remaining tasks for closed pinsets end with it.
     drop(runtime);
     assert_eq!(budget.members(), 0);
-    // The directory's identity alone, and the directory.
+    // Only the lock directory and its identity are left.
     let left = allocated(dir).unwrap_or(0);
     assert!(left <= 8192, "{left} left behind");
 }
@@ -309,7 +310,7 @@ fn hold_the_budget(dir: &Path, disk: Disk, pinsets: usize, how_long: Duration) {
 fn thirty_two_threads_on_one_pinset_stay_in_its_budget() {
     let _turn = turn("budget");
     let name = "budget::thirty_two_threads_on_one_pinset_stay_in_its_budget";
-    // Four times as large as the budget: it is not the disk that holds it.
+    // The disk is four times as large as the budget, so the disk is not the limit.
     on_own(name, "tmpfs", "size=64m,mode=700", |dir| {
         hold_the_budget(dir, Disk::Own, 1, duration());
     });
@@ -328,6 +329,6 @@ fn pinsets_that_come_and_go_stay_in_the_budget_that_they_share() {
 fn and_on_the_file_system_for_temporary_files() {
     let _turn = turn("budget");
     let dir = tempfile::tempdir().unwrap();
-    // Trees of extents count there.
+    // On this file system, extent trees may count too.
     hold_the_budget(dir.path(), Disk::Others, 6, Duration::from_secs(5));
 }

@@ -1,6 +1,6 @@
-//! A process that is killed at random, 200 times, under load, over one staging directory: each start serves only right
-//! bytes, sweeps what is left, is warm for what was committed, and releases the pins of the one before.
-//! (At every step of a commit, an eviction and a start: in the unit tests of `staging`.)
+//! A process over one staging directory is killed at random, 200 times, under load. Each start serves only right bytes,
+//! sweeps the leftovers, is warm for the blocks that were committed, and releases the pins of the process before.
+//! (The unit tests of `block-staging` crash at every step of a commit, an eviction and a start.)
 
 use std::{
     env, fs,
@@ -35,14 +35,14 @@ const BUDGET: u64 = 4 << 20;
 const ROUNDS: u64 = 200;
 const BLOCKS: usize = 500;
 
-/// In a child: the number of its round.
+/// The environment variable that holds the number of a child's round.
 const ROUND: &str = "PINSET_TEST_ROUND";
 
 fn size(number: usize) -> usize {
     1 + (number * 7919) % 24_000
 }
 
-/// The node's registry of pins, which outlives the processes that use it: a journal of what was pinned and unpinned.
+/// The node's registry of pins, which outlives the processes that use it: a journal of all pins and unpins.
 #[derive(Debug)]
 struct Registry {
     node: MockNode,
@@ -118,7 +118,7 @@ impl Pinner for Registry {
     }
 }
 
-/// All of a node: blocks, and files of several blocks, whose opening pins them.
+/// The content of a node: blocks, and files of several blocks, which are pinned when they are opened.
 struct Content {
     node: MockNode,
     blocks: Vec<Cid>,
@@ -144,9 +144,9 @@ impl Content {
     }
 }
 
-/// Reads and pins, and says that it has begun; until it is killed.
+/// Prints that it has begun, and reads and pins until it is killed.
 async fn load(dir: &Path, round: u64) {
-    // A reader that gets wrong bytes ends the process in another way than its parent does.
+    // A reader that gets wrong bytes aborts the process, which the parent can tell from its own kill.
     std::panic::set_hook(Box::new(|panic| {
         eprintln!("{panic}");
         std::process::abort();
@@ -202,7 +202,7 @@ fn killed_at_random_under_load_two_hundred_times() {
                     .map_while(Result::ok)
                     .any(|line| line.contains("begun"))
             );
-            // Up to where it is killed is chance; this only spreads it.
+            // Chance decides where the process is killed. This delay only spreads the places.
             thread::sleep(Duration::from_micros(round * 7919 % 25_000));
             process.kill().unwrap();
             let status = process.wait().unwrap();
@@ -216,7 +216,7 @@ fn killed_at_random_under_load_two_hundred_times() {
             assert!(!stats.reads_along, "round {round}");
             assert_eq!(on_disk(&place), stats.bytes_staged, "round {round}");
             assert!(place.disk_usage() <= BUDGET, "round {round}");
-            // Warm blocks are those that need no fetch.
+            // Warm blocks need no fetch.
             for n in (0..BLOCKS).skip(round as usize % 10).step_by(10) {
                 content.check(&mode, n).await;
             }
@@ -232,13 +232,13 @@ fn killed_at_random_under_load_two_hundred_times() {
             place.end(mode).await;
         }
         assert!(content.node.pinned().is_empty());
-        // All of this happens, or it shows nothing.
+        // All of this must happen, or the test shows nothing.
         assert!(left_pins > 10, "{left_pins} left pins");
         assert!(warm > 20 * ROUNDS, "{warm} blocks were warm");
     }
 }
 
-/// What the file system reports for the slot files and the index.
+/// The bytes that the file system reports for the slot files and the index.
 fn on_disk(place: &Place) -> u64 {
     let names = place.files().into_iter();
     names

@@ -1,5 +1,5 @@
-//! A persistent staging directory on a disk that is full, read-only, or for which no descriptor is left: reads go on
-//! without being staged, or say what is wrong; and once that is over, blocks are staged again.
+//! A persistent staging directory on a disk that is full or read-only, or when no descriptor is left. Reads go on
+//! without staging, or report the error. Once the trouble is over, blocks are staged again.
 
 use std::{fs, path::Path, process::Command};
 
@@ -43,7 +43,7 @@ fn a_full_disk_is_read_past_and_recovered_from() {
             let cids = content(&node);
             let place = Place(dir.to_owned());
             let hoard = dir.join("hoard");
-            // 4 MiB are left of the 8 that the budget allows.
+            // 4 MiB are free; the budget allows 8.
             fs::write(&hoard, vec![1; 8 << 20]).unwrap();
             let mode = open(&place, &node, BUDGET);
             all_is_right(&mode, &cids, 0).await;
@@ -62,7 +62,8 @@ fn a_full_disk_is_read_past_and_recovered_from() {
             let mode = open(&place, &node, BUDGET);
             all_is_right(&mode, warm, cids.len() - 20).await;
             place.end(mode).await;
-            // Full to the last page at the start: what is there is read, and once there is space it is taken over.
+            // The disk is full to the last page at the start. Staged blocks are read, and once there is space the
+            // directory is taken over.
             let fill = || {
                 let mut file = fs::File::create(&hoard).unwrap();
                 while std::io::Write::write_all(&mut file, &[1; 4096]).is_ok() {}
@@ -80,7 +81,7 @@ fn a_full_disk_is_read_past_and_recovered_from() {
             );
             assert!(stats.blocks_staged > 20, "{stats:?}");
             place.end(mode).await;
-            // The same where not even the directory's own files can be made.
+            // The same if not even the directory's own files can be created.
             fs::remove_dir_all(place.staging()).unwrap();
             fill();
             let mode = open(&place, &node, BUDGET);
@@ -116,8 +117,8 @@ fn a_read_only_disk_is_read_from_and_recovered_from() {
             let (staged, others) = cids.split_at(30);
             let mode = open(&place, &node, BUDGET);
             all_is_right(&mode, staged, 0).await;
-            // As a file system is on whose disk an error was seen: this process's directories and files stay open.
-            // A tmpfs with files that are open for writing cannot be remounted so; a mount of it can.
+            // This is the state of a file system after a disk error: this process's directories and files stay open.
+            // A tmpfs with files that are open for writing cannot be remounted read-only, but a bind mount of it can.
             let second = locks.path().join("second");
             fs::create_dir(&second).unwrap();
             let bound = Command::new("mount")
@@ -144,7 +145,7 @@ fn a_read_only_disk_is_read_from_and_recovered_from() {
             assert_eq!(stats.blocks_reverified, 30);
             all_is_right(&mode, others, 30).await;
             assert!(mode.stats().unstaged_blocks > 50, "{:?}", mode.stats());
-            // Writable again: the first miss takes it over.
+            // The disk is writable again: the first miss takes the directory over.
             remount(&second, "bind,rw");
             all_is_right(&mode, others, 30).await;
             let cid = put(&node, 500, SIZE);
@@ -175,7 +176,7 @@ fn without_descriptors_it_is_read_past_and_recovered_from() {
         while let Ok(file) = fs::File::open("/") {
             hoard.push(file);
         }
-        // No file of a class can be made.
+        // No slot file can be created.
         all_is_right(&mode, &cids[..10], 0).await;
         let stats = mode.stats();
         assert_eq!(
@@ -193,7 +194,7 @@ fn without_descriptors_it_is_read_past_and_recovered_from() {
         assert_eq!(mode.stats().blocks_staged, 20);
         place.end(mode).await;
 
-        // One that reads along, without a descriptor for what it finds.
+        // A follower that has no descriptor left for the blocks that it finds.
         let first = open(&place, &node, BUDGET);
         let second = open(&place, &node, BUDGET);
         let mut hoard = Vec::new();

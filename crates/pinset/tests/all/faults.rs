@@ -1,4 +1,4 @@
-//! What a backend may do wrong: no reader ever sees a byte of it, nothing of it is staged, and the next good answer
+//! Wrong answers of a backend: no reader ever sees a byte of them, none of them is staged, and the next good answer
 //! heals the read.
 
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::{host::Host, pinsets::read_all};
 
 const BUDGET: u64 = 64 << 20;
 
-/// Every block of a file of several levels, each made wrong in every way there is.
+/// Each block of a file of several levels is made wrong in every possible way.
 #[tokio::test]
 async fn wrong_bytes_of_any_block_reach_nobody() {
     let faults = [
@@ -46,12 +46,12 @@ async fn wrong_bytes_of_any_block_reach_nobody() {
                 "{fault:?}: {error}"
             );
             let stats = host.mode.stats();
-            // Read-ahead may have met it as well.
+            // Read-ahead may have met the fault as well.
             assert!(
                 stats.corrupt_blocks + stats.fetch_failures >= 1,
                 "{fault:?}"
             );
-            // What is staged is what came right: none of the wrong one.
+            // Only right blocks are staged; the wrong one is not.
             assert!(stats.blocks_staged < node.len() as u64);
             node.clear_script();
             assert_eq!(host.read(&path).await, bytes, "{fault:?}: not healed");
@@ -101,7 +101,7 @@ async fn an_error_keeps_its_kind_and_hurts_just_the_reads_that_need_the_block() 
             let read = file.read_at(good, 10).await.unwrap();
             assert_eq!(read, bytes[good as usize..good as usize + 10]);
         }
-        // A read that runs into it fails: it is no end of the file (I7).
+        // A read that runs into the block fails: an error is not an end of file (I7).
         assert!(file.read_at(2 * mib - 5, 10).await.is_err());
     }
 }
@@ -144,7 +144,7 @@ async fn an_unknown_root_is_told_from_a_missing_block() {
     assert!(matches!(error, Error::Fetch { .. }), "{error}");
 }
 
-/// What its hash says is not asked for: of a node that has to look for it, it may never come.
+/// The empty block is known by its hash and not requested: a node that has to look for it may never get it.
 #[tokio::test]
 async fn a_block_of_nothing_is_there_without_being_asked_for() {
     let node = MockNode::new();

@@ -1,4 +1,4 @@
-//! A backend that never answers holds up nobody but who asked it: no lock is held while it is waited for.
+//! A backend that never answers holds up only those who asked it: no lock is held while they wait.
 
 use std::{sync::Arc, time::Duration};
 
@@ -14,7 +14,7 @@ use test_support::{
 
 use crate::host::Host;
 
-/// So long everything else may take, on a machine that is busy: far less than the deadline for a block here.
+/// The time for everything else on a busy machine: far less than the deadline for a block here.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 #[tokio::test]
@@ -30,7 +30,7 @@ async fn who_waits_for_the_backend_holds_up_nobody_else() {
     let tree = add(&node, tree.path(), Profile::default());
     let deadline = |pinset: Pinset| pinset.block_deadline(Duration::from_secs(3600));
     let host = Arc::new(Host::with(&node, deadline, 64 << 20));
-    // The file whose leaf never comes is open.
+    // The file whose leaf never arrives is open.
     let stuck = host.file(&format!("/ipfs/{never}")).await;
     until("its pin", || node.pinned().len() == 1).await;
 
@@ -43,7 +43,7 @@ async fn who_waits_for_the_backend_holds_up_nobody_else() {
     };
     gate.reached(1).await;
     node.script(When::any_pin().first(2), hang());
-    // A whole pin that is never made, and a lazy one, which keeps the queue's worker.
+    // A recursive pin that is never made, and a lazy pin, which occupies the queue's worker.
     let ensuring = {
         let host = host.clone();
         tokio::spawn(async move { host.mode.ensure(&tree).await })
@@ -55,7 +55,7 @@ async fn who_waits_for_the_backend_holds_up_nobody_else() {
         gate.reached(3).await;
         assert_eq!(host.read(&path).await, bytes);
         assert_eq!(file.try_read_at(0, 10).unwrap().unwrap(), bytes[..10]);
-        // The same handle, elsewhere.
+        // The same handle can be read elsewhere.
         assert_eq!(stuck.read_at(2 * MIB as u64, 1).await.unwrap().len(), 1);
         let content: Vec<_> = host.mode.fetch(&good).collect().await;
         assert!(content.iter().all(Result::is_ok));
@@ -77,16 +77,16 @@ async fn who_waits_for_the_backend_holds_up_nobody_else() {
             .materialize(&root, &to, "copy", &())
             .await
             .unwrap();
-        // A second whole pin, of something else.
+        // A second recursive pin, on something else.
         host.mode.ensure(&good).await.unwrap();
         assert_eq!(host.mode.stats().pins_held, 2);
         _ = (host.mode.holder(), host.mode.staging_dir());
-        // Another on the same lock directory, and its end.
+        // Another pinset on the same lock directory starts and ends.
         let lock_dir = host.dir.path().join("lock");
         let another = Pinset::new(Arc::new(node.clone()), 8 << 20).lock_dir(lock_dir);
         let another: pinset::CacheMode = another.shared().unwrap().into();
         another.close().await.unwrap();
-        // And the end of this one.
+        // This pinset closes.
         host.mode.close().await.unwrap();
     };
     tokio::time::timeout(PATIENCE, everything_else)

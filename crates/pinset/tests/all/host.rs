@@ -1,4 +1,4 @@
-//! A pinset over a mock node, with staging of its own.
+//! A pinset over a mock node, with its own staging.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use crate::pinsets::read_all;
 
-/// A pinset over `node`; its directories go with it.
+/// A pinset over `node`. Its directories are removed with it.
 pub(crate) struct Host {
     pub(crate) node: MockNode,
     pub(crate) mode: CacheMode,

@@ -1,4 +1,5 @@
-//! DAGs that lie: each gives a typed error that names the block, never a panic, a hang, or bytes from elsewhere.
+//! DAGs that lie. Each results in a typed error that names the block, never in a panic, a hang, or bytes from
+//! elsewhere.
 
 use bytes::Bytes;
 use cid::Cid;
@@ -12,7 +13,7 @@ const BUDGET: u64 = 64 << 20;
 const RAW: u64 = 0x55;
 const DAG_PB: u64 = 0x70;
 
-/// A varint field of a protobuf.
+/// Encodes a varint field of a protobuf message.
 fn field(number: u8, value: u64) -> Vec<u8> {
     let mut bytes = vec![number << 3];
     let mut value = value;
@@ -89,7 +90,7 @@ async fn a_leaf_of_another_length_than_is_claimed() {
     for claimed in [3, 5] {
         malformed(&node, file(&node, claimed, &[(leaf, claimed)]), leaf).await;
     }
-    // The second is right, the first lies: no byte of the second is served in the place of the first's.
+    // The second leaf is right, the first lies. No byte of the second is served in place of the first's.
     let (short, long) = (node.put(RAW, &b"01"[..]), node.put(RAW, &b"abc"[..]));
     malformed(&node, file(&node, 5, &[(long, 2), (short, 3)]), long).await;
 }
@@ -126,7 +127,7 @@ async fn a_chain_of_ten_thousand_levels() {
     let host = Host::new(&node, BUDGET);
     let error = read(&host, &format!("/ipfs/{root}")).await.unwrap_err();
     assert!(error.to_string().contains("64 levels"), "{error}");
-    // No more was fetched than that.
+    // No deeper block was fetched.
     assert!(host.mode.stats().blocks_fetched < 70);
 }
 
@@ -172,7 +173,7 @@ async fn symlinks_that_go_round_or_out() {
     assert!(matches!(error("empty").await, Error::NotFound { .. }));
     assert!(matches!(error("hello/").await, Error::NotDirectory { .. }));
     assert!(matches!(error("hello/x").await, Error::NotDirectory { .. }));
-    // `..` of the root is `/ipfs` itself, and from there another root may be named.
+    // The `..` of the root is `/ipfs` itself, and from there the path may name another root.
     let path = format!("/ipfs/{root}/up/{hello}");
     assert_eq!(read(&host, &path).await.unwrap(), b"hello");
 }
@@ -217,7 +218,7 @@ async fn what_is_no_unixfs() {
     assert!(cbor_error.to_string().contains("0x71"), "{cbor_error}");
     assert!(matches!(error("bare").await, Error::Malformed { .. }));
     assert!(matches!(error("garbage").await, Error::Malformed { .. }));
-    // A directory where a part of a file has to be.
+    // A directory in the place of a part of a file.
     let inside = file(&node, 5, &[(root, 5)]);
     malformed(&node, inside, root).await;
 }
@@ -240,7 +241,7 @@ async fn a_wrong_path_names_itself() {
     assert!(matches!(error, Error::PathTooLong { .. }), "{error}");
 }
 
-/// A HAMT shard of 256 buckets, with what its links say.
+/// Adds a HAMT shard of 256 buckets, with these links.
 fn shard(node: &MockNode, links: &[(&str, Cid, u64)]) -> Cid {
     let mut data = unixfs(5, None, &[], Some(&[1])).to_vec();
     data.extend(field(5, 0x22));
@@ -259,12 +260,12 @@ async fn what_stands_where_a_shard_has_to_be() {
     };
     let named = |error: &Error| matches!(error, Error::Malformed { cid, .. } if *cid == leaf);
     let mut entries = dir.entries();
-    // The listing is over, and goes on saying why.
+    // The listing has ended, and repeats its error.
     for _ in 0..2 {
         let error = entries.next().await.unwrap_err();
         assert!(named(&error), "{error}");
     }
-    // One name in 256 leads below.
+    // One name in 256 leads to the child.
     let mut below = 0;
     for n in 0..2000 {
         let path = format!("/ipfs/{root}/{n}");
@@ -277,7 +278,7 @@ async fn what_stands_where_a_shard_has_to_be() {
         }
     }
     assert!((1..100).contains(&below), "{below}");
-    // The bits say bucket 0, the link another.
+    // The bit field says bucket 0, the link says another.
     let wrong = shard(&node, &[("07", leaf, 1)]);
     let error = host.mode.open(&format!("/ipfs/{wrong}")).await.unwrap_err();
     assert!(matches!(error, Error::Malformed { cid, .. } if cid == wrong));
@@ -320,7 +321,7 @@ async fn a_file_is_no_directory_whatever_its_shape() {
             "{path}: {error}"
         );
     }
-    // Nor is a block that has no such parts as are claimed prefetched.
+    // A prefetch also fails at a block that does not decode.
     let garbage = node.put(DAG_PB, &b"\xff\xff\xff"[..]);
     let above = directory(&node, &[("garbage", garbage, 1)]);
     let error = host
@@ -341,7 +342,7 @@ async fn a_leaf_that_is_right_for_one_file_is_wrong_for_another() {
     let right = file(&node, 4, &[(leaf, 4)]);
     let wrong = file(&node, 5, &[(leaf, 5)]);
     let host = Host::new(&node, BUDGET);
-    // What is known of the leaf from the one is held against the other.
+    // The leaf's length, which is known from the first file, is checked against the second file's claim.
     assert_eq!(
         read(&host, &format!("/ipfs/{right}")).await.unwrap(),
         b"text"

@@ -1,4 +1,5 @@
-//! Content that lies in its CID, by the identity "hash": it is read like any other, and nobody is asked for it.
+//! Content that lies in its CID, by the identity "hash". It is read like any other, and the backend is not asked for
+//! it.
 
 use bytes::Bytes;
 use cid::Cid;
@@ -14,7 +15,7 @@ const RAW: u64 = 0x55;
 const DAG_PB: u64 = 0x70;
 const IDENTITY: u64 = 0x00;
 
-/// UnixFS data: its type, then what follows.
+/// Encodes UnixFS data: its type, then the rest.
 fn unixfs(kind: u8, rest: &[u8]) -> Vec<u8> {
     [&[0x08, kind], rest].concat()
 }
@@ -32,7 +33,7 @@ fn pb(links: &[(&str, Cid, u64)], data: Vec<u8>) -> Bytes {
     node.into_bytes().into()
 }
 
-/// A file of these parts, each with its length.
+/// Encodes a file of these parts, each with its length.
 fn file(parts: &[(Cid, u8)]) -> Bytes {
     let len = parts.iter().map(|(_, len)| len).sum();
     let sizes = parts.iter().flat_map(|(_, len)| [0x20, *len]);
@@ -46,7 +47,7 @@ fn file(parts: &[(Cid, u8)]) -> Bytes {
     )
 }
 
-/// A file that is one block: `data` in UnixFS.
+/// Encodes a file of one block: `data` in UnixFS.
 fn leaf(data: &[u8]) -> Bytes {
     let len = data.len() as u8;
     pb(&[], unixfs(2, &[&[0x12, len], data, &[0x18, len]].concat()))
@@ -97,7 +98,7 @@ async fn parts_of_a_file_may_lie_in_its_links() {
     let node = MockNode::new();
     let host = Host::new(&node, BUDGET);
     let block = node.put(RAW, &b"block"[..]);
-    // An inner node with one part that lies elsewhere.
+    // An inner node with one part in a block of its own.
     let inner = inline(DAG_PB, &file(&[(block, 5)]));
     let root = file(&[
         (inline(RAW, b"raw"), 3),
@@ -169,7 +170,8 @@ async fn entries_of_a_directory_may_lie_in_its_links() {
 async fn shards_of_a_directory_may_lie_in_its_links() {
     let node = MockNode::new();
     let host = Host::new(&node, BUDGET);
-    // 256 buckets by murmur3, the first one taken; and a name that is in the first one on both levels.
+    // A shard with 256 buckets by murmur3, of which only the first is used; and a name that falls into the first bucket
+    // on both levels.
     let data = unixfs(5, b"\x12\x01\x01\x28\x22\x30\x80\x02");
     let name = "155835";
     let entry = (&*format!("00{name}"), inline(RAW, b"x"), 1);
@@ -192,14 +194,14 @@ async fn parts_that_lie_are_found_out() {
     let directory = inline(DAG_PB, &pb(&[], unixfs(1, &[])));
     let short = inline(RAW, b"sho");
     let nonsense = inline(DAG_PB, b"\xff");
-    // The node itself is right, but not what is claimed of it.
+    // This node itself is right, but the claim about it is wrong.
     let inner = inline(DAG_PB, &file(&[(inline(RAW, b"x"), 1)]));
     for wrong in [directory, short, nonsense, inner] {
         let root = node.put(DAG_PB, file(&[(inline(RAW, b"good"), 4), (wrong, 4)]));
         let file = host.file(&format!("/ipfs/{root}")).await;
         let is_named =
             |error: &Error| matches!(error, Error::Malformed { cid, .. } if *cid == wrong);
-        // Also where the read could be served in part.
+        // This includes reads that could be served in part.
         for (at, len) in [(4, 1), (0, 8), (3, 2)] {
             let error = file.read_at(at, len).await.unwrap_err();
             assert!(is_named(&error), "{error}");

@@ -1,4 +1,4 @@
-//! Isolated pinsets: nothing of one can be seen through another, though all of them have one budget.
+//! Isolated pinsets: nothing of one can be seen through another, although all of them share one budget.
 
 use std::{collections::HashSet, fs, os::unix::fs::MetadataExt, sync::Arc};
 
@@ -25,7 +25,7 @@ async fn read(mode: &CacheMode, cid: &Cid) -> Vec<u8> {
     pinsets::read(mode, cid).await.unwrap()
 }
 
-/// The files below a pinset's staging directory, by what tells them from all others.
+/// The files below a pinset's staging directory, identified by device and inode.
 fn inodes(mode: &CacheMode) -> HashSet<(u64, u64)> {
     let files = fs::read_dir(mode.staging_dir()).unwrap();
     let metadata = files.map(|file| file.unwrap().metadata().unwrap());
@@ -45,7 +45,7 @@ async fn no_state_no_file_no_fetch_and_no_pin_is_shared() {
     );
     let untouched = two.stats();
 
-    // No fetch: each waits for its own.
+    // No fetch is shared: each pinset waits for its own.
     let gate = Gate::new();
     node.script(When::any_block(), Fault::HangUntil(gate.clone()));
     let both = async { tokio::join!(read(&one, &cid), read(&two, &cid)) };
@@ -60,12 +60,12 @@ async fn no_state_no_file_no_fetch_and_no_pin_is_shared() {
         assert_eq!(node.blocks_asked(&block), 2, "{block}");
     }
 
-    // No file.
+    // No file is shared.
     assert_ne!(one.staging_dir(), two.staging_dir());
     let (files, others) = (inodes(&one), inodes(&two));
     assert!(!files.is_empty() && files.is_disjoint(&others));
 
-    // No pin: each holds its own, lazy and whole.
+    // No pin is shared: each pinset holds its own, lazy and recursive.
     until("both pins", || node.pinned().len() == 2).await;
     node.clear_log();
     let (first, second) = tokio::join!(one.ensure(&cid), two.ensure(&cid));
@@ -82,7 +82,7 @@ async fn no_state_no_file_no_fetch_and_no_pin_is_shared() {
     assert_eq!(expected.len(), 2);
     assert_eq!(holders(PinDepth::Recursive), expected);
 
-    // No state: what one does, no figure of the other's shows.
+    // No state is shared: activity in one pinset does not show in any figure of the other.
     let before = two.stats();
     let churn = add_file(&node, &stream(40 * MIB), Profile::default());
     assert_eq!(read(&one, &churn).await.len(), 40 * MIB);
@@ -97,7 +97,7 @@ async fn no_state_no_file_no_fetch_and_no_pin_is_shared() {
     assert_eq!(read(&two, &cid).await, bytes);
     assert_eq!(node.stats().blocks, asked, "it was pushed out by another's");
 
-    // And an end is one's own.
+    // When one pinset ends, the other goes on.
     one.close().await.unwrap();
     drop(one);
     assert_eq!(read(&two, &cid).await, bytes);
@@ -143,7 +143,7 @@ async fn a_share_is_the_total_by_the_number_of_pinsets_at_once_whoever_is_idle()
     let alone = one.stats().bytes_staged;
     assert!(alone > total / 2, "{alone}");
 
-    // The first is idle, and comes down all the same.
+    // The first pinset is idle, and shrinks all the same.
     let two = isolated(&node, &budget, dir.path());
     let half = total / 2;
     assert_eq!((budget.members(), budget.share_bytes()), (2, half));
@@ -164,12 +164,12 @@ async fn a_share_is_the_total_by_the_number_of_pinsets_at_once_whoever_is_idle()
         assert_eq!((budget_bytes, unstaged_blocks), (half, 0));
     }
 
-    // Nobody borrows: what the second does not use is not the first's.
+    // Nobody borrows: the first pinset cannot use the part that the second leaves unused.
     two.close().await.unwrap();
     read(&one, &large).await;
     assert!(one.stats().bytes_staged <= half, "{:?}", one.stats());
 
-    // What ends gives back.
+    // A pinset that ends gives its share back.
     drop(two);
     assert_eq!((budget.members(), budget.share_bytes()), (1, total));
     read(&one, &large).await;
@@ -184,7 +184,7 @@ async fn a_reader_that_stops_in_its_file_holds_up_no_newcomer() {
     let dir = tempfile::tempdir().unwrap();
     let budget = Budget::new(32 << 20);
     let one = isolated(&node, &budget, dir.path());
-    // Read ahead by as many handles as it takes to protect all that read-ahead may, half the budget; and then left alone.
+    // Enough handles read until read-ahead protects as much as it may, half the budget. Then they are left alone.
     let most = budget.total_bytes() / 2;
     let mut files = Vec::new();
     while one.stats().bytes_in_use + (MIB as u64) <= most {
@@ -232,7 +232,7 @@ async fn more_than_the_total_can_be_divided_by_are_refused_and_leave_nothing() {
         "{error}"
     );
     assert_eq!(budget.members() as u64, most);
-    // A share of the least size serves what it cannot stage.
+    // A pinset with the smallest share also serves blocks that it cannot stage.
     let bytes = stream(MIB);
     let cid = add_file(&node, &bytes, Profile::default());
     assert_eq!(read(&modes[0], &cid).await, bytes);

@@ -1,8 +1,8 @@
 //! Tests over a mock node that one process can run side by side.
 //!
-//! None of them starts a process: until a child runs its program, it has copies of its parent's descriptors, and with
-//! them the locks that another test is about to find free. Tests that do are in the binary `processes`, whose root is
-//! beside this one, so that both have `pinsets`.
+//! None of them starts a process: until a child runs its program, it has copies of its parent's descriptors, and thus
+//! also holds the locks that another test expects to be free. Tests that start processes are in the binary `processes`,
+//! whose root is beside this one, so that both have `pinsets`.
 
 mod arc_figures;
 mod bounds;

@@ -1,5 +1,5 @@
-//! `/ipns`: a name is asked for once, its answer is fixed and to be seen, and no way leads from it to what was not
-//! granted (I10).
+//! `/ipns`: a name is resolved once, its target is fixed and visible, and no path leads from it to anything that was
+//! not granted (I10).
 
 use std::{fs, os::unix::fs::symlink, time::Duration};
 
@@ -21,7 +21,7 @@ fn name(text: &str) -> IpnsName {
     text.parse().unwrap()
 }
 
-/// A tree with `site/index.html`, `secret.txt`, and in `site` links that try to get out.
+/// Adds a tree with `site/index.html`, `secret.txt`, and links in `site` that try to get out.
 fn tree(node: &MockNode) -> Cid {
     let local = tempfile::tempdir().unwrap();
     let site = local.path().join("site");
@@ -36,7 +36,7 @@ fn tree(node: &MockNode) -> Cid {
     add(node, local.path(), Profile::UnixfsV1_2025)
 }
 
-/// A host over such a tree, whose `site` the name stands for.
+/// Creates a host over this tree. The name stands for its `site`.
 fn host() -> (Host, Cid) {
     let node = MockNode::new();
     let root = tree(&node);
@@ -44,7 +44,7 @@ fn host() -> (Host, Cid) {
     (Host::new(&node, BUDGET), root)
 }
 
-/// A guest that is granted the name alone.
+/// Creates a session that is granted only the name.
 fn guest(host: &Host, fixed: &FixedName) -> Session {
     host.mode
         .session_with_names(Access::roots([]), Limits::default(), [fixed.clone()])
@@ -54,7 +54,7 @@ async fn read(session: &Session, path: &str) -> Result<Vec<u8>, Error> {
     let names = session.names_root().unwrap();
     match session.open_at(&names, path, Symlinks::Follow).await? {
         Node::File(file) => read_all(&file).await,
-        other => panic!("{path} is no file: {other:?}"),
+        other => panic!("{path} is not a file: {other:?}"),
     }
 }
 
@@ -91,7 +91,7 @@ async fn a_name_is_a_link_to_the_cid_that_it_was_fixed_to() {
     assert_eq!(metadata.len, wanted.len() as u64);
     let followed = at(Symlinks::Follow).await.unwrap();
     assert_eq!(followed.identity(), site.identity());
-    // A slash behind it wants the directory, as everywhere.
+    // With a slash behind it, the name opens the directory, as everywhere.
     let directory = session.open_at(&names, "example.org/", Symlinks::NoFollow);
     assert_eq!(directory.await.unwrap().kind(), Kind::Dir);
 
@@ -105,7 +105,7 @@ async fn a_name_is_a_link_to_the_cid_that_it_was_fixed_to() {
             .unwrap(),
         b"a"
     );
-    // What the link shows is granted, by that CID.
+    // The target that the link shows is granted, by its CID.
     let direct = session.open(&format!("/ipfs/{cid}/index.html")).await;
     assert_eq!(direct.unwrap().kind(), Kind::File);
     let Access::Roots(roots) = session.access() else {
@@ -123,7 +123,7 @@ async fn what_is_above_the_target_was_not_granted() {
     let above = format!("/ipfs/{root}/secret.txt");
     let refused = session.open(&above).await.unwrap_err();
     assert!(matches!(refused, Error::NotGranted { cid } if cid == root));
-    // Physically, `..` of the target is `/ipfs`, where only what was granted is.
+    // The physical `..` of the target is `/ipfs`, which has only granted roots.
     for path in ["example.org/../secret.txt", "example.org/up"] {
         assert!(
             matches!(error(path).await, Error::NotFound { .. }),
@@ -132,7 +132,7 @@ async fn what_is_above_the_target_was_not_granted() {
     }
     let sideways = format!("example.org/../{root}/secret.txt");
     assert!(matches!(error(&sideways).await, Error::NotGranted { .. }));
-    // And above `/ipfs` is nothing: not for `..`, and not for a link that content brought along.
+    // Above `/ipfs` there is nothing, neither for `..` nor for a symlink in the content.
     for path in [
         "example.org/../..",
         "example.org/../../ipns/example.org/index.html",
@@ -184,7 +184,7 @@ async fn a_name_that_changes_meanwhile_stays_what_it_was() {
     let names = |call: &&Call| matches!(call, Call::Resolve { .. });
     assert_eq!(asked.iter().filter(names).count(), 0, "{asked:?}");
     assert_eq!(host.node.blocks_asked(&other), 0);
-    // Anew, it is another; a name may stand for a file.
+    // Fixed again, the name has the new target. A name may stand for a file.
     host.node.set_name(NAME, other, "", None);
     let anew = host.mode.fix(&name(NAME)).await.unwrap();
     assert_eq!(*anew.target(), other);
@@ -228,7 +228,7 @@ async fn each_failure_names_the_name() {
     let error = fix("above.example").await;
     assert!(matches!(error, Error::Name { .. }), "{error:?}");
 
-    // One that turns out to have none after all.
+    // A backend that turns out not to resolve names after all.
     let none = PinnerError::Unsupported {
         operation: "resolve",
     };

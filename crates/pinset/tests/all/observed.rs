@@ -1,4 +1,5 @@
-//! What an operator sees: the figures through the facade `metrics`, the spans of `tracing`, and what is open in logs.
+//! The operator's view: the figures through the facade `metrics`, the spans of `tracing`, and the `Debug` output of
+//! open things in logs.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -23,7 +24,7 @@ use crate::{host::Host, pinsets::read_all};
 
 const BUDGET: u64 = 16 << 20;
 
-/// What was recorded so far.
+/// The values recorded so far.
 struct Recorded {
     recorder: Snapshotter,
     /// By name and labels: the kind of metric, and the value.
@@ -31,7 +32,7 @@ struct Recorded {
 }
 
 impl Recorded {
-    /// Looks. What the recorder shows it forgets: it is added up here.
+    /// Takes a snapshot of the recorder. A snapshot resets the recorder, so the values are added up here.
     fn look(&mut self) -> &BTreeMap<String, (&'static str, i64)> {
         for (key, _, help, value) in self.recorder.snapshot().into_vec() {
             let labels = key.key().labels();
@@ -120,7 +121,7 @@ fn what_is_published_is_what_the_stats_say() {
         assert_eq!(stats.misses, stats.blocks_fetched);
         assert_eq!(stats.bytes_verified, stats.bytes_fetched);
         assert_eq!(stats.bytes_served, 2 * bytes.len() as u64);
-        // The second time each of the nine leaves was there, and the root each time it was gone through.
+        // The second time each of the nine leaves was a hit, and the root was one each time a descent went through it.
         assert!(
             stats.hits >= 9 && stats.hit_bytes >= 9 * MIB as u64,
             "{stats:?}"
@@ -146,7 +147,7 @@ fn what_is_published_is_what_the_stats_say() {
         let fetches = recorded.value("pinset_block_fetch_seconds{}");
         assert_eq!(fetches, stats.blocks_fetched);
 
-        // What goes is taken back, and what was counted stays.
+        // Gauges go back to zero; counters stay.
         host.mode.close().await.unwrap();
         until("the end of what was ahead", || {
             host.mode.stats().bytes_staged == 0
@@ -178,7 +179,7 @@ fn pinsets_add_up_and_take_back_what_they_held() {
         let [one, mut two] = metrics;
         drop(one);
         assert_eq!(budget(std::slice::from_mut(&mut two)), BUDGET);
-        // It does not keep the pinset alive, and ends with it.
+        // The publishing task does not keep the pinset alive, and ends with it.
         let ended = tokio::spawn(two.publish_every(Duration::from_millis(1)));
         tokio::time::sleep(Duration::from_millis(50)).await;
         assert!(!ended.is_finished());
@@ -251,7 +252,7 @@ async fn what_comes_back_after_it_was_replaced_is_a_ghost_hit() {
     let path = format!("/ipfs/{twice}");
     host.read(&path).await;
     host.read(&path).await;
-    // Its first leaves are pushed out by its last, and remembered.
+    // The first leaves of this file are pushed out by its last ones, and remembered.
     let once = host.file(&format!("/ipfs/{once}")).await;
     read_all(&once).await.unwrap();
     assert_eq!(host.mode.stats().recent_ghost_hits, 0);
@@ -263,7 +264,7 @@ async fn what_comes_back_after_it_was_replaced_is_a_ghost_hit() {
     assert!(stats.bytes_in_use <= stats.budget_bytes / 2);
 }
 
-/// Where a subscriber writes.
+/// The buffer that a subscriber writes to.
 #[derive(Clone, Default)]
 struct Lines(Arc<Mutex<Vec<u8>>>);
 
@@ -336,7 +337,7 @@ async fn spans_tell_what_was_done_to_what_and_how_it_ended() {
     }
 }
 
-/// What goes into logs is short, and says which it is.
+/// The `Debug` output in logs is short, and tells which thing it is.
 #[tokio::test]
 async fn all_that_is_open_can_be_shown() {
     let node = MockNode::new();

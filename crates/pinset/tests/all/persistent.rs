@@ -1,5 +1,5 @@
-//! A persistent staging directory: what is there at the next start, what is refused, and what becomes of a file that
-//! is not what it was.
+//! A persistent staging directory: which blocks are there at the next start, which directories are refused, and how
+//! files of the wrong type and foreign files are treated.
 
 use std::{
     fs,
@@ -133,7 +133,7 @@ async fn what_is_not_for_this_user_alone_is_refused() {
             foreign.as_bytes()
         );
     }
-    // As after a crash between making the file and writing it.
+    // An empty file remains after a crash between creating the file and writing it.
     fs::write(place.staging().join("layout"), b"").unwrap();
     let owners = fs::Permissions::from_mode(0o600);
     fs::set_permissions(place.staging().join("layout"), owners).unwrap();
@@ -227,7 +227,7 @@ async fn of_two_in_one_process_the_second_takes_over() {
     }
     let stats = second.stats();
     assert!(!stats.reads_along && stats.blocks_staged >= 6, "{stats:?}");
-    // A root and two leaves of each that the first had not read.
+    // The root and two leaves of each file that the first pinset had not read.
     assert_eq!((stats.blocks_rotten, stats.blocks_fetched), (0, 6));
     second.close().await.unwrap();
     assert_eq!(second.stats().blocks_staged, 0);

@@ -1,4 +1,4 @@
-//! Pins: made beside the reads, kept while in use, released at the end; never one that harms the node (I5).
+//! Pins are made beside the reads, kept while in use, and released at the end. No pin harms the node (I5).
 
 use std::{
     sync::{Arc, Mutex, mpsc},
@@ -35,7 +35,7 @@ async fn an_opened_target_of_several_blocks_gets_a_lazy_pin_and_a_single_block_n
     assert_eq!(pins.len(), 1);
     assert_eq!((pins[0].root, pins[0].depth), (large, PinDepth::Lazy));
     assert_eq!(pins[0].holder, host.mode.holder());
-    // Kept after the handle is closed, and made once.
+    // The pin is kept after the handle is closed, and made only once.
     drop(file);
     host.read(&format!("/ipfs/{large}")).await;
     assert_eq!(node.stats().pins, 1);
@@ -57,7 +57,7 @@ async fn a_full_queue_drops_pins_and_counts_them() {
         host.file(&format!("/ipfs/{cid}")).await;
     }
     let dropped = host.mode.stats().pins_dropped;
-    // 256 wait; those in the budget, of some 1 MiB each, are fewer.
+    // The queue has room for 256. Fewer fit into the budget, at about 1 MiB each.
     assert!(dropped > 0, "{dropped}");
     gate.open();
     host.mode.close().await.unwrap();
@@ -87,7 +87,7 @@ async fn whole_pins_are_shared_by_those_who_ask_at_once() {
     let cid = add_file(&node, &stream(3 * MIB), Profile::default());
     let dir = tempfile::tempdir().unwrap();
     let pinset = Pinset::new(Arc::new(node.clone()), BUDGET).lock_dir(dir.path().join("lock"));
-    // An isolated one as well: no double pin.
+    // An isolated pinset does not pin twice either.
     let mode: CacheMode = pinset.isolated().unwrap().into();
     let mode = Arc::new(mode);
     let gate = Gate::new();
@@ -99,7 +99,7 @@ async fn whole_pins_are_shared_by_those_who_ask_at_once() {
         })
         .collect();
     gate.reached(1).await;
-    // No lock is held meanwhile: others read.
+    // No lock is held meanwhile, so others can read.
     mode.open(&format!("/ipfs/{cid}")).await.unwrap();
     callers[0].abort();
     gate.open();
@@ -172,8 +172,8 @@ async fn what_the_backend_lacks_is_said_or_gone_without() {
     host.mode.close().await.unwrap();
 }
 
-/// What a node's collector could stumble over is never pinned: not even before it is fetched, when it cannot be told
-/// from what is sound.
+/// A DAG on which a node's garbage collection could fail is never pinned, not even before it is fetched, when nothing
+/// distinguishes it from a sound one.
 #[tokio::test]
 async fn only_what_leads_to_raw_blocks_alone_is_pinned_lazily() {
     let node = MockNode::new();
@@ -190,7 +190,7 @@ async fn only_what_leads_to_raw_blocks_alone_is_pinned_lazily() {
         cid::multihash::Multihash::wrap(0xd5, &[1; 32]).unwrap(),
     );
     let cbor = node.put(0x71, &b"\xff"[..]);
-    // File, filesize 20, blocksizes 10 and 10; a directory.
+    // A file with filesize 20 and blocksizes 10 and 10; and a directory.
     let file = |second| PbNode {
         links: vec![link("", leaf, 10), link("", second, 10)],
         data: Some(Bytes::from_static(&[0x08, 2, 0x18, 20, 0x20, 10, 0x20, 10])),
@@ -206,13 +206,13 @@ async fn only_what_leads_to_raw_blocks_alone_is_pinned_lazily() {
             refused.push(node.put(0x70, block.into_bytes()));
         }
     }
-    // It looks sound, and the collector would meet what is two levels below.
+    // This one looks sound, but the collector would meet the bad block two levels below.
     let above = file(refused[1]).into_bytes();
     refused.push(node.put(0x70, above));
     for root in refused {
         _ = host.mode.open(&format!("/ipfs/{root}")).await.unwrap();
     }
-    // One after the other: what was queued before these has been made, or never is.
+    // One after the other: when these pins exist, any pin queued before them would exist too.
     for block in [file(leaf), directory(leaf)] {
         let root = node.put(0x70, block.into_bytes());
         _ = host.mode.open(&format!("/ipfs/{root}")).await.unwrap();
@@ -276,7 +276,7 @@ async fn a_whole_pin_that_closing_overtakes_is_released_by_whoever_made_it() {
         let cid = add_file(&node, &stream(3 * MIB), Profile::default());
         let host = Arc::new(Host::new(&node, BUDGET));
         let gate = Gate::new();
-        // It has its effect, whatever becomes of the caller.
+        // The pin takes effect even if the caller is cancelled.
         node.script(When::pin(&cid), Fault::HangUntil(gate.clone()));
         let ensuring = {
             let host = host.clone();
@@ -284,7 +284,7 @@ async fn a_whole_pin_that_closing_overtakes_is_released_by_whoever_made_it() {
         };
         gate.reached(1).await;
         host.mode.close().await.unwrap();
-        // What is being made may be there in the next moment: the proof of whose it is stays.
+        // The pin may be made at any moment, so the mark that proves whose it is stays.
         assert_eq!(marked_locks(&host), 1);
         if cancelled {
             ensuring.abort();
@@ -301,7 +301,7 @@ async fn a_whole_pin_that_closing_overtakes_is_released_by_whoever_made_it() {
     }
 }
 
-/// Locks that say that pins of their holders may remain.
+/// Counts the locks with the mark that pins of their holders may remain.
 fn marked_locks(host: &Host) -> usize {
     let locks = std::fs::read_dir(host.dir.path().join("lock")).unwrap();
     locks
@@ -340,7 +340,8 @@ async fn a_node_that_answers_no_release_is_not_asked_for_each() {
     assert!(node.pinned().is_empty());
 }
 
-/// A node whose `pin` keeps the thread that polls it until it is let go on: as one that is descheduled there.
+/// A node whose `pin` blocks the thread that polls it until the test lets it go on, like a thread that is descheduled
+/// there.
 #[derive(Debug)]
 struct Descheduled {
     node: MockNode,
@@ -411,7 +412,7 @@ async fn no_release_overtakes_the_pin_that_it_is_for() {
         let mode = mode.clone();
         tokio::spawn(async move { mode.close().await })
     };
-    // Long enough for a release that does not wait, which is all that would be wrong.
+    // This is long enough for a release that does not wait for the pin, which is the only possible mistake.
     for _ in 0..20 {
         tokio::time::sleep(Duration::from_millis(10)).await;
         assert_eq!(node.stats().unpins, 0, "it overtook the pin");

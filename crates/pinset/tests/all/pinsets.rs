@@ -1,4 +1,4 @@
-//! How the tests of both binaries open pinsets and read from them.
+//! Helpers for the tests of both binaries: they open pinsets and read from them.
 #![allow(clippy::result_large_err, reason = "errors need not be fast in a test")]
 
 use std::{path::Path, sync::Arc};
@@ -21,7 +21,7 @@ pub(crate) fn try_open(
     Ok(pinset.shared()?.into())
 }
 
-/// The same over a mock node, which has to succeed.
+/// As [`try_open`], over a mock node. It must succeed.
 pub(crate) fn open(place: &Place, node: &MockNode, budget: u64) -> CacheMode {
     try_open(place, Arc::new(node.clone()), budget).unwrap()
 }

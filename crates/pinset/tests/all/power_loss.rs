@@ -1,5 +1,6 @@
-//! A power loss, simulated: nothing in persistent staging is ever synced, so after one any write may be missing,
-//! torn, or lost with the bytes that it replaced. Whatever is left, nothing wrong is served, and what is right is used.
+//! A simulated power loss. Nothing in persistent staging is ever synced, so after a power loss any write may be
+//! missing, torn, or lost with the bytes that it replaced. Whatever is left, no wrong byte is served, and intact blocks
+//! are used.
 
 use std::{
     collections::BTreeMap,
@@ -20,7 +21,7 @@ const SEEDS: u64 = 24;
 const PAGE: usize = 4096;
 const SECTOR: usize = 512;
 
-/// A small generator, so that a failure can be run again by its seed.
+/// A small generator, so that a failure can be repeated by its seed.
 struct Random(u64);
 
 impl Random {
@@ -40,7 +41,7 @@ fn size(number: usize) -> usize {
     1 + (number * 7919) % 13_000 + if number.is_multiple_of(20) { 90_000 } else { 0 }
 }
 
-/// A file's length, and its bytes up to the last that is not zero.
+/// A file's length, and its bytes up to the last one that is not zero.
 #[derive(Default)]
 struct Content {
     len: usize,
@@ -48,7 +49,7 @@ struct Content {
 }
 
 impl Content {
-    /// `len` bytes from `start`, as they read.
+    /// Returns `len` bytes from `start`, as a read would.
     fn at(&self, start: usize, len: usize) -> Vec<u8> {
         let from = self.bytes.get(start..).unwrap_or(&[]);
         let mut bytes = from[..len.min(from.len())].to_vec();
@@ -74,14 +75,14 @@ fn snapshot(dir: &Path) -> Snapshot {
         .collect()
 }
 
-/// What the disk may have, when the power goes on the way from `old` to `new`.
+/// Writes a state that the disk may have if the power fails on the way from `old` to `new`.
 fn lose(random: &mut Random, old: &Snapshot, new: &Snapshot, to: &Path) {
-    // How much has reached the disk, and how gently.
+    // The share of pages that reached the disk, and the shares that are torn and lost.
     let written = random.below(101);
     let (torn, lost) = (random.below(30), random.below(30));
     fs::DirBuilder::new().mode(0o700).create(to).unwrap();
     for (name, new) in new {
-        // Synced when it was made.
+        // This file was synced when it was made.
         let synced = name == "layout";
         let none = Content::default();
         let before = old.get(name);
@@ -142,7 +143,7 @@ async fn any_subset_of_the_writes_may_be_missing_or_torn() {
     let cids: Vec<_> = (0..900).map(|n| put(&node, n, size(n))).collect();
     let dir = tempfile::tempdir().unwrap();
     let place = Place(dir.path().to_owned());
-    // Two states under a full budget: between them slots have been freed, and taken by other blocks.
+    // Two states under a full budget. Between them slots have been freed, and taken by other blocks.
     let mut states = Vec::new();
     for range in [0..500, 300..900] {
         let mode = open(&place, &node, BUDGET);
@@ -162,20 +163,20 @@ async fn any_subset_of_the_writes_may_be_missing_or_torn() {
         lose(&mut random, old, new, &place.staging());
         let mode = open(&place, &node, BUDGET);
         assert!(place.disk_usage() <= BUDGET, "seed {seed}");
-        // The youngest first, before anything is evicted for the others.
+        // The youngest blocks first, before anything is evicted for the others.
         all_is_right(&mode, &cids, (0..cids.len()).rev(), seed).await;
         assert!(place.disk_usage() <= BUDGET, "seed {seed}");
         let stats = mode.stats();
         rotten += stats.blocks_rotten;
         reverified += stats.blocks_reverified;
         place.end(mode).await;
-        // And what it repaired holds.
+        // The repaired blocks stay right.
         let mode = open(&place, &node, BUDGET);
         all_is_right(&mode, &cids, (0..100).rev(), seed).await;
         assert_eq!(mode.stats().blocks_rotten, 0, "seed {seed}");
         place.end(mode).await;
     }
-    // Both happen, or this shows nothing.
+    // Both must happen, or the test shows nothing.
     assert!(rotten > 100, "{rotten} rotten");
     assert!(reverified > 200, "{reverified} reverified");
 }

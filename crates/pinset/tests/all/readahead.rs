@@ -1,5 +1,5 @@
-//! Read-ahead, on a clock that stands still while there is anything to do: what a reader waits for, and what is asked
-//! of the backend, to the block.
+//! Read-ahead, on a clock that stands still while there is anything to do: how long a reader waits, and exactly which
+//! blocks are requested from the backend.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ const LATENCY: Duration = Duration::from_millis(42);
 const LEAF: usize = 256 << 10;
 const READ: usize = 64 << 10;
 
-/// A node that takes [`LATENCY`] for each block, and makes no pins, which would be counted among its calls.
+/// A node that takes [`LATENCY`] for each block. It makes no pins, since these would count among its calls.
 fn slow_node() -> MockNode {
     let capabilities = Capabilities::blocks_only();
     let node = MockNode::builder().capabilities(capabilities).build();
@@ -23,7 +23,7 @@ fn slow_node() -> MockNode {
     node
 }
 
-/// Opens a file of so many leaves on a node, and forgets what that cost.
+/// Opens a file with this number of leaves, and clears the node's log of the calls for it.
 async fn open(host: &Host, leaves: usize, leaf: usize) -> (File, balanced::Balanced) {
     let balanced = balanced::file(&host.node, leaves * leaf, leaf);
     let file = host.file(&format!("/ipfs/{}", balanced.root)).await;
@@ -31,7 +31,7 @@ async fn open(host: &Host, leaves: usize, leaf: usize) -> (File, balanced::Balan
     (file, balanced)
 }
 
-/// Reads `range` in order; gives how long that took.
+/// Reads `range` in order, and returns how long that took.
 async fn read(file: &File, range: std::ops::Range<usize>) -> Duration {
     let start = Instant::now();
     for at in range.step_by(READ) {
@@ -45,7 +45,7 @@ fn expected(at: usize, len: usize, leaf: usize) -> Vec<u8> {
     balanced::leaf_bytes(at / leaf * leaf, leaf)[at % leaf..at % leaf + len].to_vec()
 }
 
-/// Everything that can happen without time passing has happened.
+/// Waits until everything has happened that can happen without time passing.
 async fn settled() {
     tokio::time::sleep(Duration::from_nanos(1)).await;
 }
@@ -59,13 +59,13 @@ async fn a_slow_backend_has_16_blocks_on_their_way_after_five_and_hides_its_late
     assert_eq!(
         host.node.stats().in_flight_max,
         4,
-        "before its pace is known"
+        "before the reader's pace is known"
     );
     took += read(&file, LEAF..5 * LEAF).await;
     settled().await;
     assert_eq!(host.node.stats().in_flight_max, 16);
     took += read(&file, 5 * LEAF..256 * LEAF).await;
-    // Two for the start, and 16 at a time from then on.
+    // The start takes two round trips; from then on 16 blocks come at a time.
     let ideal = LATENCY * (256 / 16);
     assert!(took <= ideal + 3 * LATENCY, "{took:?} for {ideal:?}");
     assert_eq!(host.node.stats().in_flight_max, 16);
@@ -78,7 +78,7 @@ async fn a_file_of_4_mib_takes_three_round_trips() {
         let host = Host::new(&slow_node(), 256 << 20);
         let (file, _) = open(&host, leaves, LEAF).await;
         let took = read(&file, 0..leaves * LEAF).await;
-        // A file of one leaf has it already, since it is opened.
+        // A file of one leaf has that leaf already, since opening the file fetched it.
         let expected = LATENCY * (round_trips - u32::from(leaves == 1));
         assert_eq!(took, expected, "{leaves}");
     }
@@ -107,7 +107,7 @@ async fn a_fast_backend_needs_few() {
     node.script(When::any_block(), Fault::Delay(LATENCY / 100));
     for at in (0..64 * LEAF).step_by(READ) {
         file.read_at(at as u64, READ).await.unwrap();
-        // A program that does 4 MB/s.
+        // A program that reads 4 MB/s.
         tokio::time::sleep(Duration::from_millis(16)).await;
     }
     let most = host.node.stats().in_flight_max;
@@ -124,7 +124,8 @@ async fn random_reads_fetch_just_what_they_touch() {
         state = state
             .wrapping_mul(6_364_136_223_846_793_005)
             .wrapping_add(1);
-        // In even leaves alone, so that a neighbour would show; twice, one behind the other.
+        // Only even leaves are read, so that a fetched neighbour would show. Each is read twice, one part behind the
+        // other.
         let leaf = (state >> 33) % 100 * 2;
         let at = leaf * LEAF + (state >> 20) % (LEAF - 8192);
         for at in [at, at + 4096] {
@@ -140,7 +141,7 @@ async fn random_reads_fetch_just_what_they_touch() {
     }
 }
 
-/// Reads until much is ahead, through a pinset that lets two blocks at a time be on their way: the rest is queued.
+/// Reads until there is much read-ahead, through a pinset that allows two blocks in flight. The rest is queued.
 async fn with_a_queue() -> (Host, File) {
     let host = Host::with(
         &slow_node(),
@@ -160,7 +161,7 @@ async fn a_seek_cancels_what_is_queued() {
     let asked = host.node.stats().blocks;
     file.read_at(60 * LEAF as u64, 4096).await.unwrap();
     tokio::time::sleep(20 * LATENCY).await;
-    // The two that were on their way may have been let to their end; of what was queued, none.
+    // The two blocks in flight may have completed, but none of the queued ones was fetched.
     let more = host.node.stats().blocks - asked;
     assert!((1..=3).contains(&more), "{more}");
     assert_eq!(host.node.stats().in_flight, 0);
@@ -186,7 +187,7 @@ async fn a_skip_into_what_is_ahead_goes_on() {
     let (file, _) = open(&host, 64, LEAF).await;
     read(&file, 0..3 * LEAF).await;
     settled().await;
-    // A header in each leaf but a few: as an archive is listed.
+    // Reads a header in every second leaf, as when an archive is listed.
     let start = Instant::now();
     for leaf in (3..64).step_by(2) {
         file.read_at((leaf * LEAF) as u64, 512).await.unwrap();
@@ -204,7 +205,7 @@ async fn a_small_budget_makes_it_small() {
         let stats = host.mode.stats();
         assert!(stats.bytes_in_use <= stats.budget_bytes / 4, "{stats:?}");
     }
-    // A quarter of the budget, and the block that is read.
+    // A quarter of the budget, and the block that is being read.
     let most = host.node.stats().in_flight_max;
     assert!(most <= 3, "{most}");
     assert_eq!(
@@ -231,7 +232,7 @@ async fn many_readers_keep_no_more_than_half_the_budget() {
     tokio::time::sleep(20 * LATENCY).await;
     let stats = host.mode.stats();
     assert_eq!(stats.bytes_in_use, stats.budget_bytes / 2);
-    // There is room for the others all the same.
+    // There is still room for other blocks.
     assert_eq!(stats.unstaged_blocks, 0);
     drop(readers);
     settled().await;
@@ -294,7 +295,7 @@ async fn advice_is_heard() {
     let (file, balanced) = open(&host, 128, LEAF).await;
     let at = |leaf: usize| (leaf * LEAF) as u64;
 
-    // Wanted soon: on its way at once, side by side, and wherever is read meanwhile.
+    // `WillNeed` starts fetches at once, side by side, wherever the reads are meanwhile.
     file.advise(at(40), 4 * LEAF as u64, Advice::WillNeed);
     file.advise(at(41), 1, Advice::WillNeed);
     settled().await;
@@ -303,7 +304,7 @@ async fn advice_is_heard() {
     assert!(read(&file, 40 * LEAF..44 * LEAF).await.is_zero());
     assert_eq!(host.node.blocks_asked(&balanced.leaves[41]), 1);
 
-    // Any more: as far as read-ahead may go, and what is there already makes room for it.
+    // It goes no further than read-ahead may go. Leaves that have arrived make room for more.
     let fresh = host.file(&format!("/ipfs/{}", balanced.root)).await;
     fresh.advise(at(60), 0, Advice::WillNeed);
     settled().await;
@@ -315,12 +316,12 @@ async fn advice_is_heard() {
     fresh.advise(at(80), 1, Advice::WillNeed);
     settled().await;
     assert_eq!(host.node.blocks_asked(&balanced.leaves[80]), 1);
-    // No more: cancelled.
+    // `DontNeed` cancels the fetches.
     fresh.advise(at(80), 0, Advice::DontNeed);
     settled().await;
     assert_eq!(host.node.stats().in_flight, 0);
 
-    // Once more: as often as it fails.
+    // A leaf whose fetch failed is requested again by the next advice.
     let failing = &balanced.leaves[90];
     host.node
         .script(When::block(failing).first(2), Fault::Missing);
@@ -330,13 +331,13 @@ async fn advice_is_heard() {
         assert_eq!(host.node.blocks_asked(failing), asked.min(3));
     }
 
-    // In order: from the first read on.
+    // `Sequential` starts read-ahead at the first read.
     let fresh = host.file(&format!("/ipfs/{}", balanced.root)).await;
     fresh.advise(0, 0, Advice::Sequential);
     fresh.read_at(at(100), 10).await.unwrap();
     settled().await;
     assert_eq!(host.node.stats().in_flight, 4);
-    // In no order: none, also of what was.
+    // `Random` stops read-ahead, and cancels the fetches in flight.
     fresh.advise(0, 0, Advice::Random);
     settled().await;
     assert_eq!(host.node.stats().in_flight, 0);
@@ -369,7 +370,7 @@ async fn a_failure_ahead_is_met_where_it_is() {
     assert_eq!(failures.not_found, failures.total());
     assert!(failures.not_found >= 1);
 
-    // A leaf that nobody can read is none of read-ahead's business either.
+    // Read-ahead does not report a leaf of an unsupported codec either.
     let mut children: Vec<_> = balanced.leaves[..8]
         .iter()
         .map(|leaf| (*leaf, LEAF as u64, LEAF as u64))
@@ -387,7 +388,7 @@ async fn a_failure_ahead_is_met_where_it_is() {
     );
 }
 
-/// What was served counts, though the call ended at a block that is not here.
+/// A read that ends at a block which is not here still counts, with the bytes that it served.
 #[tokio::test(start_paused = true)]
 async fn a_read_that_is_served_in_part_is_one() {
     let host = Host::new(&slow_node(), 256 << 20);

@@ -1,4 +1,5 @@
-//! Every byte of every shape of file comes out as it went in, at every offset, from just the blocks it lies in.
+//! Every byte of every shape of file comes out as it went in, at every offset, and only the blocks it lies in are
+//! fetched.
 
 use pinner_car::Profile;
 use pinner_mock::MockNode;
@@ -9,7 +10,7 @@ use crate::{host::Host, pinsets::read_all};
 
 const BUDGET: u64 = 64 << 20;
 
-/// Around the chunks of both profiles, and one level of the tree more.
+/// Sizes around the chunks of both profiles, and sizes with one more level of the tree.
 const INTERESTING_SIZES: [usize; 12] = [
     0,
     1,
@@ -35,7 +36,7 @@ async fn files_of_all_sizes_read_back_equal() {
             let host = Host::new(&node, BUDGET);
             let file = host.file(&format!("/ipfs/{cid}")).await;
             assert_eq!(file.len(), size as u64, "{profile} {size}");
-            // In the middle first: nothing but the way there is fetched.
+            // In the middle first: only the blocks on the way there are fetched.
             let fetched = host.mode.stats().blocks_fetched;
             let middle = size / 2;
             let len = (size - middle).min(4096);
@@ -44,14 +45,14 @@ async fn files_of_all_sizes_read_back_equal() {
             let on_the_way = host.mode.stats().blocks_fetched - fetched;
             assert!(on_the_way <= 4, "{profile} {size}: {on_the_way}");
             file.ready(middle as u64).await.unwrap();
-            // At the end and past it.
+            // At the end and beyond it.
             for offset in [size as u64, size as u64 + 1, u64::MAX] {
                 file.ready(offset).await.unwrap();
                 assert!(file.read_at(offset, 10).await.unwrap().is_empty());
                 assert!(file.try_read_at(offset, 10).unwrap().unwrap().is_empty());
             }
             assert_eq!(read_all(&file).await.unwrap(), bytes, "{profile} {size}");
-            // Now that all is at hand, nothing has to be waited for.
+            // Now that all blocks are staged, no read has to wait.
             for offset in (0..size).step_by(100_003) {
                 let len = (size - offset).min(70_000);
                 let ready = file.try_read_at(offset as u64, 70_000);
@@ -87,7 +88,7 @@ async fn a_tree_is_listed_and_followed() {
         ("ünïcødé-漢字.txt", "unicode\n"),
     ] {
         let path = format!("/ipfs/{cid}/{path}");
-        // The third time it is known where it leads.
+        // The third time, it is remembered where the path leads.
         for _ in 0..3 {
             assert_eq!(host.read(&path).await, text.as_bytes(), "{path}");
         }
@@ -130,7 +131,7 @@ async fn a_path_that_was_walked_before_keeps_to_the_same_rules() {
         assert_eq!(first.unwrap().kind(), Kind::File);
         let second = second.unwrap();
         assert_eq!(second.kind(), Kind::File);
-        // A handle counts, whatever it was opened by; the root is the third.
+        // Every handle counts, however it was opened. The root is the third.
         let third = granted.open_at(&root, &file, Symlinks::Follow).await;
         let fourth = granted.open_at(&root, &file, Symlinks::Follow).await;
         assert!(third.is_ok());
@@ -161,7 +162,7 @@ async fn a_sharded_directory_is_looked_up_by_the_shards_on_the_way_and_listed_wh
         host.read(&format!("/ipfs/{cid}/04321.txt")).await,
         b"4321\n"
     );
-    // Root, one or two shards, the file.
+    // The root, one or two shards, and the file.
     assert!(host.mode.stats().blocks_fetched <= 4);
     let Node::Dir(root) = host.mode.open(&format!("/ipfs/{cid}")).await.unwrap() else {
         panic!("no directory");

@@ -1,5 +1,5 @@
-//! What a start, `reap` and `release` take off a backend: what the proven dead of their own lock directory left, and
-//! nothing else (I5).
+//! A start, `reap` and `release` take from a backend the pins that the proven dead of their own lock directory left,
+//! and nothing else (I5).
 
 use std::{fs, path::PathBuf, sync::Arc, time::Duration};
 
@@ -13,7 +13,7 @@ use pinset::{
 };
 use test_support::until;
 
-/// Two lock directories, as two hosts before one node have them.
+/// Two lock directories, as on two hosts that share one node.
 struct Hosts {
     _folder: tempfile::TempDir,
     here: LockDir,
@@ -33,7 +33,7 @@ impl Hosts {
         }
     }
 
-    /// A start on the lock directory here; it recovers beside what follows.
+    /// Starts a pinset on the lock directory here. It recovers pins in a task of its own.
     fn start(&self) -> CacheMode {
         let pinset = Pinset::new(Arc::new(self.node.clone()), 8 << 20).lock_dir(self.here.path());
         pinset.shared().unwrap().into()
@@ -50,14 +50,14 @@ impl Hosts {
     }
 }
 
-/// A holder whose process lives as long as the lock is kept.
+/// Creates a holder whose process lives as long as the lock is kept.
 fn alive(dir: &LockDir) -> (Holder, HeldLock) {
     let held = dir.hold().unwrap();
     held.pins_may_remain().unwrap();
     (Holder::new(dir.id(), held.name()), held)
 }
 
-/// A holder whose process ended without releasing anything.
+/// Creates a holder whose process ended without releasing anything.
 fn dead(dir: &LockDir) -> Holder {
     let (holder, held) = alive(dir);
     drop(held);
@@ -70,7 +70,7 @@ fn lock_of(dir: &LockDir, holder: &Holder) -> PathBuf {
         .join(format!("{}.lock", &holder.to_string()[16..]))
 }
 
-/// Four holders, of each standing one, with a pin each; and a foreign pin on the same content.
+/// Four holders, one of each standing, with a pin each; and a foreign pin on the same content.
 struct Four {
     alive: Pin,
     dead: Pin,
@@ -119,14 +119,14 @@ async fn a_survey_tells_the_standing_of_each_holder_and_changes_nothing() {
     }
     assert_eq!(hosts.node.pinned().len(), 4);
     assert_eq!(hosts.node.stats().unpins, 0);
-    // A holder is looked at once, however many pins it has.
+    // A holder is examined once, however many pins it has.
     let more = hosts.root("more");
     let second = hosts.pin(&four.dead.holder, more, PinDepth::Lazy).await;
     let surveyed = survey(&hosts.node, &hosts.here).await.unwrap();
     let of_dead = surveyed.iter().filter(|it| it.pin.holder == second.holder);
     let standings: Vec<_> = of_dead.map(|it| it.standing).collect();
     assert_eq!(standings, [Standing::Dead; 2]);
-    // The other host sees itself.
+    // The other host knows its own holders.
     let surveyed = survey(&hosts.node, &hosts.there).await.unwrap();
     let dead = surveyed
         .iter()
@@ -203,13 +203,13 @@ async fn a_release_by_hand_needs_a_proof_or_a_persons_word_and_never_touches_the
         assert!(hosts.node.pinned().contains(&pin), "{known:?}");
         assert_eq!(by_hand(pin, Proof::Waived).await.unwrap(), one);
         assert!(!hosts.node.pinned().contains(&pin), "{known:?}");
-        // There is nothing left of it.
+        // No pin is left.
         assert_eq!(
             by_hand(pin, Proof::Waived).await.unwrap(),
             Reaped::default()
         );
     }
-    // The lock of another directory is that directory's.
+    // The lock in another directory stays.
     assert!(lock_of(&hosts.there, &four.elsewhere.holder).exists());
     assert_eq!(by_hand(four.dead, Proof::Required).await.unwrap(), one);
     assert!(!lock_of(&hosts.here, &four.dead.holder).exists());
@@ -225,7 +225,7 @@ async fn thousands_of_pins_are_released_from_one_listing() {
     for n in 0..PINS {
         let root = hosts.root(&n.to_string());
         hosts.pin(&holder, root, PinDepth::Lazy).await;
-        // Each is pinned at both depths by some: that is one release.
+        // Every second root is pinned at both depths, which takes one release.
         if n % 2 == 0 {
             hosts.pin(&holder, root, PinDepth::Recursive).await;
         }
@@ -272,7 +272,7 @@ async fn a_backend_that_fails_half_way_leaves_the_lock_for_the_next_time() {
     let left = hosts.node.pinned().len();
     assert!(left > 0 && left < 20, "{left}");
 
-    // A listing that breaks off proves nothing, and releases nothing.
+    // A listing that fails proves nothing, so nothing is released.
     hosts.node.clear_script();
     let lost = Fault::Error(PinnerError::Unavailable {
         operation: "pins".into(),
@@ -310,7 +310,7 @@ async fn one_that_is_being_recovered_is_left_to_its_recoverer() {
     assert_eq!(hosts.node.pinned(), [pin]);
     drop(recovering);
     let mut pins = 0;
-    // A child that another test forks in this moment has the lock until it is executed.
+    // A child that another test forks at this moment holds the lock until it runs its program.
     for _ in 0..1000 {
         pins += reap(&hosts.node, &hosts.here).await.unwrap().pins;
         if pins > 0 {

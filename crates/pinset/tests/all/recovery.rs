@@ -1,5 +1,5 @@
-//! What a holder could not release is released later: by itself on closing, or, once it is dead, by the next pinset
-//! on the same lock directory and the same backend (I5).
+//! Pins that a holder could not release are released later: by the holder itself on closing, or, once it is dead, by
+//! the next pinset on the same lock directory and the same backend (I5).
 
 use std::{fs, path::Path, sync::Arc, time::Duration};
 
@@ -43,7 +43,7 @@ async fn a_release_that_failed_is_tried_again_after_another_that_did_not() {
     for salt in 0..4 {
         pinned(&host.mode, &node, salt).await;
     }
-    // The budget has room for two: two were to give way, and the first of them could not.
+    // The budget has room for two pins. Two had to give way, and the release of the first failed.
     until("the releases", || node.pinned().len() == 2).await;
     until("the count", || host.mode.stats().pins_unreleased == 0).await;
     let stats = host.mode.stats();
@@ -78,7 +78,7 @@ async fn what_is_pinned_again_before_its_release_succeeded_is_held() {
         pinned(&host.mode, &node, salt).await;
     }
     until("the failure", || host.mode.stats().pins_unreleased == 1).await;
-    // It is wanted again, and another gives way, whose release succeeds: which is no reason to release this one.
+    // The first is opened again, and another gives way. That one's release succeeds, but the first must stay pinned.
     let file = host.file(&format!("/ipfs/{first}")).await;
     until("its pin", || node.stats().pins == 4).await;
     until("another's release", || node.pinned().len() == 2).await;
@@ -97,7 +97,7 @@ async fn a_release_that_closing_cuts_short_is_closings_to_finish() {
     for salt in 0..2 {
         pinned(&host.mode, &node, salt).await;
     }
-    // The third needs the room of one of them.
+    // The third pin needs the room of one of them.
     let cid = add_file(&node, &stream(3 * MIB + 2), Profile::default());
     host.read(&format!("/ipfs/{cid}")).await;
     let unpins = || node.stats().unpins;
@@ -122,7 +122,7 @@ async fn what_closing_cannot_release_is_an_error_and_stays_to_be_found() {
     assert!(matches!(error, Error::Pin { cid: named, .. } if named == cid));
     assert!(first.stats().pin_failures > 0);
     let lock = only_lock(&path);
-    // While it lives, nobody touches its pins.
+    // While the holder lives, nobody touches its pins.
     let second = start(&node);
     tokio::time::sleep(Duration::from_millis(50)).await;
     assert_eq!(node.pinned().len(), 1);
@@ -130,7 +130,7 @@ async fn what_closing_cannot_release_is_an_error_and_stays_to_be_found() {
     drop((first, second));
     until("its own last try", || node.stats().unpins == 2).await;
 
-    // A pinset on another backend knows nothing of its pins, and must not destroy the proof of its death.
+    // A pinset on another backend knows nothing of the holder's pins, and must not destroy the proof of its death.
     let elsewhere = MockNode::new();
     let other = start(&elsewhere);
     tokio::time::sleep(Duration::from_millis(50)).await;
@@ -138,7 +138,7 @@ async fn what_closing_cannot_release_is_an_error_and_stays_to_be_found() {
     drop(other);
     assert!(lock_is_there(&path, &lock), "the proof is gone");
 
-    // Nor one that meets the same failure again.
+    // A pinset that meets the same failure again must not destroy it either.
     let third = start(&node);
     until("another try", || node.stats().unpins >= 3).await;
     third.close().await.unwrap();
@@ -162,11 +162,11 @@ async fn closing_again_releases_what_the_first_could_not() {
     until("all pins", || host.mode.stats().pins_held == 3).await;
     node.script(When::any_unpin().first(1), unavailable());
     host.mode.close().await.unwrap_err();
-    // The others were released all the same.
+    // The other pins were released all the same.
     assert_eq!(node.pinned().len(), 1);
     let stats = host.mode.stats();
     assert_eq!((stats.pins_held, stats.pins_unreleased), (0, 1));
-    // One that is cut short has released nothing, and forgets nothing.
+    // A close that is interrupted has released nothing, and forgets nothing.
     node.clear_script();
     node.script(When::any_unpin().first(1), Fault::Hang);
     let soon = Duration::from_millis(20);

@@ -1,4 +1,5 @@
-//! Persistent staging that is damaged between two runs, or under one: it is refetched or reported, and never served.
+//! Persistent staging that is damaged between two runs or during a run: damaged blocks are fetched again or reported,
+//! and never served.
 
 use std::{
     fs::{self, File},
@@ -17,7 +18,7 @@ use crate::pinsets::{self, read};
 
 const BUDGET: u64 = 32 << 20;
 
-/// The blocks by their sizes: several of some classes, one of another.
+/// The sizes of the blocks. Some classes have several blocks, others one.
 const SIZES: [usize; 25] = [
     1, 100, 4095, 4096, 4097, 5000, 6000, 8192, 9000, 12_000, 16_384, 16_385, 20_000, 30_000,
     65_536, 65_537, 100_000, 262_144, 262_144, 262_144, 400_000, 1_000_000, 1_048_576, 1_048_577,
@@ -29,7 +30,7 @@ fn content(node: &MockNode) -> Vec<Cid> {
     numbered.map(|(n, len)| put(node, n, *len)).collect()
 }
 
-/// Reads everything, twice: every byte is right.
+/// Reads everything twice, and checks every byte.
 async fn all_is_right(mode: &pinset::CacheMode, cids: &[Cid], what: &str) {
     for pass in 0..2 {
         for (n, cid) in cids.iter().enumerate() {
@@ -61,8 +62,8 @@ impl Filled {
         Self { node, cids, dir }
     }
 
-    /// Damages a copy of the directory, and reads everything out of what is left. How many blocks were found rotten,
-    /// and how many were fetched.
+    /// Damages a copy of the directory, and reads everything over what is left. Returns how many blocks were found
+    /// rotten, and how many were fetched.
     async fn damaged(&self, what: &str, damage: impl FnOnce(&Path)) -> (u64, u64) {
         let copied = tempfile::tempdir().unwrap();
         let place = Place(copied.path().to_owned());
@@ -77,7 +78,7 @@ impl Filled {
         assert!(place.disk_usage() <= BUDGET, "{what}");
         assert_eq!(stats.blocks_staged, SIZES.len() as u64, "{what}: {stats:?}");
         place.end(mode).await;
-        // And what was repaired is good for the next run.
+        // The repaired blocks are good for the next run.
         let mode = pinsets::open(&place, &self.node, BUDGET);
         all_is_right(&mode, &self.cids, what).await;
         assert_eq!(mode.stats().blocks_fetched, 0, "{what}");
@@ -132,7 +133,7 @@ async fn flipped_bits() {
             flip(&open(dir, &name), 60);
         }
     };
-    // Not even looked at.
+    // These blocks are not even examined.
     let found = filled.damaged("a bit in the first records", records).await;
     assert_eq!(found, (0, classes));
     let ring = |dir: &Path| {
@@ -168,7 +169,7 @@ async fn truncated_and_emptied_and_deleted() {
         }
     };
     let (rotten, fetched) = filled.damaged("slots cut", cut).await;
-    assert_eq!(rotten, 0, "what cannot be there is not looked at");
+    assert_eq!(rotten, 0, "blocks beyond the end are not examined");
     assert!(fetched > all / 2, "{fetched}");
     let cut = |dir: &Path| {
         for name in named(dir, "index-") {
@@ -226,7 +227,7 @@ async fn replaced() {
     };
     let found = filled.damaged("two records swapped", swap_records).await;
     assert_eq!(found, (0, 2));
-    // A record that is good in all but what it says: each names the other's block, for its own slot.
+    // Two records that are well formed but lie: each names the other's block for its own slot.
     let forge = |dir: &Path| {
         let file = open(dir, "index-262144");
         let (mut one, mut other) = ([0; 128], [0; 128]);
@@ -266,7 +267,7 @@ async fn replaced() {
     };
     assert_eq!(filled.damaged("foreign files", foreign).await, (0, 0));
     let twice = |dir: &Path| {
-        // The same block in a second slot, by a record of the same number.
+        // The same block in a second slot, with a record that has the same change number.
         let (slots, index) = (open(dir, "slots-262144"), open(dir, "index-262144"));
         let (mut bytes, mut record) = (vec![0; 262_144], [0; 128]);
         slots.read_exact_at(&mut bytes, 0).unwrap();
@@ -289,7 +290,7 @@ async fn under_a_run_that_has_verified_it() {
     for name in slot_files(&place.staging()) {
         open(&place.staging(), &name).set_len(0).unwrap();
     }
-    // Reported once at most, and then fetched.
+    // The damage is reported at most once, and then the block is fetched.
     for (n, cid) in filled.cids.iter().enumerate() {
         if let Ok(bytes) = read(&mode, cid).await {
             assert!(bytes == block(n, SIZES[n]), "block {n}");

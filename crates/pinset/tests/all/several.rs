@@ -1,5 +1,5 @@
-//! Several processes on one staging directory: one admits, the others read along, and one of them takes over when the
-//! first is killed.
+//! Several processes on one staging directory: one is the writer, the others are followers, and a follower takes over
+//! when the writer is killed.
 
 use std::{
     env,
@@ -26,10 +26,10 @@ use crate::pinsets::{open, read};
 
 const BUDGET: u64 = 6 << 20;
 const BLOCKS: usize = 1600;
-/// In a child: its number.
+/// The environment variable that holds a child's number.
 const NUMBER: &str = "PINSET_TEST_NUMBER";
 
-/// 32 MB in all: more than the budget, and more than one that reads along keeps in memory.
+/// A block's size. All blocks together have 32 MB: more than the budget, and more than a follower keeps in memory.
 fn size(number: usize) -> usize {
     1 + (number * 7919) % 40_000
 }
@@ -38,7 +38,7 @@ fn content(node: &MockNode) -> Vec<Cid> {
     (0..BLOCKS).map(|n| put(node, n, size(n))).collect()
 }
 
-/// Reads and checks for ever; every hundred reads it says what it is and has done.
+/// Reads and checks blocks for ever. After every hundred reads it prints its role and its counts.
 async fn reader(dir: &Path, number: usize) {
     let node = MockNode::new();
     let cids = content(&node);
@@ -49,7 +49,7 @@ async fn reader(dir: &Path, number: usize) {
             state ^= state << 13;
             state ^= state >> 7;
             state ^= state << 17;
-            // Mostly the same ones, so that others have them.
+            // Mostly the same blocks, so that others have them.
             let of = if state.is_multiple_of(3) { BLOCKS } else { 200 };
             let n = (state >> 8) as usize % of;
             let bytes = read(&mode, &cids[n]).await.unwrap();
@@ -63,7 +63,7 @@ async fn reader(dir: &Path, number: usize) {
     }
 }
 
-/// A child, and what it says: whether it reads along, how many blocks it found and verified, and how many were rotten.
+/// A child, and its output: whether it is a follower, how many blocks it found and verified, and how many were rotten.
 struct Reader {
     process: Child,
     said: Receiver<(bool, u64, u64)>,
@@ -95,7 +95,7 @@ impl Reader {
         Self { process, said }
     }
 
-    /// The next thing that it says; that it died is a failure.
+    /// Returns the next output. Fails if the child has died.
     fn next(&self) -> (bool, u64, u64) {
         let said = self.said.recv_timeout(Duration::from_secs(60));
         let (along, found, rotten) = said.expect("the reader died, or hangs");
@@ -111,7 +111,7 @@ impl Drop for Reader {
     }
 }
 
-/// Says that it is over, however that comes.
+/// Sets the flag when it is dropped, also by a panic.
 struct Ends<'a>(&'a AtomicBool);
 
 impl Drop for Ends<'_> {
@@ -132,20 +132,20 @@ fn one_admits_two_read_along_and_one_takes_over() {
         }
         let (done, most) = (AtomicBool::new(false), AtomicU64::new(0));
         let mut readers = vec![Reader::start(TEST, dir, 0)];
-        assert!(!readers[0].next().0, "the first one admits");
+        assert!(!readers[0].next().0, "the first one is the writer");
         thread::scope(|scope| {
             scope.spawn(|| {
                 while !done.load(Ordering::Relaxed) {
-                    // The staging directory, and the lock directory's page.
+                    // This counts the staging directory and the lock directory's page.
                     most.fetch_max(used_bytes(dir), Ordering::Relaxed);
                 }
             });
-            // The sampler ends as well when this fails.
+            // The sampler also ends if this fails.
             let _ends = Ends(&done);
             for number in 1..3 {
                 readers.push(Reader::start(TEST, dir, number));
             }
-            // Every one that admits is killed in its turn, and another takes its place.
+            // Each writer is killed in its turn, and a follower takes its place.
             for turn in 0..4 {
                 for reader in &readers {
                     for _ in 0..3 {
@@ -154,7 +154,7 @@ fn one_admits_two_read_along_and_one_takes_over() {
                 }
                 let along = |reader: &Reader| reader.next().0;
                 let admits: Vec<_> = (0..3).filter(|n| !along(&readers[*n])).collect();
-                assert_eq!(admits.len(), 1, "turn {turn}: {admits:?} admit");
+                assert_eq!(admits.len(), 1, "turn {turn}: {admits:?} are writers");
                 for reader in &readers {
                     let (along, found, _) = reader.next();
                     assert!(!along || found > 0, "turn {turn}: it finds nothing");

@@ -1,4 +1,4 @@
-//! One block is fetched once for all who wait, and cancelling one of them harms no other (I6).
+//! A block is fetched once for all who wait for it, and cancelling one of them does not affect the others (I6).
 
 use std::sync::Arc;
 
@@ -26,7 +26,7 @@ async fn cold_readers_share_each_fetch_though_half_of_them_are_cancelled() {
             tokio::spawn(async move { host.read(&path).await })
         })
         .collect();
-    // All wait for one block.
+    // All readers wait for one block.
     gate.reached(1).await;
     let mut kept = Vec::new();
     for (n, reader) in readers.into_iter().enumerate() {
@@ -71,7 +71,7 @@ async fn memory_for_blocks_on_their_way_is_bounded() {
     let files: Vec<_> = (0..40)
         .map(|n| add_file(&node, &stream(1000 + n), Profile::default()))
         .collect();
-    // Room for two of the largest blocks.
+    // There is room for two of the largest blocks.
     let host = Host::with(&node, |pinset| pinset.in_flight_bytes(4 << 20), BUDGET);
     let mut reads: FuturesUnordered<_> = files
         .iter()

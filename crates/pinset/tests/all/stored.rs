@@ -1,4 +1,4 @@
-//! A persistent staging directory from outside: what is in it, whether it is right, and how it is emptied.
+//! A persistent staging directory from outside: its contents are listed, verified and cleared.
 
 use std::{fs, os::unix::fs::FileExt};
 
@@ -30,7 +30,7 @@ async fn what_is_there_is_told_verified_and_cleared() {
         read(&mode, cid).await.unwrap();
     }
 
-    // Beside a pinset that uses it.
+    // While a pinset uses the directory.
     let found = contents(&staging).unwrap();
     assert_eq!(found.writer, Writer::Process(Some(std::process::id())));
     assert_eq!(
@@ -72,7 +72,7 @@ async fn what_is_there_is_told_verified_and_cleared() {
     assert_eq!(contents(&staging).unwrap().blocks, 5);
     place.end(mode).await;
 
-    // When nobody does.
+    // While nobody uses it.
     let verified = verify(&staging, Rotten::Clear, |_| ()).unwrap();
     assert_eq!(
         (verified.blocks, verified.rotten),

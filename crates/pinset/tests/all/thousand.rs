@@ -1,5 +1,5 @@
-//! A thousand isolated pinsets: they have one budget, whoever comes and goes. In a process of its own, whose limit on
-//! descriptors it raises and whose descriptors and memory it counts.
+//! A thousand isolated pinsets share one budget, whoever comes and goes. The test runs in its own process, raises that
+//! process's limit on descriptors, and counts its descriptors and memory.
 
 use std::{
     collections::HashSet,
@@ -23,7 +23,7 @@ use test_support::{
 
 use crate::pinsets::{isolated, read};
 
-/// Raises this process's limit of descriptors to what it may be raised to, which is said.
+/// Raises this process's limit on descriptors as far as possible, and returns the new limit.
 fn most_descriptors() -> u64 {
     use rustix::process::{Resource, getrlimit, setrlimit};
     let mut limit = getrlimit(Resource::Nofile);
@@ -47,7 +47,7 @@ fn a_thousand_share_one_total() {
     let name = "thousand::a_thousand_share_one_total";
     on_own(name, "tmpfs", "size=512m,mode=700", |dir| {
         let most = most_descriptors();
-        // Each has three, and as many as there are sizes of blocks.
+        // Each pinset has three descriptors, and one more for each size class of its blocks.
         assert!(most > 8000, "NOT RUN: {most} descriptors are too few");
         let budget = Budget::new(160 << 20);
         let done = AtomicBool::new(false);
@@ -98,7 +98,7 @@ async fn thousand(pinsets: usize, budget: &Budget, dir: &Path) {
     drop(idle);
     assert_eq!((budget.members(), descriptors()), (0, before));
     let began = std::time::Instant::now();
-    // The first is alone with all of it, and fills it as far as there is something to stage.
+    // The first pinset has the whole budget for itself, and fills it as far as there are blocks to stage.
     let mut modes: Vec<CacheMode> = Vec::new();
     for n in 0..pinsets {
         modes.push(isolated(&node, budget, dir));
@@ -117,7 +117,7 @@ async fn thousand(pinsets: usize, budget: &Budget, dir: &Path) {
     let holders: HashSet<_> = modes.iter().map(CacheMode::holder).collect();
     assert_eq!(holders.len(), pinsets);
     assert!(staged(&modes) <= budget.total_bytes());
-    // All at once.
+    // All pinsets read at once.
     let readers: Vec<_> = (0..pinsets)
         .map(|n| {
             let (modes, cids) = (modes.clone(), cids.clone());
@@ -148,7 +148,7 @@ async fn thousand(pinsets: usize, budget: &Budget, dir: &Path) {
         budget.total_bytes(),
         memory().saturating_sub(memory_before) / pinsets as u64,
     );
-    // Most of them end: the others have room for more.
+    // Most of the pinsets end, so the others have room for more.
     let Ok(mut modes) = Arc::try_unwrap(modes) else {
         panic!("readers are done");
     };

@@ -1,4 +1,4 @@
-//! Whole things: streams, prefetching, copies.
+//! Whole content: streams, prefetching, copies.
 
 use futures_util::StreamExt;
 use pinner_car::Profile;
@@ -49,7 +49,7 @@ async fn a_stream_is_of_what_its_path_names() {
     assert!(host.mode.fetch_path("/nowhere").is_err());
 }
 
-/// A dag-pb block of UnixFS, with these links.
+/// Adds a dag-pb block with UnixFS data and these links.
 fn unixfs(node: &MockNode, links: Vec<ipld_dagpb::PbLink>, data: &'static [u8]) -> cid::Cid {
     let data = Some(bytes::Bytes::from_static(data));
     node.put(0x70, ipld_dagpb::PbNode { links, data }.into_bytes())
@@ -63,7 +63,7 @@ fn opened(dest: &tempfile::TempDir) -> cap_std::fs::Dir {
 async fn a_copy_keeps_mode_and_mtime() {
     use std::os::unix::fs::{MetadataExt, PermissionsExt};
     let node = MockNode::new();
-    // UnixFS 1.5: a file of 4 bytes, mode 04750 (which is not to make it set-user-ID), modified at 1000 seconds.
+    // UnixFS 1.5: a file of 4 bytes with mode 04750 (the copy must not be set-user-ID), modified at 1000 seconds.
     let data = b"\x08\x02\x12\x04text\x18\x04\x38\xe8\x13\x42\x03\x08\xe8\x07";
     let file = unixfs(&node, Vec::new(), data);
     let host = Host::new(&node, BUDGET);
@@ -191,13 +191,13 @@ async fn a_copy_is_the_tree_and_a_failed_one_leaves_nothing() {
     assert!(!dest.path().join("half").exists());
 }
 
-/// A dag-pb block with these children, which need be nothing to UnixFS.
+/// Adds a dag-pb block with these children, which need not be UnixFS.
 fn above(node: &MockNode, children: &[cid::Cid], data: &[u8]) -> cid::Cid {
     let links: Vec<_> = children.iter().map(|cid| (*cid, 1)).collect();
     node.put(0x70, balanced::dag_pb(&links, data))
 }
 
-/// A directory of a hundred thousand entries, in shards as such a directory has them.
+/// A directory of a hundred thousand entries, in shards like a real one of this size.
 #[tokio::test]
 async fn a_huge_directory_is_prefetched_block_by_block_and_16_at_a_time() {
     let node = MockNode::builder()
@@ -223,7 +223,7 @@ async fn a_huge_directory_is_prefetched_block_by_block_and_16_at_a_time() {
     let path = format!("/ipfs/{root}");
     let prefetch = host.mode.prefetch(&path, &());
     let opened = async {
-        // All but the one that is held up come and go; it is one of those on their way.
+        // All others come and go while the one that is held up stays in flight.
         until("the others", || node.stats().blocks >= 100_000).await;
         gate.open();
     };
@@ -249,11 +249,11 @@ async fn a_prefetch_keeps_16_blocks_on_their_way() {
     assert_eq!(start.elapsed(), latency * (1 + 256 / 16));
 }
 
-/// Each level names the next one twice: 2^200 ways down, 200 blocks.
+/// Each level names the next one twice: there are 2^200 ways down, but 200 blocks.
 #[tokio::test]
 async fn what_repeats_is_gone_over_once() {
     let node = MockNode::new();
-    // Nor does what lies in its CID count as a block.
+    // Content that lies in its CID does not count as a block.
     let inline = cid::Cid::new_v1(0x55, cid::multihash::Multihash::wrap(0, b"in it").unwrap());
     let mut below = above(&node, &[node.put(0x55, "the end"), inline], b"");
     for level in 0..199_u32 {

@@ -1,5 +1,5 @@
-//! [`Replacement`] against the paper's pseudo-code, against a plain model in weights, against itself at other scales,
-//! and against its own promises.
+//! Tests of [`Replacement`] against the paper's pseudo-code, against a plain weighted model, against itself at other
+//! scales, and against its own promises.
 
 mod cost;
 mod paper;
@@ -13,7 +13,7 @@ use proptest::prelude::*;
 use super::{super::order::Entry, *};
 use paper::Paper;
 
-/// What one request came to: whether it was a hit, and who had to go for it.
+/// The outcome of one request: whether it was a hit, and which entries were evicted for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Outcome<K> {
     hit: bool,
@@ -26,7 +26,7 @@ fn nothing_in_use(_: &Key) -> bool {
     false
 }
 
-/// One event from request to insertion, nothing being in use.
+/// Runs one event from request to insertion, with nothing in use.
 fn ask(arc: &mut Replacement<Key>, key: Key, weight: u64, admission: Admission) -> Outcome<Key> {
     let mut victims = Vec::new();
     let room = match arc.request(&key, weight, admission) {
@@ -59,12 +59,12 @@ fn uses(arc: &mut Replacement<Key>, keys: impl IntoIterator<Item = Key>) {
     }
 }
 
-/// A list's keys, from cold to hot.
+/// The keys of a list, from cold to hot.
 fn keys(arc: &Replacement<Key>, list: List) -> Vec<Key> {
     arc.order.iter(list).map(|entry| entry.key).collect()
 }
 
-/// Every list's keys: read ahead, T1, T2, B1, B2.
+/// The keys of every list: read ahead, T1, T2, B1, B2.
 fn all_keys(arc: &Replacement<Key>) -> [Vec<Key>; List::COUNT] {
     LISTS.map(|list| keys(arc, list))
 }
@@ -77,7 +77,7 @@ const LISTS: [List; List::COUNT] = [
     List::FrequentGhosts,
 ];
 
-/// What holds after every event.
+/// Checks the invariants that hold after every event.
 #[track_caller]
 fn check(arc: &Replacement<Key>) {
     let mut seen = HashSet::new();
@@ -104,7 +104,7 @@ fn check(arc: &Replacement<Key>) {
 }
 
 proptest! {
-    /// Unit weights: the paper's algorithm, event by event, list by list.
+    /// With unit weights it follows the paper's algorithm, event by event and list by list.
     #[test]
     fn with_unit_weights_it_is_the_paper(
         budget in 1_usize..12,
@@ -124,7 +124,7 @@ proptest! {
         check(&arc);
     }
 
-    /// Whatever happens, in whatever order, the promises hold.
+    /// The promises hold after any events in any order.
     #[test]
     fn every_event_keeps_the_promises(
         budget in 0_u64..40,
@@ -161,7 +161,7 @@ proptest! {
         }
     }
 
-    /// Where nothing need be evicted for it, a ghost that is read ahead and then used is as one that is used.
+    /// If nothing has to be evicted, reading a ghost ahead and then using it has the same result as using it.
     #[test]
     fn a_ghost_read_ahead_and_used_is_as_one_used(
         trace in prop::collection::vec(0_u32..25, 50..200),
@@ -185,7 +185,7 @@ proptest! {
         }
     }
 
-    /// All weights and the budget multiplied: the same decisions, the same lists, `p` multiplied.
+    /// With all weights and the budget multiplied, the decisions and the lists are the same, and `p` is multiplied.
     #[test]
     fn it_is_the_same_at_any_scale(
         budget in 1_u64..200,
@@ -230,7 +230,7 @@ fn event() -> impl Strategy<Value = Event> {
     ]
 }
 
-/// A weight that always is the same for a key, from 0 to 13.
+/// The weight of a key, from 0 to 13, always the same for one key.
 fn weight_of(key: Key) -> u64 {
     u64::from(key) * 7 % 14
 }
@@ -275,7 +275,7 @@ fn what_is_in_use_is_passed_over() {
     let Decision::Admit(room) = arc.request(&9, 1, Admission::Use) else {
         panic!("9 is new");
     };
-    // 0 and 1 are read just now: 2 goes, and they count as used last.
+    // 0 and 1 are being read: 2 is evicted, and they count as the most recently used.
     let victim = arc.evict(&room, |key| *key < 2);
     assert_eq!(victim, Eviction::Victim { key: 2, weight: 1 });
     assert_eq!(keys(&arc, List::Recent), [3, 0, 1]);
@@ -290,13 +290,13 @@ fn the_other_list_gives_the_victim_where_all_of_one_are_in_use() {
     let Decision::Admit(room) = arc.request(&9, 1, Admission::Use) else {
         panic!("9 is new");
     };
-    // p is 0, so T1 is to give: but 2 and 3 are in use.
+    // p is 0, so the victim should come from T1, but 2 and 3 are in use.
     let victim = arc.evict(&room, |key| *key >= 2);
     assert_eq!(victim, Eviction::Victim { key: 0, weight: 1 });
     let Insertion::Admitted = arc.insert(9, room) else {
         panic!("there is room");
     };
-    // And the other way round: p is large, so T2 is to give, and all of it is in use.
+    // The other way round: p is large, so the victim should come from T2, but all of T2 is in use.
     arc.p = 4.0;
     let Decision::Admit(room) = arc.request(&8, 1, Admission::Use) else {
         panic!("8 is new");
@@ -321,7 +321,7 @@ fn with_all_in_use_nothing_is_evicted_and_nothing_admitted() {
     assert_eq!(victim, Eviction::Victim { key: 0, weight: 1 });
 }
 
-/// However much is in use, an eviction looks at so many, and the next one goes on where it stopped.
+/// However many entries are in use, one eviction looks at 128 of them, and the next goes on where it stopped.
 #[test]
 fn a_long_row_in_use_is_passed_in_steps() {
     let mut arc = Replacement::new(1000);
@@ -359,7 +359,7 @@ fn what_is_heavier_than_the_budget_bypasses() {
         assert!(matches!(arc.request(&2, 11, admission), Decision::Oversize));
     }
     assert_eq!(all_keys(&arc), [vec![], vec![1], vec![], vec![], vec![]]);
-    // Of a budget of 0, everything is heavier.
+    // Everything is heavier than a budget of 0.
     let mut none = Replacement::new(0);
     assert!(matches!(
         none.request(&1, 0, Admission::Use),
@@ -385,7 +385,7 @@ fn one_entry_takes_the_place_of_several() {
     uses(&mut arc, (0..10).chain([8, 9]));
     let outcome = ask(&mut arc, 20, 9, Admission::Use);
     assert_eq!(outcome.victims, [0, 1, 2, 3, 4, 5, 6, 7, 8]);
-    // L1 is 9 bytes resident, so one byte of ghosts is kept of T1's eight.
+    // The residents of L1 take 9 bytes, so of the eight ghosts from T1 one byte is kept.
     assert_eq!(
         all_keys(&arc),
         [vec![], vec![20], vec![9], vec![7], vec![8]]
@@ -399,14 +399,14 @@ fn a_ghost_hit_moves_p_by_the_ghosts_weight() {
         let _ = ask(&mut arc, key, 400, Admission::Use);
         let _ = arc.touch(&1);
     }
-    // 0 made room for 2.
+    // 0 was evicted for 2.
     assert_eq!(all_keys(&arc), [vec![], vec![2], vec![1], vec![0], vec![]]);
     let _ = ask(&mut arc, 0, 400, Admission::Use);
     assert_eq!(arc.p(), 400.0);
     assert_eq!(arc.stats().recent_ghost_hits, 1);
-    // T1 weighs no more than p now, so T2 gave.
+    // T1 weighs no more than p now, so the victim came from T2.
     assert_eq!(all_keys(&arc), [vec![], vec![2], vec![0], vec![], vec![1]]);
-    // The ghost lists weigh the same, so the way back is as long.
+    // The ghost lists weigh the same, so p moves back by the same step.
     let _ = ask(&mut arc, 1, 400, Admission::Use);
     assert_eq!(arc.p(), 0.0);
     assert_eq!(arc.stats().frequent_ghost_hits, 1);
@@ -457,7 +457,7 @@ fn a_smaller_budget_sheds_residents_and_ghosts() {
     let before = all_keys(&arc);
     arc.set_budget(4);
     assert_eq!((arc.p(), arc.budget()), (2.0, 4));
-    // Nothing is admitted before the budget holds again.
+    // Nothing is admitted until the residents fit into the budget again.
     let Decision::Admit(room) = arc.request(&50, 1, Admission::Use) else {
         panic!("50 is new");
     };
@@ -469,7 +469,7 @@ fn a_smaller_budget_sheds_residents_and_ghosts() {
         victims.push(key);
     }
     assert_eq!(before[1], [4, 5, 6, 7, 8]);
-    // T1 shrinks to p, then T2 gives.
+    // T1 shrinks to p, then victims come from T2.
     assert_eq!(victims, [4, 5, 6, 0]);
     assert_eq!(arc.resident_bytes(), 4);
     check(&arc);
@@ -487,7 +487,7 @@ fn a_ghost_comes_back_with_the_weight_it_has_now() {
     uses(&mut arc, [0, 0, 1, 2, 3, 4]);
     assert_eq!(keys(&arc, List::RecentGhosts), [1]);
     let outcome = ask(&mut arc, 1, 3, Admission::Use);
-    // p moves by what the ghost weighed; room is made for what the newcomer weighs.
+    // p moves by the ghost's weight; room is made for the newcomer's weight.
     assert_eq!((arc.p(), outcome.victims), (1.0, vec![2, 3, 0]));
     assert_eq!(arc.resident_bytes(), 4);
     check(&arc);

@@ -1,4 +1,4 @@
-//! How often a read looks at the levels of its tree: at each one once, also where blocks have to be fetched.
+//! A read visits each level of its tree once, even if blocks have to be fetched.
 
 use std::cell::Cell;
 
@@ -11,19 +11,19 @@ thread_local! {
     static LOOKED: Cell<usize> = const { Cell::new(0) };
 }
 
-/// A descent looks at the next level.
+/// Counts a visit to a level by a descent.
 pub(super) fn looked() {
     LOOKED.set(LOOKED.get() + 1);
 }
 
-/// How often one did since the last call.
+/// Returns the number of visits since the last call.
 fn looks() -> usize {
     LOOKED.replace(0)
 }
 
 const LEAF: usize = 20;
 
-/// A file of four raw leaves below two inner nodes below a root.
+/// Builds a file of four raw leaves below two inner nodes below a root.
 fn file_of_three_levels(node: &MockNode) -> Cid {
     let inner: Vec<_> = (0..2_u8)
         .map(|half| {
@@ -34,7 +34,7 @@ fn file_of_three_levels(node: &MockNode) -> Cid {
     node.put(0x70, inner_node(&inner))
 }
 
-/// An inner node above these children, with so many bytes of the file each. All numbers are below 128.
+/// Encodes an inner node above these children, each with its number of the file's bytes. All numbers are below 128.
 fn inner_node(children: &[(Cid, usize)]) -> Vec<u8> {
     let total: usize = children.iter().map(|(_, len)| len).sum();
     let (mut block, mut data) = (Vec::new(), vec![0x08, 0x02, 0x18, total as u8]);
@@ -68,7 +68,7 @@ async fn a_cold_read_looks_at_each_level_once() {
     looks();
     for (leaf, levels) in [
         (0, 3),
-        // Below the same inner node: from there.
+        // This leaf is below the same inner node, so the descent starts there.
         (1, 1),
         (2, 3),
     ] {

@@ -1,4 +1,5 @@
-//! What an event and an entry cost: steps that do not grow with the number of entries, and bytes beyond the key.
+//! The cost of an event in steps, which does not grow with the number of entries, and of an entry in bytes beyond its
+//! key.
 
 use std::{
     cell::Cell,
@@ -8,7 +9,7 @@ use std::{
 use super::*;
 
 thread_local! {
-    /// How often a key was hashed or compared, which every step but a change of links comes with.
+    /// How often a key was hashed or compared. Every step except a change of links does one of these.
     static LOOKS: Cell<u64> = const { Cell::new(0) };
 }
 
@@ -29,8 +30,8 @@ impl Hash for Counted {
     }
 }
 
-/// Growth, rehashing, trimming and passing over what is in use included, an event takes as many steps among a hundred
-/// entries as among thirty thousand.
+/// An event takes as many steps among a hundred entries as among thirty thousand, including growth, rehashing, trimming
+/// and passing over entries in use.
 #[test]
 fn an_event_costs_the_same_however_many_entries_there_are() {
     let looks_an_event = |entries: u64| {
@@ -46,7 +47,7 @@ fn an_event_costs_the_same_however_many_entries_there_are() {
         LOOKS.set(0);
         let events = entries * 40;
         for _ in 0..events {
-            // The smaller of two numbers: some keys come often, most seldom.
+            // The smaller of two numbers, so that some keys come often and most seldom.
             let key = Counted((random() % (entries * 3)).min(random() % (entries * 3)));
             let weight = 1 + random() % 15;
             let held = random() % 4;
@@ -64,7 +65,7 @@ fn an_event_costs_the_same_however_many_entries_there_are() {
     };
     let few = looks_an_event(128);
     assert!(few < 6.0, "{few} looks an event");
-    // One after the other, so that a cost that does grow fails before it takes hours.
+    // The small one first, so that a cost that grows fails the test before it takes hours.
     for entries in [2048, 32_768] {
         let many = looks_an_event(entries);
         assert!(
@@ -74,14 +75,14 @@ fn an_event_costs_the_same_however_many_entries_there_are() {
     }
 }
 
-/// However the slab and the index have just grown; ghosts are entries as well.
+/// The limit holds also right after the slab or the index has grown. Ghosts count as entries.
 #[test]
 fn an_entry_takes_at_most_100_bytes_beyond_its_key() {
     fn beyond_the_key<K: Clone + Eq + Hash + Debug>(key: impl Fn(u32) -> K) -> usize {
         let mut arc = Replacement::new(20_000);
         let mut most = 0;
         for i in 0..60_000 {
-            // Each twice in a row, so that as many ghosts as residents are kept.
+            // Each key twice in a row, so that as many ghosts as residents are kept.
             for _ in 0..2 {
                 let key = key(i);
                 if let Decision::Admit(room) = arc.request(&key, 1, Admission::Use) {
@@ -104,7 +105,7 @@ fn an_entry_takes_at_most_100_bytes_beyond_its_key() {
     assert!(short <= 100 && long <= 100, "{short} and {long} bytes");
 }
 
-/// Whatever their bytes: as many as there are residents, or as [`GHOSTS_ALWAYS`].
+/// However few bytes they stand for, there are at most as many ghosts as residents, or [`GHOSTS_ALWAYS`].
 #[test]
 fn ghosts_are_bounded_in_number_too() {
     let budget = 70_000;
@@ -120,7 +121,7 @@ fn ghosts_are_bounded_in_number_too() {
     for key in 0..small {
         uses(&mut arc, [key, key]);
     }
-    // What is heavy takes the place of half of them, ...
+    // A heavy entry takes the place of half of them, ...
     let _ = ask(&mut arc, small, 220_000, Admission::Use);
     assert!(arc.touch(&small));
     assert_eq!(

@@ -1,5 +1,5 @@
-//! ARC as the paper writes it (FAST 2003, figure 4), in vectors: one page is 1, `p` is real. Slow and plain, to
-//! compare with.
+//! ARC as the paper writes it (FAST 2003, figure 4), in vectors: a page counts 1, and `p` is a real number. It is slow
+//! and plain, and serves as a model to compare with.
 
 use super::Key;
 
@@ -30,7 +30,7 @@ impl Paper {
         [&self.t1, &self.t2, &self.b1, &self.b2].map(Clone::clone)
     }
 
-    /// Whether it is a hit, and the page that leaves the cache.
+    /// Returns whether it is a hit, and the page that leaves the cache.
     pub(super) fn request(&mut self, x: Key) -> (bool, Option<Key>) {
         let (b1, b2) = (self.b1.len() as f64, self.b2.len() as f64);
         // Case I.

@@ -1,4 +1,5 @@
-//! What is read ahead has not been used: where it waits, who goes first, and what its first touch means.
+//! Entries that were read ahead have not been used: where they wait, which is evicted first, and what the first touch
+//! means.
 
 use super::*;
 
@@ -13,7 +14,7 @@ fn the_first_touch_of_what_was_read_ahead_is_its_first_use() {
     assert_eq!((arc.stats().hits, arc.stats().hit_bytes), (0, 0));
     assert!(arc.touch(&1));
     assert_eq!(keys(&arc, List::Frequent), [1]);
-    // A hit is a use of what was used before.
+    // A hit is a use of an entry that was used before.
     let _ = ask(&mut arc, 1, 1, Admission::Use);
     let _ = ask(&mut arc, 2, 2, Admission::Use);
     assert_eq!((arc.stats().hits, arc.stats().hit_bytes), (2, 2));
@@ -24,7 +25,7 @@ fn the_first_touch_of_what_was_read_ahead_is_its_first_use() {
 #[test]
 fn what_was_read_ahead_goes_first_the_oldest_before_the_rest_and_leaves_no_ghost() {
     let mut arc = Replacement::new(5);
-    // With one entry in T2, a byte of ghosts is allowed beside a full T1.
+    // With one entry in T2, there is room for one byte of ghosts beside a full T1.
     uses(&mut arc, [7, 7, 0, 1]);
     let _ = ask(&mut arc, 10, 1, Admission::Ahead);
     let _ = ask(&mut arc, 11, 1, Admission::Ahead);
@@ -36,7 +37,7 @@ fn what_was_read_ahead_goes_first_the_oldest_before_the_rest_and_leaves_no_ghost
     assert_eq!(arc.p(), 0.0);
 }
 
-/// The ghost hit comes with the use, not with the read-ahead, and is the same then.
+/// The ghost hit comes with the use, not with the read-ahead, and has the same effect.
 #[test]
 fn a_ghost_read_ahead_teaches_p_at_its_first_use() {
     let mut arc = Replacement::new(4);
@@ -76,7 +77,7 @@ fn a_ghost_read_ahead_in_vain_is_a_ghost_again() {
     }
 }
 
-/// The paper's "x in B2 and |T1| = p" is about a hit, and read-ahead is none.
+/// The paper's "x in B2 and |T1| = p" is about a hit, and read-ahead is not a hit.
 #[test]
 fn read_ahead_of_a_frequent_ghost_replaces_as_for_a_new_key() {
     let mut arc = Replacement::new(4);

@@ -1,5 +1,5 @@
-//! Weighted ARC as the module's own table of differences has it, in vectors: slow and plain, to compare with where
-//! weights differ and the paper says nothing.
+//! Weighted ARC according to the module's table of differences, in vectors. It is slow and plain, and serves as a model
+//! to compare with where weights differ and the paper says nothing.
 
 use super::*;
 
@@ -65,7 +65,7 @@ impl Model {
             victims.push(victim.0);
         }
         if in_b1.is_some() || in_b2.is_some() {
-            // (A victim is never the newcomer, which was no resident.)
+            // (The newcomer is never a victim, since it was not resident.)
             take(&mut self.b1, x);
             take(&mut self.b2, x);
             self.t2.push((x, weight));
@@ -95,7 +95,7 @@ impl Model {
 }
 
 proptest! {
-    /// Weights from nothing to more than the budget, which may change while an entry is gone.
+    /// Weights from 0 to more than the budget; a key's weight may change while it is not resident.
     #[test]
     fn with_any_weights_it_is_the_model(
         budget in 1_u64..60,
