@@ -83,7 +83,8 @@ impl Program {
         let bytes = fs::read(path).unwrap_or_else(|error| {
             panic!("{name}: {error}; `cargo xtask guests` builds the guests")
         });
-        let component = wasi_ipfs_fs::p1::load(&name, &bytes).unwrap_or_else(|error| panic!("{error}"));
+        let component =
+            wasi_ipfs_fs::p1::load(&name, &bytes).unwrap_or_else(|error| panic!("{error}"));
         let component =
             Component::new(engine(), component).unwrap_or_else(|error| panic!("{name}: {error:#}"));
         Self { name, component }

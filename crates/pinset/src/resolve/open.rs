@@ -42,9 +42,8 @@ impl Session {
     /// Opens `/ipfs/<CID>/a/b`; symlinks are followed.
     ///
     /// # Errors
-    /// [`Error::InvalidPath`], and those of [`open_at`](Self::open_at).
-    pub async fn open(&self, path: &str) -> Result<Node, Error> {
-        let path: IpfsPath = path.parse()?;
+    /// Those of [`open_at`](Self::open_at).
+    pub async fn open(&self, path: &IpfsPath) -> Result<Node, Error> {
         self.open_at(&self.root()?, &path.below_ipfs(), Symlinks::Follow)
             .await
     }

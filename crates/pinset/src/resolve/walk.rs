@@ -433,9 +433,9 @@ fn absent(name: &str, directory: &Place) -> Error {
 /// The first segment below `/ipfs`: a CID that was granted.
 fn root(session: &Session, name: &str) -> Result<Place, Error> {
     // What is no CID is simply not there, as far as a guest is concerned.
-    let cid = session.granted_root(name)?;
-    let cid = cid.ok_or_else(|| absent(name, &Place::Ipfs))?;
-    Ok(Place::of_root(&cid))
+    let root = session.granted_root(name)?;
+    let root = root.ok_or_else(|| absent(name, &Place::Ipfs))?;
+    Ok(Place::of_root(&root))
 }
 
 impl Visited {

@@ -1,7 +1,8 @@
 //! `ls`: a directory's entries as they come, in the directory's own order; memory does not grow with their number.
 
 use anyhow::Context;
-use pinset::{Access, Dir, Entry, Limits, Node, Session, Symlinks};
+use futures_util::TryStreamExt;
+use pinset::{Access, Dir, Entry, IpfsPath, Limits, Node, Session, Symlinks};
 
 use crate::{
     columns,
@@ -38,7 +39,7 @@ pub(crate) async fn run(args: &Args) -> anyhow::Result<i32> {
     host::with_host(args.host.open(Sharing::Shared), async |cache| {
         let session = cache.session(Access::Any, Limits::default());
         let mut output = Output::new();
-        let path = args.path.resolve(cache).await?.to_string();
+        let path = args.path.resolve(cache).await?;
         let ended = list(args, &path, &session, &mut output).await;
         // What was listed before an error is true.
         output.finish().await?;
@@ -49,7 +50,7 @@ pub(crate) async fn run(args: &Args) -> anyhow::Result<i32> {
 
 async fn list(
     args: &Args,
-    immutable: &str,
+    immutable: &IpfsPath,
     session: &Session,
     output: &mut Output,
 ) -> anyhow::Result<i32> {
@@ -70,11 +71,11 @@ async fn list(
     let mut status = 0;
     let mut entries = directory.entries();
     while let Some(entry) = entries
-        .next()
+        .try_next()
         .await
         .with_context(|| format!("cannot list '{path}' further"))?
     {
-        let name = output.name(&entry.name).into_owned();
+        let name = output.name(entry.name()).into_owned();
         let line = match args.long {
             false => name,
             true => match describe(session, &directory, &entry, &name).await {
@@ -83,7 +84,7 @@ async fn list(
                     let error = anyhow::Error::new(error);
                     eprintln!("error: cannot look at '{name}': {error:#}");
                     status = 1;
-                    format!("?????????? {:>14} {:20} {} {name}", "?", "?", entry.cid)
+                    format!("?????????? {:>14} {:20} {} {name}", "?", "?", entry.cid())
                 }
             },
         };
@@ -98,12 +99,12 @@ async fn describe(
     entry: &Entry,
     shown: &str,
 ) -> Result<String, pinset::Error> {
-    let at = |last| session.metadata_at(directory, &entry.name, last);
+    let at = |last| session.metadata_at(directory, entry.name(), last);
     let metadata = at(Symlinks::NoFollow).await?;
-    let mut line = long_line(metadata, &entry.cid.to_string(), shown);
+    let mut line = long_line(metadata, &entry.cid().to_string(), shown);
     if metadata.kind == pinset::Kind::Symlink
         && let Node::Symlink(link) = session
-            .open_at(directory, &entry.name, Symlinks::NoFollow)
+            .open_at(directory, entry.name(), Symlinks::NoFollow)
             .await?
     {
         // Shown as a name is: it is as much somebody else's text.
