@@ -16,7 +16,13 @@ use self::source::{Excuse, Run, Source};
 use crate::{guests, process, tools, workspace::Workspace};
 
 /// The crates that are measured: those on which everything else depends.
-const MEASURED: [&str; 5] = ["block-staging", "pinner-api", "pinset", "unixfs", "wasi-ipfs-fs"];
+const MEASURED: [&str; 5] = [
+    "block-staging",
+    "pinner-api",
+    "pinset",
+    "unixfs",
+    "wasi-ipfs-fs",
+];
 
 /// The least percentage of lines that the tests have to run.
 const LEAST_PERCENT: f64 = 95.0;

@@ -21,7 +21,7 @@ use futures_util::{StreamExt, stream};
 use multihash_codetable::{Code, MultihashDigest};
 use pinner_api::{Origin, Pinner};
 use pinner_mock::{Fault, MockNode, Recording, When};
-use pinset::{Advice, CacheMode, Node, Pinset};
+use pinset::{Advice, IpfsPath, Node, PinsetBuilder};
 use test_support::balanced;
 
 const MIB: usize = 1 << 20;
@@ -87,11 +87,11 @@ fn warm(runtime: &tokio::runtime::Runtime) {
         let node = MockNode::new();
         let file = balanced::file(&node, 64 * MIB, leaf);
         let dir = tempfile::tempdir().expect("a directory");
-        let pinset = Pinset::new(Arc::new(node), 1 << 30).lock_dir(dir.path().join("lock"));
+        let pinset = PinsetBuilder::new(Arc::new(node), 1 << 30).lock_dir(dir.path().join("lock"));
         let mut best = [Duration::MAX; 2];
         runtime.block_on(async {
-            let mode = CacheMode::from(pinset.shared().expect("a pinset"));
-            let path = format!("/ipfs/{}", file.root);
+            let mode = pinset.shared().await.expect("a pinset");
+            let path = IpfsPath::root(file.root);
             mode.prefetch(&path, &()).await.expect("all of it");
             for _ in 0..15 {
                 for (best, advice) in best.iter_mut().zip([Advice::Sequential, Advice::Random]) {
@@ -147,9 +147,10 @@ async fn at_once(node: &MockNode, file: &balanced::Balanced) -> Duration {
 
 async fn through_pinset(node: &MockNode, file: &balanced::Balanced) -> Duration {
     let dir = tempfile::tempdir().expect("a directory");
-    let pinset = Pinset::new(Arc::new(node.clone()), 4 << 30).lock_dir(dir.path().join("lock"));
-    let mode = CacheMode::from(pinset.shared().expect("a pinset"));
-    let open = mode.open(&format!("/ipfs/{}", file.root)).await;
+    let pinset =
+        PinsetBuilder::new(Arc::new(node.clone()), 4 << 30).lock_dir(dir.path().join("lock"));
+    let mode = pinset.shared().await.expect("a pinset");
+    let open = mode.open(&file.root.into()).await;
     let Ok(Node::File(open)) = open else {
         panic!("no file: {open:?}");
     };

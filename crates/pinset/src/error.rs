@@ -3,10 +3,11 @@
 
 use std::sync::Arc;
 
+use block_staging::{StagingError, lock_dir::LockDirError};
 use cid::Cid;
 use pinner_api::PinnerError;
 
-use crate::{lock_dir::LockDirError, staging::StagingError};
+use crate::path::root_cid::RootCid;
 
 /// Why the pinset could not do what it was asked.
 ///
@@ -66,10 +67,10 @@ pub enum Error {
         cid: Cid,
     },
     /// The session was not granted this root (I10).
-    #[error("the root {cid} was not granted")]
+    #[error("the root {root} was not granted")]
     NotGranted {
         /// The root.
-        cid: Cid,
+        root: RootCid,
     },
     /// A file or symlink where a directory is needed.
     #[error("{path} is no directory")]

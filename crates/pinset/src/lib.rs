@@ -1,7 +1,7 @@
 //! A verified, bounded cache of IPFS content: resolves paths, stages blocks under a byte budget, keeps pins.
 //!
-//! Works over any [`Pinner`](pinner_api::Pinner), and knows nothing of wasm, Kubo, or HTTP. A [`Pinset`] makes a
-//! [`PinsetCache`] or an [`IsolatedPinset`]; a [`CacheMode`] is either. A guest gets a [`Session`]: which roots it
+//! Works over any [`Pinner`](pinner_api::Pinner), and knows nothing of wasm, Kubo, or HTTP. A [`PinsetBuilder`]
+//! makes a [`CacheMode`]: a [`PinsetCache`] for all guests, or an [`IsolatedPinset`] for one. A guest gets a [`Session`]: which roots it
 //! may ask for, and how much of everything.
 //!
 //! # The floors
@@ -67,12 +67,13 @@ mod sync;
 mod task;
 mod whole;
 
+pub use ::unixfs;
 pub use block_staging::{Budget, lock_dir};
 pub use error::{Error, Limit};
 pub use fetch::counters::FetchFailures;
 pub use grant::{access::Access, allowance::Limits};
 pub use host::{
-    builder::Pinset,
+    builder::PinsetBuilder,
     cache::{CacheMode, IsolatedPinset, PinsetCache},
     metrics,
     stats::Stats,
@@ -81,7 +82,8 @@ pub use metadata::{Identity, Kind, MadeBy, Metadata, Mtime};
 pub use path::{
     fixed_name::FixedName,
     ipfs_path::{IpfsPath, Symlinks},
-    name::{IpnsName, IpnsPath},
+    name::{ContentPath, IpnsName, IpnsPath},
+    root_cid::RootCid,
 };
 pub use pins::recovery;
 pub use policy::replacement;
@@ -94,7 +96,6 @@ pub use read::{
 };
 pub use resolve::walk::MAX_SYMLINKS;
 pub use session::Session;
-pub use ::unixfs;
-pub use whole::{prefetch::Fetched, progress::Progress};
+pub use whole::{prefetch::Fetched, progress::Progress, stream::ContentStream};
 
 use block_staging::budget;

@@ -6,4 +6,5 @@ pub(crate) mod fixed_name;
 pub(crate) mod ipfs_path;
 pub(crate) mod name;
 pub(crate) mod place;
+pub(crate) mod root_cid;
 pub(crate) mod walked;

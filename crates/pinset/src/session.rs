@@ -8,7 +8,6 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use cid::Cid;
 use pinner_api::Origin;
 
 use crate::{
@@ -18,7 +17,7 @@ use crate::{
         access::Access,
         allowance::{Allowance, Limits},
     },
-    path::{fixed_name::FixedName, ipfs_path::parse_root, walked::Walked},
+    path::{fixed_name::FixedName, root_cid::RootCid, walked::Walked},
     sync::lock,
 };
 
@@ -35,7 +34,7 @@ struct SessionInner {
     names: BTreeMap<Box<str>, Arc<FixedName>>,
     allowance: Arc<Allowance>,
     /// The root that was named last, if it was granted: a guest names the same one again and again.
-    last_root: Mutex<Option<(Box<str>, Cid)>>,
+    last_root: Mutex<Option<(Box<str>, RootCid)>>,
     walked: Walked,
 }
 
@@ -119,19 +118,19 @@ impl Session {
     }
 
     /// The CID that `name` is, where the session may ask for it: below `/ipfs`, the first segment.
-    pub(crate) fn granted_root(&self, name: &str) -> Result<Option<Cid>, Error> {
-        if let Some((last, cid)) = &*lock(&self.inner.last_root)
+    pub(crate) fn granted_root(&self, name: &str) -> Result<Option<RootCid>, Error> {
+        if let Some((last, root)) = &*lock(&self.inner.last_root)
             && **last == *name
         {
-            return Ok(Some(*cid));
+            return Ok(Some(*root));
         }
-        let Ok(cid) = parse_root(name) else {
+        let Ok(root) = RootCid::parse(name) else {
             return Ok(None);
         };
-        if !self.access().allows(&cid) {
-            return Err(Error::NotGranted { cid });
+        if !self.access().allows(&root) {
+            return Err(Error::NotGranted { root });
         }
-        *lock(&self.inner.last_root) = Some((name.into(), cid));
-        Ok(Some(cid))
+        *lock(&self.inner.last_root) = Some((name.into(), root));
+        Ok(Some(root))
     }
 }

@@ -6,9 +6,7 @@
 
 use std::{collections::HashMap, fmt, sync::Arc};
 
-use pinset::{
-    Access, CacheMode, Dir, FixedName, IpfsPath, IpnsName, IpnsPath, Limits, Node, Session,
-};
+use pinset::{Access, CacheMode, ContentPath, Dir, FixedName, IpnsName, Limits, Node, Session};
 
 use crate::error::Error;
 
@@ -22,7 +20,7 @@ pub(crate) const IPNS: &str = "/ipns";
 /// clones are one guest.
 ///
 /// Give each guest its own: the limits are counted here. Two guests that share a cache share it by two contexts with
-/// the same `Arc<PinsetCache>`.
+/// clones of one [`CacheMode`].
 #[derive(Clone)]
 pub struct IpfsCtx(Arc<Inner>);
 
@@ -88,8 +86,8 @@ pub struct IpfsCtxBuilder {
     cache: CacheMode,
     access: Access,
     limits: Limits,
-    names: Vec<String>,
-    mounts: Vec<(String, String)>,
+    names: Vec<IpnsName>,
+    mounts: Vec<(String, ContentPath)>,
 }
 
 impl IpfsCtxBuilder {
@@ -99,15 +97,15 @@ impl IpfsCtxBuilder {
         self
     }
 
-    /// Grants the mutable name `name`, a key or a domain with a DNSLink record, without `/ipns/`.
+    /// Grants the mutable name `name`, a key or a domain with a DNSLink record.
     ///
     /// It is resolved by the backend when the context is built, once, and stands for that as long as the guest lives:
     /// the guest finds a link `/ipns/<name>` to `/ipfs/<CID>`, and may read what is below that CID, of which every
     /// block is verified. **Which CID it is is the backend's word**, which nobody can verify: grant names to guests
     /// for which the content may be chosen by the backend's owner and by whoever publishes the name. A guest cannot
     /// ask for other names, which would be a way to send data out.
-    pub fn name(mut self, name: impl Into<String>) -> Self {
-        self.names.push(name.into());
+    pub fn name(mut self, name: IpnsName) -> Self {
+        self.names.push(name);
         self
     }
 
@@ -117,7 +115,7 @@ impl IpfsCtxBuilder {
     /// The mount's name is absolute, without `.` and `..`, no other mount's, and not `/ipfs`, `/ipns` or below them. A
     /// mount comes after
     /// wasmtime-wasi's preopened directories; where both have one name, the usual libraries take the mount.
-    pub fn mount(mut self, guest: impl Into<String>, path: impl Into<String>) -> Self {
+    pub fn mount(mut self, guest: impl Into<String>, path: impl Into<ContentPath>) -> Self {
         self.mounts.push((guest.into(), path.into()));
         self
     }
@@ -140,14 +138,13 @@ impl IpfsCtxBuilder {
         for name in &self.names {
             let granted = self.fix(name, &mut fixed).await;
             names.push(granted.map_err(|source| Error::Name {
-                name: name.clone(),
+                name: name.to_string(),
                 source: Box::new(source),
             })?);
         }
         let mut mounts: Vec<Mount> = Vec::with_capacity(self.mounts.len());
         for (name, path) in &self.mounts {
             let guest = guest_name(name)?;
-            let path = path.clone();
             if mounts.iter().any(|mount| mount.guest == guest) {
                 return Err(Error::MountName {
                     guest: name.clone(),
@@ -155,15 +152,16 @@ impl IpfsCtxBuilder {
                 });
             }
             // By the host's own right: what the guest itself may ask for is decided by its session.
-            match self.open(&path, &mut fixed).await {
+            match self.open(path, &mut fixed).await {
                 Ok(Node::Dir(dir)) => mounts.push(Mount { guest, dir }),
                 Ok(Node::File(_) | Node::Symlink(_)) => {
+                    let path = path.to_string();
                     return Err(Error::MountNotDirectory { guest, path });
                 }
                 Err(source) => {
                     return Err(Error::Mount {
                         guest,
-                        path,
+                        path: path.to_string(),
                         source: Box::new(source),
                     });
                 }
@@ -181,31 +179,29 @@ impl IpfsCtxBuilder {
 
     async fn open(
         &self,
-        path: &str,
+        path: &ContentPath,
         fixed: &mut HashMap<IpnsName, FixedName>,
     ) -> Result<Node, pinset::Error> {
-        let path: IpfsPath = match IpnsPath::prefixed(path) {
-            Some(_) => {
-                let IpnsPath { name, rest } = path.parse()?;
-                self.fix(name.as_str(), fixed).await?.below(&rest)
+        match path {
+            ContentPath::Ipfs(path) => self.cache.open(path).await,
+            ContentPath::Ipns(path) => {
+                let name = self.fix(path.name(), fixed).await?;
+                self.cache.open(&name.join(path.rest())?).await
             }
-            None => path.parse()?,
-        };
-        self.cache.open(&path.to_string()).await
+        }
     }
 
     /// What `name` stands for: asked for the first time, remembered after that.
     async fn fix(
         &self,
-        name: &str,
+        name: &IpnsName,
         fixed: &mut HashMap<IpnsName, FixedName>,
     ) -> Result<FixedName, pinset::Error> {
-        let name: IpnsName = name.parse()?;
-        if let Some(known) = fixed.get(&name) {
+        if let Some(known) = fixed.get(name) {
             return Ok(known.clone());
         }
-        let found = self.cache.fix(&name).await?;
-        fixed.insert(name, found.clone());
+        let found = self.cache.fix(name).await?;
+        fixed.insert(name.clone(), found.clone());
         Ok(found)
     }
 }

@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::Context;
 use clap::Args;
-use pinset::{CacheMode, Pinset, lock_dir::LockDir};
+use pinset::{CacheMode, PinsetBuilder, lock_dir::LockDir};
 use wasi_ipfs_fs::IpfsCtx;
 
 use crate::{
@@ -161,10 +161,10 @@ impl HostArgs {
             ));
         }
         // `pinset` checks this too, but only after the imports, which may take long.
-        if *budget < Pinset::MIN_BUDGET {
+        if *budget < PinsetBuilder::MIN_BUDGET {
             return Err(anyhow::Error::new(pinset::Error::BudgetTooSmall {
                 budget_bytes: *budget,
-                minimum_bytes: Pinset::MIN_BUDGET,
+                minimum_bytes: PinsetBuilder::MIN_BUDGET,
             })
             .context("--budget"));
         }
@@ -175,7 +175,7 @@ impl HostArgs {
             roots,
             total,
         } = self.sources.open(&scratch, *timeout).await?;
-        let mut pinset = Pinset::new(pinner, *budget).block_deadline(*timeout);
+        let mut pinset = PinsetBuilder::new(pinner, *budget).block_deadline(*timeout);
         if let Some(lock_dir) = lock_dir {
             pinset = pinset.lock_dir(lock_dir);
         }
@@ -183,8 +183,8 @@ impl HostArgs {
             pinset = pinset.staging(kept_in(staging.as_deref())?);
         }
         let cache = match sharing {
-            Sharing::Shared => pinset.shared().map(CacheMode::from),
-            Sharing::Isolated => pinset.isolated().map(CacheMode::from),
+            Sharing::Shared => pinset.shared().await,
+            Sharing::Isolated => pinset.isolated().await,
         }
         .context("cannot set up the cache")?;
         Ok(Host {

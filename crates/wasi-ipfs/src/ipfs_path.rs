@@ -4,22 +4,14 @@
 //! checks the rest. A name becomes an immutable path once, by [`ContentPath::resolve`].
 
 use anyhow::Context;
-use cid::Cid;
-use pinset::{CacheMode, IpfsPath, IpnsPath};
+use pinset::{CacheMode, IpfsPath, RootCid};
 
 /// A path to content.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ContentPath {
-    start: Start,
+    path: pinset::ContentPath,
     /// The whole path, starting with `/ipfs/` or `/ipns/`.
     text: String,
-}
-
-/// The start of a path.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Start {
-    Root(Cid),
-    Name(IpnsPath),
 }
 
 /// The text is not a path to content.
@@ -38,17 +30,22 @@ impl ContentPath {
         &self.text
     }
 
+    /// The parsed path.
+    pub(crate) fn path(&self) -> &pinset::ContentPath {
+        &self.path
+    }
+
     /// The CID that it starts with; `None` if it starts with a name.
-    pub(crate) fn root(&self) -> Option<Cid> {
-        match &self.start {
-            Start::Root(cid) => Some(*cid),
-            Start::Name(_) => None,
+    pub(crate) fn root(&self) -> Option<RootCid> {
+        match &self.path {
+            pinset::ContentPath::Ipfs(path) => Some(*path.root_cid()),
+            pinset::ContentPath::Ipns(_) => None,
         }
     }
 
     /// Whether it starts with a name.
     pub(crate) fn is_named(&self) -> bool {
-        matches!(self.start, Start::Name(_))
+        matches!(self.path, pinset::ContentPath::Ipns(_))
     }
 
     /// The last segment, which is the default name of a copy. It is the CID or the name if nothing follows.
@@ -65,15 +62,12 @@ impl ContentPath {
     /// # Errors
     /// If the source resolves no names, or not this one.
     pub(crate) async fn resolve(&self, cache: &CacheMode) -> anyhow::Result<IpfsPath> {
-        match &self.start {
-            Start::Root(_) => Ok(self.text.parse()?),
-            Start::Name(IpnsPath { name, rest }) => {
-                let fixed = cache.fix(name).await;
-                let fixed = fixed.with_context(|| format!("cannot resolve '{}'", self.text))?;
-                tracing::info!(%name, path = %fixed.path(), "resolved");
-                Ok(fixed.below(rest))
-            }
+        let resolved = cache.resolve(&self.path).await;
+        let resolved = resolved.with_context(|| format!("cannot resolve '{}'", self.text))?;
+        if let pinset::ContentPath::Ipns(named) = &self.path {
+            tracing::info!(name = %named.name(), path = %resolved, "resolved");
         }
+        Ok(resolved)
     }
 }
 
@@ -94,12 +88,12 @@ impl std::str::FromStr for ContentPath {
         };
         let below = |prefixes: [&str; 3]| prefixes.iter().find_map(|it| text.strip_prefix(it));
         if let Some(named) = below(["/ipns/", "ipns://", "ipns/"]) {
-            let path: IpnsPath = format!("/ipns/{named}")
+            let path: pinset::ContentPath = format!("/ipns/{named}")
                 .parse()
                 .map_err(|error: pinset::Error| wrong(error.to_string()))?;
             return Ok(Self {
                 text: path.to_string(),
-                start: Start::Name(path),
+                path,
             });
         }
         let rest = below(["/ipfs/", "ipfs://", "ipfs/"]).unwrap_or(text);
@@ -111,11 +105,14 @@ impl std::str::FromStr for ContentPath {
                 false => "it has no CID".into(),
             }));
         }
-        let root = Cid::try_from(first)
-            .map_err(|error| wrong(format!("'{first}' is not a CID ({error})")))?;
+        let text = format!("/ipfs/{rest}");
+        let path: IpfsPath = text.parse().map_err(|error| match error {
+            pinset::Error::InvalidPath { reason, .. } => wrong(reason),
+            other => wrong(other.to_string()),
+        })?;
         Ok(Self {
-            start: Start::Root(root),
-            text: format!("/ipfs/{rest}"),
+            path: path.into(),
+            text,
         })
     }
 }
@@ -124,14 +121,14 @@ impl std::str::FromStr for ContentPath {
 ///
 /// A path in a guest's arguments is meant to be read by the guest. A bare CID is not granted, since it may be there to
 /// compare with, not to read.
-pub(crate) fn roots_in(argument: &str) -> impl Iterator<Item = Cid> {
+pub(crate) fn roots_in(argument: &str) -> impl Iterator<Item = RootCid> {
     ["/ipfs/", "ipfs://"].into_iter().flat_map(move |prefix| {
         argument.match_indices(prefix).filter_map(move |(at, _)| {
             let rest = &argument[at + prefix.len()..];
             let end = rest
                 .find(|c: char| !c.is_ascii_alphanumeric())
                 .unwrap_or(rest.len());
-            Cid::try_from(&rest[..end]).ok()
+            rest[..end].parse().ok()
         })
     })
 }

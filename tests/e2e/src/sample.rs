@@ -10,6 +10,7 @@ use std::{
 use bytes::Bytes;
 use cid::Cid;
 use pinner_car::{ImportOptions, Imported};
+use pinset::IpfsPath;
 use tempfile::TempDir;
 
 use crate::{Content, content::blocks_of};
@@ -90,6 +91,12 @@ impl Sample {
     /// The guest's path of `below`: `/ipfs/<root>/below`.
     pub fn path(&self, below: &str) -> String {
         self.content.path(below)
+    }
+
+    /// The typed path of `below` in the sample.
+    pub fn ipfs_path(&self, below: &str) -> IpfsPath {
+        let root = IpfsPath::root(self.content.root);
+        root.join(below).expect("a relative path")
     }
 
     /// The bytes of `large.bin`: no two blocks are equal.

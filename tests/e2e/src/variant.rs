@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use pinner_mock::MockNode;
-use pinset::{Access, CacheMode, Pinset};
+use pinset::{Access, CacheMode, PinsetBuilder};
 use wasi_ipfs_fs::{IpfsCtx, IpfsCtxBuilder};
 
 use crate::{Content, Guest, Preview, Program};
@@ -36,22 +36,19 @@ impl Variant {
     }
 
     /// A cache over `node`.
-    pub fn cache(self, node: &MockNode) -> CacheMode {
+    pub async fn cache(self, node: &MockNode) -> CacheMode {
+        let pinset = pinset(node, Self::BUDGET_BYTES);
         match self.sharing {
-            Sharing::Shared => pinset(node, Self::BUDGET_BYTES)
-                .shared()
-                .expect("a shared pinset")
-                .into(),
-            Sharing::Isolated => pinset(node, Self::BUDGET_BYTES)
-                .isolated()
-                .expect("an isolated pinset")
-                .into(),
+            Sharing::Shared => pinset.shared().await,
+            Sharing::Isolated => pinset.isolated().await,
         }
+        .expect("a pinset")
     }
 
     /// A builder for a context that is granted the content's root.
-    pub fn builder(self, content: &Content) -> IpfsCtxBuilder {
-        IpfsCtx::builder(self.cache(&content.node), Access::roots([content.root]))
+    pub async fn builder(self, content: &Content) -> IpfsCtxBuilder {
+        let cache = self.cache(&content.node).await;
+        IpfsCtx::builder(cache, Access::roots([content.root]))
     }
 
     /// Another guest's context on the cache of `first`, granted the content's root.
@@ -59,23 +56,29 @@ impl Variant {
     /// # Panics
     /// If that cache is isolated: no other guest can share it.
     pub async fn beside(first: &IpfsCtx, content: &Content) -> IpfsCtx {
-        let CacheMode::Shared(cache) = first.cache() else {
-            panic!("an isolated pinset has one guest");
-        };
-        let builder = IpfsCtx::builder(Arc::clone(cache), Access::roots([content.root]));
+        let cache = first.cache();
+        assert!(
+            matches!(cache, CacheMode::Shared(_)),
+            "an isolated pinset has one guest"
+        );
+        let builder = IpfsCtx::builder(cache.clone(), Access::roots([content.root]));
         builder.build().await.expect("a context")
     }
 
     /// A context that is granted the content's root and nothing else.
     pub async fn ctx(self, content: &Content) -> IpfsCtx {
-        self.builder(content).build().await.expect("a context")
+        self.builder(content)
+            .await
+            .build()
+            .await
+            .expect("a context")
     }
 }
 
 /// A builder for a pinset over `node`. Staging is below the system's temporary directory, apart from that of the
 /// user's own programs.
-pub fn pinset(node: &MockNode, budget_bytes: u64) -> Pinset {
-    Pinset::new(Arc::new(node.clone()), budget_bytes)
+pub fn pinset(node: &MockNode, budget_bytes: u64) -> PinsetBuilder {
+    PinsetBuilder::new(Arc::new(node.clone()), budget_bytes)
         .lock_dir(std::env::temp_dir().join("wasi-ipfs-tests"))
 }
 

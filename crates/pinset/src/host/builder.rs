@@ -9,24 +9,29 @@ use crate::{
     cache::{nodes::NodeCache, store::Store},
     error::Error,
     fetch::engine::{Engine, Settings},
-    host::cache::{IsolatedPinset, PinsetCache},
+    host::cache::{CacheMode, IsolatedPinset, PinsetCache},
     lock_dir::LockDir,
     pins::{keeper::Pins, recovery},
     staging::Staging,
+    task,
 };
 
-/// Makes a [`PinsetCache`] or an [`IsolatedPinset`].
+/// Sets up a pinset: a [`PinsetCache`] for all guests, or an [`IsolatedPinset`] for one. Either comes as a
+/// [`CacheMode`].
 ///
 /// ```no_run
 /// # async fn f(pinner: std::sync::Arc<dyn pinner_api::Pinner>) -> Result<(), pinset::Error> {
-/// use pinset::{CacheMode, Pinset};
-/// let cache: CacheMode = Pinset::new(pinner, 1 << 30).shared()?.into();
-/// let node = cache.open("/ipfs/bafybeiczsscdsbs7ffqz55asqdf3smv6klcw3gofszvwlyarci47bgf354").await?;
+/// use pinset::{IpfsPath, PinsetBuilder};
+///
+/// let cache = PinsetBuilder::new(pinner, 1 << 30).shared().await?;
+/// let path: IpfsPath = "/ipfs/bafybeiczsscdsbs7ffqz55asqdf3smv6klcw3gofszvwlyarci47bgf354".parse()?;
+/// let node = cache.open(&path).await?;
 /// # Ok(())
 /// # }
 /// ```
 #[derive(Clone, Debug)]
-pub struct Pinset {
+#[must_use]
+pub struct PinsetBuilder {
     pinner: Arc<dyn Pinner>,
     budget: Budget,
     in_flight_bytes: u64,
@@ -36,7 +41,7 @@ pub struct Pinset {
     staging: Option<PathBuf>,
 }
 
-impl Pinset {
+impl PinsetBuilder {
     /// The least budget: room for one block of the largest size, while another is read.
     pub const MIN_BUDGET: u64 = 2 * MAX_BLOCK as u64;
 
@@ -95,23 +100,36 @@ impl Pinset {
     /// One pinset for all guests.
     ///
     /// Sweeps the staging directories of processes that died, and releases their pins beside what follows. Where the
-    /// budget is shared, the others come down to their smaller shares. All of that works on the disk, for milliseconds
-    /// as a rule, on this thread.
+    /// budget is shared, the others come down to their smaller shares. The work on the disk is done on a blocking
+    /// thread, and takes milliseconds as a rule.
+    ///
+    /// # Cancellation
+    /// Nothing is left behind: what was made until then is removed.
     ///
     /// # Errors
     /// [`Error::BudgetTooSmall`], also where the budget is one of several pinsets' and there are too many of them;
     /// [`Error::Staging`] where the lock directory or its file system cannot be used, or where others are reading
     /// all that the budget has at this instant.
-    pub fn shared(self) -> Result<Arc<PinsetCache>, Error> {
-        Ok(Arc::new(PinsetCache::new(self.engine()?)))
+    pub async fn shared(self) -> Result<CacheMode, Error> {
+        let cache = PinsetCache::new(self.start().await?);
+        Ok(CacheMode::Shared(Arc::new(cache)))
     }
 
     /// A pinset for one guest.
     ///
+    /// # Cancellation
+    /// As for [`shared`](Self::shared).
+    ///
     /// # Errors
     /// As [`shared`](Self::shared).
-    pub fn isolated(self) -> Result<IsolatedPinset, Error> {
-        Ok(IsolatedPinset::new(self.engine()?))
+    pub async fn isolated(self) -> Result<CacheMode, Error> {
+        let pinset = IsolatedPinset::new(self.start().await?);
+        Ok(CacheMode::Isolated(pinset))
+    }
+
+    /// The engine, made on a blocking thread. One that nobody waits for any more is dropped there.
+    async fn start(self) -> Result<Engine, Error> {
+        task::blocking(move || self.engine()).await
     }
 
     fn engine(self) -> Result<Engine, Error> {
@@ -162,8 +180,8 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn where_others_are_reading_all_of_the_budget_a_start_says_so() {
+    #[tokio::test]
+    async fn where_others_are_reading_all_of_the_budget_a_start_says_so() {
         let dir = tempfile::tempdir().unwrap();
         let budget = Budget::new(8 << 20);
         let locks = LockDir::open(&dir.path().join("busy")).unwrap();
@@ -174,16 +192,16 @@ mod tests {
         let mut all: Vec<_> = whole.collect();
         all.extend(std::iter::from_fn(|| busy.reserve(1)));
         let start = || {
-            let pinset = Pinset::new(Arc::new(MockNode::new()), budget.clone());
+            let pinset = PinsetBuilder::new(Arc::new(MockNode::new()), budget.clone());
             pinset.lock_dir(dir.path().join("lock")).isolated()
         };
-        let error = start().unwrap_err();
+        let error = start().await.unwrap_err();
         assert!(matches!(error, Error::Staging { .. }), "{error:?}");
         assert!(error.to_string().contains("8388608 bytes"), "{error}");
         // Nothing was made.
         assert!(!dir.path().join("lock").exists());
         assert_eq!(budget.members(), 1);
         all.clear();
-        start().unwrap();
+        start().await.unwrap();
     }
 }

@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use cid::Cid;
-use futures_core::Stream;
 use pinner_api::{Holder, Origin};
 use tracing::{Instrument, field::Empty};
 
@@ -17,7 +15,9 @@ use crate::{
     path::{
         fixed_name::FixedName,
         ipfs_path::{IpfsPath, Symlinks},
-        name::IpnsName,
+        name::{ContentPath, IpnsName},
+        place,
+        root_cid::RootCid,
     },
     read::node::Node,
     session::Session,
@@ -26,7 +26,7 @@ use crate::{
         materialize,
         prefetch::{self, Fetched},
         progress::Progress,
-        stream,
+        stream::ContentStream,
     },
 };
 
@@ -51,13 +51,13 @@ pub struct PinsetCache {
 ///
 /// # What one costs
 /// Descriptors: three, and one for each of up to ten sizes of blocks that it has staged. Memory: what its guest makes
-/// of [`in_flight_bytes`](crate::Pinset::in_flight_bytes) and
-/// [`node_cache_bytes`](crate::Pinset::node_cache_bytes), which are limits for this one pinset, and blocks that
+/// of [`in_flight_bytes`](crate::PinsetBuilder::in_flight_bytes) and
+/// [`node_cache_bytes`](crate::PinsetBuilder::node_cache_bytes), which are limits for this one pinset, and blocks that
 /// found no room in staging, of which it keeps as many bytes as it may stage, at least 2 MiB and at most 8 MiB; a few
 /// kilobytes when it does nothing. It has no thread of its own, and no task
 /// while nothing is under way. For a thousand, set these limits lower than for one, and the process's limit of
 /// descriptors (`ulimit -n`) higher: where none are left, blocks are served from memory.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct IsolatedPinset {
     engine: Arc<Engine>,
 }
@@ -76,8 +76,10 @@ impl IsolatedPinset {
     }
 }
 
-/// How guests use the pinset.
-#[derive(Debug)]
+/// A pinset, as an embedder holds it: shared by all guests of the host, or isolated for one.
+///
+/// Cheap to clone; all clones are one pinset.
+#[derive(Clone, Debug)]
 pub enum CacheMode {
     /// Together.
     Shared(Arc<PinsetCache>),
@@ -133,6 +135,18 @@ impl CacheMode {
         fix(&self.host(), name).await
     }
 
+    /// The immutable path that `path` stands for now: itself, or what is below its name, which is asked for as in
+    /// [`fix`](Self::fix).
+    ///
+    /// # Errors
+    /// As [`fix`](Self::fix).
+    pub async fn resolve(&self, path: &ContentPath) -> Result<IpfsPath, Error> {
+        match path {
+            ContentPath::Ipfs(path) => Ok(path.clone()),
+            ContentPath::Ipns(path) => self.fix(path.name()).await?.join(path.rest()),
+        }
+    }
+
     /// The host's own session: any root, no limits beyond the defaults.
     fn host(&self) -> Session {
         self.session(Access::Any, Limits::default())
@@ -142,7 +156,7 @@ impl CacheMode {
     ///
     /// # Errors
     /// As [`Session::open`].
-    pub async fn open(&self, path: &str) -> Result<Node, Error> {
+    pub async fn open(&self, path: &IpfsPath) -> Result<Node, Error> {
         self.host().open(path).await
     }
 
@@ -173,37 +187,39 @@ impl CacheMode {
     }
 
     /// A file's whole content, verified, in order, in pieces of at most 256 KiB; nothing after an error.
-    pub fn fetch(&self, cid: &Cid) -> impl Stream<Item = Result<Bytes, Error>> + Send + 'static {
-        stream::content(self.host(), IpfsPath::root(*cid))
+    pub fn fetch(&self, cid: &Cid) -> ContentStream {
+        self.fetch_path(&IpfsPath::root(*cid))
     }
 
     /// The content of the file at `path`, as [`fetch`](Self::fetch).
-    ///
-    /// # Errors
-    /// [`Error::InvalidPath`].
-    pub fn fetch_path(
-        &self,
-        path: &str,
-    ) -> Result<impl Stream<Item = Result<Bytes, Error>> + Send + 'static, Error> {
-        Ok(stream::content(self.host(), path.parse()?))
+    pub fn fetch_path(&self, path: &IpfsPath) -> ContentStream {
+        ContentStream::new(self.host(), path.clone())
     }
 
     /// Fetches every block of the DAG below `path` into staging, as far as the budget keeps them.
     ///
     /// # Errors
     /// Those of the walk and of fetching; what was fetched until then stays.
-    pub async fn prefetch(&self, path: &str, progress: &dyn Progress) -> Result<Fetched, Error> {
+    pub async fn prefetch(
+        &self,
+        path: &IpfsPath,
+        progress: &dyn Progress,
+    ) -> Result<Fetched, Error> {
         let session = self.host();
-        let cid = match session.open(path).await? {
-            Node::File(file) => file.cid(),
-            Node::Dir(dir) => dir.cid().copied().unwrap_or_default(),
+        let node = session.open(path).await?;
+        let target = match &node {
+            Node::File(file) => Some(file.target()),
+            Node::Dir(dir) => dir.target(),
             // coverage: symlinks were followed.
-            Node::Symlink(_) => return Ok(Fetched::default()),
+            Node::Symlink(_) => None,
         };
-        let root: IpfsPath = path.parse()?;
-        let origin = Origin::new(root.root, root.rest);
+        let Some(target) = target else {
+            return Ok(Fetched::default());
+        };
+        let origin = place::origin(path.root_cid(), path.rest());
+        let cid = RootCid::of(target);
         let span = tracing::debug_span!("prefetch", %cid, blocks = Empty, bytes = Empty);
-        let fetched = prefetch::prefetch(&session, target_of(&cid), &origin, progress);
+        let fetched = prefetch::prefetch(&session, target.clone(), &origin, progress);
         let fetched = fetched.instrument(span.clone()).await?;
         span.record("blocks", fetched.blocks);
         span.record("bytes", fetched.bytes);
@@ -218,7 +234,7 @@ impl CacheMode {
     /// Those of the walk and of fetching; [`Error::Write`].
     pub async fn materialize(
         &self,
-        path: &str,
+        path: &IpfsPath,
         dest: &cap_std::fs::Dir,
         name: &str,
         progress: &dyn Progress,
@@ -233,9 +249,8 @@ impl CacheMode {
     ///
     /// # Errors
     /// As [`Session::open_at`].
-    pub async fn stat(&self, path: &str) -> Result<Node, Error> {
+    pub async fn stat(&self, path: &IpfsPath) -> Result<Node, Error> {
         let session = self.host();
-        let path: IpfsPath = path.parse()?;
         session
             .open_at(&session.root()?, &path.below_ipfs(), Symlinks::NoFollow)
             .await
@@ -263,7 +278,7 @@ impl CacheMode {
     }
 
     /// Ends it: releases the pins and empties staging, but for what lies in a
-    /// [persistent](crate::Pinset::staging) directory. Every later call fails with [`Error::Closed`].
+    /// [persistent](crate::PinsetBuilder::staging) directory. Every later call fails with [`Error::Closed`].
     ///
     /// # Errors
     /// [`Error::Pin`] where a pin could not be released: the next start on the same lock directory finds it.

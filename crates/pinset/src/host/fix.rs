@@ -8,6 +8,7 @@ use crate::{
         fixed_name::FixedName,
         ipfs_path::{IpfsPath, Symlinks, shown},
         name::IpnsName,
+        root_cid::RootCid,
     },
     read::node::Node,
     session::Session,
@@ -37,16 +38,13 @@ pub(crate) async fn fix(session: &Session, name: &IpnsName) -> Result<FixedName,
         PinnerError::Unsupported { .. } => no_names(),
         other => failed(other),
     })?;
-    let path = IpfsPath {
-        root: resolved.root,
-        rest: resolved.path,
-    };
+    let path = IpfsPath::below(resolved.root, &resolved.path);
     let root = session.root()?;
     let below = path.below_ipfs();
     let found = session.open_at(&root, &below, Symlinks::Follow).await?;
     let target = match found {
-        Node::File(file) => Some(file.cid()),
-        Node::Dir(dir) => dir.cid().copied(),
+        Node::File(file) => Some(RootCid::of(file.target())),
+        Node::Dir(dir) => dir.target().map(RootCid::of),
         // coverage: symlinks were followed.
         Node::Symlink(_) => None,
     };

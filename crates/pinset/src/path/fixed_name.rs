@@ -1,11 +1,11 @@
 //! A mutable name with what it stood for when it was asked for: held fixed from then on.
 
-use cid::Cid;
 use pinner_api::Origin;
 
 use crate::{
+    error::Error,
     metadata::{Identity, Kind, Metadata},
-    path::{ipfs_path::IpfsPath, name::IpnsName},
+    path::{ipfs_path::IpfsPath, name::IpnsName, place, root_cid::RootCid},
 };
 
 /// A name, and what it stood for when it was asked for.
@@ -13,11 +13,11 @@ use crate::{
 pub struct FixedName {
     name: IpnsName,
     path: IpfsPath,
-    target: Cid,
+    target: RootCid,
 }
 
 impl FixedName {
-    pub(crate) fn new(name: IpnsName, path: IpfsPath, target: Cid) -> Self {
+    pub(crate) fn new(name: IpnsName, path: IpfsPath, target: RootCid) -> Self {
         Self { name, path, target }
     }
 
@@ -32,19 +32,16 @@ impl FixedName {
     }
 
     /// The CID of what is at the end of that path: found through verified blocks from the path's first CID on.
-    pub fn target(&self) -> &Cid {
+    pub fn target(&self) -> &RootCid {
         &self.target
     }
 
-    /// The immutable path of `rest` below the name.
-    pub fn below(&self, rest: &str) -> IpfsPath {
-        let IpfsPath { root, rest: path } = &self.path;
-        let rest = match (&**path, rest) {
-            (path, "") => path.to_owned(),
-            ("", rest) => rest.to_owned(),
-            (path, rest) => format!("{path}/{rest}"),
-        };
-        IpfsPath { root: *root, rest }
+    /// The immutable path of `relative` below the name.
+    ///
+    /// # Errors
+    /// As [`IpfsPath::join`].
+    pub fn join(&self, relative: &str) -> Result<IpfsPath, Error> {
+        self.path.join(relative)
     }
 
     /// Where the link `/ipns/<name>` points. Absolute, so that a guest's `realpath` comes out at the right place: it
@@ -68,7 +65,7 @@ impl FixedName {
 
     /// Where the target's blocks are asked for: as what the backend itself said, whose providers it knows.
     pub(crate) fn origin(&self) -> Origin {
-        Origin::new(self.path.root, &*self.path.rest)
+        place::origin(self.path.root_cid(), self.path.rest())
     }
 }
 
@@ -91,7 +88,7 @@ mod tests {
             (format!("/ipfs/{CID}/x"), "", format!("/ipfs/{CID}/x")),
             (format!("/ipfs/{CID}/x"), "a", format!("/ipfs/{CID}/x/a")),
         ] {
-            assert_eq!(fixed(&path).below(rest).to_string(), below);
+            assert_eq!(fixed(&path).join(rest).unwrap().to_string(), below);
         }
     }
 }

@@ -2,28 +2,65 @@
 //!
 //! Pure text. Nothing from a path ever becomes a host file name (I4).
 
-use std::{fmt, str::FromStr};
+use std::{fmt, str::FromStr, sync::Arc};
 
 use cid::Cid;
 
-use crate::error::Error;
+use crate::{error::Error, path::root_cid::RootCid};
 
-/// An immutable path: a root, and the segments below it.
+/// An immutable path: a root, and the segments below it. Cheap to clone.
+///
+/// ```
+/// use pinset::IpfsPath;
+///
+/// let path: IpfsPath = "/ipfs/bafybeiczsscdsbs7ffqz55asqdf3smv6klcw3gofszvwlyarci47bgf354".parse()?;
+/// let page = path.join("docs")?.join("index.html")?;
+/// assert_eq!(page.rest(), "docs/index.html");
+/// # Ok::<(), pinset::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct IpfsPath {
-    /// The CID that the path starts with.
-    pub root: Cid,
-    /// What follows it, without a leading slash; empty for the root itself.
-    pub rest: String,
+    root: RootCid,
+    /// Without a leading slash; empty for the root itself.
+    rest: Arc<str>,
 }
 
 impl IpfsPath {
     /// The root itself.
-    pub fn root(root: Cid) -> Self {
+    pub fn root(root: impl Into<RootCid>) -> Self {
+        Self::below(root, "")
+    }
+
+    /// `rest`, a relative path, below a root.
+    pub(crate) fn below(root: impl Into<RootCid>, rest: &str) -> Self {
         Self {
-            root,
-            rest: String::new(),
+            root: root.into(),
+            rest: rest.into(),
         }
+    }
+
+    /// The path of `relative` below this one: a name, or several with slashes between them.
+    ///
+    /// `.` and `..` are kept as they are, and mean at the walk what they mean in a native path.
+    ///
+    /// # Errors
+    /// [`Error::InvalidPath`] where `relative` starts with a slash.
+    pub fn join(&self, relative: &str) -> Result<Self, Error> {
+        let rest = join(&self.rest, relative)?;
+        Ok(Self {
+            root: self.root,
+            rest: rest.into(),
+        })
+    }
+
+    /// The CID that the path starts with.
+    pub fn root_cid(&self) -> &RootCid {
+        &self.root
+    }
+
+    /// What follows the root, without a leading slash; empty for the root itself.
+    pub fn rest(&self) -> &str {
+        &self.rest
     }
 
     /// As a path below `/ipfs`: `<CID>/rest`.
@@ -33,6 +70,32 @@ impl IpfsPath {
         } else {
             format!("{}/{}", self.root, self.rest)
         }
+    }
+}
+
+/// A relative path below another.
+pub(super) fn join(above: &str, relative: &str) -> Result<String, Error> {
+    match (above, relative) {
+        (_, relative) if relative.starts_with('/') => Err(Error::InvalidPath {
+            path: shown(relative),
+            reason: "it starts with a slash, where a relative path is expected".to_owned(),
+        }),
+        (above, "") => Ok(above.to_owned()),
+        ("", relative) => Ok(relative.to_owned()),
+        (above, relative) if above.ends_with('/') => Ok(format!("{above}{relative}")),
+        (above, relative) => Ok(format!("{above}/{relative}")),
+    }
+}
+
+impl From<Cid> for IpfsPath {
+    fn from(root: Cid) -> Self {
+        Self::root(root)
+    }
+}
+
+impl From<RootCid> for IpfsPath {
+    fn from(root: RootCid) -> Self {
+        Self::root(root)
     }
 }
 
@@ -52,32 +115,12 @@ impl FromStr for IpfsPath {
             .find_map(|prefix| text.strip_prefix(prefix))
             .unwrap_or(text);
         let (root, rest) = below.split_once('/').unwrap_or((below, ""));
-        let root = parse_root(root).map_err(|reason| Error::InvalidPath {
+        let root = RootCid::parse(root).map_err(|reason| Error::InvalidPath {
             path: shown(text),
             reason,
         })?;
-        Ok(Self {
-            root,
-            rest: rest.to_owned(),
-        })
+        Ok(Self::below(root, rest))
     }
-}
-
-/// A CID as a path's first segment.
-///
-/// # Errors
-/// What is wrong with it, in words.
-pub(crate) fn parse_root(segment: &str) -> Result<Cid, String> {
-    // The longest CIDs in use (64-byte digests) have some 110 characters in base 32; the parser's work grows with
-    // the square of the length in base 58.
-    const LONGEST: usize = 256;
-    if segment.is_empty() {
-        return Err("it names no CID".to_owned());
-    }
-    if segment.len() > LONGEST {
-        return Err(format!("a CID of {} characters", segment.len()));
-    }
-    Cid::try_from(segment).map_err(|e| format!("'{segment}' is no CID ({e})"))
 }
 
 /// A text as an error message shows it: not over 200 characters.
@@ -159,6 +202,18 @@ mod tests {
             let error = text.parse::<IpfsPath>().unwrap_err();
             assert!(matches!(error, Error::InvalidPath { .. }), "{text}");
         }
+    }
+
+    #[test]
+    fn joined_paths_are_relative() {
+        let root: IpfsPath = CID.parse().unwrap();
+        let joined = root.join("a").unwrap().join("b/c").unwrap();
+        assert_eq!(joined.to_string(), format!("/ipfs/{CID}/a/b/c"));
+        assert_eq!(root.join("").unwrap(), root);
+        let slashed: IpfsPath = format!("{CID}/a/").parse().unwrap();
+        assert_eq!(slashed.join("b").unwrap().rest(), "a/b");
+        let error = root.join("/a").unwrap_err();
+        assert!(matches!(error, Error::InvalidPath { .. }), "{error}");
     }
 
     #[test]

@@ -11,7 +11,10 @@
 
 use std::{fmt, str::FromStr, sync::Arc};
 
-use crate::{error::Error, path::ipfs_path::shown};
+use crate::{
+    error::Error,
+    path::ipfs_path::{IpfsPath, join, shown},
+};
 
 /// A name as it stands behind `/ipns/`: a key's name in any of its spellings (`k51…`, `bafz…`, `12D3Koo…`), or a domain
 /// with a DNSLink record (`example.org`; an international one in its `xn--` form).
@@ -72,18 +75,51 @@ impl fmt::Display for IpnsName {
 /// A path that starts with a name: `/ipns/<name>/a/b`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct IpnsPath {
-    /// The name.
-    pub name: IpnsName,
-    /// What follows it, without a leading slash; empty for the name itself.
-    pub rest: String,
+    name: IpnsName,
+    /// Without a leading slash; empty for the name itself.
+    rest: Arc<str>,
 }
 
 impl IpnsPath {
+    /// The path of the name itself.
+    pub fn new(name: IpnsName) -> Self {
+        let rest = Arc::default();
+        Self { name, rest }
+    }
+
+    /// The path of `relative` below this one: a name, or several with slashes between them.
+    ///
+    /// # Errors
+    /// [`Error::InvalidPath`] where `relative` starts with a slash.
+    pub fn join(&self, relative: &str) -> Result<Self, Error> {
+        let rest = join(&self.rest, relative)?;
+        Ok(Self {
+            name: self.name.clone(),
+            rest: rest.into(),
+        })
+    }
+
+    /// The name.
+    pub fn name(&self) -> &IpnsName {
+        &self.name
+    }
+
+    /// What follows the name, without a leading slash; empty for the name itself.
+    pub fn rest(&self) -> &str {
+        &self.rest
+    }
+
     /// What follows `/ipns/` or `ipns://` in `text`, if that is what it starts with.
-    pub fn prefixed(text: &str) -> Option<&str> {
+    fn prefixed(text: &str) -> Option<&str> {
         ["/ipns/", "ipns://"]
             .iter()
             .find_map(|prefix| text.strip_prefix(prefix))
+    }
+}
+
+impl From<IpnsName> for IpnsPath {
+    fn from(name: IpnsName) -> Self {
+        Self::new(name)
     }
 }
 
@@ -99,7 +135,7 @@ impl FromStr for IpnsPath {
         let (name, rest) = below.split_once('/').unwrap_or((below, ""));
         Ok(Self {
             name: name.parse()?,
-            rest: rest.to_owned(),
+            rest: rest.into(),
         })
     }
 }
@@ -110,6 +146,48 @@ impl fmt::Display for IpnsPath {
         match &*self.rest {
             "" => Ok(()),
             rest => write!(f, "/{rest}"),
+        }
+    }
+}
+
+/// A path to content: immutable, or starting with a name that the backend is to resolve.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum ContentPath {
+    /// `/ipfs/<CID>/a/b`
+    Ipfs(IpfsPath),
+    /// `/ipns/<name>/a/b`
+    Ipns(IpnsPath),
+}
+
+impl From<IpfsPath> for ContentPath {
+    fn from(path: IpfsPath) -> Self {
+        Self::Ipfs(path)
+    }
+}
+
+impl From<IpnsPath> for ContentPath {
+    fn from(path: IpnsPath) -> Self {
+        Self::Ipns(path)
+    }
+}
+
+impl FromStr for ContentPath {
+    type Err = Error;
+
+    /// Reads what [`IpnsPath`] and [`IpfsPath`] read.
+    fn from_str(text: &str) -> Result<Self, Error> {
+        match IpnsPath::prefixed(text) {
+            Some(_) => text.parse().map(Self::Ipns),
+            None => text.parse().map(Self::Ipfs),
+        }
+    }
+}
+
+impl fmt::Display for ContentPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ipfs(path) => path.fmt(f),
+            Self::Ipns(path) => path.fmt(f),
         }
     }
 }

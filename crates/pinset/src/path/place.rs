@@ -5,14 +5,13 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use cid::Cid;
 use pinner_api::{Origin, PinnerError};
 
 use crate::{
-    block::target_of,
+    block::cid_of,
     error::Error,
     metadata::Identity,
-    path::fixed_name::FixedName,
+    path::{fixed_name::FixedName, root_cid::RootCid},
     unixfs::{Codec, Link, Target},
 };
 
@@ -56,8 +55,8 @@ impl Linked {
 }
 
 impl Place {
-    pub(crate) fn of_root(cid: &Cid) -> Self {
-        Self::rooted(cid, Origin::root(*cid))
+    pub(crate) fn of_root(root: &RootCid) -> Self {
+        Self::rooted(root, origin(root, ""))
     }
 
     pub(crate) fn of_name(fixed: &FixedName) -> Self {
@@ -81,10 +80,10 @@ impl Place {
         }))
     }
 
-    fn rooted(cid: &Cid, origin: Origin) -> Self {
+    fn rooted(root: &RootCid, origin: Origin) -> Self {
         Self::Link(Arc::new(Linked {
             link: Link {
-                target: target_of(cid),
+                target: root.target(),
                 tsize: None,
             },
             origin,
@@ -105,8 +104,17 @@ impl Place {
     }
 }
 
+/// What is asked for as parts of what is at `rest` below `root`. (A backend is told the first 64 bytes of an identity
+/// CID that is longer. It cannot have a block under it.)
+pub(crate) fn origin(root: &RootCid, rest: &str) -> Origin {
+    let root = root.cid().unwrap_or_else(|| cid_of(&root.target()));
+    Origin::new(root, rest)
+}
+
 #[cfg(test)]
 mod tests {
+    use cid::Cid;
+
     use super::*;
 
     #[test]

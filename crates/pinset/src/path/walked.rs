@@ -149,7 +149,7 @@ mod tests {
     }
 
     fn root() -> Place {
-        Place::of_root(&Cid::default())
+        Place::of_root(&Cid::default().into())
     }
 
     fn leads_to(walked: &Walked, base: &Place, path: &str, last: Symlinks) -> Option<Place> {

@@ -12,6 +12,7 @@ use crate::{
     path::place::Place,
     pins::lazy::PinGuard,
     session::Session,
+    unixfs::Target,
 };
 
 /// An open directory. All clones are one handle.
@@ -99,7 +100,14 @@ impl Dir {
         self.inner.place.identity()
     }
 
-    /// Its CID; none for `/ipfs` and `/ipns` themselves.
+    pub(crate) fn target(&self) -> Option<&Target> {
+        match &self.inner.place {
+            Place::Ipfs | Place::Ipns | Place::Name(_) => None,
+            Place::Link(linked) => Some(&linked.link.target),
+        }
+    }
+
+    /// Its CID, of which an identity CID has at most its first 64 bytes here; none for `/ipfs` and `/ipns` themselves.
     pub fn cid(&self) -> Option<&Cid> {
         self.inner.cid.as_ref()
     }

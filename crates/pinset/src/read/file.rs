@@ -104,7 +104,11 @@ impl File {
         self.inner.metadata
     }
 
-    /// Its CID.
+    pub(crate) fn target(&self) -> &Target {
+        self.inner.tree.target()
+    }
+
+    /// Its CID, of which an identity CID has at most its first 64 bytes here.
     pub fn cid(&self) -> Cid {
         cid_of(self.inner.tree.target())
     }

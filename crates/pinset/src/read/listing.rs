@@ -1,8 +1,14 @@
 //! Listings of directories: lazy, shard by shard, without a look at any child.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::VecDeque,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
 
 use cid::Cid;
+use futures_core::Stream;
 use pinner_api::Origin;
 
 use crate::{
@@ -10,10 +16,10 @@ use crate::{
     cache::nodes::Decoded,
     error::Error,
     grant::access::Access,
-    path::{fixed_name::FixedName, place::Place},
+    path::{fixed_name::FixedName, place::Place, root_cid::RootCid},
     read::dir::Dir,
     session::Session,
-    task::Task,
+    task::{Answer, Task},
     unixfs::{self, Codec, Link, Prefix, ShardEntry, Target},
 };
 
@@ -26,6 +32,7 @@ impl Dir {
         Entries {
             dir: self.clone(),
             state: State::Start,
+            loading: None,
         }
     }
 }
@@ -44,17 +51,38 @@ pub enum EntryKind {
 /// One entry of a directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// A path segment: not empty, no `/`, neither `.` nor `..`.
-    pub name: String,
-    /// What the link says of its kind.
-    pub kind: EntryKind,
-    /// What it names.
-    pub cid: Cid,
-    /// The cumulative size in bytes of the DAG behind it, as the directory's author claims.
-    pub size_bytes: Option<u64>,
+    name: String,
+    kind: EntryKind,
+    cid: Cid,
+    size_bytes: Option<u64>,
 }
 
 impl Entry {
+    /// A path segment: not empty, no `/`, neither `.` nor `..`.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The [`name`](Self::name) alone.
+    pub fn into_name(self) -> String {
+        self.name
+    }
+
+    /// What the link says of its kind.
+    pub fn kind(&self) -> EntryKind {
+        self.kind
+    }
+
+    /// The CID of what it names, of which an identity CID has at most its first 64 bytes here.
+    pub fn cid(&self) -> &Cid {
+        &self.cid
+    }
+
+    /// The cumulative size in bytes of the DAG behind it, as the directory's author claims.
+    pub fn size_bytes(&self) -> Option<u64> {
+        self.size_bytes
+    }
+
     fn new(name: &str, link: &Link) -> Self {
         Self {
             name: name.to_owned(),
@@ -70,11 +98,14 @@ impl Entry {
 
 /// A listing under way: shards are fetched as it gets there, a few ahead; children are not.
 ///
-/// Memory does not grow with the directory (I9). The order is that of the directory's blocks: stable for one CID.
+/// A stream of its entries, which is over after an error. Memory does not grow with the directory (I9). The order is
+/// that of the directory's blocks: stable for one CID.
 #[derive(Debug)]
 pub struct Entries {
     dir: Dir,
     state: State,
+    /// The node that the listing has come to.
+    loading: Option<Answer<Arc<Decoded>>>,
 }
 
 enum State {
@@ -90,8 +121,8 @@ enum State {
     Granted {
         entries: std::vec::IntoIter<Entry>,
     },
-    /// It ended, or failed: an error is not followed by an end (I7).
-    Done(Option<Error>),
+    /// It ended, or failed.
+    Over,
 }
 
 impl std::fmt::Debug for State {
@@ -101,7 +132,7 @@ impl std::fmt::Debug for State {
             Self::Plain { .. } => "Plain",
             Self::Sharded { .. } => "Sharded",
             Self::Granted { .. } => "Granted",
-            Self::Done(_) => "Done",
+            Self::Over => "Over",
         })
     }
 }
@@ -118,49 +149,45 @@ struct Level {
 }
 
 impl Entries {
-    /// The next entry; `None` at the end.
-    ///
-    /// # Errors
-    /// Those of fetching a shard. The next call gives the same error again, not an end.
-    pub async fn next(&mut self) -> Result<Option<Entry>, Error> {
-        match self.advance().await {
-            Ok(entry) => {
-                if entry.is_none() {
-                    self.state = State::Done(None);
-                }
-                Ok(entry)
-            }
-            Err(error) => {
-                self.state = State::Done(Some(error.clone()));
-                Err(error)
-            }
-        }
-    }
-
-    async fn advance(&mut self) -> Result<Option<Entry>, Error> {
+    fn poll_entry(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<Entry>, Error>> {
         loop {
             match &mut self.state {
-                State::Done(Some(error)) => return Err(error.clone()),
-                State::Done(None) => return Ok(None),
-                State::Start => self.state = start(&self.dir).await?,
-                State::Granted { entries } => return Ok(entries.next()),
+                State::Over => return Poll::Ready(Ok(None)),
+                State::Start => match self.dir.place() {
+                    Place::Ipfs => self.state = granted(roots(self.dir.session())),
+                    Place::Ipns => self.state = granted(names(self.dir.session())),
+                    // coverage: a link is never open as a directory.
+                    Place::Name(_) => self.state = granted(Vec::new()),
+                    Place::Link(linked) => {
+                        let node = load(&mut self.loading, &self.dir, &linked.link.target);
+                        let node = ready!(node.poll(context))?;
+                        self.loading = None;
+                        self.state = match &node.node {
+                            unixfs::Node::Shard(_) => State::Sharded {
+                                levels: vec![Level::new(node, Prefix::ROOT)],
+                            },
+                            _ => State::Plain { node, next: 0 },
+                        };
+                    }
+                },
+                State::Granted { entries } => return Poll::Ready(Ok(entries.next())),
                 State::Plain { node, next } => {
                     let unixfs::Node::Directory(dir) = &node.node else {
                         // coverage: a directory is listed by its kind.
-                        return Ok(None);
+                        return Poll::Ready(Ok(None));
                     };
                     let entry = dir.entry(*next);
                     *next += 1;
                     let entry = entry.map_err(|e| malformed(&self.dir, &e))?;
-                    return Ok(entry.map(|(name, link)| Entry::new(name, &link)));
+                    return Poll::Ready(Ok(entry.map(|(name, link)| Entry::new(name, &link))));
                 }
                 State::Sharded { levels } => {
                     let Some(level) = levels.last_mut() else {
-                        return Ok(None);
+                        return Poll::Ready(Ok(None));
                     };
                     level.fetch_ahead(&self.dir);
                     let unixfs::Node::Shard(shard) = &level.node.node else {
-                        return Ok(None);
+                        return Poll::Ready(Ok(None));
                     };
                     let found = shard.next_from(level.next, level.at);
                     match found.map_err(|e| malformed(&self.dir, &e))? {
@@ -170,10 +197,13 @@ impl Entries {
                         Some((ShardEntry::Entry { name, link }, next)) => {
                             let entry = Entry::new(name, &link);
                             level.next = next;
-                            return Ok(Some(entry));
+                            return Poll::Ready(Ok(Some(entry)));
                         }
                         Some((ShardEntry::Shard { link, at, .. }, next)) => {
-                            let node = shard_below(&self.dir, &link.target).await?;
+                            let node = load(&mut self.loading, &self.dir, &link.target);
+                            let node = ready!(node.poll(context))?;
+                            self.loading = None;
+                            let node = as_shard(node, &link.target)?;
                             level.next = next;
                             level.ahead.pop_front();
                             levels.push(Level::new(node, at));
@@ -185,21 +215,17 @@ impl Entries {
     }
 }
 
-async fn start(dir: &Dir) -> Result<State, Error> {
-    let linked = match dir.place() {
-        Place::Ipfs => return Ok(granted(roots(dir.session()))),
-        Place::Ipns => return Ok(granted(names(dir.session()))),
-        // coverage: a link is never open as a directory.
-        Place::Name(_) => return Ok(granted(Vec::new())),
-        Place::Link(linked) => linked,
-    };
-    let node = load(dir, &linked.link.target).await?;
-    Ok(match &node.node {
-        unixfs::Node::Shard(_) => State::Sharded {
-            levels: vec![Level::new(node, Prefix::ROOT)],
-        },
-        _ => State::Plain { node, next: 0 },
-    })
+impl Stream for Entries {
+    type Item = Result<Entry, Error>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let entry = ready!(self.poll_entry(context));
+        if !matches!(entry, Ok(Some(_))) {
+            self.state = State::Over;
+            self.loading = None;
+        }
+        Poll::Ready(entry.transpose())
+    }
 }
 
 fn granted(entries: Vec<Entry>) -> State {
@@ -208,38 +234,44 @@ fn granted(entries: Vec<Entry>) -> State {
 }
 
 fn roots(session: &Session) -> Vec<Entry> {
-    let mut cids: Vec<Cid> = match session.access() {
+    let mut roots: Vec<RootCid> = match session.access() {
         Access::Roots(roots) => roots.iter().copied().collect(),
         Access::Any => Vec::new(),
     };
-    cids.sort_unstable();
-    let entry = |cid: Cid| Entry {
-        name: cid.to_string(),
+    roots.sort_unstable();
+    let entry = |root: RootCid| Entry {
+        name: root.to_string(),
         kind: EntryKind::Unknown,
-        cid,
+        cid: cid_of(&root.target()),
         size_bytes: None,
     };
-    cids.into_iter().map(entry).collect()
+    roots.into_iter().map(entry).collect()
 }
 
 fn names(session: &Session) -> Vec<Entry> {
     let entry = |fixed: &FixedName| Entry {
         name: fixed.name().to_string(),
         kind: EntryKind::Symlink,
-        cid: *fixed.target(),
+        cid: cid_of(&fixed.target().target()),
         size_bytes: None,
     };
     session.names().map(entry).collect()
 }
 
-async fn load(dir: &Dir, target: &Target) -> Result<Arc<Decoded>, Error> {
-    let origin = origin(dir);
-    let session = dir.session();
-    session.engine().node(target, session.ask(&origin)).await
+/// The way to the node that `target` names, begun if it was not.
+fn load<'l>(
+    loading: &'l mut Option<Answer<Arc<Decoded>>>,
+    dir: &Dir,
+    target: &Target,
+) -> Pin<&'l mut Answer<Arc<Decoded>>> {
+    let begin = || {
+        let (session, origin, target) = (dir.session().clone(), origin(dir), target.clone());
+        Answer::of(async move { session.engine().node(&target, session.ask(&origin)).await })
+    };
+    Pin::new(loading.get_or_insert_with(begin))
 }
 
-async fn shard_below(dir: &Dir, target: &Target) -> Result<Arc<Decoded>, Error> {
-    let node = load(dir, target).await?;
+fn as_shard(node: Arc<Decoded>, target: &Target) -> Result<Arc<Decoded>, Error> {
     match &node.node {
         unixfs::Node::Shard(_) => Ok(node),
         _ => Err(Error::Malformed {

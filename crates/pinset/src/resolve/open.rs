@@ -43,9 +43,8 @@ impl Session {
     /// Opens `/ipfs/<CID>/a/b`, and follows symlinks.
     ///
     /// # Errors
-    /// [`Error::InvalidPath`], and those of [`open_at`](Self::open_at).
-    pub async fn open(&self, path: &str) -> Result<Node, Error> {
-        let path: IpfsPath = path.parse()?;
+    /// Those of [`open_at`](Self::open_at).
+    pub async fn open(&self, path: &IpfsPath) -> Result<Node, Error> {
         self.open_at(&self.root()?, &path.below_ipfs(), Symlinks::Follow)
             .await
     }

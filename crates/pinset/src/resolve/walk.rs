@@ -436,9 +436,9 @@ fn absent(name: &str, directory: &Place) -> Error {
 /// Resolves the first segment below `/ipfs`: a CID that was granted.
 fn root(session: &Session, name: &str) -> Result<Place, Error> {
     // To a guest, a name that is not a CID just does not exist.
-    let cid = session.granted_root(name)?;
-    let cid = cid.ok_or_else(|| absent(name, &Place::Ipfs))?;
-    Ok(Place::of_root(&cid))
+    let root = session.granted_root(name)?;
+    let root = root.ok_or_else(|| absent(name, &Place::Ipfs))?;
+    Ok(Place::of_root(&root))
 }
 
 impl Visited {

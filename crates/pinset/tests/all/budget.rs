@@ -14,6 +14,7 @@ use std::{
 };
 
 use cid::Cid;
+use futures_util::{FutureExt, future::BoxFuture};
 use pinner_car::Profile;
 use pinner_mock::{Fault, MockNode, Recording, When};
 use pinset::{Advice, Budget, CacheMode, Error, File, Node};
@@ -24,7 +25,7 @@ use test_support::{
 };
 use tokio::runtime::Runtime;
 
-use crate::pinsets::isolated;
+use crate::pinsets::{ipfs, isolated};
 
 const BUDGET: u64 = 16 << 20;
 const THREADS: u64 = 32;
@@ -198,7 +199,7 @@ async fn use_file(file: &File, content: &Content, random: &mut Random) -> Result
 async fn guest(
     pinsets: &[RwLock<Arc<CacheMode>>],
     files: &[Content],
-    start: &(dyn Fn() -> CacheMode + Sync),
+    start: &(dyn Fn() -> BoxFuture<'static, CacheMode> + Sync),
     seed: u64,
     end: Instant,
 ) -> u64 {
@@ -208,7 +209,7 @@ async fn guest(
     while Instant::now() < end {
         let place = &pinsets[random.below(pinsets.len() as u64) as usize];
         if pinsets.len() > 1 && random.one_in(512) {
-            let next = Arc::new(start());
+            let next = Arc::new(start().await);
             let old = std::mem::replace(&mut *place.write().unwrap(), next);
             if random.one_in(2) {
                 old.close().await.unwrap();
@@ -218,7 +219,10 @@ async fn guest(
         if random.one_in(2) || open.is_empty() {
             let which = random.below(files.len() as u64) as usize;
             let mode = place.read().unwrap().clone();
-            match mode.open(&format!("/ipfs/{}", files[which].cid)).await {
+            match mode
+                .open(&ipfs(&format!("/ipfs/{}", files[which].cid)))
+                .await
+            {
                 Ok(Node::File(file)) => open.push((file, which)),
                 Ok(other) => panic!("{other:?}"),
                 Err(Error::Closed) => continue,
@@ -243,7 +247,7 @@ async fn guest(
 fn load(
     pinsets: Vec<CacheMode>,
     files: &[Content],
-    start: &(dyn Fn() -> CacheMode + Sync),
+    start: &(dyn Fn() -> BoxFuture<'static, CacheMode> + Sync),
     how_long: Duration,
 ) -> u64 {
     let places: Vec<_> = pinsets
@@ -283,9 +287,12 @@ fn hold_the_budget(dir: &Path, disk: Disk, pinsets: usize, how_long: Duration) {
     let entered = runtime.enter();
     let (node, files) = node();
     let budget = Budget::new(BUDGET);
-    let start = || isolated(&node, &budget, dir);
+    let start = || {
+        let (node, budget, dir) = (node.clone(), budget.clone(), dir.to_owned());
+        async move { isolated(&node, &budget, &dir).await }.boxed()
+    };
     let seen = watched(dir, disk, || {
-        let modes = (0..pinsets).map(|_| start()).collect();
+        let modes = (0..pinsets).map(|_| runtime.block_on(start())).collect();
         let read = load(modes, &files, &start, how_long);
         println!("{} MiB read", read >> 20);
         assert!(read > BUDGET, "{read} bytes were read");

@@ -29,7 +29,7 @@ use test_support::{
     until,
 };
 
-use crate::pinsets::{read, try_open};
+use crate::pinsets::{ipfs, read, try_open};
 
 const BUDGET: u64 = 4 << 20;
 const ROUNDS: u64 = 200;
@@ -154,11 +154,14 @@ async fn load(dir: &Path, round: u64) {
     let place = Place(dir.to_owned());
     let content = Content::new();
     let registry = Registry::open(content.node.clone(), &dir.join("journal")).await;
-    let mode = Arc::new(try_open(&place, Arc::new(registry), BUDGET).unwrap());
+    let mode = Arc::new(try_open(&place, Arc::new(registry), BUDGET).await.unwrap());
     println!("begun");
-    mode.open(&format!("/ipfs/{}", content.files[round as usize % 2]))
-        .await
-        .unwrap();
+    mode.open(&ipfs(&format!(
+        "/ipfs/{}",
+        content.files[round as usize % 2]
+    )))
+    .await
+    .unwrap();
     let content = Arc::new(content);
     for reader in 0..4 {
         let (mode, content) = (mode.clone(), content.clone());
@@ -211,7 +214,7 @@ fn killed_at_random_under_load_two_hundred_times() {
             let path = dir.join("journal");
             let registry = Registry::open(content.node.clone(), &path).await;
             left_pins += usize::from(!content.node.pinned().is_empty());
-            let mode = try_open(&place, Arc::new(registry), BUDGET).unwrap();
+            let mode = try_open(&place, Arc::new(registry), BUDGET).await.unwrap();
             let stats = mode.stats();
             assert!(!stats.reads_along, "round {round}");
             assert_eq!(on_disk(&place), stats.bytes_staged, "round {round}");

@@ -45,7 +45,7 @@ fn a_full_disk_is_read_past_and_recovered_from() {
             let hoard = dir.join("hoard");
             // 4 MiB are free; the budget allows 8.
             fs::write(&hoard, vec![1; 8 << 20]).unwrap();
-            let mode = open(&place, &node, BUDGET);
+            let mode = open(&place, &node, BUDGET).await;
             all_is_right(&mode, &cids, 0).await;
             let stats = mode.stats();
             assert!(stats.unstaged_blocks > 20, "{stats:?}");
@@ -59,7 +59,7 @@ fn a_full_disk_is_read_past_and_recovered_from() {
             assert!(stats.bytes_staged > BUDGET * 3 / 4, "{stats:?}");
             place.end(mode).await;
             let warm = &cids[cids.len() - 20..];
-            let mode = open(&place, &node, BUDGET);
+            let mode = open(&place, &node, BUDGET).await;
             all_is_right(&mode, warm, cids.len() - 20).await;
             place.end(mode).await;
             // The disk is full to the last page at the start. Staged blocks are read, and once there is space the
@@ -69,7 +69,7 @@ fn a_full_disk_is_read_past_and_recovered_from() {
                 while std::io::Write::write_all(&mut file, &[1; 4096]).is_ok() {}
             };
             fill();
-            let mode = open(&place, &node, BUDGET);
+            let mode = open(&place, &node, BUDGET).await;
             fs::remove_file(&hoard).unwrap();
             assert!(mode.stats().reads_along);
             all_is_right(&mode, warm, cids.len() - 20).await;
@@ -84,7 +84,7 @@ fn a_full_disk_is_read_past_and_recovered_from() {
             // The same if not even the directory's own files can be created.
             fs::remove_dir_all(place.staging()).unwrap();
             fill();
-            let mode = open(&place, &node, BUDGET);
+            let mode = open(&place, &node, BUDGET).await;
             all_is_right(&mode, warm, cids.len() - 20).await;
             let stats = mode.stats();
             assert_eq!(
@@ -115,7 +115,7 @@ fn a_read_only_disk_is_read_from_and_recovered_from() {
             let cids = content(&node);
             let place = Place(dir.to_owned());
             let (staged, others) = cids.split_at(30);
-            let mode = open(&place, &node, BUDGET);
+            let mode = open(&place, &node, BUDGET).await;
             all_is_right(&mode, staged, 0).await;
             // This is the state of a file system after a disk error: this process's directories and files stay open.
             // A tmpfs with files that are open for writing cannot be remounted read-only, but a bind mount of it can.
@@ -127,12 +127,12 @@ fn a_read_only_disk_is_read_from_and_recovered_from() {
                 .status();
             assert!(bound.unwrap().success(), "NOT RUN: cannot bind");
             remount(&second, "bind,ro");
-            let read_only = pinset::Pinset::new(std::sync::Arc::new(node.clone()), BUDGET)
+            let read_only = pinset::PinsetBuilder::new(std::sync::Arc::new(node.clone()), BUDGET)
                 .lock_dir(locks.path().join("locks"))
                 .staging(second.join("staging"));
             place.end(mode).await;
             node.clear_log();
-            let mode = CacheMode::from(read_only.shared().unwrap());
+            let mode = read_only.shared().await.unwrap();
             for _ in 0..2 {
                 all_is_right(&mode, staged, 0).await;
             }
@@ -171,7 +171,7 @@ fn without_descriptors_it_is_read_past_and_recovered_from() {
         let node = MockNode::new();
         let cids = content(&node);
         let place = Place(dir.clone());
-        let mode = open(&place, &node, BUDGET);
+        let mode = open(&place, &node, BUDGET).await;
         let mut hoard = Vec::new();
         while let Ok(file) = fs::File::open("/") {
             hoard.push(file);
@@ -185,7 +185,7 @@ fn without_descriptors_it_is_read_past_and_recovered_from() {
             "{stats:?}"
         );
         let node = std::sync::Arc::new(node.clone());
-        let error = try_open(&place, node.clone(), BUDGET).unwrap_err();
+        let error = try_open(&place, node.clone(), BUDGET).await.unwrap_err();
         let mut chain = format!("{error:?}");
         chain.make_ascii_lowercase();
         assert!(chain.contains("too many open files"), "{chain}");
@@ -195,8 +195,8 @@ fn without_descriptors_it_is_read_past_and_recovered_from() {
         place.end(mode).await;
 
         // A follower that has no descriptor left for the blocks that it finds.
-        let first = open(&place, &node, BUDGET);
-        let second = open(&place, &node, BUDGET);
+        let first = open(&place, &node, BUDGET).await;
+        let second = open(&place, &node, BUDGET).await;
         let mut hoard = Vec::new();
         while let Ok(file) = fs::File::open("/") {
             hoard.push(file);

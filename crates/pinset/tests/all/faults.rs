@@ -10,7 +10,7 @@ use pinner_mock::{Fault, MockNode, Oversize, When};
 use pinset::Error;
 use test_support::content::{MIB, add_file, stream};
 
-use crate::{host::Host, pinsets::read_all};
+use crate::{host::Host, pinsets::ipfs, pinsets::read_all};
 
 const BUDGET: u64 = 64 << 20;
 
@@ -30,10 +30,10 @@ async fn wrong_bytes_of_any_block_reach_nobody() {
     let cid = add_file(&node, &bytes, Profile::UnixfsV0_2015);
     for fault in faults {
         for block in node.blocks() {
-            let host = Host::new(&node, BUDGET);
+            let host = Host::new(&node, BUDGET).await;
             node.script(When::block(&block), fault.clone());
             let path = format!("/ipfs/{cid}");
-            let read = match host.mode.open(&path).await {
+            let read = match host.mode.open(&ipfs(&path)).await {
                 Ok(pinset::Node::File(file)) => read_all(&file).await,
                 Ok(other) => panic!("{other:?}"),
                 Err(error) => Err(error),
@@ -64,7 +64,7 @@ async fn an_error_keeps_its_kind_and_hurts_just_the_reads_that_need_the_block() 
     let node = MockNode::new();
     let bytes = stream(4 * MIB);
     let cid = add_file(&node, &bytes, Profile::default());
-    let host = Host::new(&node, BUDGET);
+    let host = Host::new(&node, BUDGET).await;
     let file = host.file(&format!("/ipfs/{cid}")).await;
     // The third leaf is gone.
     node.clear_log();
@@ -73,7 +73,7 @@ async fn an_error_keeps_its_kind_and_hurts_just_the_reads_that_need_the_block() 
     let pinner_mock::Call::Block { cid: third, .. } = &log[0] else {
         panic!("{log:?}");
     };
-    let host = Host::new(&node, BUDGET);
+    let host = Host::new(&node, BUDGET).await;
     let file = host.file(&format!("/ipfs/{cid}")).await;
     let mib = MIB as u64;
     for (fault, is) in [
@@ -111,9 +111,13 @@ async fn a_node_that_hangs_is_given_up_at_the_deadline() {
     let node = MockNode::new();
     let cid = add_file(&node, b"late", Profile::default());
     let deadline = Duration::from_millis(50);
-    let host = Host::with(&node, |pinset| pinset.block_deadline(deadline), BUDGET);
+    let host = Host::with(&node, |pinset| pinset.block_deadline(deadline), BUDGET).await;
     node.script(When::any_block(), Fault::Hang);
-    let error = host.mode.open(&format!("/ipfs/{cid}")).await.unwrap_err();
+    let error = host
+        .mode
+        .open(&ipfs(&format!("/ipfs/{cid}")))
+        .await
+        .unwrap_err();
     let Error::Fetch {
         source: PinnerError::TimedOut { after, .. },
         ..
@@ -129,18 +133,30 @@ async fn a_node_that_hangs_is_given_up_at_the_deadline() {
 #[tokio::test]
 async fn an_unknown_root_is_told_from_a_missing_block() {
     let node = MockNode::new();
-    let host = Host::new(&node, BUDGET);
+    let host = Host::new(&node, BUDGET).await;
     let cid = "bafkreig6ljxxqelozjrnp7c44fm5eoxgxce3gznboonnftzw7es2cqgqzq";
-    let error = host.mode.open(&format!("/ipfs/{cid}/a")).await.unwrap_err();
+    let error = host
+        .mode
+        .open(&ipfs(&format!("/ipfs/{cid}/a")))
+        .await
+        .unwrap_err();
     assert!(matches!(error, Error::NotDirectory { .. }), "{error}");
-    let error = host.mode.open(&format!("/ipfs/{cid}")).await.unwrap_err();
+    let error = host
+        .mode
+        .open(&ipfs(&format!("/ipfs/{cid}")))
+        .await
+        .unwrap_err();
     assert!(matches!(error, Error::RootNotFound { .. }), "{error}");
     let unavailable = PinnerError::Unavailable {
         operation: "block".into(),
         source: None,
     };
     node.script(When::any_block(), Fault::Error(unavailable));
-    let error = host.mode.open(&format!("/ipfs/{cid}")).await.unwrap_err();
+    let error = host
+        .mode
+        .open(&ipfs(&format!("/ipfs/{cid}")))
+        .await
+        .unwrap_err();
     assert!(matches!(error, Error::Fetch { .. }), "{error}");
 }
 
@@ -148,7 +164,7 @@ async fn an_unknown_root_is_told_from_a_missing_block() {
 #[tokio::test]
 async fn a_block_of_nothing_is_there_without_being_asked_for() {
     let node = MockNode::new();
-    let host = Host::new(&node, BUDGET);
+    let host = Host::new(&node, BUDGET).await;
     let empty = "bafkreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku";
     assert_eq!(host.read(&format!("/ipfs/{empty}")).await, b"");
     assert!(node.log().is_empty());

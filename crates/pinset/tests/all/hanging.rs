@@ -1,18 +1,19 @@
 //! A backend that never answers holds up only those who asked it: no lock is held while they wait.
 
+use futures_util::TryStreamExt;
 use std::{sync::Arc, time::Duration};
 
 use cap_std::{ambient_authority, fs::Dir};
 use futures_util::StreamExt;
 use pinner_car::Profile;
 use pinner_mock::{Fault, Gate, MockNode, When};
-use pinset::{Access, Limits, Node, Pinset};
+use pinset::{Access, Limits, Node, PinsetBuilder};
 use test_support::{
     content::{MIB, add, add_file, stream},
     until,
 };
 
-use crate::host::Host;
+use crate::{host::Host, pinsets::ipfs};
 
 /// The time for everything else on a busy machine: far less than the deadline for a block here.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -28,8 +29,8 @@ async fn who_waits_for_the_backend_holds_up_nobody_else() {
         std::fs::write(tree.path().join(n.to_string()), stream(1000 + n)).unwrap();
     }
     let tree = add(&node, tree.path(), Profile::default());
-    let deadline = |pinset: Pinset| pinset.block_deadline(Duration::from_secs(3600));
-    let host = Arc::new(Host::with(&node, deadline, 64 << 20));
+    let deadline = |pinset: PinsetBuilder| pinset.block_deadline(Duration::from_secs(3600));
+    let host = Arc::new(Host::with(&node, deadline, 64 << 20).await);
     // The file whose leaf never arrives is open.
     let stuck = host.file(&format!("/ipfs/{never}")).await;
     until("its pin", || node.pinned().len() == 1).await;
@@ -60,21 +61,24 @@ async fn who_waits_for_the_backend_holds_up_nobody_else() {
         let content: Vec<_> = host.mode.fetch(&good).collect().await;
         assert!(content.iter().all(Result::is_ok));
         let session = host.mode.session(Access::roots([tree]), Limits::default());
-        let Node::Dir(dir) = session.open(&format!("/ipfs/{tree}")).await.unwrap() else {
+        let Node::Dir(dir) = session.open(&ipfs(&format!("/ipfs/{tree}"))).await.unwrap() else {
             panic!("no directory");
         };
         let mut entries = dir.entries();
-        while entries.next().await.unwrap().is_some() {}
-        host.mode.stat(&format!("/ipfs/{tree}/1")).await.unwrap();
+        while entries.try_next().await.unwrap().is_some() {}
         host.mode
-            .prefetch(&format!("/ipfs/{tree}"), &())
+            .stat(&ipfs(&format!("/ipfs/{tree}/1")))
+            .await
+            .unwrap();
+        host.mode
+            .prefetch(&ipfs(&format!("/ipfs/{tree}")), &())
             .await
             .unwrap();
         let dest = tempfile::tempdir().unwrap();
         let to = Dir::open_ambient_dir(dest.path(), ambient_authority()).unwrap();
         let root = format!("/ipfs/{tree}");
         host.mode
-            .materialize(&root, &to, "copy", &())
+            .materialize(&ipfs(&root), &to, "copy", &())
             .await
             .unwrap();
         // A second recursive pin, on something else.
@@ -83,8 +87,8 @@ async fn who_waits_for_the_backend_holds_up_nobody_else() {
         _ = (host.mode.holder(), host.mode.staging_dir());
         // Another pinset on the same lock directory starts and ends.
         let lock_dir = host.dir.path().join("lock");
-        let another = Pinset::new(Arc::new(node.clone()), 8 << 20).lock_dir(lock_dir);
-        let another: pinset::CacheMode = another.shared().unwrap().into();
+        let another = PinsetBuilder::new(Arc::new(node.clone()), 8 << 20).lock_dir(lock_dir);
+        let another: pinset::CacheMode = another.shared().await.unwrap();
         another.close().await.unwrap();
         // This pinset closes.
         host.mode.close().await.unwrap();

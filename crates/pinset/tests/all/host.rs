@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use pinner_mock::MockNode;
-use pinset::{CacheMode, File, Node, Pinset};
+use pinset::{CacheMode, File, Node, PinsetBuilder};
 use tempfile::TempDir;
 
-use crate::pinsets::read_all;
+use crate::pinsets::{ipfs, read_all};
 
 /// A pinset over `node`. Its directories are removed with it.
 pub(crate) struct Host {
@@ -16,22 +16,27 @@ pub(crate) struct Host {
 }
 
 impl Host {
-    pub(crate) fn new(node: &MockNode, budget: u64) -> Self {
-        Self::with(node, |pinset| pinset, budget)
+    pub(crate) async fn new(node: &MockNode, budget: u64) -> Self {
+        Self::with(node, |pinset| pinset, budget).await
     }
 
-    pub(crate) fn with(node: &MockNode, set: impl FnOnce(Pinset) -> Pinset, budget: u64) -> Self {
+    pub(crate) async fn with(
+        node: &MockNode,
+        set: impl FnOnce(PinsetBuilder) -> PinsetBuilder,
+        budget: u64,
+    ) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let pinset = Pinset::new(Arc::new(node.clone()), budget).lock_dir(dir.path().join("lock"));
+        let pinset =
+            PinsetBuilder::new(Arc::new(node.clone()), budget).lock_dir(dir.path().join("lock"));
         Self {
             node: node.clone(),
-            mode: set(pinset).shared().unwrap().into(),
+            mode: set(pinset).shared().await.unwrap(),
             dir,
         }
     }
 
     pub(crate) async fn file(&self, path: &str) -> File {
-        match self.mode.open(path).await.unwrap() {
+        match self.mode.open(&ipfs(path)).await.unwrap() {
             Node::File(file) => file,
             other => panic!("{path} is not a file: {other:?}"),
         }

@@ -3,11 +3,12 @@
 
 use bytes::Bytes;
 use cid::Cid;
+use futures_util::{StreamExt, TryStreamExt};
 use ipld_dagpb::{PbLink, PbNode};
 use pinner_mock::MockNode;
-use pinset::{Error, Node};
+use pinset::{Error, IpfsPath, Node};
 
-use crate::{host::Host, pinsets::read_all};
+use crate::{host::Host, pinsets::ipfs, pinsets::read_all};
 
 const BUDGET: u64 = 64 << 20;
 const RAW: u64 = 0x55;
@@ -64,14 +65,14 @@ fn directory(node: &MockNode, entries: &[(&str, Cid, u64)]) -> Cid {
 }
 
 async fn read(host: &Host, path: &str) -> Result<Vec<u8>, Error> {
-    match host.mode.open(path).await? {
+    match host.mode.open(&ipfs(path)).await? {
         Node::File(file) => read_all(&file).await,
         other => panic!("{path} is {other:?}"),
     }
 }
 
 async fn malformed(node: &MockNode, root: Cid, block: Cid) {
-    let host = Host::new(node, BUDGET);
+    let host = Host::new(node, BUDGET).await;
     let error = read(&host, &format!("/ipfs/{root}")).await.unwrap_err();
     match &error {
         Error::Malformed { cid, .. } => assert_eq!(*cid, block, "{error}"),
@@ -111,7 +112,7 @@ async fn sizes_that_do_not_add_up() {
             &[("", leaf, 10)],
             unixfs(2, Some(filesize), blocksizes, None),
         );
-        let host = Host::new(&node, BUDGET);
+        let host = Host::new(&node, BUDGET).await;
         let error = read(&host, &format!("/ipfs/{root}")).await.unwrap_err();
         assert!(matches!(error, Error::Malformed { .. }), "{error}");
     }
@@ -124,7 +125,7 @@ async fn a_chain_of_ten_thousand_levels() {
     for _ in 0..10_000 {
         root = file(&node, 1, &[(root, 1)]);
     }
-    let host = Host::new(&node, BUDGET);
+    let host = Host::new(&node, BUDGET).await;
     let error = read(&host, &format!("/ipfs/{root}")).await.unwrap_err();
     assert!(error.to_string().contains("64 levels"), "{error}");
     // No deeper block was fetched.
@@ -138,7 +139,7 @@ async fn a_run_of_empty_links_costs_nothing() {
     let mut children = vec![(empty, 0); 10_000];
     children.push((leaf, 3));
     let root = file(&node, 3, &children);
-    let host = Host::new(&node, BUDGET);
+    let host = Host::new(&node, BUDGET).await;
     assert_eq!(read(&host, &format!("/ipfs/{root}")).await.unwrap(), b"end");
     assert_eq!(host.mode.stats().blocks_fetched, 2);
 }
@@ -161,10 +162,10 @@ async fn symlinks_that_go_round_or_out() {
             ("up", link("../"), 0),
         ],
     );
-    let host = Host::new(&node, BUDGET);
+    let host = Host::new(&node, BUDGET).await;
     let error = async |name: &str| {
         let path = format!("/ipfs/{root}/{name}");
-        host.mode.open(&path).await.unwrap_err()
+        host.mode.open(&ipfs(&path)).await.unwrap_err()
     };
     assert!(matches!(error("a").await, Error::TooManySymlinks { .. }));
     assert!(matches!(error("self").await, Error::TooManySymlinks { .. }));
@@ -183,7 +184,7 @@ async fn a_raw_link_whose_size_lies_is_found_out_at_the_first_read() {
     let node = MockNode::new();
     let leaf = node.put(RAW, &b"hello"[..]);
     let root = directory(&node, &[("f", leaf, 6)]);
-    let host = Host::new(&node, BUDGET);
+    let host = Host::new(&node, BUDGET).await;
     let file = host.file(&format!("/ipfs/{root}/f")).await;
     assert_eq!(file.len(), 6);
     assert_eq!(node.blocks_asked(&leaf), 0);
@@ -205,10 +206,10 @@ async fn what_is_no_unixfs() {
             ("garbage", garbage, 1),
         ],
     );
-    let host = Host::new(&node, BUDGET);
+    let host = Host::new(&node, BUDGET).await;
     let error = async |name: &str| {
         let path = format!("/ipfs/{root}/{name}");
-        host.mode.open(&path).await.unwrap_err()
+        host.mode.open(&ipfs(&path)).await.unwrap_err()
     };
     let cbor_error = error("cbor").await;
     assert!(
@@ -226,9 +227,9 @@ async fn what_is_no_unixfs() {
 #[tokio::test]
 async fn a_wrong_path_names_itself() {
     let node = MockNode::new();
-    let host = Host::new(&node, BUDGET);
+    let host = Host::new(&node, BUDGET).await;
     for path in ["", "/", "nonsense", "/ipfs/nonsense/x", "/ipns/name"] {
-        let error = host.mode.open(path).await.unwrap_err();
+        let error = path.parse::<IpfsPath>().unwrap_err();
         assert!(
             matches!(error, Error::InvalidPath { .. }),
             "{path}: {error}"
@@ -237,7 +238,7 @@ async fn a_wrong_path_names_itself() {
     let leaf = node.put(RAW, &b"x"[..]);
     let root = directory(&node, &[("x", leaf, 1)]);
     let long = format!("/ipfs/{root}/{}", "x/".repeat(5000));
-    let error = host.mode.open(&long).await.unwrap_err();
+    let error = host.mode.open(&ipfs(&long)).await.unwrap_err();
     assert!(matches!(error, Error::PathTooLong { .. }), "{error}");
 }
 
@@ -254,22 +255,26 @@ async fn what_stands_where_a_shard_has_to_be() {
     let node = MockNode::new();
     let leaf = file(&node, 0, &[]);
     let root = shard(&node, &[("00", leaf, 1)]);
-    let host = Host::new(&node, BUDGET);
-    let Node::Dir(dir) = host.mode.open(&format!("/ipfs/{root}")).await.unwrap() else {
+    let host = Host::new(&node, BUDGET).await;
+    let Node::Dir(dir) = host
+        .mode
+        .open(&ipfs(&format!("/ipfs/{root}")))
+        .await
+        .unwrap()
+    else {
         panic!("no directory");
     };
     let named = |error: &Error| matches!(error, Error::Malformed { cid, .. } if *cid == leaf);
     let mut entries = dir.entries();
-    // The listing has ended, and repeats its error.
-    for _ in 0..2 {
-        let error = entries.next().await.unwrap_err();
-        assert!(named(&error), "{error}");
-    }
+    let error = entries.try_next().await.unwrap_err();
+    assert!(named(&error), "{error}");
+    // The error was the last item.
+    assert!(entries.next().await.is_none());
     // One name in 256 leads to the child.
     let mut below = 0;
     for n in 0..2000 {
         let path = format!("/ipfs/{root}/{n}");
-        match host.mode.open(&path).await.unwrap_err() {
+        match host.mode.open(&ipfs(&path)).await.unwrap_err() {
             Error::NotFound { .. } => {}
             error => {
                 assert!(named(&error), "{error}");
@@ -280,7 +285,11 @@ async fn what_stands_where_a_shard_has_to_be() {
     assert!((1..100).contains(&below), "{below}");
     // The bit field says bucket 0, the link says another.
     let wrong = shard(&node, &[("07", leaf, 1)]);
-    let error = host.mode.open(&format!("/ipfs/{wrong}")).await.unwrap_err();
+    let error = host
+        .mode
+        .open(&ipfs(&format!("/ipfs/{wrong}")))
+        .await
+        .unwrap_err();
     assert!(matches!(error, Error::Malformed { cid, .. } if cid == wrong));
 }
 
@@ -291,10 +300,10 @@ async fn a_symlink_longer_than_a_path_may_be() {
     data.extend([b'x'; 5000]);
     let link = put(&node, &[], data.into());
     let root = directory(&node, &[("link", link, 1)]);
-    let host = Host::new(&node, BUDGET);
+    let host = Host::new(&node, BUDGET).await;
     let error = host
         .mode
-        .open(&format!("/ipfs/{root}/link"))
+        .open(&ipfs(&format!("/ipfs/{root}/link")))
         .await
         .unwrap_err();
     assert!(
@@ -309,11 +318,11 @@ async fn a_file_is_no_directory_whatever_its_shape() {
     let raw = node.put(RAW, &b"x"[..]);
     let parts = file(&node, 1, &[(raw, 1)]);
     let root = directory(&node, &[("parts", parts, 1), ("raw", raw, 1)]);
-    let host = Host::new(&node, BUDGET);
+    let host = Host::new(&node, BUDGET).await;
     for path in ["parts/x", "raw/x", "parts/..", "raw/.", "parts/", "raw/"] {
         let error = host
             .mode
-            .open(&format!("/ipfs/{root}/{path}"))
+            .open(&ipfs(&format!("/ipfs/{root}/{path}")))
             .await
             .unwrap_err();
         assert!(
@@ -326,7 +335,7 @@ async fn a_file_is_no_directory_whatever_its_shape() {
     let above = directory(&node, &[("garbage", garbage, 1)]);
     let error = host
         .mode
-        .prefetch(&format!("/ipfs/{above}"), &())
+        .prefetch(&ipfs(&format!("/ipfs/{above}")), &())
         .await
         .unwrap_err();
     assert!(
@@ -341,7 +350,7 @@ async fn a_leaf_that_is_right_for_one_file_is_wrong_for_another() {
     let leaf = put(&node, &[], unixfs(2, Some(4), &[], Some(b"text")));
     let right = file(&node, 4, &[(leaf, 4)]);
     let wrong = file(&node, 5, &[(leaf, 5)]);
-    let host = Host::new(&node, BUDGET);
+    let host = Host::new(&node, BUDGET).await;
     // The leaf's length, which is known from the first file, is checked against the second file's claim.
     assert_eq!(
         read(&host, &format!("/ipfs/{right}")).await.unwrap(),

@@ -6,16 +6,16 @@ use cid::Cid;
 use pinner_api::PinDepth;
 use pinner_car::Profile;
 use pinner_mock::{Fault, Gate, MockNode, When};
-use pinset::{Budget, CacheMode, Error, File, Node, Pinset, Stats};
+use pinset::{Budget, CacheMode, Error, File, Node, PinsetBuilder, Stats};
 use test_support::{
     content::{MIB, add_file, stream},
     until,
 };
 
-use crate::pinsets::{self, isolated};
+use crate::pinsets::{self, ipfs, isolated};
 
 async fn open(mode: &CacheMode, cid: &Cid) -> File {
-    match mode.open(&format!("/ipfs/{cid}")).await.unwrap() {
+    match mode.open(&ipfs(&format!("/ipfs/{cid}"))).await.unwrap() {
         Node::File(file) => file,
         other => panic!("{other:?}"),
     }
@@ -40,8 +40,8 @@ async fn no_state_no_file_no_fetch_and_no_pin_is_shared() {
     let dir = tempfile::tempdir().unwrap();
     let budget = Budget::new(64 << 20);
     let (one, two) = (
-        isolated(&node, &budget, dir.path()),
-        isolated(&node, &budget, dir.path()),
+        isolated(&node, &budget, dir.path()).await,
+        isolated(&node, &budget, dir.path()).await,
     );
     let untouched = two.stats();
 
@@ -117,10 +117,10 @@ async fn what_one_cannot_have_another_asks_for_itself() {
     );
     let dir = tempfile::tempdir().unwrap();
     let budget = Budget::new(64 << 20);
-    let one = isolated(&node, &budget, dir.path());
-    let two = isolated(&node, &budget, dir.path());
+    let one = isolated(&node, &budget, dir.path()).await;
+    let two = isolated(&node, &budget, dir.path()).await;
     node.script(When::any_block().first(1), Fault::WrongBytes);
-    let error = one.open(&format!("/ipfs/{cid}")).await.unwrap_err();
+    let error = one.open(&ipfs(&format!("/ipfs/{cid}"))).await.unwrap_err();
     assert!(matches!(error, Error::Corrupt { .. }), "{error}");
     assert_eq!(read(&two, &cid).await.len(), 41);
     assert_eq!(
@@ -137,14 +137,14 @@ async fn a_share_is_the_total_by_the_number_of_pinsets_at_once_whoever_is_idle()
     let total = 32 << 20;
     let budget = Budget::new(total);
     assert_eq!((budget.members(), budget.share_bytes()), (0, total));
-    let one = isolated(&node, &budget, dir.path());
+    let one = isolated(&node, &budget, dir.path()).await;
     assert_eq!(one.stats().budget_bytes, total);
     read(&one, &large).await;
     let alone = one.stats().bytes_staged;
     assert!(alone > total / 2, "{alone}");
 
     // The first pinset is idle, and shrinks all the same.
-    let two = isolated(&node, &budget, dir.path());
+    let two = isolated(&node, &budget, dir.path()).await;
     let half = total / 2;
     assert_eq!((budget.members(), budget.share_bytes()), (2, half));
     assert_eq!(two.stats().budget_bytes, half);
@@ -183,7 +183,7 @@ async fn a_reader_that_stops_in_its_file_holds_up_no_newcomer() {
     let large = add_file(&node, &stream(64 * MIB), Profile::default());
     let dir = tempfile::tempdir().unwrap();
     let budget = Budget::new(32 << 20);
-    let one = isolated(&node, &budget, dir.path());
+    let one = isolated(&node, &budget, dir.path()).await;
     // Enough handles read until read-ahead protects as much as it may, half the budget. Then they are left alone.
     let most = budget.total_bytes() / 2;
     let mut files = Vec::new();
@@ -200,7 +200,7 @@ async fn a_reader_that_stops_in_its_file_holds_up_no_newcomer() {
     }
     let mut others = Vec::new();
     for n in 2..=4 {
-        others.push(isolated(&node, &budget, dir.path()));
+        others.push(isolated(&node, &budget, dir.path()).await);
         let share = budget.total_bytes() / n;
         assert!(one.stats().bytes_staged <= share, "{:?}", one.stats());
         for other in &others {
@@ -216,19 +216,20 @@ async fn a_reader_that_stops_in_its_file_holds_up_no_newcomer() {
 async fn more_than_the_total_can_be_divided_by_are_refused_and_leave_nothing() {
     let node = MockNode::new();
     let dir = tempfile::tempdir().unwrap();
-    let budget = Budget::new(Pinset::MIN_BUDGET);
-    let most = Pinset::MIN_BUDGET / Budget::MIN_SHARE;
-    let mut modes: Vec<_> = (0..most)
-        .map(|_| isolated(&node, &budget, dir.path()))
-        .collect();
+    let budget = Budget::new(PinsetBuilder::MIN_BUDGET);
+    let most = PinsetBuilder::MIN_BUDGET / Budget::MIN_SHARE;
+    let mut modes = Vec::new();
+    for _ in 0..most {
+        modes.push(isolated(&node, &budget, dir.path()).await);
+    }
     let start = || {
-        let pinset = Pinset::new(Arc::new(node.clone()), budget.clone());
+        let pinset = PinsetBuilder::new(Arc::new(node.clone()), budget.clone());
         pinset.lock_dir(dir.path().join("lock"))
     };
-    let error = start().isolated().unwrap_err();
+    let error = start().isolated().await.unwrap_err();
     assert!(
         matches!(error, Error::BudgetTooSmall { budget_bytes, minimum_bytes }
-            if budget_bytes == Pinset::MIN_BUDGET && minimum_bytes > budget_bytes),
+            if budget_bytes == PinsetBuilder::MIN_BUDGET && minimum_bytes > budget_bytes),
         "{error}"
     );
     assert_eq!(budget.members() as u64, most);
@@ -237,5 +238,5 @@ async fn more_than_the_total_can_be_divided_by_are_refused_and_leave_nothing() {
     let cid = add_file(&node, &bytes, Profile::default());
     assert_eq!(read(&modes[0], &cid).await, bytes);
     modes.pop();
-    let _one_more = start().isolated().unwrap();
+    let _one_more = start().isolated().await.unwrap();
 }

@@ -1,6 +1,7 @@
 //! `/ipns`: a name is resolved once, its target is fixed and visible, and no path leads from it to anything that was
 //! not granted (I10).
 
+use futures_util::TryStreamExt;
 use std::{fs, os::unix::fs::symlink, time::Duration};
 
 use cid::Cid;
@@ -12,7 +13,7 @@ use pinset::{
 };
 use test_support::content::add;
 
-use crate::{host::Host, pinsets::read_all};
+use crate::{host::Host, pinsets::ipfs, pinsets::read_all};
 
 const BUDGET: u64 = 8 << 20;
 const NAME: &str = "example.org";
@@ -37,17 +38,17 @@ fn tree(node: &MockNode) -> Cid {
 }
 
 /// Creates a host over this tree. The name stands for its `site`.
-fn host() -> (Host, Cid) {
+async fn host() -> (Host, Cid) {
     let node = MockNode::new();
     let root = tree(&node);
     node.set_name(NAME, root, "site", None);
-    (Host::new(&node, BUDGET), root)
+    (Host::new(&node, BUDGET).await, root)
 }
 
 /// Creates a session that is granted only the name.
 fn guest(host: &Host, fixed: &FixedName) -> Session {
     host.mode
-        .session_with_names(Access::roots([]), Limits::default(), [fixed.clone()])
+        .session_with_names(Access::none(), Limits::default(), [fixed.clone()])
 }
 
 async fn read(session: &Session, path: &str) -> Result<Vec<u8>, Error> {
@@ -60,10 +61,10 @@ async fn read(session: &Session, path: &str) -> Result<Vec<u8>, Error> {
 
 #[tokio::test]
 async fn a_name_is_a_link_to_the_cid_that_it_was_fixed_to() {
-    let (host, root) = host();
+    let (host, root) = host().await;
     let fixed = host.mode.fix(&name(NAME)).await.unwrap();
     assert_eq!(fixed.path().to_string(), format!("/ipfs/{root}/site"));
-    let Node::Dir(site) = host.mode.open(&fixed.below("").to_string()).await.unwrap() else {
+    let Node::Dir(site) = host.mode.open(fixed.path()).await.unwrap() else {
         panic!("the site is a directory");
     };
     let cid = *site.cid().unwrap();
@@ -72,10 +73,10 @@ async fn a_name_is_a_link_to_the_cid_that_it_was_fixed_to() {
     let session = guest(&host, &fixed);
     let names = session.names_root().unwrap();
     let mut listed = names.entries();
-    let entry = listed.next().await.unwrap().unwrap();
-    assert_eq!((&*entry.name, entry.kind), (NAME, EntryKind::Symlink));
-    assert_eq!(entry.cid, cid);
-    assert_eq!(listed.next().await.unwrap(), None);
+    let entry = listed.try_next().await.unwrap().unwrap();
+    assert_eq!((entry.name(), entry.kind()), (NAME, EntryKind::Symlink));
+    assert_eq!(*entry.cid(), cid);
+    assert_eq!(listed.try_next().await.unwrap(), None);
 
     let wanted = format!("/ipfs/{cid}");
     let at = |last| session.open_at(&names, NAME, last);
@@ -106,7 +107,9 @@ async fn a_name_is_a_link_to_the_cid_that_it_was_fixed_to() {
         b"a"
     );
     // The target that the link shows is granted, by its CID.
-    let direct = session.open(&format!("/ipfs/{cid}/index.html")).await;
+    let direct = session
+        .open(&ipfs(&format!("/ipfs/{cid}/index.html")))
+        .await;
     assert_eq!(direct.unwrap().kind(), Kind::File);
     let Access::Roots(roots) = session.access() else {
         panic!("only roots were granted");
@@ -116,13 +119,13 @@ async fn a_name_is_a_link_to_the_cid_that_it_was_fixed_to() {
 
 #[tokio::test]
 async fn what_is_above_the_target_was_not_granted() {
-    let (host, root) = host();
+    let (host, root) = host().await;
     let fixed = host.mode.fix(&name(NAME)).await.unwrap();
     let session = guest(&host, &fixed);
     let error = async |path: &str| read(&session, path).await.unwrap_err();
     let above = format!("/ipfs/{root}/secret.txt");
-    let refused = session.open(&above).await.unwrap_err();
-    assert!(matches!(refused, Error::NotGranted { cid } if cid == root));
+    let refused = session.open(&ipfs(&above)).await.unwrap_err();
+    assert!(matches!(refused, Error::NotGranted { root: named } if named == root));
     // The physical `..` of the target is `/ipfs`, which has only granted roots.
     for path in ["example.org/../secret.txt", "example.org/up"] {
         assert!(
@@ -145,14 +148,14 @@ async fn what_is_above_the_target_was_not_granted() {
     }
     let target = *fixed.target();
     for path in ["back", "absolute"] {
-        let error = session.open(&format!("/ipfs/{target}/{path}")).await;
+        let error = session.open(&ipfs(&format!("/ipfs/{target}/{path}"))).await;
         assert!(matches!(error, Err(Error::Escapes { .. })), "{path}");
     }
 }
 
 #[tokio::test]
 async fn a_name_that_changes_meanwhile_stays_what_it_was() {
-    let (host, root) = host();
+    let (host, root) = host().await;
     let fixed = host.mode.fix(&name(NAME)).await.unwrap();
     let session = guest(&host, &fixed);
     let other = host.node.put(0x55, "other");
@@ -193,7 +196,7 @@ async fn a_name_that_changes_meanwhile_stays_what_it_was() {
 
 #[tokio::test]
 async fn blocks_below_a_name_are_asked_for_by_what_the_node_said_and_verified() {
-    let (host, root) = host();
+    let (host, root) = host().await;
     let fixed = host.mode.fix(&name(NAME)).await.unwrap();
     let session = guest(&host, &fixed);
     host.node.clear_log();
@@ -212,7 +215,7 @@ async fn blocks_below_a_name_are_asked_for_by_what_the_node_said_and_verified() 
 
 #[tokio::test]
 async fn each_failure_names_the_name() {
-    let (host, root) = host();
+    let (host, root) = host().await;
     let fix = async |text: &str| host.mode.fix(&name(text)).await.unwrap_err();
     let error = fix("nowhere.example").await;
     assert!(
@@ -243,7 +246,7 @@ async fn each_failure_names_the_name() {
     let plain = MockNode::builder()
         .capabilities(Capabilities::blocks_only())
         .build();
-    let without = Host::new(&plain, BUDGET);
+    let without = Host::new(&plain, BUDGET).await;
     let error = without.mode.fix(&name(NAME)).await.unwrap_err();
     assert!(matches!(&error, Error::NoNames { name } if name == NAME));
     assert!(error.to_string().contains("/ipns/example.org"), "{error}");
@@ -255,7 +258,7 @@ async fn a_node_that_never_answers_is_given_up() {
     let root = tree(&node);
     node.set_name(NAME, root, "site", None);
     let deadline = Duration::from_millis(100);
-    let host = Host::with(&node, |pinset| pinset.block_deadline(deadline), BUDGET);
+    let host = Host::with(&node, |pinset| pinset.block_deadline(deadline), BUDGET).await;
     node.script(When::resolve(), Fault::Hang);
     let error = host.mode.fix(&name(NAME)).await.unwrap_err();
     assert!(
@@ -267,11 +270,11 @@ async fn a_node_that_never_answers_is_given_up() {
 
 #[tokio::test]
 async fn a_name_takes_nothing_from_whoever_may_ask_for_anything() {
-    let (host, root) = host();
+    let (host, root) = host().await;
     let fixed = host.mode.fix(&name(NAME)).await.unwrap();
     let session = host
         .mode
         .session_with_names(Access::Any, Limits::default(), [fixed]);
-    assert!(session.access().allows(&root));
-    session.open(&format!("/ipfs/{root}")).await.unwrap();
+    assert!(session.access().allows(&root.into()));
+    session.open(&ipfs(&format!("/ipfs/{root}"))).await.unwrap();
 }

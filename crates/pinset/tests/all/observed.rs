@@ -1,6 +1,7 @@
 //! The operator's view: the figures through the facade `metrics`, the spans of `tracing`, and the `Debug` output of
 //! open things in logs.
 
+use futures_util::TryStreamExt;
 use std::{
     collections::{BTreeMap, BTreeSet},
     io,
@@ -20,7 +21,7 @@ use test_support::{
 };
 use tracing_subscriber::fmt::{MakeWriter, format::FmtSpan};
 
-use crate::{host::Host, pinsets::read_all};
+use crate::{host::Host, pinsets::ipfs, pinsets::read_all};
 
 const BUDGET: u64 = 16 << 20;
 
@@ -86,7 +87,7 @@ fn every_promised_name_is_published_and_no_other() {
     recorded(async |mut recorded| {
         let node = MockNode::new();
         let cid = add_file(&node, &stream(3 * MIB), Profile::default());
-        let host = Host::new(&node, BUDGET);
+        let host = Host::new(&node, BUDGET).await;
         let mut metrics = host.mode.metrics(&[("pinset", "one")]);
         host.read(&format!("/ipfs/{cid}")).await;
         assert!(metrics.publish());
@@ -108,7 +109,7 @@ fn what_is_published_is_what_the_stats_say() {
         let node = MockNode::new();
         let bytes = stream(9 * MIB);
         let cid = add_file(&node, &bytes, Profile::default());
-        let host = Host::new(&node, BUDGET);
+        let host = Host::new(&node, BUDGET).await;
         let mut metrics = host.mode.metrics(&[("pinset", "one")]);
         let path = format!("/ipfs/{cid}");
         host.read(&path).await;
@@ -164,7 +165,10 @@ fn what_is_published_is_what_the_stats_say() {
 fn pinsets_add_up_and_take_back_what_they_held() {
     recorded(async |mut recorded| {
         let node = MockNode::new();
-        let hosts = [Host::new(&node, BUDGET), Host::new(&node, BUDGET)];
+        let hosts = [
+            Host::new(&node, BUDGET).await,
+            Host::new(&node, BUDGET).await,
+        ];
         let mut metrics = hosts
             .each_ref()
             .map(|host| host.mode.metrics(&[("a", "b")]));
@@ -196,7 +200,8 @@ async fn failures_are_told_apart() {
         &node,
         |pinset| pinset.block_deadline(Duration::from_millis(50)),
         BUDGET,
-    );
+    )
+    .await;
     let operation = || "block".to_owned();
     let faults = [
         Fault::Missing,
@@ -219,10 +224,20 @@ async fn failures_are_told_apart() {
     for (n, fault) in faults.into_iter().enumerate() {
         let cid = node.put(0x55, format!("{n}"));
         node.script(When::block(&cid), fault);
-        assert!(host.mode.open(&format!("/ipfs/{cid}")).await.is_err());
+        assert!(
+            host.mode
+                .open(&ipfs(&format!("/ipfs/{cid}")))
+                .await
+                .is_err()
+        );
         let wrong = node.put(0x55, format!("wrong {n}"));
         node.script(When::block(&wrong), Fault::WrongBytes);
-        assert!(host.mode.open(&format!("/ipfs/{wrong}")).await.is_err());
+        assert!(
+            host.mode
+                .open(&ipfs(&format!("/ipfs/{wrong}")))
+                .await
+                .is_err()
+        );
     }
     let stats = host.mode.stats();
     let by_kind = stats.fetch_failures_by_kind;
@@ -248,7 +263,7 @@ async fn what_comes_back_after_it_was_replaced_is_a_ghost_hit() {
     let node = MockNode::new();
     let twice = add_file(&node, &stream(8 * MIB), Profile::default());
     let once = add_file(&node, &stream(10 * MIB), Profile::default());
-    let host = Host::new(&node, BUDGET);
+    let host = Host::new(&node, BUDGET).await;
     let path = format!("/ipfs/{twice}");
     host.read(&path).await;
     host.read(&path).await;
@@ -301,19 +316,19 @@ async fn spans_tell_what_was_done_to_what_and_how_it_ended() {
     let node = MockNode::new();
     let file = balanced::file(&node, 2 * MIB, MIB);
     let absent = cid::Cid::new_v1(0x70, *file.root.hash());
-    let host = Host::new(&node, BUDGET);
+    let host = Host::new(&node, BUDGET).await;
     let path = format!("/ipfs/{}", file.root);
-    host.mode.prefetch(&path, &()).await.unwrap();
+    host.mode.prefetch(&ipfs(&path), &()).await.unwrap();
     let open = host.file(&path).await;
     until("the pin", || host.mode.stats().pins_held == 1).await;
     host.mode.ensure(&file.root).await.unwrap();
     drop(open);
     host.mode.close().await.unwrap();
-    let fresh = Host::new(&node, BUDGET);
+    let fresh = Host::new(&node, BUDGET).await;
     node.script(When::block(&absent).first(1), Fault::Missing);
-    fresh.mode.open(&path).await.unwrap_err();
+    fresh.mode.open(&ipfs(&path)).await.unwrap_err();
     node.script(When::block(&absent).nth(1), Fault::WrongBytes);
-    fresh.mode.open(&path).await.unwrap_err();
+    fresh.mode.open(&ipfs(&path)).await.unwrap_err();
 
     let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
     let root = file.root;
@@ -345,7 +360,7 @@ async fn all_that_is_open_can_be_shown() {
     std::fs::write(dir.path().join("large"), stream(3 * MIB)).unwrap();
     std::os::unix::fs::symlink("large", dir.path().join("link")).unwrap();
     let root = add(&node, dir.path(), Profile::default());
-    let host = Host::new(&node, 8 << 20);
+    let host = Host::new(&node, 8 << 20).await;
     let session = host.mode.session(Access::roots([root]), Limits::default());
     let base = session.root().unwrap();
     let file = host.file(&format!("/ipfs/{root}/large")).await;
@@ -353,17 +368,17 @@ async fn all_that_is_open_can_be_shown() {
     let path = format!("{root}/link");
     let link = session.open_at(&base, &path, Symlinks::NoFollow).await;
     let link = link.unwrap();
-    let Node::Dir(root_dir) = session.open(&format!("/ipfs/{root}")).await.unwrap() else {
+    let Node::Dir(root_dir) = session.open(&ipfs(&format!("/ipfs/{root}"))).await.unwrap() else {
         panic!("no directory");
     };
     let mut entries = root_dir.entries();
     let mut shown = vec![format!("{entries:?}")];
-    while entries.next().await.unwrap().is_some() {
+    while entries.try_next().await.unwrap().is_some() {
         shown.push(format!("{entries:?}"));
     }
     shown.push(format!("{entries:?}"));
     let mut roots = base.entries();
-    roots.next().await.unwrap();
+    roots.try_next().await.unwrap();
     shown.extend([
         format!("{roots:?}"),
         format!("{session:?}"),

@@ -36,7 +36,7 @@ async fn a_restart_is_warm_and_verifies_each_block_once() {
     let (large, large_bytes) = add(&node, 5 * MIB + 17);
     let (small, small_bytes) = add(&node, 100);
     for close in [true, false] {
-        let mode = open(&place, &node, BUDGET);
+        let mode = open(&place, &node, BUDGET).await;
         assert_eq!(read(&mode, &large).await.unwrap(), large_bytes);
         assert_eq!(read(&mode, &small).await.unwrap(), small_bytes);
         let before = mode.stats();
@@ -46,7 +46,7 @@ async fn a_restart_is_warm_and_verifies_each_block_once() {
         place.end(mode).await;
         node.clear_log();
 
-        let mode = open(&place, &node, BUDGET);
+        let mode = open(&place, &node, BUDGET).await;
         let stats = mode.stats();
         assert_eq!(stats.blocks_staged, before.blocks_staged, "close: {close}");
         assert_eq!(stats.bytes_staged, before.bytes_staged);
@@ -70,7 +70,7 @@ async fn a_restart_is_warm_and_verifies_each_block_once() {
 async fn a_smaller_budget_shrinks_to_the_youngest_first() {
     let (node, _dir, place) = site();
     let files: Vec<_> = (0..12).map(|n| add(&node, 2 * MIB + n)).collect();
-    let mode = open(&place, &node, BUDGET);
+    let mode = open(&place, &node, BUDGET).await;
     for (cid, bytes) in &files {
         assert_eq!(read(&mode, cid).await.unwrap(), *bytes);
     }
@@ -79,7 +79,7 @@ async fn a_smaller_budget_shrinks_to_the_youngest_first() {
     assert!(place.disk_usage() > 24 << 20);
 
     let budget = 9 << 20;
-    let mode = open(&place, &node, budget);
+    let mode = open(&place, &node, budget).await;
     assert!(place.disk_usage() <= budget, "{}", place.disk_usage());
     let staged = mode.stats().bytes_staged;
     assert!(staged > 6 << 20 && staged <= budget, "{staged}");
@@ -96,8 +96,9 @@ async fn a_smaller_budget_shrinks_to_the_youngest_first() {
 #[tokio::test]
 async fn what_is_not_for_this_user_alone_is_refused() {
     let (node, _dir, place) = site();
-    let refused = |what: &str| {
+    let refused = async |what: &str| {
         let error = try_open(&place, std::sync::Arc::new(node.clone()), BUDGET)
+            .await
             .unwrap_err()
             .to_string();
         assert!(error.contains(what), "{error}");
@@ -107,27 +108,27 @@ async fn what_is_not_for_this_user_alone_is_refused() {
         );
     };
     fs::write(place.staging(), b"").unwrap();
-    refused("not a directory");
+    refused("not a directory").await;
     fs::remove_file(place.staging()).unwrap();
     fs::create_dir(place.staging()).unwrap();
     fs::set_permissions(place.staging(), fs::Permissions::from_mode(0o755)).unwrap();
-    refused("open to others");
+    refused("open to others").await;
     fs::set_permissions(place.staging(), fs::Permissions::from_mode(0o700)).unwrap();
     if rustix::process::geteuid().is_root() {
         std::os::unix::fs::chown(place.staging(), Some(4711), None).unwrap();
-        refused("belongs to the user 4711");
+        refused("belongs to the user 4711").await;
         std::os::unix::fs::chown(place.staging(), Some(0), None).unwrap();
     }
     let moved = place.0.join("moved");
     fs::rename(place.staging(), &moved).unwrap();
     symlink(&moved, place.staging()).unwrap();
-    refused("symbolic link");
+    refused("symbolic link").await;
     fs::remove_file(place.staging()).unwrap();
     fs::create_dir(place.staging()).unwrap();
     fs::set_permissions(place.staging(), fs::Permissions::from_mode(0o700)).unwrap();
     for foreign in ["pinset staging layout 2\n", "\0\0\0\0", "notes"] {
         fs::write(place.staging().join("layout"), foreign).unwrap();
-        refused("layout that is not known");
+        refused("layout that is not known").await;
         assert_eq!(
             fs::read(place.staging().join("layout")).unwrap(),
             foreign.as_bytes()
@@ -137,7 +138,7 @@ async fn what_is_not_for_this_user_alone_is_refused() {
     fs::write(place.staging().join("layout"), b"").unwrap();
     let owners = fs::Permissions::from_mode(0o600);
     fs::set_permissions(place.staging().join("layout"), owners).unwrap();
-    open(&place, &node, BUDGET);
+    open(&place, &node, BUDGET).await;
     assert_eq!(fs::metadata(place.staging()).unwrap().mode() & 0o777, 0o700);
     for file in fs::read_dir(place.staging()).unwrap() {
         let file = file.unwrap();
@@ -149,7 +150,7 @@ async fn what_is_not_for_this_user_alone_is_refused() {
 async fn what_is_not_a_file_is_refused_and_what_is_not_ours_left_alone() {
     let (node, _dir, place) = site();
     let (cid, bytes) = add(&node, MIB);
-    let mode = open(&place, &node, BUDGET);
+    let mode = open(&place, &node, BUDGET).await;
     read(&mode, &cid).await.unwrap();
     place.end(mode).await;
     for name in ["slots-1048576", "index-1048576", "changes", "layout"] {
@@ -167,6 +168,7 @@ async fn what_is_not_a_file_is_refused_and_what_is_not_ours_left_alone() {
         for make in make {
             make();
             let error = try_open(&place, std::sync::Arc::new(node.clone()), BUDGET)
+                .await
                 .unwrap_err()
                 .to_string();
             assert!(
@@ -181,7 +183,7 @@ async fn what_is_not_a_file_is_refused_and_what_is_not_ours_left_alone() {
     let note = place.staging().join("note.txt");
     fs::write(&note, b"mine").unwrap();
     fs::write(place.staging().join("probe"), b"left by a crash").unwrap();
-    let mode = open(&place, &node, BUDGET);
+    let mode = open(&place, &node, BUDGET).await;
     assert_eq!(read(&mode, &cid).await.unwrap(), bytes);
     assert_eq!(mode.stats().blocks_fetched, 0);
     assert_eq!(fs::read(&note).unwrap(), b"mine");
@@ -192,9 +194,9 @@ async fn what_is_not_a_file_is_refused_and_what_is_not_ours_left_alone() {
 async fn one_that_cannot_take_over_reads_along() {
     let (node, _dir, place) = site();
     let (cid, bytes) = add(&node, MIB);
-    let first = open(&place, &node, BUDGET);
+    let first = open(&place, &node, BUDGET).await;
     read(&first, &cid).await.unwrap();
-    let second = open(&place, &node, BUDGET);
+    let second = open(&place, &node, BUDGET).await;
     place.end(first).await;
     fs::write(place.staging().join("layout"), b"of another kind").unwrap();
     assert_eq!(read(&second, &cid).await.unwrap(), bytes);
@@ -203,7 +205,7 @@ async fn one_that_cannot_take_over_reads_along() {
     let stats = second.stats();
     assert!(stats.reads_along, "{stats:?}");
     assert_eq!(stats.blocks_reverified, 1);
-    let error = try_open(&place, std::sync::Arc::new(node.clone()), BUDGET);
+    let error = try_open(&place, std::sync::Arc::new(node.clone()), BUDGET).await;
     assert!(error.unwrap_err().to_string().contains("of another kind"));
 }
 
@@ -211,8 +213,8 @@ async fn one_that_cannot_take_over_reads_along() {
 async fn of_two_in_one_process_the_second_takes_over() {
     let (node, _dir, place) = site();
     let files: Vec<_> = (0..6).map(|n| add(&node, MIB + n)).collect();
-    let first = open(&place, &node, BUDGET);
-    let second = open(&place, &node, BUDGET);
+    let first = open(&place, &node, BUDGET).await;
+    let second = open(&place, &node, BUDGET).await;
     for (cid, bytes) in &files[..4] {
         assert_eq!(read(&first, cid).await.unwrap(), *bytes);
         assert_eq!(read(&second, cid).await.unwrap(), *bytes);

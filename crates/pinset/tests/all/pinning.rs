@@ -12,13 +12,13 @@ use ipld_dagpb::{PbLink, PbNode};
 use pinner_api::{Capabilities, Cid, Holder, Names, Origin, Pin, PinDepth, Pinner, PinnerError};
 use pinner_car::Profile;
 use pinner_mock::{Fault, Gate, MockNode, When};
-use pinset::{CacheMode, Error, Pinset};
+use pinset::{CacheMode, Error, PinsetBuilder};
 use test_support::{
     content::{MIB, add_file, stream},
     until,
 };
 
-use crate::host::Host;
+use crate::{host::Host, pinsets::ipfs};
 
 const BUDGET: u64 = 64 << 20;
 
@@ -27,7 +27,7 @@ async fn an_opened_target_of_several_blocks_gets_a_lazy_pin_and_a_single_block_n
     let node = MockNode::new();
     let large = add_file(&node, &stream(3 * MIB), Profile::default());
     let small = add_file(&node, &stream(1000), Profile::default());
-    let host = Host::new(&node, BUDGET);
+    let host = Host::new(&node, BUDGET).await;
     host.read(&format!("/ipfs/{small}")).await;
     let file = host.file(&format!("/ipfs/{large}")).await;
     until("the pin", || !node.pinned().is_empty()).await;
@@ -42,7 +42,11 @@ async fn an_opened_target_of_several_blocks_gets_a_lazy_pin_and_a_single_block_n
     until("the count", || host.mode.stats().pins_held == 1).await;
     host.mode.close().await.unwrap();
     assert!(node.pinned().is_empty());
-    let error = host.mode.open(&format!("/ipfs/{large}")).await.unwrap_err();
+    let error = host
+        .mode
+        .open(&ipfs(&format!("/ipfs/{large}")))
+        .await
+        .unwrap_err();
     assert!(matches!(error, Error::Closed));
 }
 
@@ -51,7 +55,7 @@ async fn a_full_queue_drops_pins_and_counts_them() {
     let node = MockNode::new();
     let gate = Gate::new();
     node.script(When::any_pin(), Fault::HangUntil(gate.clone()));
-    let host = Host::new(&node, BUDGET);
+    let host = Host::new(&node, BUDGET).await;
     for n in 0..300 {
         let cid = add_file(&node, &stream(MIB + 1 + n), Profile::default());
         host.file(&format!("/ipfs/{cid}")).await;
@@ -67,7 +71,7 @@ async fn a_full_queue_drops_pins_and_counts_them() {
 #[tokio::test]
 async fn pins_over_the_budget_give_way_to_newer_ones() {
     let node = MockNode::new();
-    let host = Host::new(&node, 8 << 20);
+    let host = Host::new(&node, 8 << 20).await;
     for n in 0..6 {
         let cid = add_file(&node, &stream(3 * MIB + n), Profile::default());
         host.read(&format!("/ipfs/{cid}")).await;
@@ -86,9 +90,10 @@ async fn whole_pins_are_shared_by_those_who_ask_at_once() {
     let node = MockNode::new();
     let cid = add_file(&node, &stream(3 * MIB), Profile::default());
     let dir = tempfile::tempdir().unwrap();
-    let pinset = Pinset::new(Arc::new(node.clone()), BUDGET).lock_dir(dir.path().join("lock"));
+    let pinset =
+        PinsetBuilder::new(Arc::new(node.clone()), BUDGET).lock_dir(dir.path().join("lock"));
     // An isolated pinset does not pin twice either.
-    let mode: CacheMode = pinset.isolated().unwrap().into();
+    let mode: CacheMode = pinset.isolated().await.unwrap();
     let mode = Arc::new(mode);
     let gate = Gate::new();
     node.script(When::any_pin(), Fault::HangUntil(gate.clone()));
@@ -100,7 +105,7 @@ async fn whole_pins_are_shared_by_those_who_ask_at_once() {
         .collect();
     gate.reached(1).await;
     // No lock is held meanwhile, so others can read.
-    mode.open(&format!("/ipfs/{cid}")).await.unwrap();
+    mode.open(&ipfs(&format!("/ipfs/{cid}"))).await.unwrap();
     callers[0].abort();
     gate.open();
     for (n, caller) in callers.into_iter().enumerate() {
@@ -126,7 +131,7 @@ async fn a_whole_pin_that_fails_fails_for_all_and_leaves_nothing() {
         .find(|block| *block != cid)
         .unwrap();
     node.remove(&leaf);
-    let host = Host::new(&node, BUDGET);
+    let host = Host::new(&node, BUDGET).await;
     let (one, two) = tokio::join!(host.mode.ensure(&cid), host.mode.ensure(&cid));
     for result in [one, two] {
         let error = result.unwrap_err();
@@ -145,7 +150,7 @@ async fn a_whole_pin_that_fails_fails_for_all_and_leaves_nothing() {
 async fn more_than_the_budget_is_refused_before_any_pin() {
     let node = MockNode::new();
     let cid = add_file(&node, &stream(9 * MIB), Profile::default());
-    let host = Host::new(&node, 8 << 20);
+    let host = Host::new(&node, 8 << 20).await;
     let error = host.mode.ensure(&cid).await.unwrap_err();
     assert!(matches!(error, Error::OverBudget { .. }), "{error}");
     assert_eq!(node.stats().pins, 0);
@@ -158,7 +163,7 @@ async fn what_the_backend_lacks_is_said_or_gone_without() {
         .build();
     let bytes = stream(3 * MIB);
     let cid = add_file(&node, &bytes, Profile::default());
-    let host = Host::new(&node, BUDGET);
+    let host = Host::new(&node, BUDGET).await;
     assert_eq!(host.read(&format!("/ipfs/{cid}")).await, bytes);
     let error = host.mode.ensure(&cid).await.unwrap_err();
     assert!(matches!(
@@ -177,7 +182,7 @@ async fn what_the_backend_lacks_is_said_or_gone_without() {
 #[tokio::test]
 async fn only_what_leads_to_raw_blocks_alone_is_pinned_lazily() {
     let node = MockNode::new();
-    let host = Host::new(&node, BUDGET);
+    let host = Host::new(&node, BUDGET).await;
     let link = |name: &str, cid, size| PbLink {
         cid,
         name: Some(name.to_owned()),
@@ -210,12 +215,20 @@ async fn only_what_leads_to_raw_blocks_alone_is_pinned_lazily() {
     let above = file(refused[1]).into_bytes();
     refused.push(node.put(0x70, above));
     for root in refused {
-        _ = host.mode.open(&format!("/ipfs/{root}")).await.unwrap();
+        _ = host
+            .mode
+            .open(&ipfs(&format!("/ipfs/{root}")))
+            .await
+            .unwrap();
     }
     // One after the other: when these pins exist, any pin queued before them would exist too.
     for block in [file(leaf), directory(leaf)] {
         let root = node.put(0x70, block.into_bytes());
-        _ = host.mode.open(&format!("/ipfs/{root}")).await.unwrap();
+        _ = host
+            .mode
+            .open(&ipfs(&format!("/ipfs/{root}")))
+            .await
+            .unwrap();
         until("the pin", || {
             node.pinned().iter().any(|pin| pin.root == root)
         })
@@ -237,7 +250,7 @@ async fn a_pin_that_fails_is_counted_and_hinders_no_read() {
             source: None,
         }),
     );
-    let host = Host::new(&node, BUDGET);
+    let host = Host::new(&node, BUDGET).await;
     assert_eq!(host.read(&format!("/ipfs/{cid}")).await, bytes);
     until("the failure", || host.mode.stats().pin_failures > 0).await;
     assert_eq!(host.mode.stats().pins_held, 0);
@@ -247,7 +260,7 @@ async fn a_pin_that_fails_is_counted_and_hinders_no_read() {
 #[tokio::test]
 async fn the_pin_of_an_open_target_stays_whatever_else_is_opened() {
     let node = MockNode::new();
-    let host = Host::new(&node, 8 << 20);
+    let host = Host::new(&node, 8 << 20).await;
     let is_pinned = |cid| node.pinned().iter().any(|pin| pin.root == cid);
     let held = add_file(&node, &stream(3 * MIB), Profile::default());
     let file = host.file(&format!("/ipfs/{held}")).await;
@@ -274,7 +287,7 @@ async fn a_whole_pin_that_closing_overtakes_is_released_by_whoever_made_it() {
     for cancelled in [false, true] {
         let node = MockNode::new();
         let cid = add_file(&node, &stream(3 * MIB), Profile::default());
-        let host = Arc::new(Host::new(&node, BUDGET));
+        let host = Arc::new(Host::new(&node, BUDGET).await);
         let gate = Gate::new();
         // The pin takes effect even if the caller is cancelled.
         node.script(When::pin(&cid), Fault::HangUntil(gate.clone()));
@@ -315,7 +328,7 @@ fn marked_locks(host: &Host) -> usize {
 async fn a_node_that_answers_no_release_is_not_asked_for_each() {
     let node = MockNode::new();
     let deadline = Duration::from_millis(50);
-    let host = Host::with(&node, |pinset| pinset.block_deadline(deadline), BUDGET);
+    let host = Host::with(&node, |pinset| pinset.block_deadline(deadline), BUDGET).await;
     for n in 0..12 {
         let cid = add_file(&node, &stream(2 * MIB + n), Profile::default());
         host.file(&format!("/ipfs/{cid}")).await;
@@ -402,9 +415,9 @@ async fn no_release_overtakes_the_pin_that_it_is_for() {
         go_on: Mutex::new(go_on),
     });
     let dir = tempfile::tempdir().unwrap();
-    let pinset = Pinset::new(pinner, BUDGET).lock_dir(dir.path().join("lock"));
-    let mode: Arc<CacheMode> = Arc::new(pinset.shared().unwrap().into());
-    mode.open(&format!("/ipfs/{cid}")).await.unwrap();
+    let pinset = PinsetBuilder::new(pinner, BUDGET).lock_dir(dir.path().join("lock"));
+    let mode: Arc<CacheMode> = Arc::new(pinset.shared().await.unwrap());
+    mode.open(&ipfs(&format!("/ipfs/{cid}"))).await.unwrap();
     tokio::task::spawn_blocking(move || is_there.recv().unwrap())
         .await
         .unwrap();
@@ -426,7 +439,7 @@ async fn no_release_overtakes_the_pin_that_it_is_for() {
 async fn a_single_block_can_be_held_whole() {
     let node = MockNode::new();
     let small = add_file(&node, &stream(1000), Profile::default());
-    let host = Host::new(&node, BUDGET);
+    let host = Host::new(&node, BUDGET).await;
     host.mode.ensure(&small).await.unwrap();
     let depths: Vec<_> = node.pinned().iter().map(|pin| pin.depth).collect();
     assert_eq!(depths, [PinDepth::Recursive]);

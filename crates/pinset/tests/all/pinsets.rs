@@ -6,35 +6,42 @@ use std::{path::Path, sync::Arc};
 use cid::Cid;
 use pinner_api::Pinner;
 use pinner_mock::MockNode;
-use pinset::{Budget, CacheMode, Error, File, Node, Pinset};
+use pinset::{Budget, CacheMode, Error, File, IpfsPath, Node, PinsetBuilder};
 use test_support::staged::Place;
 
 /// Opens a pinset on the persistent staging directory of a place.
-pub(crate) fn try_open(
+pub(crate) async fn try_open(
     place: &Place,
     node: Arc<dyn Pinner>,
     budget: u64,
 ) -> Result<CacheMode, Error> {
-    let pinset = Pinset::new(node, budget)
+    let pinset = PinsetBuilder::new(node, budget)
         .lock_dir(place.locks())
         .staging(place.staging());
-    Ok(pinset.shared()?.into())
+    pinset.shared().await
 }
 
 /// As [`try_open`], over a mock node. It must succeed.
-pub(crate) fn open(place: &Place, node: &MockNode, budget: u64) -> CacheMode {
-    try_open(place, Arc::new(node.clone()), budget).unwrap()
+pub(crate) async fn open(place: &Place, node: &MockNode, budget: u64) -> CacheMode {
+    try_open(place, Arc::new(node.clone()), budget)
+        .await
+        .unwrap()
 }
 
 /// Opens an isolated pinset with a share of `budget`, whose lock directory is below `dir`.
-pub(crate) fn isolated(node: &MockNode, budget: &Budget, dir: &Path) -> CacheMode {
-    let pinset = Pinset::new(Arc::new(node.clone()), budget.clone());
-    pinset.lock_dir(dir.join("lock")).isolated().unwrap().into()
+pub(crate) async fn isolated(node: &MockNode, budget: &Budget, dir: &Path) -> CacheMode {
+    let pinset = PinsetBuilder::new(Arc::new(node.clone()), budget.clone());
+    pinset.lock_dir(dir.join("lock")).isolated().await.unwrap()
+}
+
+/// A path that is written as it should be.
+pub(crate) fn ipfs(path: &str) -> IpfsPath {
+    path.parse().unwrap()
 }
 
 /// Reads all of a file, by its CID.
 pub(crate) async fn read(mode: &CacheMode, cid: &Cid) -> Result<Vec<u8>, Error> {
-    match mode.open(&format!("/ipfs/{cid}")).await? {
+    match mode.open(&(*cid).into()).await? {
         Node::File(file) => read_all(&file).await,
         other => panic!("{other:?}"),
     }

@@ -146,7 +146,7 @@ async fn any_subset_of_the_writes_may_be_missing_or_torn() {
     // Two states under a full budget. Between them slots have been freed, and taken by other blocks.
     let mut states = Vec::new();
     for range in [0..500, 300..900] {
-        let mode = open(&place, &node, BUDGET);
+        let mode = open(&place, &node, BUDGET).await;
         all_is_right(&mode, &cids, range, 0).await;
         assert!(mode.stats().evictions > 20, "{:?}", mode.stats());
         place.end(mode).await;
@@ -161,7 +161,7 @@ async fn any_subset_of_the_writes_may_be_missing_or_torn() {
         let lost = tempfile::tempdir().unwrap();
         let place = Place(lost.path().to_owned());
         lose(&mut random, old, new, &place.staging());
-        let mode = open(&place, &node, BUDGET);
+        let mode = open(&place, &node, BUDGET).await;
         assert!(place.disk_usage() <= BUDGET, "seed {seed}");
         // The youngest blocks first, before anything is evicted for the others.
         all_is_right(&mode, &cids, (0..cids.len()).rev(), seed).await;
@@ -171,7 +171,7 @@ async fn any_subset_of_the_writes_may_be_missing_or_torn() {
         reverified += stats.blocks_reverified;
         place.end(mode).await;
         // The repaired blocks stay right.
-        let mode = open(&place, &node, BUDGET);
+        let mode = open(&place, &node, BUDGET).await;
         all_is_right(&mode, &cids, (0..100).rev(), seed).await;
         assert_eq!(mode.stats().blocks_rotten, 0, "seed {seed}");
         place.end(mode).await;

@@ -52,7 +52,7 @@ async fn settled() {
 
 #[tokio::test(start_paused = true)]
 async fn a_slow_backend_has_16_blocks_on_their_way_after_five_and_hides_its_latency() {
-    let host = Host::new(&slow_node(), 256 << 20);
+    let host = Host::new(&slow_node(), 256 << 20).await;
     let (file, _) = open(&host, 256, LEAF).await;
     let mut took = read(&file, 0..LEAF).await;
     settled().await;
@@ -75,7 +75,7 @@ async fn a_slow_backend_has_16_blocks_on_their_way_after_five_and_hides_its_late
 #[tokio::test(start_paused = true)]
 async fn a_file_of_4_mib_takes_three_round_trips() {
     for (leaves, round_trips) in [(1, 1), (2, 2), (5, 2), (8, 3), (16, 3), (64, 6)] {
-        let host = Host::new(&slow_node(), 256 << 20);
+        let host = Host::new(&slow_node(), 256 << 20).await;
         let (file, _) = open(&host, leaves, LEAF).await;
         let took = read(&file, 0..leaves * LEAF).await;
         // A file of one leaf has that leaf already, since opening the file fetched it.
@@ -86,7 +86,7 @@ async fn a_file_of_4_mib_takes_three_round_trips() {
 
 #[tokio::test(start_paused = true)]
 async fn a_slow_reader_has_few_and_never_waits() {
-    let host = Host::new(&slow_node(), 256 << 20);
+    let host = Host::new(&slow_node(), 256 << 20).await;
     let (file, _) = open(&host, 64, LEAF).await;
     for leaf in 0..64 {
         let took = read(&file, leaf * LEAF..(leaf + 1) * LEAF).await;
@@ -101,7 +101,7 @@ async fn a_slow_reader_has_few_and_never_waits() {
 #[tokio::test(start_paused = true)]
 async fn a_fast_backend_needs_few() {
     let node = slow_node();
-    let host = Host::new(&node, 256 << 20);
+    let host = Host::new(&node, 256 << 20).await;
     let (file, _) = open(&host, 64, LEAF).await;
     node.clear_script();
     node.script(When::any_block(), Fault::Delay(LATENCY / 100));
@@ -116,7 +116,7 @@ async fn a_fast_backend_needs_few() {
 
 #[tokio::test(start_paused = true)]
 async fn random_reads_fetch_just_what_they_touch() {
-    let host = Host::new(&slow_node(), 256 << 20);
+    let host = Host::new(&slow_node(), 256 << 20).await;
     let (file, balanced) = open(&host, 200, LEAF).await;
     let mut touched = std::collections::BTreeSet::new();
     let mut state = 1_usize;
@@ -147,7 +147,8 @@ async fn with_a_queue() -> (Host, File) {
         &slow_node(),
         |pinset| pinset.in_flight_bytes(4 << 20),
         256 << 20,
-    );
+    )
+    .await;
     let (file, _) = open(&host, 64, LEAF).await;
     read(&file, 0..4 * LEAF).await;
     settled().await;
@@ -183,7 +184,7 @@ async fn a_drop_cancels_what_is_queued_and_on_its_way() {
 
 #[tokio::test(start_paused = true)]
 async fn a_skip_into_what_is_ahead_goes_on() {
-    let host = Host::new(&slow_node(), 256 << 20);
+    let host = Host::new(&slow_node(), 256 << 20).await;
     let (file, _) = open(&host, 64, LEAF).await;
     read(&file, 0..3 * LEAF).await;
     settled().await;
@@ -198,7 +199,7 @@ async fn a_skip_into_what_is_ahead_goes_on() {
 
 #[tokio::test(start_paused = true)]
 async fn a_small_budget_makes_it_small() {
-    let host = Host::new(&slow_node(), 8 << 20);
+    let host = Host::new(&slow_node(), 8 << 20).await;
     let (file, _) = open(&host, 32, MIB).await;
     for at in (0..32 * MIB).step_by(READ) {
         file.read_at(at as u64, READ).await.unwrap();
@@ -217,7 +218,7 @@ async fn a_small_budget_makes_it_small() {
 
 #[tokio::test(start_paused = true)]
 async fn many_readers_keep_no_more_than_half_the_budget() {
-    let host = Host::new(&slow_node(), 16 << 20);
+    let host = Host::new(&slow_node(), 16 << 20).await;
     let (file, _) = open(&host, 64, MIB).await;
     let path = format!("/ipfs/{}", file.cid());
     let mut readers = Vec::new();
@@ -241,7 +242,7 @@ async fn many_readers_keep_no_more_than_half_the_budget() {
 
 #[tokio::test(start_paused = true)]
 async fn what_is_hot_stays() {
-    let host = Host::new(&slow_node(), 32 << 20);
+    let host = Host::new(&slow_node(), 32 << 20).await;
     let (hot, hot_blocks) = open(&host, 48, LEAF).await;
     for _ in 0..3 {
         read(&hot, 0..48 * LEAF).await;
@@ -265,7 +266,7 @@ async fn what_is_hot_stays() {
 
 #[tokio::test(start_paused = true)]
 async fn what_is_staged_is_not_asked_for_again() {
-    let host = Host::new(&slow_node(), 256 << 20);
+    let host = Host::new(&slow_node(), 256 << 20).await;
     let (file, _) = open(&host, 64, LEAF).await;
     read(&file, 0..64 * LEAF).await;
     host.node.clear_log();
@@ -277,7 +278,7 @@ async fn what_is_staged_is_not_asked_for_again() {
 
 #[tokio::test(start_paused = true)]
 async fn a_read_over_many_blocks_has_them_side_by_side() {
-    let host = Host::new(&slow_node(), 256 << 20);
+    let host = Host::new(&slow_node(), 256 << 20).await;
     let (file, _) = open(&host, 64, 4096).await;
     let start = Instant::now();
     let bytes = file.read_at(10 * 4096, 14 * 4096).await.unwrap();
@@ -291,7 +292,7 @@ async fn a_read_over_many_blocks_has_them_side_by_side() {
 
 #[tokio::test(start_paused = true)]
 async fn advice_is_heard() {
-    let host = Host::new(&slow_node(), 256 << 20);
+    let host = Host::new(&slow_node(), 256 << 20).await;
     let (file, balanced) = open(&host, 128, LEAF).await;
     let at = |leaf: usize| (leaf * LEAF) as u64;
 
@@ -359,7 +360,7 @@ async fn advice_is_heard() {
 #[tokio::test(start_paused = true)]
 async fn a_failure_ahead_is_met_where_it_is() {
     let node = slow_node();
-    let host = Host::new(&node, 256 << 20);
+    let host = Host::new(&node, 256 << 20).await;
     let (file, balanced) = open(&host, 32, LEAF).await;
     node.remove(&balanced.leaves[9]);
     read(&file, 0..9 * LEAF).await;
@@ -391,7 +392,7 @@ async fn a_failure_ahead_is_met_where_it_is() {
 /// A read that ends at a block which is not here still counts, with the bytes that it served.
 #[tokio::test(start_paused = true)]
 async fn a_read_that_is_served_in_part_is_one() {
-    let host = Host::new(&slow_node(), 256 << 20);
+    let host = Host::new(&slow_node(), 256 << 20).await;
     let (other, balanced) = open(&host, 16, LEAF).await;
     let at = 3 * LEAF as u64;
     other.read_at(at, 1).await.unwrap();

@@ -1,12 +1,13 @@
 //! Every byte of every shape of file comes out as it went in, at every offset, and only the blocks it lies in are
 //! fetched.
 
+use futures_util::TryStreamExt;
 use pinner_car::Profile;
 use pinner_mock::MockNode;
 use pinset::{Access, Error, Kind, Limits, Node, Symlinks};
 use test_support::content::{MIB, add, add_file, stream};
 
-use crate::{host::Host, pinsets::read_all};
+use crate::{host::Host, pinsets::ipfs, pinsets::read_all};
 
 const BUDGET: u64 = 64 << 20;
 
@@ -33,7 +34,7 @@ async fn files_of_all_sizes_read_back_equal() {
             let node = MockNode::new();
             let bytes = stream(size);
             let cid = add_file(&node, &bytes, profile);
-            let host = Host::new(&node, BUDGET);
+            let host = Host::new(&node, BUDGET).await;
             let file = host.file(&format!("/ipfs/{cid}")).await;
             assert_eq!(file.len(), size as u64, "{profile} {size}");
             // In the middle first: only the blocks on the way there are fetched.
@@ -77,7 +78,7 @@ async fn a_tree_is_listed_and_followed() {
     std::os::unix::fs::symlink("../readme.txt", dir.path().join("a/up")).unwrap();
     std::os::unix::fs::symlink("a/b", dir.path().join("to-dir")).unwrap();
     let cid = add(&node, dir.path(), Profile::default());
-    let host = Host::new(&node, BUDGET);
+    let host = Host::new(&node, BUDGET).await;
     for (path, text) in [
         ("readme.txt", "hello\n"),
         ("a/b/c.txt", "deep\n"),
@@ -93,19 +94,24 @@ async fn a_tree_is_listed_and_followed() {
             assert_eq!(host.read(&path).await, text.as_bytes(), "{path}");
         }
     }
-    let Node::Dir(root) = host.mode.open(&format!("/ipfs/{cid}/")).await.unwrap() else {
+    let Node::Dir(root) = host
+        .mode
+        .open(&ipfs(&format!("/ipfs/{cid}/")))
+        .await
+        .unwrap()
+    else {
         panic!("no directory");
     };
     let mut names = Vec::new();
     let mut entries = root.entries();
-    while let Some(entry) = entries.next().await.unwrap() {
-        names.push(entry.name);
+    while let Some(entry) = entries.try_next().await.unwrap() {
+        names.push(entry.name().to_owned());
     }
     names.sort();
     assert_eq!(names, ["a", "readme.txt", "to-dir", "ünïcødé-漢字.txt"]);
     let link = host
         .mode
-        .stat(&format!("/ipfs/{cid}/to-dir"))
+        .stat(&ipfs(&format!("/ipfs/{cid}/to-dir")))
         .await
         .unwrap();
     assert_eq!(link.kind(), Kind::Symlink);
@@ -118,11 +124,11 @@ async fn a_path_that_was_walked_before_keeps_to_the_same_rules() {
     std::fs::write(dir.path().join("file"), "text").unwrap();
     std::os::unix::fs::symlink("file", dir.path().join("link")).unwrap();
     let cid = add(&node, dir.path(), Profile::default());
-    let host = Host::new(&node, BUDGET);
+    let host = Host::new(&node, BUDGET).await;
     let mut limits = Limits::default();
     limits.open_handles = 3;
     let granted = host.mode.session(Access::roots([cid]), limits.clone());
-    let other = host.mode.session(Access::roots([]), limits);
+    let other = host.mode.session(Access::none(), limits);
     let (root, others) = (granted.root().unwrap(), other.root().unwrap());
     let (file, link) = (format!("{cid}/file"), format!("{cid}/link"));
     for _ in 0..3 {
@@ -157,29 +163,34 @@ async fn a_sharded_directory_is_looked_up_by_the_shards_on_the_way_and_listed_wh
         std::fs::write(dir.path().join(format!("{n:05}.txt")), format!("{n}\n")).unwrap();
     }
     let cid = add(&node, dir.path(), Profile::default());
-    let host = Host::new(&node, BUDGET);
+    let host = Host::new(&node, BUDGET).await;
     assert_eq!(
         host.read(&format!("/ipfs/{cid}/04321.txt")).await,
         b"4321\n"
     );
     // The root, one or two shards, and the file.
     assert!(host.mode.stats().blocks_fetched <= 4);
-    let Node::Dir(root) = host.mode.open(&format!("/ipfs/{cid}")).await.unwrap() else {
+    let Node::Dir(root) = host
+        .mode
+        .open(&ipfs(&format!("/ipfs/{cid}")))
+        .await
+        .unwrap()
+    else {
         panic!("no directory");
     };
     let mut names = Vec::new();
     let mut entries = root.entries();
-    assert!(entries.next().await.unwrap().is_some());
+    assert!(entries.try_next().await.unwrap().is_some());
     assert!(format!("{entries:?}").contains("Sharded"), "{entries:?}");
     let mut entries = root.entries();
-    while let Some(entry) = entries.next().await.unwrap() {
-        names.push(entry.name);
+    while let Some(entry) = entries.try_next().await.unwrap() {
+        names.push(entry.name().to_owned());
     }
     names.sort();
     assert!((0..5000).map(|n| format!("{n:05}.txt")).eq(names));
     assert!(
         host.mode
-            .open(&format!("/ipfs/{cid}/05000.txt"))
+            .open(&ipfs(&format!("/ipfs/{cid}/05000.txt")))
             .await
             .is_err()
     );

@@ -7,7 +7,7 @@ use cid::Cid;
 use pinner_api::{Capabilities, Holder, Pin, PinDepth, Pinner, PinnerError};
 use pinner_mock::{Fault, MockNode, When};
 use pinset::{
-    CacheMode, Pinset,
+    CacheMode, PinsetBuilder,
     lock_dir::{HeldLock, LockDir},
     recovery::{Proof, Reaped, RecoveryError, Standing, reap, release, survey},
 };
@@ -34,9 +34,10 @@ impl Hosts {
     }
 
     /// Starts a pinset on the lock directory here. It recovers pins in a task of its own.
-    fn start(&self) -> CacheMode {
-        let pinset = Pinset::new(Arc::new(self.node.clone()), 8 << 20).lock_dir(self.here.path());
-        pinset.shared().unwrap().into()
+    async fn start(&self) -> CacheMode {
+        let pinset =
+            PinsetBuilder::new(Arc::new(self.node.clone()), 8 << 20).lock_dir(self.here.path());
+        pinset.shared().await.unwrap()
     }
 
     fn root(&self, content: &str) -> Cid {
@@ -139,7 +140,7 @@ async fn a_survey_tells_the_standing_of_each_holder_and_changes_nothing() {
 async fn a_start_releases_what_the_dead_of_its_own_directory_left_and_nothing_else() {
     let hosts = Hosts::new();
     let four = four(&hosts).await;
-    let started = hosts.start();
+    let started = hosts.start().await;
     until("the release", || hosts.node.stats().unpins == 1).await;
     until("the end of the lock", || {
         !lock_of(&hosts.here, &four.dead.holder).exists()
@@ -284,7 +285,7 @@ async fn a_backend_that_fails_half_way_leaves_the_lock_for_the_next_time() {
     assert_eq!(hosts.node.pinned().len(), left);
     assert!(lock_of(&hosts.here, &holder).exists(), "the proof is gone");
 
-    let _started = hosts.start();
+    let _started = hosts.start().await;
     until("the rest", || hosts.node.pinned().is_empty()).await;
     until("the end of the lock", || {
         !lock_of(&hosts.here, &holder).exists()

@@ -7,13 +7,13 @@ use cid::Cid;
 use pinner_api::PinnerError;
 use pinner_car::Profile;
 use pinner_mock::{Fault, MockNode, When};
-use pinset::{CacheMode, Error, Pinset};
+use pinset::{CacheMode, Error, PinsetBuilder};
 use test_support::{
     content::{MIB, add_file, stream},
     until,
 };
 
-use crate::host::Host;
+use crate::{host::Host, pinsets::ipfs};
 
 const BUDGET: u64 = 8 << 20;
 
@@ -27,7 +27,7 @@ fn unavailable() -> Fault {
 /// Opens a file of several blocks and waits for its pin.
 async fn pinned(host: &CacheMode, node: &MockNode, salt: usize) -> Cid {
     let cid = add_file(node, &stream(3 * MIB + salt), Profile::default());
-    host.open(&format!("/ipfs/{cid}")).await.unwrap();
+    host.open(&ipfs(&format!("/ipfs/{cid}"))).await.unwrap();
     until("the pin", || {
         node.pinned().iter().any(|pin| pin.root == cid)
     })
@@ -39,7 +39,7 @@ async fn pinned(host: &CacheMode, node: &MockNode, salt: usize) -> Cid {
 async fn a_release_that_failed_is_tried_again_after_another_that_did_not() {
     let node = MockNode::new();
     node.script(When::any_unpin().first(1), unavailable());
-    let host = Host::new(&node, BUDGET);
+    let host = Host::new(&node, BUDGET).await;
     for salt in 0..4 {
         pinned(&host.mode, &node, salt).await;
     }
@@ -55,7 +55,7 @@ async fn a_release_that_failed_is_tried_again_after_another_that_did_not() {
 async fn a_release_that_failed_is_tried_again_on_closing() {
     let node = MockNode::new();
     node.script(When::any_unpin().first(2), unavailable());
-    let host = Host::new(&node, BUDGET);
+    let host = Host::new(&node, BUDGET).await;
     for salt in 0..4 {
         pinned(&host.mode, &node, salt).await;
     }
@@ -72,7 +72,7 @@ async fn a_release_that_failed_is_tried_again_on_closing() {
 async fn what_is_pinned_again_before_its_release_succeeded_is_held() {
     let node = MockNode::new();
     node.script(When::any_unpin().first(1), unavailable());
-    let host = Host::new(&node, BUDGET);
+    let host = Host::new(&node, BUDGET).await;
     let first = pinned(&host.mode, &node, 0).await;
     for salt in 1..3 {
         pinned(&host.mode, &node, salt).await;
@@ -93,7 +93,7 @@ async fn what_is_pinned_again_before_its_release_succeeded_is_held() {
 async fn a_release_that_closing_cuts_short_is_closings_to_finish() {
     let node = MockNode::new();
     node.script(When::any_unpin().first(1), Fault::Hang);
-    let host = Host::new(&node, BUDGET);
+    let host = Host::new(&node, BUDGET).await;
     for salt in 0..2 {
         pinned(&host.mode, &node, salt).await;
     }
@@ -112,18 +112,18 @@ async fn what_closing_cannot_release_is_an_error_and_stays_to_be_found() {
     node.script(When::any_unpin(), unavailable());
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("locks");
-    let start = |node: &MockNode| {
-        let pinset = Pinset::new(Arc::new(node.clone()), BUDGET).lock_dir(&path);
-        CacheMode::from(pinset.shared().unwrap())
+    let start = async |node: &MockNode| {
+        let pinset = PinsetBuilder::new(Arc::new(node.clone()), BUDGET).lock_dir(&path);
+        pinset.shared().await.unwrap()
     };
-    let first = start(&node);
+    let first = start(&node).await;
     let cid = pinned(&first, &node, 0).await;
     let error = first.close().await.unwrap_err();
     assert!(matches!(error, Error::Pin { cid: named, .. } if named == cid));
     assert!(first.stats().pin_failures > 0);
     let lock = only_lock(&path);
     // While the holder lives, nobody touches its pins.
-    let second = start(&node);
+    let second = start(&node).await;
     tokio::time::sleep(Duration::from_millis(50)).await;
     assert_eq!(node.pinned().len(), 1);
     second.close().await.unwrap();
@@ -132,21 +132,21 @@ async fn what_closing_cannot_release_is_an_error_and_stays_to_be_found() {
 
     // A pinset on another backend knows nothing of the holder's pins, and must not destroy the proof of its death.
     let elsewhere = MockNode::new();
-    let other = start(&elsewhere);
+    let other = start(&elsewhere).await;
     tokio::time::sleep(Duration::from_millis(50)).await;
     other.close().await.unwrap();
     drop(other);
     assert!(lock_is_there(&path, &lock), "the proof is gone");
 
     // A pinset that meets the same failure again must not destroy it either.
-    let third = start(&node);
+    let third = start(&node).await;
     until("another try", || node.stats().unpins >= 3).await;
     third.close().await.unwrap();
     drop(third);
     assert!(lock_is_there(&path, &lock), "the proof is gone");
 
     node.clear_script();
-    let last = start(&node);
+    let last = start(&node).await;
     until("the release", || node.pinned().is_empty()).await;
     until("the end of the lock", || !lock_is_there(&path, &lock)).await;
     last.close().await.unwrap();
@@ -155,7 +155,7 @@ async fn what_closing_cannot_release_is_an_error_and_stays_to_be_found() {
 #[tokio::test]
 async fn closing_again_releases_what_the_first_could_not() {
     let node = MockNode::new();
-    let host = Host::new(&node, 16 << 20);
+    let host = Host::new(&node, 16 << 20).await;
     for salt in 0..3 {
         pinned(&host.mode, &node, salt).await;
     }
@@ -184,7 +184,7 @@ async fn closing_again_releases_what_the_first_could_not() {
 #[tokio::test]
 async fn a_pinset_that_is_dropped_releases_its_pins_beside_what_follows() {
     let node = MockNode::new();
-    let Host { mode, dir, .. } = Host::new(&node, BUDGET);
+    let Host { mode, dir, .. } = Host::new(&node, BUDGET).await;
     pinned(&mode, &node, 0).await;
     drop(mode);
     until("the release", || node.pinned().is_empty()).await;
@@ -203,17 +203,20 @@ fn what_is_dropped_without_a_runtime_is_found_by_the_next_start() {
     let node = MockNode::new();
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("locks");
-    let start = || {
-        let pinset = Pinset::new(Arc::new(node.clone()), BUDGET).lock_dir(&path);
-        CacheMode::from(pinset.shared().unwrap())
+    let start = async || {
+        let pinset = PinsetBuilder::new(Arc::new(node.clone()), BUDGET).lock_dir(&path);
+        pinset.shared().await.unwrap()
     };
-    let first = start();
-    runtime().block_on(pinned(&first, &node, 0));
+    let first = runtime().block_on(async {
+        let first = start().await;
+        pinned(&first, &node, 0).await;
+        first
+    });
     drop(first);
     assert_eq!((node.pinned().len(), node.stats().unpins), (1, 0));
     let lock = only_lock(&path);
     runtime().block_on(async {
-        let next = start();
+        let next = start().await;
         until("the release", || node.pinned().is_empty()).await;
         until("the end of the lock", || !lock_is_there(&path, &lock)).await;
         next.close().await.unwrap();

@@ -54,7 +54,7 @@ impl Filled {
         let cids = content(&node);
         let dir = tempfile::tempdir().unwrap();
         let place = Place(dir.path().to_owned());
-        let mode = pinsets::open(&place, &node, BUDGET);
+        let mode = pinsets::open(&place, &node, BUDGET).await;
         all_is_right(&mode, &cids, "at first").await;
         assert_eq!(mode.stats().blocks_staged, SIZES.len() as u64);
         mode.close().await.unwrap();
@@ -72,14 +72,14 @@ impl Filled {
             &place.staging(),
         );
         damage(&place.staging());
-        let mode = pinsets::open(&place, &self.node, BUDGET);
+        let mode = pinsets::open(&place, &self.node, BUDGET).await;
         all_is_right(&mode, &self.cids, what).await;
         let stats = mode.stats();
         assert!(place.disk_usage() <= BUDGET, "{what}");
         assert_eq!(stats.blocks_staged, SIZES.len() as u64, "{what}: {stats:?}");
         place.end(mode).await;
         // The repaired blocks are good for the next run.
-        let mode = pinsets::open(&place, &self.node, BUDGET);
+        let mode = pinsets::open(&place, &self.node, BUDGET).await;
         all_is_right(&mode, &self.cids, what).await;
         assert_eq!(mode.stats().blocks_fetched, 0, "{what}");
         (stats.blocks_rotten, stats.blocks_fetched)
@@ -285,7 +285,7 @@ async fn replaced() {
 async fn under_a_run_that_has_verified_it() {
     let filled = Filled::new().await;
     let place = Place(filled.dir.path().to_owned());
-    let mode = pinsets::open(&place, &filled.node, BUDGET);
+    let mode = pinsets::open(&place, &filled.node, BUDGET).await;
     all_is_right(&mode, &filled.cids, "at first").await;
     for name in slot_files(&place.staging()) {
         open(&place.staging(), &name).set_len(0).unwrap();
@@ -303,7 +303,7 @@ async fn under_a_run_that_has_verified_it() {
 async fn under_a_run_that_has_not_verified_it_yet() {
     let filled = Filled::new().await;
     let place = Place(filled.dir.path().to_owned());
-    let mode = pinsets::open(&place, &filled.node, BUDGET);
+    let mode = pinsets::open(&place, &filled.node, BUDGET).await;
     for name in slot_files(&place.staging()) {
         open(&place.staging(), &name).set_len(0).unwrap();
     }

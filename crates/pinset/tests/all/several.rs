@@ -42,7 +42,7 @@ fn content(node: &MockNode) -> Vec<Cid> {
 async fn reader(dir: &Path, number: usize) {
     let node = MockNode::new();
     let cids = content(&node);
-    let mode = open(&Place(dir.to_owned()), &node, BUDGET);
+    let mode = open(&Place(dir.to_owned()), &node, BUDGET).await;
     let mut state = 0x9e37_79b9_7f4a_7c15_u64.wrapping_mul(number as u64 + 1);
     loop {
         for _ in 0..100 {

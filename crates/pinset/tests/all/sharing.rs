@@ -7,7 +7,7 @@ use pinner_car::Profile;
 use pinner_mock::{Fault, Gate, MockNode, When};
 use test_support::content::{MIB, add_file, stream};
 
-use crate::host::Host;
+use crate::{host::Host, pinsets::ipfs};
 
 const BUDGET: u64 = 64 << 20;
 
@@ -16,7 +16,7 @@ async fn cold_readers_share_each_fetch_though_half_of_them_are_cancelled() {
     let node = MockNode::new();
     let bytes = stream(5 * MIB + 3);
     let cid = add_file(&node, &bytes, Profile::default());
-    let host = Arc::new(Host::new(&node, BUDGET));
+    let host = Arc::new(Host::new(&node, BUDGET).await);
     let gate = Gate::new();
     node.script(When::any_block(), Fault::HangUntil(gate.clone()));
     let path = format!("/ipfs/{cid}");
@@ -50,13 +50,13 @@ async fn cold_readers_share_each_fetch_though_half_of_them_are_cancelled() {
 async fn a_fetch_that_nobody_waits_for_is_dropped() {
     let node = MockNode::new();
     let cid = add_file(&node, b"nobody", Profile::default());
-    let host = Arc::new(Host::new(&node, BUDGET));
+    let host = Arc::new(Host::new(&node, BUDGET).await);
     let gate = Gate::new();
     node.script(When::any_block(), Fault::HangUntil(gate.clone()));
     let path = format!("/ipfs/{cid}");
     let opening = {
         let (host, path) = (host.clone(), path.clone());
-        tokio::spawn(async move { host.mode.open(&path).await.map(|_| ()) })
+        tokio::spawn(async move { host.mode.open(&ipfs(&path)).await.map(|_| ()) })
     };
     gate.reached(1).await;
     opening.abort();
@@ -72,7 +72,7 @@ async fn memory_for_blocks_on_their_way_is_bounded() {
         .map(|n| add_file(&node, &stream(1000 + n), Profile::default()))
         .collect();
     // There is room for two of the largest blocks.
-    let host = Host::with(&node, |pinset| pinset.in_flight_bytes(4 << 20), BUDGET);
+    let host = Host::with(&node, |pinset| pinset.in_flight_bytes(4 << 20), BUDGET).await;
     let mut reads: FuturesUnordered<_> = files
         .iter()
         .map(|cid| {

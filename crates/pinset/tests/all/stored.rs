@@ -25,7 +25,7 @@ async fn what_is_there_is_told_verified_and_cleared() {
     ));
     let sizes = [10, 4096, 5000, 300_000, 1_048_576];
     let cids: Vec<_> = (0..5).map(|n| put(&node, n, sizes[n])).collect();
-    let mode = open(&place, &node, BUDGET);
+    let mode = open(&place, &node, BUDGET).await;
     for cid in &cids {
         read(&mode, cid).await.unwrap();
     }
@@ -91,7 +91,7 @@ async fn what_is_there_is_told_verified_and_cleared() {
         "{}",
         found.allocated_bytes
     );
-    let mode = open(&place, &node, BUDGET);
+    let mode = open(&place, &node, BUDGET).await;
     for cid in &cids {
         read(&mode, cid).await.unwrap();
     }

@@ -88,7 +88,10 @@ async fn thousand(pinsets: usize, budget: &Budget, dir: &Path) {
         .collect();
     let (before, memory_before) = (descriptors(), memory());
     let began = std::time::Instant::now();
-    let idle: Vec<_> = (0..pinsets).map(|_| isolated(&node, budget, dir)).collect();
+    let mut idle = Vec::new();
+    for _ in 0..pinsets {
+        idle.push(isolated(&node, budget, dir).await);
+    }
     println!(
         "{pinsets} started in {:?}: {} descriptors and {} bytes of memory each",
         began.elapsed(),
@@ -101,7 +104,7 @@ async fn thousand(pinsets: usize, budget: &Budget, dir: &Path) {
     // The first pinset has the whole budget for itself, and fills it as far as there are blocks to stage.
     let mut modes: Vec<CacheMode> = Vec::new();
     for n in 0..pinsets {
-        modes.push(isolated(&node, budget, dir));
+        modes.push(isolated(&node, budget, dir).await);
         assert!(
             read(&modes[n], &cids[n % 8]).await.unwrap() == contents[n % 8],
             "{n}"

@@ -10,7 +10,7 @@ use test_support::{
     until,
 };
 
-use crate::host::Host;
+use crate::{host::Host, pinsets::ipfs};
 
 const BUDGET: u64 = 64 << 20;
 
@@ -20,7 +20,7 @@ async fn a_stream_is_the_whole_content_whatever_the_budget() {
     for size in [0, 1, 9 * MIB + 1] {
         let bytes = stream(size);
         let cid = add_file(&node, &bytes, Profile::default());
-        let host = Host::new(&node, 4 << 20);
+        let host = Host::new(&node, 4 << 20).await;
         let mut all = Vec::new();
         let mut pieces = std::pin::pin!(host.mode.fetch(&cid));
         while let Some(piece) = pieces.next().await {
@@ -34,10 +34,10 @@ async fn a_stream_is_the_whole_content_whatever_the_budget() {
 async fn a_stream_is_of_what_its_path_names() {
     let node = MockNode::new();
     let root = add(&node, tree().path(), Profile::default());
-    let host = Host::new(&node, BUDGET);
+    let host = Host::new(&node, BUDGET).await;
     let pieces = async |path: &str| -> Vec<Result<_, _>> {
         let path = format!("/ipfs/{root}/{path}");
-        host.mode.fetch_path(&path).unwrap().collect().await
+        host.mode.fetch_path(&ipfs(&path)).collect().await
     };
     let small = pieces("small").await;
     assert_eq!(small.len(), 1);
@@ -46,7 +46,6 @@ async fn a_stream_is_of_what_its_path_names() {
     assert!(matches!(&none[..], [Err(Error::NotFound { .. })]));
     let dir = pieces("sub").await;
     assert!(matches!(&dir[..], [Err(Error::IsDirectory { .. })]));
-    assert!(host.mode.fetch_path("/nowhere").is_err());
 }
 
 /// Adds a dag-pb block with UnixFS data and these links.
@@ -66,10 +65,11 @@ async fn a_copy_keeps_mode_and_mtime() {
     // UnixFS 1.5: a file of 4 bytes with mode 04750 (the copy must not be set-user-ID), modified at 1000 seconds.
     let data = b"\x08\x02\x12\x04text\x18\x04\x38\xe8\x13\x42\x03\x08\xe8\x07";
     let file = unixfs(&node, Vec::new(), data);
-    let host = Host::new(&node, BUDGET);
+    let host = Host::new(&node, BUDGET).await;
     let dest = tempfile::tempdir().unwrap();
     let path = format!("/ipfs/{file}");
     let handle = opened(&dest);
+    let path = ipfs(&path);
     let copied = host.mode.materialize(&path, &handle, "file", &());
     copied.await.unwrap();
     let made = std::fs::metadata(dest.path().join("file")).unwrap();
@@ -89,10 +89,11 @@ async fn a_tree_too_deep_is_refused_and_nothing_of_it_left() {
         };
         deep = unixfs(&node, vec![link], b"\x08\x01");
     }
-    let host = Host::new(&node, BUDGET);
+    let host = Host::new(&node, BUDGET).await;
     let dest = tempfile::tempdir().unwrap();
     let path = format!("/ipfs/{deep}");
     let handle = opened(&dest);
+    let path = ipfs(&path);
     let copied = host.mode.materialize(&path, &handle, "deep", &());
     let error = copied.await.unwrap_err();
     let Error::Write { source, .. } = &error else {
@@ -107,7 +108,7 @@ async fn a_stream_ends_with_its_error() {
     let node = MockNode::new();
     let bytes = stream(9 * MIB);
     let cid = add_file(&node, &bytes, Profile::default());
-    let host = Host::new(&node, BUDGET);
+    let host = Host::new(&node, BUDGET).await;
     node.script(When::any_block().from_nth(6), Fault::Missing);
     let pieces: Vec<_> = host.mode.fetch(&cid).collect().await;
     let (last, good) = pieces.split_last().unwrap();
@@ -140,11 +141,11 @@ async fn a_prefetched_dag_is_read_without_the_backend() {
     let node = MockNode::new();
     let source = tree();
     let cid = add(&node, source.path(), Profile::default());
-    let host = Host::new(&node, BUDGET);
+    let host = Host::new(&node, BUDGET).await;
     let told = Told(Default::default());
     let fetched = host
         .mode
-        .prefetch(&format!("/ipfs/{cid}"), &told)
+        .prefetch(&ipfs(&format!("/ipfs/{cid}")), &told)
         .await
         .unwrap();
     assert_eq!(fetched.blocks, node.len() as u64);
@@ -162,11 +163,12 @@ async fn a_copy_is_the_tree_and_a_failed_one_leaves_nothing() {
     let node = MockNode::new();
     let source = tree();
     let cid = add(&node, source.path(), Profile::default());
-    let host = Host::new(&node, BUDGET);
+    let host = Host::new(&node, BUDGET).await;
     let dest = tempfile::tempdir().unwrap();
     let handle = opened(&dest);
     let path = format!("/ipfs/{cid}");
-    let copy = async |path: &str, name: &str| host.mode.materialize(path, &handle, name, &()).await;
+    let copy =
+        async |path: &str, name: &str| host.mode.materialize(&ipfs(path), &handle, name, &()).await;
     copy(&path, "tree").await.unwrap();
     let at = dest.path().join("tree");
     assert_eq!(
@@ -184,9 +186,12 @@ async fn a_copy_is_the_tree_and_a_failed_one_leaves_nothing() {
     assert!(matches!(error, Error::Write { .. }), "{error}");
     assert!(at.exists());
 
-    let fresh = Host::new(&node, BUDGET);
+    let fresh = Host::new(&node, BUDGET).await;
     node.script(When::any_block().from_nth(5), Fault::Missing);
-    let failed = fresh.mode.materialize(&path, &handle, "half", &()).await;
+    let failed = fresh
+        .mode
+        .materialize(&ipfs(&path), &handle, "half", &())
+        .await;
     assert!(failed.is_err());
     assert!(!dest.path().join("half").exists());
 }
@@ -219,8 +224,9 @@ async fn a_huge_directory_is_prefetched_block_by_block_and_16_at_a_time() {
     let root = balanced::directory(&node, &shards);
     let gate = pinner_mock::Gate::new();
     node.script(When::block(&shards[15]), Fault::HangUntil(gate.clone()));
-    let host = Host::new(&node, BUDGET);
+    let host = Host::new(&node, BUDGET).await;
     let path = format!("/ipfs/{root}");
+    let path = ipfs(&path);
     let prefetch = host.mode.prefetch(&path, &());
     let opened = async {
         // All others come and go while the one that is held up stays in flight.
@@ -240,10 +246,10 @@ async fn a_prefetch_keeps_16_blocks_on_their_way() {
     let file = balanced::file(&node, 256 * 4096, 4096);
     let latency = std::time::Duration::from_millis(42);
     node.script(When::any_block(), Fault::Delay(latency));
-    let host = Host::new(&node, BUDGET);
+    let host = Host::new(&node, BUDGET).await;
     let start = tokio::time::Instant::now();
     let path = format!("/ipfs/{}", file.root);
-    let fetched = host.mode.prefetch(&path, &()).await.unwrap();
+    let fetched = host.mode.prefetch(&ipfs(&path), &()).await.unwrap();
     assert_eq!(fetched.blocks, 257);
     assert_eq!(node.stats().in_flight_max, 16);
     assert_eq!(start.elapsed(), latency * (1 + 256 / 16));
@@ -260,9 +266,9 @@ async fn what_repeats_is_gone_over_once() {
         below = above(&node, &[below, below], &level.to_le_bytes());
     }
     let root = balanced::directory(&node, &[below, below]);
-    let host = Host::new(&node, BUDGET);
+    let host = Host::new(&node, BUDGET).await;
     let path = format!("/ipfs/{root}");
-    let fetched = host.mode.prefetch(&path, &()).await.unwrap();
+    let fetched = host.mode.prefetch(&ipfs(&path), &()).await.unwrap();
     assert_eq!(fetched.blocks, 202);
 }
 
@@ -274,8 +280,11 @@ async fn a_dag_without_end_is_refused() {
         below = above(&node, &[below], &level.to_le_bytes());
     }
     let root = balanced::directory(&node, &[below]);
-    let host = Host::new(&node, BUDGET);
-    let error = host.mode.prefetch(&format!("/ipfs/{root}"), &()).await;
+    let host = Host::new(&node, BUDGET).await;
+    let error = host
+        .mode
+        .prefetch(&ipfs(&format!("/ipfs/{root}")), &())
+        .await;
     let error = error.unwrap_err();
     assert!(error.to_string().contains("1024 blocks deep"), "{error}");
     assert!(node.stats().blocks < 1030);

@@ -126,7 +126,11 @@ impl HostDescriptor for IpfsFilesystemView<'_> {
             return self.wasi.read_directory(fd).await;
         };
         let entries = open.dir()?.dir.entries();
-        Ok(table::push_stream(self.wasi.table, DirStream(entries))?)
+        let stream = DirStream {
+            entries,
+            failed: None,
+        };
+        Ok(table::push_stream(self.wasi.table, stream)?)
     }
 
     async fn sync(&mut self, fd: Fd) -> FsResult<()> {

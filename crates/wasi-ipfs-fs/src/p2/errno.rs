@@ -85,7 +85,7 @@ mod tests {
                 ErrorCode::NoEntry,
             ),
             (Error::RootNotFound { cid }, ErrorCode::NoEntry),
-            (Error::NotGranted { cid }, ErrorCode::NoEntry),
+            (Error::NotGranted { root: cid.into() }, ErrorCode::NoEntry),
             (
                 Error::PathTooLong { len: 2, limit: 1 },
                 ErrorCode::NameTooLong,

@@ -1,5 +1,8 @@
 //! A directory's entries as the guest pulls them. One shard is held at a time, and no child is fetched (I9).
 
+use std::{future::poll_fn, pin::Pin};
+
+use futures_core::Stream;
 use wasmtime_wasi::p2::{
     FsResult,
     bindings::filesystem::types::{DirectoryEntry, HostDirectoryEntryStream},
@@ -14,15 +17,23 @@ use super::{
 
 impl HostDirectoryEntryStream for IpfsFilesystemView<'_> {
     async fn read_directory_entry(&mut self, stream: DirFd) -> FsResult<Option<DirectoryEntry>> {
-        let Some(DirStream(entries)) = table::get_stream(self.wasi.table, &stream) else {
+        let Some(listing) = table::get_stream(self.wasi.table, &stream) else {
             return self.wasi.read_directory_entry(stream).await;
         };
+        let DirStream { entries, failed } = listing;
         // A listing whose blocks are all staged never waits; it must still let other tasks have the thread.
         tokio::task::coop::consume_budget().await;
-        let entry = entries.next().await.map_err(errno::failed)?;
+        if let Some(error) = failed {
+            return Err(errno::failed(error.clone()));
+        }
+        let entry = poll_fn(|context| Pin::new(&mut *entries).poll_next(context)).await;
+        let entry = entry.transpose().map_err(|error| {
+            *failed = Some(error.clone());
+            errno::failed(error)
+        })?;
         Ok(entry.map(|entry| DirectoryEntry {
-            type_: entry_type(entry.kind),
-            name: entry.name,
+            type_: entry_type(entry.kind()),
+            name: entry.into_name(),
         }))
     }
 

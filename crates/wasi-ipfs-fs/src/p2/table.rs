@@ -5,7 +5,7 @@
 //! Invariant: no handle of ours is ever passed to wasmtime-wasi. It would find a wrong type in the table, and the guest
 //! would trap.
 
-use pinset::{Dir, Entries, File, Session};
+use pinset::{Dir, Entries, Error, File, Session};
 use wasmtime::component::{Resource, ResourceTable, ResourceTableError};
 use wasmtime_wasi::{
     filesystem::Descriptor,
@@ -29,7 +29,12 @@ pub(crate) enum Open {
 }
 
 /// An open listing.
-pub(crate) struct DirStream(pub(crate) Entries);
+pub(crate) struct DirStream {
+    /// What is to come.
+    pub(crate) entries: Entries,
+    /// What ended it: the guest gets the same error again, and never an end (I7).
+    pub(crate) failed: Option<Error>,
+}
 
 /// An open directory, and the session that paths relative to it are resolved for (I10).
 #[derive(Clone)]

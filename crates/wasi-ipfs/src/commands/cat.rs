@@ -52,7 +52,7 @@ pub(crate) async fn run(args: &Args) -> anyhow::Result<i32> {
 }
 
 async fn print(mode: &CacheMode, path: &ContentPath, output: &mut Output) -> anyhow::Result<()> {
-    let immutable = path.resolve(mode).await?.to_string();
+    let immutable = path.resolve(mode).await?;
     let file = match mode.open(&immutable).await.context("cannot open")? {
         Node::File(file) => file,
         Node::Dir(_) => {

@@ -55,7 +55,7 @@ pub(crate) async fn run(args: &Args) -> anyhow::Result<i32> {
         let beside = Beside::new(parent).with_context(cannot)?;
         let directory =
             Dir::open_ambient_dir(&beside.path, ambient_authority()).with_context(cannot)?;
-        let immutable = args.path.resolve(cache).await?.to_string();
+        let immutable = args.path.resolve(cache).await?;
         let line = Line::new(format!("copying {}", args.path));
         cache
             .materialize(&immutable, &directory, COPY, &line)

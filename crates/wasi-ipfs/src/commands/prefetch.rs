@@ -69,7 +69,7 @@ pub(crate) async fn run(args: &Args) -> anyhow::Result<i32> {
 }
 
 async fn fetch(cache: &CacheMode, path: &ContentPath) -> anyhow::Result<pinset::Fetched> {
-    let immutable = path.resolve(cache).await?.to_string();
+    let immutable = path.resolve(cache).await?;
     let line = Line::new(format!("fetching {path}"));
     let node = cache.open(&immutable).await.context("cannot open")?;
     // A file's length is known in advance; a directory's contents are known only once they have been read.

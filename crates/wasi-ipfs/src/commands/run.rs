@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::Context;
 use cid::Cid;
-use pinset::{Access, CacheMode, IpnsName};
+use pinset::{Access, CacheMode, IpnsName, RootCid};
 use wasi_ipfs_fs::IpfsCtx;
 
 use crate::{
@@ -127,17 +127,17 @@ impl Args {
             false => Access::roots(
                 roots
                     .iter()
-                    .copied()
+                    .map(RootCid::from)
                     .chain(self.mount.iter().filter_map(|mount| mount.path.root()))
                     .chain(arguments.iter().flat_map(|argument| roots_in(argument))),
             ),
         };
         let mut ipfs = IpfsCtx::builder(cache, access);
         for Mount { guest, path } in &self.mount {
-            ipfs = ipfs.mount(guest, path.as_str());
+            ipfs = ipfs.mount(guest, path.path().clone());
         }
         for name in &self.ipns {
-            ipfs = ipfs.name(name.as_str());
+            ipfs = ipfs.name(name.clone());
         }
         let ipfs = ipfs.build().await?;
         for fixed in ipfs.names() {

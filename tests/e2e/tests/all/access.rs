@@ -91,8 +91,8 @@ async fn one_root_and_no_other(variant: Variant) {
 async fn nothing_but_a_mount(variant: Variant) {
     let sample = Sample::new();
     let secret = Secret::beside(&sample);
-    let ctx = IpfsCtx::builder(variant.cache(&sample.content.node), Access::roots([]))
-        .mount("/data", sample.path("docs"))
+    let ctx = IpfsCtx::builder(variant.cache(&sample.content.node).await, Access::none())
+        .mount("/data", sample.ipfs_path("docs"))
         .build()
         .await
         .expect("a context");

@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use pinner_mock::{MockNode, Recording};
-use pinset::{Access, CacheMode, Pinset};
+use pinset::{Access, CacheMode, PinsetBuilder};
 use test_support::{
     file_system::{on_own, used_bytes},
     memory::peak_bytes,
@@ -18,10 +18,6 @@ const BUDGET: u64 = 32 << 20;
 const LEAVES: u64 = 1024;
 
 async fn read(mode: CacheMode, file: &Large, preview: Preview) -> CacheMode {
-    let mode = match mode {
-        CacheMode::Shared(cache) => cache,
-        CacheMode::Isolated(_) => panic!("shared"),
-    };
     let ctx = IpfsCtx::builder(mode.clone(), Access::roots([file.root]));
     let ctx = ctx.build().await.unwrap();
     let path = format!("/ipfs/{}", file.root);
@@ -38,7 +34,7 @@ async fn read(mode: CacheMode, file: &Large, preview: Preview) -> CacheMode {
             .wrapping_add(ends[0] | ends[1] << 8 | 65536 << 16)
     });
     assert_eq!(words[4], format!("{sum:016x}"));
-    mode.into()
+    mode
 }
 
 #[test]
@@ -48,9 +44,9 @@ fn a_gigabyte_through_a_budget_of_32_mib() {
         let runtime = tokio::runtime::Runtime::new().unwrap();
         let node = MockNode::builder().recording(Recording::Counters).build();
         let file = Large::make(&node, LEAVES);
-        let pinset = Pinset::new(Arc::new(node), BUDGET).lock_dir(dir.join("lock"));
+        let pinset = PinsetBuilder::new(Arc::new(node), BUDGET).lock_dir(dir.join("lock"));
         let (most, samples) = runtime.block_on(async {
-            let mut mode: CacheMode = pinset.shared().unwrap().into();
+            let mut mode = pinset.shared().await.unwrap();
             // Compiles the guests, and takes all memory that is taken only once.
             let warm = Large::make(&MockNode::new(), 1);
             assert_eq!(warm.len(), Large::LEAF as u64);

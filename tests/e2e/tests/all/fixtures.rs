@@ -10,7 +10,7 @@ use cid::Cid;
 use ipld_dagpb::PbNode;
 use pinner_api::{Origin, Pinner};
 use pinner_car::CarPinner;
-use pinset::{Access, CacheMode, Pinset};
+use pinset::{Access, PinsetBuilder};
 use rust_unixfs::file::visit::IdleFileVisit;
 use wasi_ipfs_fs::IpfsCtx;
 use wasi_ipfs_tests::{Outcome, Preview, Run, guests};
@@ -141,8 +141,9 @@ fn fnv(bytes: &[u8]) -> u64 {
 
 async fn run(pinner: &Arc<CarPinner>, root: Cid, preview: Preview, arguments: &[&str]) -> Outcome {
     let lock_dir = tempfile::tempdir().unwrap();
-    let pinset = Pinset::new(pinner.clone(), 64 << 20).lock_dir(lock_dir.path().join("lock"));
-    let mode: CacheMode = pinset.isolated().unwrap().into();
+    let pinset =
+        PinsetBuilder::new(pinner.clone(), 64 << 20).lock_dir(lock_dir.path().join("lock"));
+    let mode = pinset.isolated().await.unwrap();
     let ctx = IpfsCtx::builder(mode, Access::roots([root])).build();
     let guest = match arguments[0] {
         "io_error" => guests::IO_ERROR,

@@ -437,6 +437,7 @@ async fn limits(variant: Variant) {
     let limited = async |limits: Limits, arguments: &[&str]| {
         let ctx = variant
             .builder(&sample.content)
+            .await
             .limits(limits)
             .build()
             .await
@@ -510,9 +511,9 @@ async fn two_guests(variant: Variant) {
 /// Mounts are trees like any other. Beside them, `/ipfs` obeys the granted access.
 async fn mounts(variant: Variant) {
     let sample = Sample::new();
-    let ctx = IpfsCtx::builder(variant.cache(&sample.content.node), Access::roots([]))
-        .mount("/data/", sample.path(""))
-        .mount("/docs", sample.path("links/dir"))
+    let ctx = IpfsCtx::builder(variant.cache(&sample.content.node).await, Access::none())
+        .mount("/data/", sample.ipfs_path(""))
+        .mount("/docs", sample.ipfs_path("links/dir"))
         .build()
         .await
         .expect("a context");
@@ -544,7 +545,10 @@ async fn names(variant: Variant) {
         .content
         .node
         .set_name("sample.example", sample.content.root, "", None);
-    let builder = variant.builder(&sample.content).name("sample.example");
+    let builder = variant
+        .builder(&sample.content)
+        .await
+        .name("sample.example".parse().expect("a name"));
     let ctx = builder.build().await.expect("a context");
     let arguments = ["read", "/ipns/sample.example/hello.txt"];
     let outcome = run(guests::NAMES, &arguments)
@@ -563,7 +567,7 @@ async fn a_hanging_block_is_an_io_error() {
     let sample = Sample::new();
     sample.content.node.script(When::any_block(), Fault::Hang);
     let pinset = pinset(&sample.content.node, 8 << 20).block_deadline(Duration::from_millis(50));
-    let ctx = IpfsCtx::builder(pinset.shared().expect("a pinset"), Access::Any);
+    let ctx = IpfsCtx::builder(pinset.shared().await.expect("a pinset"), Access::Any);
     let ctx = ctx.build().await.expect("a context");
     let path = sample.path("hello.txt");
     let program = guests::WALK_HASH.program(Preview::Two);

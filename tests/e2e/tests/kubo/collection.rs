@@ -17,7 +17,7 @@ use futures_util::TryStreamExt;
 use kubo_daemon::{Daemon, kubo_or_not_run};
 use pinner_api::Pinner;
 use pinner_kubo::KuboPinner;
-use pinset::{Access, CacheMode, Pinset};
+use pinset::{Access, CacheMode, PinsetBuilder};
 use test_support::turns::turn;
 use wasi_ipfs_fs::IpfsCtx;
 use wasi_ipfs_tests::{Preview, Run, guests};
@@ -64,7 +64,7 @@ fn write_tree(root: &Path) {
 
 /// Reads the whole tree repeatedly until `until`. Returns how often.
 async fn read_again_and_again(
-    cache: impl Fn() -> CacheMode,
+    cache: impl AsyncFn() -> CacheMode,
     preview: Preview,
     path: String,
     root: Cid,
@@ -73,7 +73,7 @@ async fn read_again_and_again(
 ) -> u64 {
     let mut rounds = 0;
     while rounds == 0 || Instant::now() < until {
-        let cache = cache();
+        let cache = cache().await;
         let ctx = IpfsCtx::builder(cache, Access::roots([root]));
         let ctx = ctx.build().await.unwrap();
         let run = Run::new(["walk_hash", &path]).ipfs(ctx.clone());
@@ -121,8 +121,8 @@ async fn eight_guests_read_while_the_node_collects() {
     let pinner: Arc<dyn Pinner> = Arc::new(pinner.await.unwrap());
     let locks = tempfile::tempdir().unwrap();
     let lock_dir = locks.path().join("locks");
-    let pinset = Pinset::new(pinner.clone(), BUDGET_BYTES).lock_dir(lock_dir);
-    let shared = pinset.clone().shared().unwrap();
+    let pinset = PinsetBuilder::new(pinner.clone(), BUDGET_BYTES).lock_dir(lock_dir);
+    let shared = pinset.clone().shared().await.unwrap();
 
     let (load, stop) = (Arc::<Load>::default(), Arc::<AtomicBool>::default());
     let collector = {
@@ -138,9 +138,9 @@ async fn eight_guests_read_while_the_node_collects() {
         .map(|guest| {
             let preview = [Preview::One, Preview::Two][guest % 2];
             let (shared, pinset) = (shared.clone(), pinset.clone());
-            let cache = move || match guest < GUESTS / 2 {
-                true => CacheMode::Shared(shared.clone()),
-                false => pinset.clone().isolated().unwrap().into(),
+            let cache = async move || match guest < GUESTS / 2 {
+                true => shared.clone(),
+                false => pinset.clone().isolated().await.unwrap(),
             };
             let path = format!("/ipfs/{root}");
             let reads = read_again_and_again(cache, preview, path, root, expected.clone(), until);
@@ -151,7 +151,6 @@ async fn eight_guests_read_while_the_node_collects() {
     for guest in guests {
         rounds += guest.await.unwrap();
     }
-    let shared = CacheMode::Shared(shared);
     let stats = shared.stats();
     stop.store(true, Ordering::Relaxed);
     collector.join().unwrap();

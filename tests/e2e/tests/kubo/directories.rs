@@ -280,7 +280,9 @@ fn assert_dated_is_seen(importer: &Importer) {
         let below = |root: &str| format!("{root}/{name}").trim_end_matches('/').to_owned();
         let (path, native_path) = (below(&format!("/ipfs/{root}")), below("/native"));
         // The host sees all metadata.
-        let metadata = importer.runtime.block_on(ctx.cache().stat(&path));
+        let metadata = importer
+            .runtime
+            .block_on(ctx.cache().stat(&path.parse().expect("a path")));
         let metadata = metadata.expect("metadata").metadata();
         let seen = (metadata.mode, metadata.mtime);
         assert_eq!(seen, (Some(mode), Some(mtime)), "{name}");

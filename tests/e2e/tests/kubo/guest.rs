@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use cid::Cid;
 use pinner_kubo::{GatewayChoice, KuboBuilder, KuboPinner};
-use pinset::{Access, Pinset, PinsetCache};
+use pinset::{Access, CacheMode, PinsetBuilder};
 use tokio::runtime::Runtime;
 use wasi_ipfs_fs::IpfsCtx;
 use wasi_ipfs_tests::{Guest, Outcome, Preview, Run, Variant};
@@ -27,18 +27,19 @@ pub(crate) fn node(rpc: &str, gateway: Option<&str>) -> KuboBuilder {
 }
 
 /// An empty cache over `node`, with this deadline for a block.
-pub(crate) async fn cache(node: KuboBuilder, deadline: Duration) -> Arc<PinsetCache> {
+pub(crate) async fn cache(node: KuboBuilder, deadline: Duration) -> CacheMode {
     let node = node.block_deadline(deadline).connect().await;
     let node = node.expect("the node answers");
-    Pinset::new(Arc::new(node), Variant::BUDGET_BYTES)
+    PinsetBuilder::new(Arc::new(node), Variant::BUDGET_BYTES)
         .block_deadline(deadline)
         .lock_dir(std::env::temp_dir().join("wasi-ipfs-tests"))
         .shared()
+        .await
         .expect("a cache")
 }
 
 /// A guest's context on `cache`, with access to this root.
-pub(crate) async fn ctx(cache: &Arc<PinsetCache>, root: Cid) -> IpfsCtx {
+pub(crate) async fn ctx(cache: &CacheMode, root: Cid) -> IpfsCtx {
     let builder = IpfsCtx::builder(cache.clone(), Access::roots([root]));
     builder.build().await.expect("a context")
 }

@@ -16,7 +16,7 @@ use futures_util::TryStreamExt;
 use kubo_daemon::{Daemon, Kubo, kubo_or_not_run};
 use pinner_api::{Cid, Pinner};
 use pinner_kubo::KuboPinner;
-use pinset::{Access, CacheMode, Pinset};
+use pinset::{Access, PinsetBuilder};
 use test_support::turns::turn;
 use wasi_ipfs_fs::IpfsCtx;
 use wasi_ipfs_tests::{Guest, Outcome, Preview, Run, guests};
@@ -230,10 +230,10 @@ async fn ctx(node: &Daemon, dag: &Hostile, locks: &Path) -> (IpfsCtx, Arc<dyn Pi
     let pinner = KuboPinner::builder().repo(node.repo_path());
     let pinner = pinner.block_deadline(DEADLINE).connect().await.unwrap();
     let pinner: Arc<dyn Pinner> = Arc::new(pinner);
-    let pinset = Pinset::new(pinner.clone(), 16 << 20)
+    let pinset = PinsetBuilder::new(pinner.clone(), 16 << 20)
         .block_deadline(DEADLINE)
         .lock_dir(locks.join("locks"));
-    let cache: CacheMode = pinset.isolated().unwrap().into();
+    let cache = pinset.isolated().await.unwrap();
     let ctx = IpfsCtx::builder(cache, Access::roots([dag.root]));
     (ctx.build().await.unwrap(), pinner)
 }

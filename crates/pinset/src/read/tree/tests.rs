@@ -5,7 +5,7 @@ use std::cell::Cell;
 use cid::Cid;
 use pinner_mock::MockNode;
 
-use crate::{Advice, CacheMode, File, Node, Pinset};
+use crate::{Advice, CacheMode, File, Node, PinsetBuilder};
 
 thread_local! {
     static LOOKED: Cell<usize> = const { Cell::new(0) };
@@ -52,9 +52,10 @@ fn inner_node(children: &[(Cid, usize)]) -> Vec<u8> {
 
 async fn open(node: &MockNode, dir: &std::path::Path) -> (CacheMode, File) {
     let cid = file_of_three_levels(node);
-    let pinset = Pinset::new(std::sync::Arc::new(node.clone()), 8 << 20).lock_dir(dir.join("lock"));
-    let cache: CacheMode = pinset.shared().unwrap().into();
-    match cache.open(&format!("/ipfs/{cid}")).await.unwrap() {
+    let pinset =
+        PinsetBuilder::new(std::sync::Arc::new(node.clone()), 8 << 20).lock_dir(dir.join("lock"));
+    let cache = pinset.shared().await.unwrap();
+    match cache.open(&cid.into()).await.unwrap() {
         Node::File(file) => (cache, file),
         other => panic!("{other:?}"),
     }

@@ -14,7 +14,7 @@ use std::{
 use cid::Cid;
 use kubo_daemon::{Daemon, Kubo};
 use pinner_kubo::{GatewayChoice, KuboPinner};
-use pinset::{Access, CacheMode, Pinset, Stats};
+use pinset::{Access, PinsetBuilder, Stats};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 use wasi_ipfs_fs::IpfsCtx;
@@ -233,10 +233,10 @@ async fn guest(node: &Daemon, gateway: GatewayChoice, path: &str, work: &[&str])
         .connect()
         .await
         .expect("a node");
-    let pinset = Pinset::new(Arc::new(pinner), 4 << 30)
+    let pinset = PinsetBuilder::new(Arc::new(pinner), 4 << 30)
         .lock_dir(dir.path().join("lock"))
         .block_deadline(Duration::from_secs(30));
-    let cache = pinset.shared().expect("a pinset");
+    let cache = pinset.shared().await.expect("a pinset");
     let root = path.split('/').nth(2).expect("a CID");
     let access = Access::roots([root.parse::<Cid>().expect("a CID")]);
     let ctx = IpfsCtx::builder(cache.clone(), access).build().await;
@@ -246,9 +246,8 @@ async fn guest(node: &Daemon, gateway: GatewayChoice, path: &str, work: &[&str])
     let program = guests::BENCH.program(Preview::Two);
     run.ipfs(ctx).program(&program).await.success();
     let seconds = started.elapsed().as_secs_f64();
-    let mode = CacheMode::from(cache);
-    let stats = mode.stats();
-    mode.close().await.expect("pins are released");
+    let stats = cache.stats();
+    cache.close().await.expect("pins are released");
     (seconds, stats)
 }
 

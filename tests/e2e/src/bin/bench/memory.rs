@@ -8,7 +8,7 @@ use std::{
 
 use ipld_dagpb::{PbLink, PbNode};
 use pinner_mock::{MockNode, Recording};
-use pinset::{Access, Pinset};
+use pinset::{Access, PinsetBuilder};
 use test_support::memory::peak_bytes;
 use tokio::runtime::Runtime;
 use wasi_ipfs_fs::IpfsCtx;
@@ -62,8 +62,9 @@ fn added(node: MockNode, root: cid::Cid, budget: u64, first: &[&str], then: &[&s
     let dir = tempfile::tempdir().expect("a temporary directory");
     let runtime = Runtime::new().expect("a runtime");
     let bytes = runtime.block_on(async {
-        let pinset = Pinset::new(Arc::new(node), budget).lock_dir(dir.path().join("lock"));
-        let ctx = IpfsCtx::builder(pinset.shared().expect("a pinset"), Access::roots([root]));
+        let pinset = PinsetBuilder::new(Arc::new(node), budget).lock_dir(dir.path().join("lock"));
+        let cache = pinset.shared().await.expect("a pinset");
+        let ctx = IpfsCtx::builder(cache, Access::roots([root]));
         let ctx = ctx.build().await.expect("a context");
         let run = async |work: &[&str]| {
             let path = format!("/ipfs/{root}");

@@ -10,7 +10,7 @@ use std::{
 };
 
 use pinner_car::{CarPinner, ImportOptions, import_to_car};
-use pinset::{Access, CacheMode, Pinset};
+use pinset::{Access, IpfsPath, PinsetBuilder};
 use serde_json::{Value, json};
 use wasi_ipfs_fs::IpfsCtx;
 use wasi_ipfs_tests::{NativeCalls, Preview, Run, guests};
@@ -132,11 +132,11 @@ async fn on_a_copy(plan: &Plan<'_>, dir: &Path, samples: &mut Samples) {
     .expect("the import");
     let pinner = CarPinner::open([&car]).await.expect("the CAR");
     let budget = 2 * (plan.large_mib << 20) + (64 << 20);
-    let pinset = Pinset::new(Arc::new(pinner), budget).lock_dir(dir.join("lock"));
-    let cache = pinset.shared().expect("a pinset");
+    let pinset = PinsetBuilder::new(Arc::new(pinner), budget).lock_dir(dir.join("lock"));
+    let cache = pinset.shared().await.expect("a pinset");
     let root = format!("/ipfs/{}", imported.root);
-    let mode = CacheMode::from(cache.clone());
-    mode.prefetch(&root, &()).await.expect("all of it");
+    let whole = IpfsPath::root(imported.root);
+    cache.prefetch(&whole, &()).await.expect("all of it");
     let ctx = IpfsCtx::builder(cache, Access::roots([imported.root]));
     let ctx = ctx.build().await.expect("a context");
     for round in 0..=plan.rounds {
