@@ -1,10 +1,11 @@
-//! `cargo xtask test`: the guests, `tidy`, then every test; the last line is `N passed, N failed`.
+//! `cargo xtask test`: the guests, `tidy`, then every test and the models of concurrency; the last line is
+//! `N passed, N failed`.
 //!
 //! Invariant: green means that everything that was asked for ran. What was asked for and could not run, a check
 //! of `tidy` that failed, and a test program that did not come to its end each count as one failure.
 
 use std::{
-    fmt,
+    env, fmt,
     io::{BufRead, BufReader, Write, stdout},
     path::PathBuf,
     process::{Command, Stdio},
@@ -51,6 +52,9 @@ const KUBO: &str = "WASI_IPFS_KUBO";
 /// What names the program `ipfs-cluster-service` to the tests.
 const CLUSTER: &str = "WASI_IPFS_CLUSTER";
 
+/// What tells the tests to leave out what takes minutes.
+const QUICK: &str = "WASI_IPFS_QUICK";
+
 impl Flags {
     /// Whether a test's `NOT RUN` line is a failure. Where anything was asked for, it is, unless the line names the
     /// variable of what was not asked for: each test that needs one says which.
@@ -65,6 +69,11 @@ impl Flags {
             .iter()
             .any(|(mark, asked)| !asked && line.contains(mark));
         (self.fixtures.is_some() || self.kubo) && !excused
+    }
+
+    /// Whether the models run too: they are built by themselves, and no argument of `cargo test` is for them.
+    fn runs_models(&self) -> bool {
+        self.arguments.is_empty()
     }
 
     /// The arguments of cargo, and those of the test programs.
@@ -179,10 +188,15 @@ fn all(
         None => cargo.env_remove(KUBO).env_remove(CLUSTER),
     };
     if flags.quick {
-        cargo.env("WASI_IPFS_QUICK", "1");
+        cargo.env(QUICK, "1");
     }
     steps.run("build", || process::run(&mut compile(workspace, flags)))?;
-    steps.run("tests", || stream(&mut cargo, &mut stdout(), tally, wrong))
+    steps.run("tests", || stream(&mut cargo, &mut stdout(), tally, wrong))?;
+    if flags.runs_models() {
+        let mut cargo = models(workspace, flags);
+        steps.run("models", || stream(&mut cargo, &mut stdout(), tally, wrong))?;
+    }
+    Ok(())
 }
 
 /// The folder of fixtures that `--fixtures` asked for.
@@ -225,6 +239,23 @@ fn compile(workspace: &Workspace, flags: &Flags) -> Command {
         cargo.arg("--workspace");
     }
     cargo.args(flags.divided().0);
+    cargo
+}
+
+/// Builds and runs the models of concurrency, in a folder of their own: under another cfg everything is built anew, and
+/// neither build is to throw away the other.
+fn models(workspace: &Workspace, flags: &Flags) -> Command {
+    let set = env::var("RUSTFLAGS").unwrap_or_default();
+    let mut cargo = workspace.cargo(&["test", "--no-fail-fast", "--lib"]);
+    cargo
+        .args(["-p", "block-staging", "-p", "pinset", "--target-dir"])
+        .arg(workspace.target.join("shuttle"))
+        .args(["models", "--", "--show-output"])
+        .env_remove("CARGO_ENCODED_RUSTFLAGS")
+        .env("RUSTFLAGS", format!("{set} --cfg shuttle").trim_start());
+    if flags.quick {
+        cargo.env(QUICK, "1");
+    }
     cargo
 }
 
@@ -293,6 +324,16 @@ mod tests {
             line(&["-p", "pinset", "--", "staging"]),
             "cargo test --no-fail-fast -p pinset -- --show-output staging"
         );
+    }
+
+    #[test]
+    fn models_are_built_by_themselves() {
+        let line = process::line(&models(&workspace(), &flags(&[])));
+        assert!(
+            line.contains("--cfg shuttle") && line.contains("--target-dir /no/such/target/shuttle"),
+            "{line}"
+        );
+        assert!(flags(&[]).runs_models() && !flags(&["-p", "pinset"]).runs_models());
     }
 
     #[test]

@@ -1,12 +1,23 @@
-//! The primitives of what is proven under a scheduler of its own (a build of `budget` with other ones), and the two
-//! ways to take a lock here.
+//! The primitives of all state that threads share, and the two ways to take a lock here.
+//!
+//! With `--cfg shuttle` they are those of a scheduler that tries one order of things after the other: the models of this
+//! crate and of its users run so.
 
 use std::sync::{PoisonError, TryLockError};
 
+#[cfg(shuttle)]
+pub(crate) use shuttle::{
+    sync::{
+        Mutex, MutexGuard,
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
+    },
+    thread::sleep,
+};
+#[cfg(not(shuttle))]
 pub(crate) use std::{
     sync::{
         Mutex, MutexGuard,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
     },
     thread::sleep,
 };

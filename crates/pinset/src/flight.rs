@@ -12,6 +12,9 @@ use futures_util::{
 
 use crate::sync::{AtomicU64, Mutex, Ordering, lock};
 
+#[cfg(all(test, not(shuttle)))]
+mod tests;
+
 type Work<T> = BoxFuture<'static, T>;
 
 /// Each flight by its key, with the number that tells it from an earlier one under the same key.

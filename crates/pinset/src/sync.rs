@@ -1,8 +1,16 @@
-//! The primitives of what is proven under a scheduler of its own (`tests/concurrency`, which has another `sync`), and
-//! the one way to take a lock here. No lock of this crate is held across an await.
+//! The primitives of the state that threads share, and the one way to take a lock here. No lock of this crate is held
+//! across an await.
+//!
+//! With `--cfg shuttle` they are those of a scheduler that tries one order of things after the other: `models` run so.
 
 use std::sync::PoisonError;
 
+#[cfg(shuttle)]
+pub(crate) use shuttle::sync::{
+    Mutex, MutexGuard,
+    atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+};
+#[cfg(not(shuttle))]
 pub(crate) use std::sync::{
     Mutex, MutexGuard,
     atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},

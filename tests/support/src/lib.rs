@@ -8,6 +8,7 @@
 //! * [`file_system`]: a file system and a process of a test's own.
 //! * [`memory`]: the memory that the process uses.
 //! * [`turns`]: tests that share a binary and must not disturb each other.
+//! * `schedules`, with `--cfg shuttle`: models of concurrency, and a directory for the files of each.
 //! * [`until`]: waits for an effect of work in the background.
 
 pub mod balanced;
@@ -15,6 +16,8 @@ pub mod content;
 pub mod file_system;
 pub mod golden;
 pub mod memory;
+#[cfg(shuttle)]
+pub mod schedules;
 pub mod staged;
 pub mod traces;
 pub mod turns;

@@ -12,10 +12,7 @@ use std::{
     fs::File,
     io,
     os::unix::fs::FileExt,
-    sync::{
-        Arc, OnceLock,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, OnceLock},
 };
 
 use super::{
@@ -26,7 +23,7 @@ use crate::{
     error::StagingError,
     lock_dir::StagingDir,
     platform,
-    sync::{Mutex, MutexGuard, lock},
+    sync::{AtomicU64, Mutex, MutexGuard, Ordering, lock},
 };
 
 /// By how much a file's logical length grows, in bytes: once in so many, since each time is a journal entry.

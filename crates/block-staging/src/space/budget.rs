@@ -24,6 +24,9 @@ use crate::{
     sync::{AtomicU64, Mutex, Ordering, lock, sleep},
 };
 
+#[cfg(all(test, not(shuttle)))]
+mod tests;
+
 /// How often a newcomer looks whether the others have come down to their shares, and how long it waits in between: what
 /// they are reading, and the holes that are being punched, are done with in a moment.
 const ATTEMPTS: u32 = 50;

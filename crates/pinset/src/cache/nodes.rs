@@ -2,14 +2,14 @@
 //!
 //! A decoded node keeps its block's bytes, so a node that is here can be used while its block is staged no more.
 
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 
 use crate::{
     block::{Key, KeyHash, acceptable},
     policy::{replacement::Admission, residents::Residents},
-    sync::lock,
+    sync::{Mutex, lock},
     unixfs::{self, Codec, Malformed, Target},
 };
 

@@ -1,11 +1,10 @@
 //! Counters of what fetching did, and the one figure that is told as it happens: the time of the backend for a block.
 
-use std::{
-    sync::atomic::{AtomicU64, Ordering},
-    time::Duration,
-};
+use std::time::Duration;
 
 use pinner_api::PinnerError;
+
+use crate::sync::{AtomicU64, Ordering};
 
 /// Fetches that failed, by what the backend said.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

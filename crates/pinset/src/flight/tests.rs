@@ -1,4 +1,4 @@
-//! Single flight as its waiters see it. Under every order of things: `tests/concurrency`.
+//! Single flight as its waiters see it. Under many orders of things: `models`.
 
 use std::{
     sync::{
