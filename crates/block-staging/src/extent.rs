@@ -6,15 +6,7 @@
 //!
 //! Reads are the hot path of the whole library: they take no lock, and allocate nothing beyond the result.
 
-use std::{
-    fmt,
-    fs::File,
-    io,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-};
+use std::{fmt, fs::File, io, sync::Arc};
 
 use rustix::{buffer::spare_capacity, io::Errno};
 
@@ -24,6 +16,7 @@ use crate::{
     lease::Lease,
     platform::{self, ReadWay},
     reservation::Reservation,
+    sync::{AtomicBool, Ordering},
     volume::Volume,
 };
 

@@ -92,6 +92,8 @@ mod extent;
 mod follower;
 mod key;
 mod lease;
+#[cfg(all(test, shuttle))]
+mod models;
 mod open;
 mod platform;
 mod reservation;
@@ -99,7 +101,7 @@ mod resume;
 mod space;
 mod steps;
 mod sync;
-#[cfg(test)]
+#[cfg(all(test, not(shuttle)))]
 mod tests;
 mod volume;
 mod writer;
@@ -113,4 +115,6 @@ pub use open::{Opened, open};
 pub use reservation::Reservation;
 pub use resume::Warm;
 pub use space::budget::{self, Budget};
+#[cfg(shuttle)]
+pub use steps::at_each_step;
 pub use writer::{Staging, StagingUsage};

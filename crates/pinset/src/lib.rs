@@ -49,13 +49,11 @@ mod cache;
 mod error;
 mod fetch;
 mod flight;
-/// Not a part of `flight.rs`, which `tests/concurrency` builds as well.
-#[cfg(test)]
-#[path = "flight/tests.rs"]
-mod flight_tests;
 mod grant;
 mod host;
 mod metadata;
+#[cfg(all(test, shuttle))]
+mod models;
 mod path;
 mod pins;
 mod policy;
@@ -96,6 +94,6 @@ pub use read::{
 };
 pub use resolve::walk::MAX_SYMLINKS;
 pub use session::Session;
-pub use whole::{prefetch::Fetched, progress::Progress, stream::ContentStream};
+pub use whole::{prefetch::Fetched, progress::Progress};
 
 use block_staging::budget;

@@ -11,10 +11,7 @@ use std::{
     fs::File,
     io,
     os::unix::fs::FileExt,
-    sync::{
-        Arc, OnceLock,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, OnceLock},
 };
 
 use super::{
@@ -25,7 +22,7 @@ use crate::{
     error::StagingError,
     lock_dir::StagingDir,
     platform,
-    sync::{Mutex, MutexGuard, lock},
+    sync::{AtomicU64, Mutex, MutexGuard, Ordering, lock},
 };
 
 /// The step by which a file's logical length grows, in bytes. It is large since each growth writes to the file system's

@@ -1,11 +1,10 @@
 //! The counters of fetching, and the one figure that is recorded as it happens: the time of the backend for a block.
 
-use std::{
-    sync::atomic::{AtomicU64, Ordering},
-    time::Duration,
-};
+use std::time::Duration;
 
 use pinner_api::PinnerError;
+
+use crate::sync::{AtomicU64, Ordering};
 
 /// The number of failed fetches, by the kind of the backend's error.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -5,7 +5,7 @@
 
 use std::{
     ops::Range,
-    sync::{Arc, Mutex, Weak},
+    sync::{Arc, Weak},
 };
 
 use bytes::{Bytes, BytesMut};
@@ -25,7 +25,7 @@ use crate::{
         tree::{Above, Descent, Piece, Purpose, Source, Tree},
     },
     session::Session,
-    sync::lock,
+    sync::{Mutex, lock},
     unixfs::Target,
 };
 
