@@ -80,6 +80,9 @@
 //! 7. `resume`, `writer`, `follower`, `open`: how a directory is opened, and its two handles.
 //! 8. [`stored`]: a directory from outside, for the commands that a person runs.
 
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod lock_dir;
 pub mod stored;
 

@@ -15,7 +15,7 @@ use std::{fs::File, io, os::unix::fs::FileExt};
 
 use super::files::{self, Access};
 use crate::{
-    class::{CLASSES, JOURNAL_LEN, SlotAddress},
+    class::{CLASSES, JOURNAL_LEN, MAX_CHANGE, SlotAddress},
     error::StagingError,
     lock_dir::StagingDir,
     sync::{AtomicU64, Ordering},
@@ -172,7 +172,7 @@ fn decode(entry: [u8; ENTRY_LEN as usize]) -> Option<(u64, SlotAddress)> {
         class: usize::from(class),
         slot: u32::from_le_bytes([h, i, j, k]),
     };
-    (at.class < CLASSES && number > 0).then_some((number, at))
+    (at.class < CLASSES && (1..=MAX_CHANGE).contains(&number)).then_some((number, at))
 }
 
 #[cfg(all(test, not(shuttle)))]
