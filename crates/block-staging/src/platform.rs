@@ -8,12 +8,12 @@ mod cached;
 #[cfg(target_os = "linux")]
 pub(crate) mod linux;
 #[cfg(not(target_os = "linux"))]
-mod other;
+mod unsupported;
 pub(crate) mod probe;
 pub(crate) mod ways;
 
 #[cfg(target_os = "linux")]
 pub(crate) use linux::{data_ranges, lock_range, punch, read_cached, read_way};
 #[cfg(not(target_os = "linux"))]
-pub(crate) use other::{data_ranges, lock_range, punch, read_cached, read_way};
+pub(crate) use unsupported::{data_ranges, lock_range, punch, read_cached, read_way};
 pub(crate) use ways::{RangeLock, ReadWay, allocated};
