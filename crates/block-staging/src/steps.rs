@@ -111,7 +111,7 @@ mod watched {
     use std::cell::RefCell;
 
     use super::Step;
-    use crate::sync::{AtomicBool, Ordering};
+    use crate::sync::point;
 
     thread_local! {
         /// Of the thread that runs the model: all threads of the model run on it, by turns.
@@ -127,8 +127,6 @@ mod watched {
     /// Called at each step.
     pub(crate) fn reached(_step: Step) {
         LOOK.with_borrow(|look| look.as_ref().map(|look| look()));
-        // Any use of a primitive is a point where another thread may go on. (To yield would be another thing: a
-        // thread of high priority would lose it.)
-        AtomicBool::new(false).load(Ordering::SeqCst);
+        point();
     }
 }

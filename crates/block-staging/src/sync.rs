@@ -35,3 +35,10 @@ pub(crate) fn try_lock<T: ?Sized>(mutex: &Mutex<T>) -> Option<MutexGuard<'_, T>>
         Err(TryLockError::WouldBlock) => None,
     }
 }
+
+/// A point where the scheduler may go elsewhere, as at any use of a primitive: before a system call that it does not
+/// see, and after a step. (To yield would be another thing: a thread of high priority would lose it.)
+#[cfg(shuttle)]
+pub(crate) fn point() {
+    AtomicBool::new(false).load(Ordering::SeqCst);
+}

@@ -13,6 +13,8 @@ pub(crate) fn punch(file: &File, offset: u64, len: u64) -> io::Result<()> {
     if PUNCH_FAILS.get() {
         return Err(rustix::io::Errno::IO.into());
     }
+    #[cfg(shuttle)]
+    crate::sync::point();
     loop {
         match rustix::fs::fallocate(
             file,
@@ -40,6 +42,8 @@ pub(crate) fn lock_range(file: &File, how: RangeLock, offset: u64, len: usize) -
         RangeLock::Exclusive => libc::F_WRLCK,
         RangeLock::Unlocked => libc::F_UNLCK,
     };
+    #[cfg(shuttle)]
+    crate::sync::point();
     let lock = libc::flock {
         l_type: kind as libc::c_short,
         l_whence: libc::SEEK_SET as libc::c_short,
