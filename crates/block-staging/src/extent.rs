@@ -10,6 +10,7 @@ use std::{
     fmt,
     fs::File,
     io,
+    os::unix::fs::FileExt,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -162,6 +163,28 @@ impl Extent {
             // coverage: needs a file system that cannot be asked not to wait.
             ReadWay::Blocking => Ok(None),
         }
+    }
+
+    /// As [`try_read`](Self::try_read), but into the caller's slice, as far as that and the block go: copied once,
+    /// without an allocation. Returns how many bytes were read; after `None` the slice holds any bytes.
+    ///
+    /// # Errors
+    /// As [`try_read`](Self::try_read).
+    #[inline]
+    pub fn try_read_into(&self, offset: usize, into: &mut [u8]) -> io::Result<Option<usize>> {
+        let len = self.clamp(offset, into.len());
+        if len == 0 {
+            return Ok(Some(0));
+        }
+        let (file, start) = self.place(offset)?;
+        let into = &mut into[..len];
+        let is_read = match self.read_way {
+            ReadWay::Cached => platform::read_cached_into(file, start, into)?,
+            ReadWay::Memory => file.read_exact_at(into, start).map(|()| true)?,
+            // coverage: needs a file system that cannot be asked not to wait.
+            ReadWay::Blocking => false,
+        };
+        Ok(is_read.then_some(len))
     }
 
     /// As [`try_read`](Self::try_read), but waits for the disk: for blocking threads.

@@ -13,7 +13,7 @@ pub(crate) mod probe;
 pub(crate) mod ways;
 
 #[cfg(target_os = "linux")]
-pub(crate) use linux::{data_ranges, lock_range, punch, read_cached, read_way};
+pub(crate) use linux::{data_ranges, lock_range, punch, read_cached, read_cached_into, read_way};
 #[cfg(not(target_os = "linux"))]
-pub(crate) use other::{data_ranges, lock_range, punch, read_cached, read_way};
+pub(crate) use other::{data_ranges, lock_range, punch, read_cached, read_cached_into, read_way};
 pub(crate) use ways::{RangeLock, ReadWay, allocated};

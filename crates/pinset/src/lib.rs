@@ -93,6 +93,7 @@ pub use read::{
     listing::{Entries, Entry, EntryKind},
     node::{Node, Symlink},
     readahead::Advice,
+    reader::FileReader,
 };
 pub use resolve::walk::MAX_SYMLINKS;
 pub use session::Session;
