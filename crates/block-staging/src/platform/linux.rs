@@ -80,6 +80,21 @@ pub(crate) fn data_ranges(file: &File) -> io::Result<Vec<std::ops::Range<u64>>> 
     }
 }
 
+/// Fills `into` from `offset` if the page cache has all of it, and returns whether it has. If not, the content of `into`
+/// is unspecified.
+#[inline]
+pub(crate) fn read_cached_into(file: &File, offset: u64, into: &mut [u8]) -> io::Result<bool> {
+    use rustix::io::{Errno, ReadWriteFlags};
+    let len = into.len();
+    let into = &mut [io::IoSliceMut::new(into)];
+    match rustix::io::preadv2(file, into, offset, ReadWriteFlags::NOWAIT) {
+        Ok(read) => Ok(read == len),
+        // coverage: needs pages that the system has evicted, or a disk that fails.
+        Err(Errno::AGAIN | Errno::OPNOTSUPP | Errno::INTR) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// Finds out how `file`, whose first byte has just been written, can be read without waiting.
 pub(crate) fn read_way(file: &File) -> io::Result<ReadWay> {
     use rustix::io::{Errno, ReadWriteFlags};

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use wasi_ipfs_fs::IpfsCtx;
 use wasi_ipfs_tests::{
     Content, End, Guest, Outcome, Preview, Run, Sample, Sharing, Variant, assert_guest_has_test,
-    foreach_guest, each_variant, guests, pinset,
+    each_variant, foreach_guest, guests, pinset,
 };
 use wasmtime_wasi::FsPerms;
 
