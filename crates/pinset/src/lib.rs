@@ -97,6 +97,6 @@ pub use read::{
 };
 pub use resolve::walk::MAX_SYMLINKS;
 pub use session::Session;
-pub use whole::{prefetch::Fetched, progress::Progress};
+pub use whole::{prefetch::Fetched, progress::Progress, stream::ContentStream};
 
 use block_staging::budget;
