@@ -68,7 +68,7 @@ mod sync;
 mod task;
 mod whole;
 
-pub use ::unixfs;
+pub(crate) use ::unixfs;
 pub use block_staging::{Budget, lock_dir};
 pub use error::{Error, Limit};
 pub use fetch::counters::FetchFailures;
@@ -88,6 +88,7 @@ pub use path::{
     root_cid::RootCid,
 };
 pub use pins::recovery;
+#[doc(hidden)]
 pub use policy::replacement;
 pub use read::{
     dir::Dir,
