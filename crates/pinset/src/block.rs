@@ -8,13 +8,11 @@ use multihash_codetable::{Code, MultihashDigest};
 
 use crate::{
     error::Error,
+    path::root_cid::IDENTITY,
     unixfs::{Codec, Target},
 };
 
-pub(crate) use crate::staging::{Key, KeyHash};
-
-/// The multihash code of identity "hashes".
-pub(crate) const IDENTITY: u64 = 0x00;
+pub(crate) use block_staging::{Key, KeyHash};
 
 /// Returns the target of a CID: its block, or the data that lies in the CID itself.
 pub(crate) fn target_of(cid: &Cid) -> Target {

@@ -1,7 +1,7 @@
 //! The staging directories, out of [`block_staging`], which does not hash: here the verification is filled in.
 
 pub use block_staging::{Extent, MAX_STAGED, Reservation, Staging, StagingError, StagingUsage};
-pub(crate) use block_staging::{Follower, Key, KeyHash, Opened, Warm, open};
+pub(crate) use block_staging::{Follower, Key, Opened, Warm, open};
 
 /// A persistent staging directory from outside of a pinset: what is in it, whether that is right, and how it is
 /// emptied. For the commands that a person runs.

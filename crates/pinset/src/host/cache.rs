@@ -16,7 +16,6 @@ use crate::{
         fixed_name::FixedName,
         ipfs_path::{IpfsPath, Symlinks},
         name::{ContentPath, IpnsName},
-        place,
         root_cid::RootCid,
     },
     read::node::Node,
@@ -216,7 +215,7 @@ impl CacheMode {
         let Some(target) = target else {
             return Ok(Fetched::default());
         };
-        let origin = place::origin(path.root_cid(), path.rest());
+        let origin = path.origin();
         let cid = RootCid::of(target);
         let span = tracing::debug_span!("prefetch", %cid, blocks = Empty, bytes = Empty);
         let fetched = prefetch::prefetch(&session, target.clone(), &origin, progress);

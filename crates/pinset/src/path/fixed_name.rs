@@ -5,7 +5,7 @@ use pinner_api::Origin;
 use crate::{
     error::Error,
     metadata::{Identity, Kind, Metadata},
-    path::{ipfs_path::IpfsPath, name::IpnsName, place, root_cid::RootCid},
+    path::{ipfs_path::IpfsPath, name::IpnsName, root_cid::RootCid},
 };
 
 /// A name, and what it stood for when it was asked for.
@@ -65,7 +65,7 @@ impl FixedName {
 
     /// Where the target's blocks are asked for: as what the backend itself said, whose providers it knows.
     pub(crate) fn origin(&self) -> Origin {
-        place::origin(self.path.root_cid(), self.path.rest())
+        self.path.origin()
     }
 }
 

@@ -5,8 +5,9 @@
 use std::{fmt, str::FromStr, sync::Arc};
 
 use cid::Cid;
+use pinner_api::Origin;
 
-use crate::{error::Error, path::root_cid::RootCid};
+use crate::{block::cid_of, error::Error, path::root_cid::RootCid};
 
 /// An immutable path: a root, and the segments below it. Cheap to clone.
 ///
@@ -63,6 +64,14 @@ impl IpfsPath {
         &self.rest
     }
 
+    /// The origin of the blocks below this path. A backend is told the first 64 bytes of an identity CID that is longer;
+    /// it cannot have a block for it.
+    pub(crate) fn origin(&self) -> Origin {
+        let root = &self.root;
+        let cid = root.cid().unwrap_or_else(|| cid_of(&root.target()));
+        Origin::new(cid, &*self.rest)
+    }
+
     /// As a path below `/ipfs`: `<CID>/rest`.
     pub(crate) fn below_ipfs(&self) -> String {
         if self.rest.is_empty() {
@@ -96,6 +105,18 @@ impl From<Cid> for IpfsPath {
 impl From<RootCid> for IpfsPath {
     fn from(root: RootCid) -> Self {
         Self::root(root)
+    }
+}
+
+/// Here, since [`Error`] names a [`RootCid`], which therefore must not know it.
+impl FromStr for RootCid {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        Self::parse(text).map_err(|reason| Error::InvalidPath {
+            path: shown(text),
+            reason,
+        })
     }
 }
 

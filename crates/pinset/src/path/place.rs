@@ -8,10 +8,9 @@ use bytes::Bytes;
 use pinner_api::{Origin, PinnerError};
 
 use crate::{
-    block::cid_of,
     error::Error,
     metadata::Identity,
-    path::{fixed_name::FixedName, root_cid::RootCid},
+    path::{fixed_name::FixedName, ipfs_path::IpfsPath, root_cid::RootCid},
     unixfs::{Codec, Link, Target},
 };
 
@@ -56,7 +55,7 @@ impl Linked {
 
 impl Place {
     pub(crate) fn of_root(root: &RootCid) -> Self {
-        Self::rooted(root, origin(root, ""))
+        Self::rooted(root, IpfsPath::from(*root).origin())
     }
 
     pub(crate) fn of_name(fixed: &FixedName) -> Self {
@@ -102,13 +101,6 @@ impl Place {
             },
         }
     }
-}
-
-/// What is asked for as parts of what is at `rest` below `root`. (A backend is told the first 64 bytes of an identity
-/// CID that is longer. It cannot have a block under it.)
-pub(crate) fn origin(root: &RootCid, rest: &str) -> Origin {
-    let root = root.cid().unwrap_or_else(|| cid_of(&root.target()));
-    Origin::new(root, rest)
 }
 
 #[cfg(test)]

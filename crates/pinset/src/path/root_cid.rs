@@ -3,17 +3,15 @@
 //! It can be an identity CID, which is its own content, and then has up to 128 bytes of it: more than the 64 bytes of a
 //! digest that [`Cid`] holds. Such a root is never fetched.
 
-use std::{fmt, str::FromStr};
+use std::fmt;
 
 use bytes::Bytes;
 use cid::{Cid, CidGeneric, multihash::Multihash};
 
-use crate::{
-    block::IDENTITY,
-    error::Error,
-    path::ipfs_path::shown,
-    unixfs::{Codec, Target},
-};
+use crate::unixfs::{Codec, Target};
+
+/// The multihash code of identity "hashes".
+pub(crate) const IDENTITY: u64 = 0x00;
 
 /// The longest text of a CID, in characters. An identity CID of 128 bytes has 267 in base 16; the parser's work grows
 /// with the square of the length in base 58.
@@ -107,17 +105,6 @@ impl From<Cid> for RootCid {
 impl From<&Cid> for RootCid {
     fn from(cid: &Cid) -> Self {
         Self::from(*cid)
-    }
-}
-
-impl FromStr for RootCid {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self, Error> {
-        Self::parse(text).map_err(|reason| Error::InvalidPath {
-            path: shown(text),
-            reason,
-        })
     }
 }
 
