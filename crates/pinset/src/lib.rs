@@ -40,6 +40,7 @@
 //! `cache::store`, where the block is staged already; else `fetch::engine` → [`pinner_api::Pinner::block`] →
 //! `block::UnverifiedBlock::verify` → `cache::store` → the reader.
 
+#![cfg_attr(doctest, doc = include_str!("../README.md"))]
 #![allow(
     clippy::result_large_err,
     reason = "an error names the CID that it is about, 96 bytes; errors are not what has to be fast"
