@@ -80,6 +80,8 @@
 //! 7. `resume`, `writer`, `follower`, `open`: how a directory is opened, and its two handles.
 //! 8. [`stored`]: a directory from outside, for the commands that a person runs.
 
+#![cfg_attr(doctest, doc = include_str!("../README.md"))]
+
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;

@@ -13,6 +13,8 @@
 //!
 //! Everything that a node sends is hostile until it has been parsed here. No function panics on any input.
 
+#![cfg_attr(doctest, doc = include_str!("../README.md"))]
+
 mod answer;
 pub mod mfs;
 mod refusal;

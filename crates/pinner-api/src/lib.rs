@@ -57,6 +57,8 @@
 //! method, the provided ones too: `#[deny(clippy::missing_trait_methods)]` on its `impl` enforces this. The
 //! conformance suite of the crate `pinner-conformance` shows whether a backend keeps the contract.
 
+#![cfg_attr(doctest, doc = include_str!("../README.md"))]
+
 use std::{fmt, str::FromStr, sync::Arc, time::Duration};
 
 pub use async_trait::async_trait;

@@ -20,6 +20,8 @@
 //! 2. [`CarWriter`] is such a sink: a CARv1 beside its destination, moved there when it is complete.
 //! 3. [`import_to_car`] is the two together.
 
+#![cfg_attr(doctest, doc = include_str!("../README.md"))]
+
 mod error;
 mod header;
 mod import;

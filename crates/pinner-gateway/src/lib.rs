@@ -45,6 +45,8 @@
 //!
 //! [`Pinner::blocks`](pinner_api::Pinner::blocks) therefore sends concurrent raw requests, up to the limit in flight.
 
+#![cfg_attr(doctest, doc = include_str!("../README.md"))]
+
 mod error;
 mod gateway;
 mod pinner;

@@ -41,6 +41,8 @@
 //! # }
 //! ```
 
+#![cfg_attr(doctest, doc = include_str!("../README.md"))]
+
 mod answer;
 mod auth;
 mod body;

@@ -83,6 +83,8 @@
 //! * `rpc`, `request`: one call, with its deadline and its limits. `lines`, `keys`: answers as they come in.
 //! * `error`: errors and their conversion.
 
+#![cfg_attr(doctest, doc = include_str!("../README.md"))]
+
 mod builder;
 mod error;
 mod keys;

@@ -45,6 +45,8 @@
 //! entries below `/wasi-ipfs-pins` in MFS. It also leaves one small unpinned block, by which the node's gateway is
 //! recognised.
 
+#![cfg_attr(doctest, doc = include_str!("../README.md"))]
+
 mod blocks;
 mod builder;
 mod cluster;

@@ -35,6 +35,8 @@
 //! stored and found by its multihash, whatever its CID's codec. Time passes only in [`Fault::Delay`], on tokio's
 //! clock, which a test can pause.
 
+#![cfg_attr(doctest, doc = include_str!("../README.md"))]
+
 #![allow(
     clippy::result_large_err,
     reason = "an error that names two CIDs is large, and tests do not notice"

@@ -105,6 +105,8 @@
 //! 3. `write`: parameters (`profile`), the encoding (`data`), finished blocks on their way to the sink (`writer`), and
 //!    the kinds of node (`file`, `directory`, `symlink`).
 
+#![cfg_attr(doctest, doc = include_str!("../README.md"))]
+
 mod attributes;
 mod link;
 mod malformed;

@@ -51,6 +51,9 @@
 //! No feature of wasmtime beyond `runtime`, `component-model`, `async` and `std` is asked for: whether guests are
 //! compiled here or ahead of time, and whether compilations are cached, is the embedder's.
 
+#![cfg_attr(doctest, doc = include_str!("../README.md"))]
+#![cfg_attr(doctest, doc = include_str!("../../../README.md"))]
+
 mod ctx;
 mod errno;
 mod error;
