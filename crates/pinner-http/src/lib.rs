@@ -14,12 +14,12 @@
 //!
 //! 1. [`Endpoint`]: the server's address, from a multiaddr, a URL or `host:port`.
 //! 2. [`ClientBuilder`], with [`Auth`] and [`Redirects`]: a [`Client`], which holds the connections and the limit on
-//! calls in flight.
+//!    calls in flight.
 //! 3. [`Request`]: one call, which is sent, and sent again according to the [`RetryPolicy`].
 //! 4. [`Answer`]: a whole body, up to a limit, by one absolute deadline; or [`Streamed`]: bytes or lines as they
-//! come, with a deadline for each step forward.
+//!    come, with a deadline for each step forward.
 //! 5. [`HttpError`]: why a call failed, and [`HttpError::into_pinner`], the one place where it becomes a
-//! [`PinnerError`](pinner_api::PinnerError).
+//!    [`PinnerError`](pinner_api::PinnerError).
 //!
 //! # Example
 //!
