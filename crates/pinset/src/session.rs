@@ -102,7 +102,7 @@ impl Session {
         &self.inner.allowance
     }
 
-    /// Returns what a request for blocks needs: this session's allowance, and the place that the blocks are part of.
+    /// Returns an [`Ask`] for blocks that are part of the node at `origin`, within this session's allowance.
     pub(crate) fn ask<'a>(&'a self, origin: &'a Origin) -> Ask<'a> {
         Ask {
             allowance: &self.inner.allowance,

@@ -36,8 +36,8 @@ pub struct PinsetCache {
     engine: Arc<Engine>,
 }
 
-/// One guest's own pinset, with its own holder and its own staging. Guests share nothing, so no guest can tell from
-/// the duration of a read whether another guest has read the same block.
+/// One guest's own pinset, with its own holder and its own staging. It shares nothing with other pinsets, so a guest
+/// cannot tell from the duration of a read whether another guest has read the same block.
 ///
 /// Isolated pinsets that share a [`Budget`](crate::Budget) have equal shares of it, whatever their guests do. A guest
 /// can tell from its share how many pinsets there are, but learns nothing of their content. A new pinset makes the

@@ -80,7 +80,7 @@ pub struct Stats {
 }
 
 impl Stats {
-    /// Returns the share of requests for blocks that were hits, from 0 to 1; `None` before the first request.
+    /// Returns hits / (hits + misses), from 0 to 1; `None` before the first hit or miss.
     pub fn hit_rate(&self) -> Option<f64> {
         share(self.hits, self.misses)
     }

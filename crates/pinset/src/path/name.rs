@@ -130,7 +130,7 @@ impl FromStr for IpnsPath {
     fn from_str(text: &str) -> Result<Self, Error> {
         let below = Self::prefixed(text).ok_or_else(|| Error::InvalidName {
             name: shown(text),
-            reason: "the path must start with /ipns/",
+            reason: "it does not start with /ipns/",
         })?;
         let (name, rest) = below.split_once('/').unwrap_or((below, ""));
         Ok(Self {

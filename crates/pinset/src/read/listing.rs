@@ -174,7 +174,7 @@ impl Entries {
                 State::Granted { entries } => return Poll::Ready(Ok(entries.next())),
                 State::Plain { node, next } => {
                     let unixfs::Node::Directory(dir) = &node.node else {
-                        // coverage: a directory is listed by its kind.
+                        // coverage: a node that is not a shard is a directory here.
                         return Poll::Ready(Ok(None));
                     };
                     let entry = dir.entry(*next);
@@ -313,7 +313,7 @@ impl Level {
     /// reaches the shard.
     fn fetch_ahead(&mut self, dir: &Dir) {
         let unixfs::Node::Shard(shard) = &self.node.node else {
-            // coverage: a level is one of shards.
+            // coverage: every level is a shard.
             return;
         };
         while self.ahead.len() < SHARDS_AHEAD {
