@@ -1,11 +1,11 @@
 //! Any bytes as a persistent staging directory: `block-staging` reads or refuses it, and keeps its promises in it.
 //!
-//! The input says which files to make of the names that the layout knows, what to write where, and how long they are
-//! (see [`Input::make`]). The directory is then looked at from outside, and opened by a writer and a follower, or
-//! emptied. What the writer hands out, the follower finds, byte for byte, and it stays so while blocks come and go. What
-//! the file system reports for the directory is at most the budget (I2), and other files are not touched.
+//! The input says which of the layout's files to create, their content, and their lengths (see [`Input::make`]). The
+//! directory is then inspected from outside, and either emptied or opened by a writer and a follower. The follower must
+//! find every block that the writer has, byte for byte, while blocks come and go. The space that the file system
+//! reports for the directory must be at most the budget (I2), and other files must not be touched.
 //!
-//! Once before, the input's beginning is read as one record of an index.
+//! Before that, the beginning of the input is decoded as one record of an index.
 
 #![no_main]
 
@@ -28,18 +28,18 @@ use fuzzed::{memory::bounded, seeds};
 use libfuzzer_sys::fuzz_target;
 use tempfile::TempDir;
 
-/// A step of the input has a record and a place in several tables.
+/// The memory bound per byte of input. A step of the input has a record and a place in several tables.
 const PER_BYTE: usize = 256;
 
-/// Whatever the input, so much of memory is needed, in units of [`PER_BYTE`]: for two blocks, and a part of an index.
+/// The memory that any input may take, in units of [`PER_BYTE`]: for two blocks, and a part of an index.
 const BASE: usize = 8 * 1024 * 1024 / PER_BYTE;
 
-/// More steps take time and find no more.
+/// The largest number of steps. More steps take time and find nothing more.
 const MOST_STEPS: usize = 32;
 
 const CLASSES: usize = 10;
 const RECORD_LEN: usize = 128;
-/// So much of a block is not zero, in bytes.
+/// The length of the part of a block that is not zero, in bytes.
 const PATTERN: usize = 128;
 const LAYOUT: &[u8] = b"pinset staging layout 1\n";
 
@@ -55,7 +55,7 @@ static FOLDER: LazyLock<TempDir> = LazyLock::new(|| {
 fuzz_target!(
     init: seeds::write_if_asked(seeds),
     |data: &[u8]| {
-        // Made outside of the bound: it stays.
+        // Created outside of the bound, since the folder outlives the input.
         let folder = FOLDER.path();
         bounded(data.len() + BASE, PER_BYTE, || {
             record(data);
@@ -64,7 +64,7 @@ fuzz_target!(
     }
 );
 
-/// The first bytes as a record, as they are and with a right checksum, in the place that they say.
+/// Decodes the first bytes as a record in the slot that they name, unchanged and with a right checksum.
 fn record(data: &[u8]) {
     let Some(bytes) = data.first_chunk::<RECORD_LEN>() else {
         return;
@@ -86,7 +86,7 @@ fn seal(mut bytes: [u8; RECORD_LEN]) -> [u8; RECORD_LEN] {
     bytes
 }
 
-/// This user's hash: fast, and of four bytes.
+/// The hash function of this test: fast, and with four bytes.
 fn digest(bytes: &[u8]) -> [u8; 4] {
     crc32fast::hash(bytes).to_le_bytes()
 }
@@ -99,7 +99,7 @@ fn class_bytes(class: usize) -> u64 {
     4096 << class
 }
 
-/// The names that the layout knows, and how far apart the places in such a file are, in bytes.
+/// Returns one of the layout's file names, and the distance between the places in this file, in bytes.
 fn file(number: u8) -> (String, u64) {
     let class = usize::from(number) / 2 % CLASSES;
     let bytes = class_bytes(class);
@@ -117,7 +117,7 @@ fn ours() -> impl Iterator<Item = String> {
         .map(|number| file(number).0)
 }
 
-/// What is left of the input.
+/// The rest of the input.
 struct Input<'a>(&'a [u8]);
 
 impl<'a> Input<'a> {
@@ -139,7 +139,7 @@ impl<'a> Input<'a> {
         self.take().map(u64::from_le_bytes)
     }
 
-    /// As many bytes as a byte says.
+    /// Takes a byte for the length, and then as many bytes.
     fn bytes(&mut self) -> Option<&'a [u8]> {
         let len = usize::from(self.byte()?);
         let (taken, rest) = self.0.split_at_checked(len)?;
@@ -147,7 +147,7 @@ impl<'a> Input<'a> {
         Some(taken)
     }
 
-    /// Makes the directory, step by step, until the input says that it is enough.
+    /// Makes the directory, step by step, until the input ends it.
     fn make(&mut self, dir: &Path) {
         for _ in 0..MOST_STEPS {
             if self.step(dir).is_none() {
@@ -235,7 +235,7 @@ impl<'a> Input<'a> {
         Some(())
     }
 
-    /// A record field by field, zeros elsewhere.
+    /// Returns a record whose fields come from the input, with zeros elsewhere.
     fn record(&mut self, class: usize, slot: u32) -> Option<[u8; RECORD_LEN]> {
         let (change, len) = (self.take::<8>()?, self.take::<4>()?);
         let (code, digest) = (self.byte()?, self.bytes()?);
@@ -252,14 +252,14 @@ impl<'a> Input<'a> {
     }
 }
 
-/// A block that its seed and its length tell: zeros behind its beginning, as a hole reads.
+/// Returns the block for this seed and length. It has zeros behind its beginning, as a hole reads.
 fn block(seed: u8, len: usize) -> Vec<u8> {
     let mut block = vec![0; len];
     block[..len.min(PATTERN)].fill(seed);
     block
 }
 
-/// The file, where nothing else stands in its place.
+/// Opens or creates the file, unless something else has its name.
 fn made(dir: &Path, name: &str) -> Option<fs::File> {
     let path = dir.join(name);
     let is_other = |found: fs::Metadata| !found.is_file();
@@ -271,7 +271,7 @@ fn made(dir: &Path, name: &str) -> Option<fs::File> {
     Some(options.open(path).expect("a file of our own"))
 }
 
-/// Writes, where the file system has such a place.
+/// Writes the bytes, unless the file system refuses the offset.
 fn write(dir: &Path, name: &str, place: u64, bytes: &[u8]) {
     if let Some(file) = made(dir, name) {
         let _ = file.write_all_at(bytes, place);
@@ -292,7 +292,7 @@ fn replace(dir: &Path, name: &str, make: impl FnOnce(&Path) -> std::io::Result<(
     make(&path).expect("a name that is free");
 }
 
-/// What the file system reports for the directory and the library's files in it.
+/// Returns the space that the file system reports for the directory and the library's files in it, in bytes.
 fn allocated(dir: &Path) -> u64 {
     let names = ours().map(|name| dir.join(name));
     names
@@ -302,7 +302,7 @@ fn allocated(dir: &Path) -> u64 {
         .sum()
 }
 
-/// An error is one that a person can read.
+/// Asserts that an error's text is short enough for a person to read.
 fn refused(error: &StagingError) {
     assert!(error.to_string().len() < 2000, "{error}");
 }
@@ -330,7 +330,7 @@ fn check(folder: &Path, mut input: Input<'_>) {
         0 => clear(&dir, before),
         1 => verify_and_clear(&dir),
         _ => {
-            // 64 KiB, the least, to 8 MiB.
+            // From 64 KiB, the least share, to 8 MiB.
             let budget = Budget::MIN_SHARE << (budget % 8);
             in_use(&dir, budget, input);
         }
@@ -342,7 +342,7 @@ fn check(folder: &Path, mut input: Input<'_>) {
     fs::remove_dir_all(&dir).expect("a directory of our own");
 }
 
-/// Looks and changes nothing: how many blocks the index names, where it can be read.
+/// Inspects the directory without changing it. Returns the number of blocks in the index if it can be read.
 fn from_outside(dir: &Path) -> Option<u64> {
     let taken = allocated(dir);
     let verified = stored::verify(
@@ -396,7 +396,7 @@ fn verify_and_clear(dir: &Path) {
     }
 }
 
-/// The blocks that the writer has, and what is in them.
+/// The blocks that the writer has, with the digests of their bytes.
 type Blocks = BTreeMap<Vec<u8>, (Key, Extent, [u8; 4])>;
 
 fn in_use(dir: &Path, budget: u64, mut input: Input<'_>) {
@@ -424,12 +424,12 @@ fn in_use(dir: &Path, budget: u64, mut input: Input<'_>) {
     }
     for (key, extent, digest) in blocks.values() {
         let leased = follower.lease(key).expect("a disk that works");
-        let leased = leased.expect("what the writer has, the follower finds");
+        let leased = leased.expect("the follower finds each of the writer's blocks");
         for extent in [extent, &leased.extent] {
             assert_eq!(self::digest(&whole(extent)), *digest);
         }
     }
-    let contents = stored::contents(dir).expect("what can be written to");
+    let contents = stored::contents(dir).expect("a sound directory");
     assert_eq!(contents.blocks, blocks.len() as u64);
     assert_eq!(contents.writer, Writer::Process(Some(std::process::id())));
 
@@ -441,7 +441,7 @@ fn in_use(dir: &Path, budget: u64, mut input: Input<'_>) {
     let found = warm.iter().map(|Warm { key, .. }| key.to_bytes());
     assert!(found.collect::<BTreeSet<_>>().is_subset(&names));
     let left = warm.len() as u64;
-    // The lock that a follower took goes with it.
+    // Dropping the follower releases the lock that it took.
     drop((warm, staging, follower));
     let verified = stored::verify(
         dir,
@@ -454,13 +454,13 @@ fn in_use(dir: &Path, budget: u64, mut input: Input<'_>) {
     clear(dir, Some(left));
 }
 
-/// Reads what was found; what is wrong is evicted, and nobody finds it any more.
+/// Reads the blocks that were found. Wrong blocks are evicted, and must not be found any more.
 fn taken(warm: Vec<Warm>, follower: &Follower) -> Blocks {
     let mut blocks = Blocks::new();
     for Warm { key, extent, .. } in warm {
         let bytes = whole(&extent);
         let leased = follower.lease(&key).expect("a disk that works");
-        let leased = leased.expect("what the writer has, the follower finds");
+        let leased = leased.expect("the follower finds each of the writer's blocks");
         assert_eq!(whole(&leased.extent), bytes);
         assert!(!leased.verified);
         drop(leased.extent);
@@ -487,7 +487,7 @@ fn whole(extent: &Extent) -> Vec<u8> {
     bytes
 }
 
-/// Stages a block; others make room for it.
+/// Stages a block, and evicts others to make room for it.
 fn stage(staging: &Staging, blocks: &mut Blocks, bytes: &[u8]) {
     let digest = digest(bytes);
     let key = Key::wrap(0, &digest).expect("a short digest");
@@ -515,7 +515,7 @@ fn stage(staging: &Staging, blocks: &mut Blocks, bytes: &[u8]) {
     }
 }
 
-/// Directories that the crate has written itself, as inputs.
+/// Returns inputs for directories that the crate wrote itself.
 fn seeds() -> Vec<Vec<u8>> {
     let blocks: Vec<_> = [
         (1, 1),
@@ -535,7 +535,7 @@ fn seeds() -> Vec<Vec<u8>> {
             all.push([&[mode, budget], &steps[..], &[0, 0], &more].concat());
         }
     }
-    // Blocks by their records alone, in each class; and what no writer writes.
+    // Blocks from records alone, in each class, and records that no writer writes.
     for class in 0..CLASSES as u8 {
         let mut steps = vec![2, 7, 2, 0];
         for slot in 0..3_u8 {
@@ -558,7 +558,7 @@ fn seeds() -> Vec<Vec<u8>> {
     all
 }
 
-/// The steps that make a directory in which these blocks were staged.
+/// Returns the steps that make a directory in which these blocks were staged.
 fn written(blocks: &[Vec<u8>]) -> Vec<u8> {
     let parent = tempfile::tempdir().expect("a temporary folder");
     let dir = parent.path().join("staging");
@@ -576,7 +576,7 @@ fn written(blocks: &[Vec<u8>]) -> Vec<u8> {
         let Ok(content) = fs::read(dir.join(&name)) else {
             continue;
         };
-        // The layout is whole, and of a slot its beginning is enough: the blocks are zeros behind it.
+        // The layout file is taken whole. The beginning of a slot is enough, since the blocks have zeros behind it.
         let stride = if name == "layout" {
             64
         } else {
@@ -584,7 +584,7 @@ fn written(blocks: &[Vec<u8>]) -> Vec<u8> {
         };
         for (place, bytes) in content.chunks(stride).enumerate() {
             let bytes = &bytes[..bytes.len().min(PATTERN)];
-            // The last byte of a file gives it its length.
+            // The last place is always written, so that the file gets its length.
             let is_last = (place + 1) * stride >= content.len();
             if is_last || bytes.iter().any(|byte| *byte != 0) {
                 steps.extend([1, number]);

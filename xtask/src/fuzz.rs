@@ -1,10 +1,10 @@
 //! `cargo xtask fuzz`: builds the targets of `fuzz/` with coverage, and runs each for a while.
 //!
-//! By libFuzzer, on the pinned stable toolchain: the compiler's passes that instrument for coverage are there without
-//! nightly. It needs a C++ compiler, which builds libFuzzer. Corpora, seeds and findings lie below the target
-//! directory; a corpus is kept from run to run.
+//! The targets use libFuzzer on the pinned stable toolchain: the compiler passes that instrument for coverage do not
+//! need nightly. Building libFuzzer needs a C++ compiler. Corpora, seeds and findings are below the target directory,
+//! and a corpus is kept from run to run.
 //!
-//! Invariant: a target passes only if it ran, and found nothing.
+//! Invariant: a target passes only if it ran and found nothing.
 
 use std::{
     collections::BTreeSet,
@@ -19,7 +19,7 @@ use clap::Args;
 
 use crate::{fixtures, process, workspace::Workspace};
 
-/// What to run, and how long.
+/// Which targets to run, and for how long.
 #[derive(Args, Debug)]
 pub(crate) struct Flags {
     /// How long each target runs, in minutes [default: 1].
@@ -28,35 +28,35 @@ pub(crate) struct Flags {
     /// How long each target runs, in seconds.
     #[arg(long, value_name = "N")]
     seconds: Option<u64>,
-    /// Begins with others' files too [default of DIR: ../shared/fixtures].
+    /// Also starts from files of other projects [default of DIR: ../shared/fixtures].
     #[arg(long, value_name = "DIR", num_args = 0..=1, require_equals = true)]
     fixtures: Option<Option<PathBuf>>,
     /// The targets, by their files' names in fuzz/targets [default: all of them].
     targets: Vec<String>,
 }
 
-/// What is built.
+/// The manifest of the targets.
 pub(crate) const MANIFEST: &str = "fuzz/Cargo.toml";
 
-/// What names the folder for its seeds to a target, which writes them and ends.
+/// The variable that names the folder for a target's seeds. If it is set, the target writes its seeds and ends.
 const SEEDS: &str = "WASI_IPFS_FUZZ_SEEDS";
 
-/// Counters at each edge, a table of where they are, and what is compared with what.
+/// The compiler flags for counters at each edge, a table of their addresses, and tracing of the values compared.
 const INSTRUMENT: &str = "--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
     -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
     -Cllvm-args=-sanitizer-coverage-trace-compares";
 
-/// The longest input, in bytes.
+/// The length of the longest input, in bytes.
 const MAX_LEN: u32 = 32 * 1024;
 
-/// An input that takes longer is a finding, in seconds.
+/// The time limit for one input, in seconds. An input that takes longer is a finding.
 const TIMEOUT: u32 = 10;
 
-/// What a process may hold, corpus and counters included. What one input may allocate is far less, and is up to the
-/// targets: they know what an input of its size is worth.
+/// The memory limit of a process, including corpus and counters. The limit for one input is far lower. Each target sets
+/// it by the input's size.
 const RSS_LIMIT_MB: u32 = 1024;
 
-/// How many of the last lines that a failed target said are shown.
+/// The number of last lines of a failed target's output that are shown.
 const LAST_LINES: usize = 40;
 
 /// One target's folders.
@@ -69,14 +69,14 @@ struct Target {
     log: PathBuf,
 }
 
-/// What a target reports at its end.
+/// A target's report at its end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Report {
     runs: u64,
     runs_a_second: u64,
 }
 
-/// Runs the targets; an error where one of them failed.
+/// Runs the targets. Returns an error if one of them failed.
 pub(crate) fn run(workspace: &Workspace, flags: &Flags) -> Result<()> {
     let fixtures = flags.fixtures.as_ref();
     let fixtures = fixtures.map(|dir| fixtures::find(workspace, dir.as_ref()));
@@ -117,21 +117,21 @@ pub(crate) fn run(workspace: &Workspace, flags: &Flags) -> Result<()> {
     }
 }
 
-/// A `cargo` that works on the targets, instrumented, in a folder of their own: flags that the host's programs have
-/// not, so that neither throws away what the other built.
+/// Returns a `cargo` command for the instrumented targets. They are built in their own folder, because their flags
+/// differ from those of the other programs, and a common folder would be rebuilt at each change.
 pub(crate) fn cargo(workspace: &Workspace, host: &str, command: &str) -> Command {
     let mut cargo = workspace.cargo(&[command, "--release", "--locked"]);
     cargo
         .args(["--manifest-path", MANIFEST, "--target-dir"])
         .arg(workspace.target.join("fuzz/build"))
-        // Named, although it is the host: so build scripts and macros are not instrumented.
+        // The host is named as the target, so that build scripts and macros are not instrumented.
         .args(["--target", host])
         .env_remove("CARGO_ENCODED_RUSTFLAGS")
         .env("RUSTFLAGS", INSTRUMENT);
     cargo
 }
 
-/// The host's target triple.
+/// Returns the host's target triple.
 pub(crate) fn host(workspace: &Workspace) -> Result<String> {
     let mut rustc = Command::new("rustc");
     rustc.current_dir(&workspace.root);
@@ -140,7 +140,7 @@ pub(crate) fn host(workspace: &Workspace) -> Result<String> {
     Ok(host.context("rustc does not name its host")?.to_owned())
 }
 
-/// The names of all targets.
+/// Returns the names of all targets.
 fn all(workspace: &Workspace) -> Result<BTreeSet<String>> {
     let folder = workspace.root.join("fuzz/targets");
     let listing = || format!("cannot list {}", folder.display());
@@ -182,9 +182,9 @@ impl Target {
         }
     }
 
-    /// Has the target write its seeds anew.
+    /// Makes the target write its seeds anew.
     fn seed(&self, fixtures: Option<&Path>) -> Result<()> {
-        // Those of a run with others' files are not for a run without them.
+        // A run without fixtures must not use the seeds of a run with them.
         let _ = fs::remove_dir_all(&self.seeds);
         for folder in [&self.corpus, &self.seeds, &self.findings] {
             fs::create_dir_all(folder)
@@ -238,19 +238,19 @@ impl Target {
                 "{status}, by the input {input}; to run it again: {} {input}",
                 self.program.display()
             ),
-            None => bail!("{status}; what it said is in {}", self.log.display()),
+            None => bail!("{status}; its output is in {}", self.log.display()),
         }
     }
 }
 
-/// The path of the input that failed, as libFuzzer says it.
+/// Returns the path of the input that failed, from libFuzzer's output.
 fn finding(said: &str) -> Option<&str> {
     said.lines()
         .find_map(|line| Some(line.split_once("Test unit written to ")?.1.trim()))
 }
 
 impl Report {
-    /// By the lines of `-print_final_stats`; `None` where nothing ran.
+    /// Parses the lines of `-print_final_stats`. Returns `None` if nothing ran.
     fn of(said: &str) -> Option<Self> {
         let number = |key: &str| {
             let line = said.lines().find_map(|line| line.strip_prefix(key))?;

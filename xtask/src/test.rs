@@ -48,7 +48,7 @@ const KUBO: &str = "WASI_IPFS_KUBO";
 /// The variable that names the program `ipfs-cluster-service` for the tests.
 const CLUSTER: &str = "WASI_IPFS_CLUSTER";
 
-/// What tells the tests to leave out what takes minutes.
+/// The variable that makes the tests skip those that take minutes.
 const QUICK: &str = "WASI_IPFS_QUICK";
 
 impl Flags {
@@ -124,7 +124,7 @@ pub(crate) fn run(workspace: &Workspace, flags: &Flags) -> Result<()> {
         println!("NOT RUN (not asked for): a real Kubo and IPFS Cluster; pass --kubo");
     }
     if flags.quick {
-        println!("NOT RUN (--quick): tidy, what takes minutes");
+        println!("NOT RUN (--quick): tidy, tests that take minutes");
     }
     if tally.ignored > 0 {
         wrong.push(format!("{} tests are ignored; none may be", tally.ignored));

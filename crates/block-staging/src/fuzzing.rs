@@ -1,14 +1,14 @@
-//! What the fuzz targets reach of this crate beyond its interface.
+//! The internals of this crate that the fuzz targets reach.
 
 use crate::{
     class::{CLASSES, class_bytes},
     disk::record::{RECORD_LEN, Record},
 };
 
-/// The index record in `bytes`, as it is read at slot `slot` of class number `class`: whether there is one.
+/// Returns whether `bytes` are a valid index record for slot `slot` of class number `class`.
 ///
 /// # Panics
-/// Where a record breaks what the rest of the crate builds on.
+/// If a decoded record violates an assumption of the rest of the crate.
 pub fn decode_record(bytes: &[u8; RECORD_LEN], class: usize, slot: u32) -> bool {
     let Some(record) = Record::decode(bytes, class, slot) else {
         return false;

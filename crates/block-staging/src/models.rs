@@ -1,8 +1,8 @@
-//! The shares of a budget, and the commits, evictions and leases of one directory, under a scheduler that tries one
-//! order of things after the other ([`shuttle`]): `--cfg shuttle`, which `cargo xtask test` sets.
+//! Tests of the shares of a budget, and of the commits, evictions and leases of one directory, under a scheduler that
+//! tries one interleaving after another ([`shuttle`]). They need `--cfg shuttle`, which `cargo xtask test` sets.
 //!
-//! The directory is a real one. After each step the file system is asked what is allocated, and a reader above a hole
-//! reads zeros, which are in no block here.
+//! The directory is a real one. After each step the test asks the file system how much is allocated. A read from a
+//! punched hole returns zeros, and no block here contains a zero.
 
 mod blocks;
 mod following;
@@ -27,19 +27,19 @@ use crate::{
 /// The length of a block, in bytes.
 const BLOCK: usize = 16 << 10;
 
-/// More than any directory of a model has, in bytes.
+/// A capacity larger than that of any model's directory, in bytes.
 const LARGE: u64 = 1 << 20;
 
 fn key(n: u64) -> Key {
     Key::wrap(0x12, &[n as u8; 32]).unwrap()
 }
 
-/// The block of that number: nowhere zero, and unlike others.
+/// Returns block number `n`. It contains no zero, and differs from every other block.
 fn block(n: u64) -> Vec<u8> {
     vec![n as u8 + 1; BLOCK]
 }
 
-/// Reads a block, whose bytes have to stand while others go on.
+/// Reads a block twice. Its bytes must stay the same while other threads go on.
 fn read(extent: &Extent, n: u64) {
     for _ in 0..2 {
         thread::yield_now();
@@ -55,13 +55,13 @@ fn writer(path: &Path, capacity: u64) -> Staging {
     }
 }
 
-/// As good as one of another process: its locks are those of its own files.
+/// Opens a follower. It behaves like one in another process, because its locks belong to its own files.
 fn follower(path: &Path) -> Follower {
     let dir = private_dir::open_or_make(path).unwrap();
     Follower::open(StagingDir::from_dir(dir, path)).unwrap()
 }
 
-/// A persistent directory and what is in it, oldest first. After each step what is allocated is within the capacity.
+/// A persistent directory and its blocks, oldest first. After each step the allocated space is within the capacity.
 struct Directory {
     path: PathBuf,
     staging: Staging,
@@ -69,12 +69,12 @@ struct Directory {
 }
 
 impl Directory {
-    /// With room for so many blocks.
+    /// Returns a directory with room for `blocks` blocks.
     fn new(own: &Path, blocks: u64) -> Arc<Self> {
         let path = own.join("staging");
         let capacity = {
             let staging = writer(&own.join("other"), LARGE);
-            // And a unit for the records.
+            // The records take one more unit.
             LARGE - staging.usable() + blocks * BLOCK as u64 + staging.charge(1)
         };
         let looked_at = path.clone();
@@ -103,7 +103,7 @@ impl Directory {
         true
     }
 
-    /// A block that is there.
+    /// Returns block number `n`, if it is staged.
     fn find(&self, n: u64) -> Option<Arc<Extent>> {
         let blocks = lock(&self.blocks);
         let found = blocks.iter().find(|(there, _)| *there == n);
@@ -122,7 +122,7 @@ impl Directory {
         oldest.map(|(_, extent)| extent.discard()).is_some()
     }
 
-    /// Takes a block out, whoever reads it.
+    /// Discards a block, even if it is being read.
     fn forget(&self, n: u64) {
         let gone = {
             let mut blocks = lock(&self.blocks);
@@ -134,11 +134,11 @@ impl Directory {
         }
     }
 
-    /// Evicts all: nothing of them stays.
+    /// Evicts all blocks, and asserts that all space is free again.
     fn empty(&self) {
         while self.evict_oldest() {}
         assert!(lock(&self.blocks).is_empty(), "some are still leased");
-        // What could not be freed under a lease is freed when room is wanted.
+        // Space that could not be freed under a lease is freed when room is needed.
         let all = self.staging.usable();
         let most: Vec<_> = (0..all / BLOCK as u64)
             .map(|_| self.staging.reserve(BLOCK))

@@ -36,7 +36,6 @@
 //! clock, which a test can pause.
 
 #![cfg_attr(doctest, doc = include_str!("../README.md"))]
-
 #![allow(
     clippy::result_large_err,
     reason = "an error that names two CIDs is large, and tests do not notice"

@@ -1,5 +1,5 @@
-//! The one error of this crate. A variant is what the caller can do about it; whoever maps it to another world's
-//! errors (`wasi-ipfs-fs`'s `errno.rs`) matches without a wildcard.
+//! The error type of this crate. There is a variant for each thing that the caller can do about it. Code that maps it
+//! to other errors (`wasi-ipfs-fs`'s `errno.rs`) matches without a wildcard.
 
 use std::sync::Arc;
 
@@ -9,30 +9,34 @@ use pinner_api::PinnerError;
 
 use crate::path::root_cid::RootCid;
 
-/// Why the pinset could not do what it was asked.
+/// The reason why an operation of the pinset failed.
 ///
-/// Cheap to clone: everybody who waits for one fetch gets the same error.
+/// Cheap to clone: all who wait for one fetch get the same error.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// Not a path this crate can read.
-    #[error("'{path}' is no IPFS path: {reason}; /ipfs/<CID>/name is wanted")]
+    /// The text is not a path that this crate can read.
+    #[error("invalid IPFS path '{path}': {reason}; expected /ipfs/<CID>/...")]
     InvalidPath {
         /// The path as it was given.
         path: String,
-        /// What is wrong with it.
+        /// The reason why it is invalid.
         reason: String,
     },
-    /// Not a name that can stand behind `/ipns/`.
-    #[error("'{name}' is no name: {reason}; a key or a domain with a DNSLink record is wanted")]
+    /// The text is not a name that can follow `/ipns/`.
+    #[error(
+        "invalid IPNS name '{name}': {reason}; expected a key or a domain with a DNSLink record"
+    )]
     InvalidName {
         /// The name as it was given.
         name: String,
-        /// What is wrong with it.
+        /// The reason why it is invalid.
         reason: &'static str,
     },
-    /// The backend resolves no names at all.
-    #[error("the backend resolves no names: /ipns/{name} needs one that does, as an IPFS node")]
+    /// The backend does not resolve names at all.
+    #[error(
+        "the backend resolves no names; for /ipns/{name}, use one that does, such as an IPFS node"
+    )]
     NoNames {
         /// The name.
         name: String,
@@ -45,7 +49,7 @@ pub enum Error {
         /// The backend's error.
         source: PinnerError,
     },
-    /// A path longer than the limit.
+    /// The path is longer than the limit.
     #[error("a path of {len} bytes is longer than the limit of {limit}")]
     PathTooLong {
         /// Its length in bytes.
@@ -53,7 +57,7 @@ pub enum Error {
         /// The limit in bytes.
         limit: usize,
     },
-    /// A name is proven absent from a verified directory.
+    /// A verified directory proves that it has no entry of this name.
     #[error("no entry '{name}' in {directory}")]
     NotFound {
         /// The name.
@@ -61,7 +65,7 @@ pub enum Error {
         /// The directory's CID, or `/ipfs` or `/ipns`.
         directory: String,
     },
-    /// The first CID of a path is proven unknown to the backend.
+    /// The backend answered that it does not have the first CID of the path.
     #[error("the root {cid} is not on the backend")]
     RootNotFound {
         /// The root.
@@ -73,16 +77,16 @@ pub enum Error {
         /// The root.
         root: RootCid,
     },
-    /// A file or symlink where a directory is needed.
-    #[error("{path} is no directory")]
+    /// The path leads to a file or symlink, where a directory is needed.
+    #[error("{path} is not a directory")]
     NotDirectory {
-        /// What was used as a directory.
+        /// The path that was used as a directory.
         path: String,
     },
-    /// A directory where a file is needed.
+    /// The path leads to a directory, where a file is needed.
     #[error("{path} is a directory")]
     IsDirectory {
-        /// What was used as a file.
+        /// The path that was used as a file.
         path: String,
     },
     /// `..` or a symlink leads out of the directory that the walk started in.
@@ -91,15 +95,15 @@ pub enum Error {
         /// The path as it was given.
         path: String,
     },
-    /// More symlinks than [`MAX_SYMLINKS`](crate::MAX_SYMLINKS) on one path.
-    #[error("more than {limit} symlinks on the way of '{path}'")]
+    /// The path goes through more symlinks than [`MAX_SYMLINKS`](crate::MAX_SYMLINKS).
+    #[error("the path '{path}' goes through more than {limit} symlinks")]
     TooManySymlinks {
         /// The path as it was given.
         path: String,
         /// The limit.
         limit: usize,
     },
-    /// A block could not be had.
+    /// A block could not be fetched.
     #[error("block {cid} could not be fetched")]
     Fetch {
         /// The block.
@@ -108,25 +112,25 @@ pub enum Error {
         source: PinnerError,
     },
     /// The backend answered with bytes that do not hash to the CID (I1).
-    #[error("the backend gave {len} bytes for block {cid} that do not hash to it")]
+    #[error("the backend returned {len} bytes for block {cid} that do not hash to its CID")]
     Corrupt {
         /// The block.
         cid: Cid,
-        /// How many bytes came.
+        /// The number of bytes that the backend returned.
         len: usize,
     },
-    /// A verified block says what cannot be: a hostile or broken DAG.
+    /// A verified block is malformed: the DAG is hostile or broken.
     #[error("block {cid} is malformed: {reason}")]
     Malformed {
         /// The block.
         cid: Cid,
-        /// What is wrong with it.
+        /// The reason why it is malformed.
         reason: String,
     },
-    /// A codec or hash function that this crate does not read.
+    /// The CID has a codec or hash function that this crate does not support.
     #[error("{cid}: {what} is not supported")]
     Unsupported {
-        /// The CID that asks for it.
+        /// The CID.
         cid: Cid,
         /// The codec or hash function.
         what: String,
@@ -134,32 +138,32 @@ pub enum Error {
     /// One of the session's [`Limits`](crate::Limits) is reached.
     #[error("the limit of {limit} is reached: {value}")]
     LimitReached {
-        /// Which limit.
+        /// The limit that is reached.
         limit: Limit,
         /// Its value.
         value: u64,
     },
-    /// Content larger than the budget cannot be pinned whole.
+    /// The content is larger than the budget, so it cannot be pinned whole.
     #[error(
         "{cid} declares {size_bytes} bytes, over the budget of {budget_bytes}: raise the budget to pin it whole"
     )]
     OverBudget {
         /// The content.
         cid: Cid,
-        /// What it declares.
+        /// The size that it declares.
         size_bytes: u64,
         /// The budget.
         budget_bytes: u64,
     },
-    /// A budget too small to work with.
+    /// The budget is too small to work with.
     #[error("a budget of {budget_bytes} bytes is too small: at least {minimum_bytes} are needed")]
     BudgetTooSmall {
         /// The budget that was asked for.
         budget_bytes: u64,
-        /// The least one that works.
+        /// The least budget that works.
         minimum_bytes: u64,
     },
-    /// The backend refused or failed a pin.
+    /// The backend refused a pin, or failed to make or release it.
     #[error("pinning {cid} failed")]
     Pin {
         /// The root.
@@ -170,7 +174,7 @@ pub enum Error {
     /// The staging directory or its lock directory cannot be used.
     #[error("staging: {what}")]
     Staging {
-        /// What failed, on what, and what to do.
+        /// The operation that failed, its object, and the remedy.
         what: String,
         /// The cause, where there is one.
         source: Option<Arc<std::io::Error>>,
@@ -188,7 +192,7 @@ pub enum Error {
     Closed,
 }
 
-/// Which limit of a session was reached.
+/// A limit of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Limit {

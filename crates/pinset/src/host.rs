@@ -1,4 +1,4 @@
-//! What an embedder holds: the builder, the cache, and what can be seen of it.
+//! The embedder's interface: the builder, the cache, and its statistics.
 
 pub(crate) mod builder;
 pub(crate) mod cache;

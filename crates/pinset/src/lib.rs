@@ -1,49 +1,49 @@
 //! A verified, bounded cache of IPFS content: resolves paths, stages blocks under a byte budget, keeps pins.
 //!
 //! Works over any [`Pinner`](pinner_api::Pinner), and knows nothing of wasm, Kubo, or HTTP. A [`PinsetBuilder`]
-//! makes a [`CacheMode`]: a [`PinsetCache`] for all guests, or an [`IsolatedPinset`] for one. A guest gets a [`Session`]: which roots it
-//! may ask for, and how much of everything.
+//! makes a [`CacheMode`]: a [`PinsetCache`] for all guests, or an [`IsolatedPinset`] for one. A guest gets a
+//! [`Session`], which holds the roots that it may ask for, and its limits.
 //!
 //! # The floors
 //!
 //! Each module imports only from those below it in this list.
 //!
-//! 1. `host`: what an embedder holds. `builder`, `cache` ([`CacheMode`]), `fix` (resolves a name once), `stats`,
+//! 1. `host`: the embedder's interface. `builder`, `cache` ([`CacheMode`]), `fix` (resolves a name once), `stats`,
 //!    `metrics` (a feature).
-//! 2. `whole`: whole things. `stream` (a file's content), `prefetch` (a DAG into staging), `materialize` (a tree into
-//!    a host directory).
+//! 2. `whole`: operations on whole files and DAGs. `stream` (a file's content), `prefetch` (a DAG into staging),
+//!    `materialize` (a tree into a host directory).
 //! 3. `resolve`: from a path to an open handle. `walk` goes segment by segment through verified directory blocks;
-//!    `open` makes a handle of what it found.
-//! 4. `read`: what is open. `node`, `dir`, `listing`, `file`, `filling` (one read's bytes), `reader` (a file through
-//!    tokio's traits); `tree` goes from an offset to its leaf; `readahead`,
-//!    `pace` and `latency` fetch what a sequential reader will want next.
+//!    `open` makes a handle of the result.
+//! 4. `read`: open handles. `node`, `dir`, `listing`, `file`, `filling` (one read's bytes), `reader` (a file through
+//!    tokio's traits); `tree` goes from an offset to its leaf; `readahead`, `pace` and `latency` fetch what a
+//!    sequential reader will want next.
 //! 5. `session`: one guest's context, which every handle carries.
-//! 6. `fetch`: from a target to its verified block. `engine` fetches it once for everyone who waits, verifies and
-//!    stages it; `reverify` hashes at its first use what an earlier run or another process staged; `counters`.
-//! 7. `pins`: pins on the backend. `lazy` and `ensure` make them, `worker` and `keeper` make and release them beside
-//!    the reads, [`recovery`] releases what the dead left.
-//! 8. `path`: paths as text and the places they name. `root_cid`, `ipfs_path`, `name` and `fixed_name` (`/ipns`), `place`, `walked`
-//!    (where a path led before).
-//! 9. `grant`: what a session is granted. `access` (which roots), `allowance` (how much of everything).
-//! 10. `cache`: what is here. `store` and `staged` (blocks), `persistent` (blocks that outlive the process), `nodes`
-//!     (decoded nodes).
+//! 6. `fetch`: from a target to its verified block. `engine` fetches it once for all who wait, verifies it and stages
+//!    it; `reverify` hashes a block that an earlier run or another process staged, at its first use; `counters`.
+//! 7. `pins`: pins on the backend. `lazy` and `ensure` request them, `worker` and `keeper` make and release them
+//!    concurrently with the reads, [`recovery`] releases the pins of dead processes.
+//! 8. `path`: paths as text and the places they name. `root_cid`, `ipfs_path`, `name` and `fixed_name` (`/ipns`),
+//!    `place`, `walked` (where a path led before).
+//! 9. `grant`: a session's rights. `access` (which roots), `allowance` (the limits).
+//! 10. `cache`: the blocks and nodes that are here. `store` and `staged` (blocks), `persistent` (blocks that outlive
+//!     the process), `nodes` (decoded nodes).
 //! 11. `policy`: which entries stay. [`replacement`] decides.
 //! 12. `metadata`, `block` (the only way from unverified bytes to a block), `error`, `flight` (single flight), `task`,
 //!     `sync`.
 //!
-//! Below all of it: [`unixfs`] (one verified block in, a compact node out), [`staging`] (blocks' bytes on the disk),
-//! `budget` (how much of a total that several pinsets share is whose), [`lock_dir`] (whose process lives).
+//! Below them are [`unixfs`] (decodes a verified block into a compact node), [`staging`] (blocks' bytes on the disk),
+//! `budget` (each pinset's share of a total that several share), and [`lock_dir`] (which processes are alive).
 //!
 //! # The way of one read
 //!
 //! `resolve::walk` → `resolve::open`, which queues a lazy pin (`pins::lazy`) → `read::file` → `read::tree` →
-//! `cache::store`, where the block is staged already; else `fetch::engine` → [`pinner_api::Pinner::block`] →
+//! `cache::store`, if the block is staged already; otherwise `fetch::engine` → [`pinner_api::Pinner::block`] →
 //! `block::UnverifiedBlock::verify` → `cache::store` → the reader.
 
 #![cfg_attr(doctest, doc = include_str!("../README.md"))]
 #![allow(
     clippy::result_large_err,
-    reason = "an error names the CID that it is about, 96 bytes; errors are not what has to be fast"
+    reason = "an error names its CID, of 96 bytes; the path of an error does not have to be fast"
 )]
 
 mod block;

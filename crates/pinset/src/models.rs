@@ -1,8 +1,8 @@
-//! Single flight, the staged blocks, and the shares of a budget, under a scheduler that tries one order of things after
-//! the other ([`shuttle`]): `--cfg shuttle`, which `cargo xtask test` sets.
+//! Tests of single flight, the staged blocks, and the shares of a budget under a scheduler that tries one interleaving
+//! after another ([`shuttle`]). They need `--cfg shuttle`, which `cargo xtask test` sets.
 //!
-//! The store works in a real directory. After each step of a commit the file system is asked what is allocated, and a
-//! reader above a hole reads zeros, which are in no block here.
+//! The store works in a real directory. After each step of a commit the test asks the file system how much is
+//! allocated. A read from a punched hole returns zeros, and no block here contains a zero.
 
 mod flight;
 mod shares;
@@ -25,21 +25,21 @@ use crate::{
     staging::Staging,
 };
 
-/// The least block of a model, in bytes. The least share of a budget has room for one.
+/// The length of the smallest block of a model, in bytes. The least share of a budget has room for one.
 const UNIT: u64 = 32 << 10;
 
-/// More than any directory of a model has, in bytes.
+/// A capacity larger than that of any model's directory, in bytes.
 const LARGE: u64 = 1 << 20;
 
 /// The directories of a model, which share a total.
 struct Disk {
     own: PathBuf,
-    /// Not the scheduler's: a look at the disk is not a step of the model.
+    /// A mutex that the scheduler does not see: examining the disk is not a step of the model.
     dirs: Mutex<Vec<PathBuf>>,
 }
 
 impl Disk {
-    /// An empty one. After each step what is allocated in it is at most `total` (I2).
+    /// Returns a disk without directories. After each step it asserts that at most `total` bytes are allocated (I2).
     fn new(own: &Path, total: u64) -> Arc<Self> {
         let disk = Arc::new(Self {
             own: own.to_owned(),
@@ -57,7 +57,7 @@ impl Disk {
         allocated(&self.dirs.lock().unwrap())
     }
 
-    /// A store in a directory of its own.
+    /// Returns a store in a directory of its own.
     fn store(&self, share: Arc<Share>) -> Arc<Store> {
         let dir = {
             let mut dirs = self.dirs.lock().unwrap();
@@ -75,7 +75,7 @@ fn staging_dir(dir: &Path) -> StagingDir {
     StagingDir::from_dir(opened, dir)
 }
 
-/// What a directory takes beside its blocks, in bytes.
+/// The space that a directory takes besides its blocks, in bytes.
 fn overhead(own: &Path) -> u64 {
     let staging = Staging::create_within(staging_dir(own), Budget::alone(LARGE)).unwrap();
     LARGE - staging.usable()
@@ -85,7 +85,7 @@ fn key(n: u64) -> Key {
     Key::wrap(0x12, &[n as u8; 32]).unwrap()
 }
 
-/// A block of so many units: nowhere zero, and unlike others.
+/// Returns a block of `units` units. It contains no zero, and differs from every other block.
 fn block(n: u64, units: u64) -> Vec<u8> {
     vec![n as u8 + 1; (units * UNIT) as usize]
 }

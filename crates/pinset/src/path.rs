@@ -1,6 +1,6 @@
 //! Paths and names as text, and the places that they name.
 //!
-//! Nothing here fetches.
+//! No code here fetches.
 
 pub(crate) mod fixed_name;
 pub(crate) mod ipfs_path;

@@ -1,4 +1,4 @@
-//! What is open: files and directories, and the way from an offset or a name to the block that holds it.
+//! Open files and directories, and the way from an offset to the block that holds it.
 
 pub(crate) mod dir;
 pub(crate) mod file;

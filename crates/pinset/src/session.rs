@@ -1,7 +1,7 @@
-//! One guest's view of a pinset: which roots it may ask for (I10), and how much of everything (I9).
+//! One guest's view of a pinset: which roots it may ask for (I10), and its limits (I9).
 //!
-//! A session knows no wasm. Every node that a walk yields carries its session, so that no read can be made
-//! without its limits.
+//! A session knows nothing of wasm. Every node that a walk yields carries its session, so that no read escapes its
+//! limits.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -27,10 +27,10 @@ pub struct Session {
 struct SessionInner {
     engine: Arc<Engine>,
     access: Access,
-    /// What `/ipns` shows, by name. Nothing changes it.
+    /// The entries of `/ipns`, by name. They never change.
     names: BTreeMap<Box<str>, Arc<FixedName>>,
     allowance: Arc<Allowance>,
-    /// The root that was named last, if it was granted: a guest names the same one again and again.
+    /// The last root that the guest named and that was granted. A guest names the same root again and again.
     last_root: Mutex<Option<(Box<str>, RootCid)>>,
     walked: Walked,
 }
@@ -70,7 +70,7 @@ impl Session {
         }
     }
 
-    /// The names that were granted, in their order.
+    /// The granted names, sorted.
     pub fn names(&self) -> impl Iterator<Item = &FixedName> {
         self.inner.names.values().map(|fixed| &**fixed)
     }
@@ -79,17 +79,17 @@ impl Session {
         self.inner.names.get(name)
     }
 
-    /// The limits that were set.
+    /// The session's limits.
     pub fn limits(&self) -> &Limits {
         self.inner.allowance.limits()
     }
 
-    /// Which roots may be asked for.
+    /// The roots that the session may ask for.
     pub fn access(&self) -> &Access {
         &self.inner.access
     }
 
-    /// Bytes fetched from the backend for this session so far.
+    /// The number of bytes fetched from the backend for this session so far.
     pub fn fetched_bytes(&self) -> u64 {
         self.inner.allowance.fetched_bytes()
     }
@@ -102,7 +102,7 @@ impl Session {
         &self.inner.allowance
     }
 
-    /// Asks for blocks within this session's allowance, as parts of what is at `origin`.
+    /// Returns an [`Ask`] for blocks that are part of the node at `origin`, within this session's allowance.
     pub(crate) fn ask<'a>(&'a self, origin: &'a Origin) -> Ask<'a> {
         Ask {
             allowance: &self.inner.allowance,
@@ -114,7 +114,8 @@ impl Session {
         &self.inner.walked
     }
 
-    /// The CID that `name` is, where the session may ask for it: below `/ipfs`, the first segment.
+    /// Parses `name`, the first segment below `/ipfs`, as a CID that the session may ask for. Returns `None` if it is
+    /// not a CID.
     pub(crate) fn granted_root(&self, name: &str) -> Result<Option<RootCid>, Error> {
         if let Some((last, root)) = &*lock(&self.inner.last_root)
             && **last == *name

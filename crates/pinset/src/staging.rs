@@ -1,12 +1,12 @@
-//! The staging directories, out of [`block_staging`], which does not hash: here the verification is filled in.
+//! The staging directories of [`block_staging`]. That crate does not hash; the verification is added here.
 
 pub use block_staging::{Extent, MAX_STAGED, Reservation, Staging, StagingError, StagingUsage};
 pub(crate) use block_staging::{Follower, Key, Opened, Warm, open};
 
-/// A persistent staging directory from outside of a pinset: what is in it, whether that is right, and how it is
-/// emptied. For the commands that a person runs.
+/// Lists, verifies and empties a persistent staging directory from outside of a pinset. For commands that a person
+/// runs.
 ///
-/// All of it waits for the disk: call it on a thread that may. Nothing here makes a directory that is not there.
+/// All functions wait for the disk: call them on a blocking thread. None of them creates a missing directory.
 pub mod stored {
     use std::path::Path;
 
@@ -19,15 +19,15 @@ pub mod stored {
         Class, Cleared, Contents, Progress, Rotten, Verified, Writer, clear, contents,
     };
 
-    /// The multicodec of raw blocks: a block is verified by its multihash, whatever it holds.
+    /// The multicodec of raw blocks. The codec does not matter: a block is verified by its multihash.
     const RAW: u64 = 0x55;
 
-    /// Hashes every block in the staging directory at `path`, and tells `progress` after each.
+    /// Hashes every block in the staging directory at `path`, and calls `progress` after each.
     ///
-    /// With [`Rotten::Report`] it works beside a pinset that uses the directory, and changes nothing.
+    /// With [`Rotten::Report`] it changes nothing, and also works while a pinset uses the directory.
     ///
     /// # Errors
-    /// [`StagingError::InUse`] where rotten blocks are to be cleared while a pinset uses the directory; as
+    /// [`StagingError::InUse`] if rotten blocks are to be cleared while a pinset uses the directory; the errors of
     /// [`contents`].
     pub fn verify(
         path: &Path,

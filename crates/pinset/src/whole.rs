@@ -1,5 +1,5 @@
-//! Whole things: a file's content as a stream, a DAG into staging, a tree copied out to a host directory. All in
-//! memory that does not grow with the content (I9).
+//! Operations on whole files and DAGs: streaming a file's content, prefetching a DAG into staging, copying a tree out
+//! to a host directory. The memory that they use does not grow with the content (I9).
 
 pub(crate) mod materialize;
 pub(crate) mod prefetch;

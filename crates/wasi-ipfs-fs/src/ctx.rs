@@ -19,7 +19,7 @@ pub(crate) const IPNS: &str = "/ipns";
 /// One guest's IPFS: which roots it may read, under which limits, and what is mounted where. Cheap to clone; all
 /// clones are one guest.
 ///
-/// Give each guest its own: the limits are counted here. Two guests that share a cache share it by two contexts with
+/// Give each guest its own context, because the limits are counted in it. Two guests share a cache by two contexts with
 /// clones of one [`CacheMode`].
 #[derive(Clone)]
 pub struct IpfsCtx(Arc<Inner>);
@@ -30,7 +30,7 @@ struct Inner {
     mounts: Vec<Mount>,
 }
 
-/// A directory of IPFS under a name of the host's choice.
+/// A directory of IPFS under a name that the host chose.
 pub(crate) struct Mount {
     /// Its absolute name in the guest.
     pub(crate) guest: String,
@@ -56,7 +56,8 @@ impl IpfsCtx {
         &self.0.cache
     }
 
-    /// The names that the guest was granted, with the CIDs that they stand for to it as long as it lives.
+    /// The names that the guest was granted, with the CIDs that they stand for. The CIDs stay the same while the guest
+    /// lives.
     pub fn names(&self) -> impl Iterator<Item = &FixedName> {
         self.0.session.names()
     }
@@ -99,11 +100,11 @@ impl IpfsCtxBuilder {
 
     /// Grants the mutable name `name`, a key or a domain with a DNSLink record.
     ///
-    /// It is resolved by the backend when the context is built, once, and stands for that as long as the guest lives:
-    /// the guest finds a link `/ipns/<name>` to `/ipfs/<CID>`, and may read what is below that CID, of which every
-    /// block is verified. **Which CID it is is the backend's word**, which nobody can verify: grant names to guests
-    /// for which the content may be chosen by the backend's owner and by whoever publishes the name. A guest cannot
-    /// ask for other names, which would be a way to send data out.
+    /// The backend resolves it once, when the context is built, and the result stays the same while the guest lives.
+    /// The guest finds a link `/ipns/<name>` to `/ipfs/<CID>`, and may read the content below that CID. Every block of
+    /// it is verified. **The backend chooses the CID**, and nobody can verify its choice. So grant a name only to a
+    /// guest whose content may be chosen by the backend's owner and by the publisher of the name. A guest cannot ask
+    /// for other names, because that would be a way to send data out.
     pub fn name(mut self, name: IpnsName) -> Self {
         self.names.push(name);
         self
@@ -112,9 +113,9 @@ impl IpfsCtxBuilder {
     /// Shows the directory `path` (`/ipfs/<CID>/sub`, `/ipns/<name>/sub`) to the guest as `guest` (`/data`), whatever
     /// its access. A name is resolved as in [`name`](Self::name), and not granted beyond this mount.
     ///
-    /// The mount's name is absolute, without `.` and `..`, no other mount's, and not `/ipfs`, `/ipns` or below them. A
-    /// mount comes after
-    /// wasmtime-wasi's preopened directories; where both have one name, the usual libraries take the mount.
+    /// The mount's name must be absolute, without `.` and `..`. It must differ from the names of other mounts, and must
+    /// not be `/ipfs`, `/ipns` or below them. Mounts come after wasmtime-wasi's preopened directories. If both have the
+    /// same name, the usual libraries take the mount.
     pub fn mount(mut self, guest: impl Into<String>, path: impl Into<ContentPath>) -> Self {
         self.mounts.push((guest.into(), path.into()));
         self
@@ -151,7 +152,7 @@ impl IpfsCtxBuilder {
                     reason: "another mount has that name",
                 });
             }
-            // By the host's own right: what the guest itself may ask for is decided by its session.
+            // The host opens mounts with its own rights. The guest's session decides what the guest may ask for.
             match self.open(path, &mut fixed).await {
                 Ok(Node::Dir(dir)) => mounts.push(Mount { guest, dir }),
                 Ok(Node::File(_) | Node::Symlink(_)) => {
@@ -191,7 +192,7 @@ impl IpfsCtxBuilder {
         }
     }
 
-    /// What `name` stands for: asked for the first time, remembered after that.
+    /// Resolves `name`, unless it was resolved before.
     async fn fix(
         &self,
         name: &IpnsName,
@@ -217,7 +218,7 @@ impl fmt::Debug for IpfsCtxBuilder {
     }
 }
 
-/// A mount's name as it is shown: absolute, single slashes, none at the end.
+/// Normalizes a mount's name: absolute, with single slashes, and none at the end.
 fn guest_name(name: &str) -> Result<String, Error> {
     let refused = |reason| {
         Err(Error::MountName {
@@ -242,10 +243,10 @@ fn guest_name(name: &str) -> Result<String, Error> {
         return refused("the name must not contain . or ..");
     }
     if segments.first() == IPFS.strip_prefix('/').as_ref() {
-        return refused("/ipfs is where all content is; choose a name outside it");
+        return refused("/ipfs is reserved for all content; choose a name outside it");
     }
     if segments.first() == IPNS.strip_prefix('/').as_ref() {
-        return refused("/ipns is where the names are; choose a name outside it");
+        return refused("/ipns is reserved for the granted names; choose a name outside it");
     }
     Ok(format!("/{}", segments.join("/")))
 }

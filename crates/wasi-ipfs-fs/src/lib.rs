@@ -2,8 +2,8 @@
 //!
 //! This crate adapts a [`pinset::CacheMode`] to wasmtime-wasi by delegation. A node of ours lives in the same
 //! `ResourceTable` as wasmtime-wasi's, under a Rust type of our own, and is handed to the guest as an ordinary
-//! `wasi:filesystem` descriptor. Each call looks its descriptor up by that type: ours are answered here, all the
-//! others by wasmtime-wasi as if this crate were not there (I8). It knows no backend.
+//! `wasi:filesystem` descriptor. Each call looks its descriptor up by that type. This crate answers calls on its own
+//! descriptors, and wasmtime-wasi answers all others as if this crate were not there (I8). The crate knows no backend.
 //!
 //! ```no_run
 //! use wasi_ipfs_fs::{IpfsCtx, IpfsView};
@@ -38,18 +38,18 @@
 //!
 //! # The way of one read
 //!
-//! 1. [`ctx`](IpfsCtx): what one guest gets: a session of the cache, the names, and the mounts.
-//! 2. [`view`](IpfsView): what every preview asks of the embedder's state.
+//! 1. [`ctx`](IpfsCtx): one guest's IPFS: a session of the cache, the names, and the mounts.
+//! 2. [`view`](IpfsView): the trait by which every preview reaches the embedder's state.
 //! 3. [`p2`]: the linker function, and `wasi:filesystem` of preview 2.
-//! 4. `errno`: the one table of a guest's error codes, for all previews.
+//! 4. `errno`: the only table of a guest's error codes, for all previews.
 //!
 //! # Features
 //!
-//! * `p1` (off by default): `p1::load`, which makes a component of a preview 1 module. It brings `wit-component` and
-//!   wasmtime's adapter with it; components need neither.
+//! * `p1` (off by default): `p1::load`, which makes a component of a preview 1 module. It adds `wit-component` and
+//!   wasmtime's adapter; components need neither.
 //!
-//! No feature of wasmtime beyond `runtime`, `component-model`, `async` and `std` is asked for: whether guests are
-//! compiled here or ahead of time, and whether compilations are cached, is the embedder's.
+//! This crate only enables wasmtime's features `runtime`, `component-model`, `async` and `std`. The embedder decides
+//! whether guests are compiled here or ahead of time, and whether compilations are cached.
 
 #![cfg_attr(doctest, doc = include_str!("../README.md"))]
 #![cfg_attr(doctest, doc = include_str!("../../../README.md"))]

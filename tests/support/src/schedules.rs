@@ -15,14 +15,14 @@ use shuttle::{
 };
 use tempfile::TempDir;
 
-/// What a thread of a model has, in bytes: the code that runs there makes system calls with paths.
+/// The size of the stack of a model's thread, in bytes. The code there makes system calls with paths.
 const STACK: usize = 256 << 10;
 
 /// A file system in memory, where a model writes as fast as it computes.
 const IN_MEMORY: &str = "/dev/shm";
 
-/// Runs `model` under many schedules, each with an empty directory: under random ones, and under ones that change
-/// priorities at a few points only, which find what takes a thread that is held up for long.
+/// Runs `model` under many schedules, each with an empty directory. Half of them are random. The others change
+/// priorities at a few points only, and so find failures that need a thread to be delayed for long.
 ///
 /// # Panics
 /// If a schedule leads to a panic or a deadlock.
@@ -55,10 +55,10 @@ where
     });
 }
 
-/// What the file system has allocated for the files in these directories, in bytes.
+/// Returns the space that the file system has allocated for the files in these directories, in bytes.
 ///
 /// # Panics
-/// If one cannot be listed.
+/// If a directory cannot be listed.
 pub fn allocated(dirs: &[PathBuf]) -> u64 {
     let files = dirs
         .iter()

@@ -38,8 +38,8 @@ pub(super) enum Requirements {
     OfTheTreeThatResolves,
 }
 
-/// The `go` line of the scratch go.mod. It is no older than those of the programs, so that nothing is resolved by older
-/// rules.
+/// The `go` line of the scratch go.mod. It must not be older than those of the programs, so that nothing is resolved by
+/// older rules.
 const LANGUAGE: &str = "1.26";
 
 impl GoProgram {

@@ -1,4 +1,4 @@
-//! Commits and evictions of one directory, beside its readers in this process and in another.
+//! Commits and evictions of one directory, concurrently with its readers in this process and in another.
 
 use shuttle::thread;
 use test_support::schedules::under_many_schedules;

@@ -1,4 +1,4 @@
-//! The journal: what a follower finds while the writer goes on.
+//! The journal: the blocks that a follower finds while the writer goes on.
 
 use std::sync::{
     Arc,
@@ -16,7 +16,8 @@ fn what_was_committed_before_the_look_and_stays_is_found() {
     under_many_schedules(|own| {
         let directory = Directory::new(own, 3);
         let reader = follower(&directory.path);
-        // How many were committed, and how many of these are on their way out or gone. Not steps of the model.
+        // The number of blocks that were committed, and how many of these are being evicted or gone. The scheduler does
+        // not see these counters.
         let (committed, evicted) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
         let writing = {
             let (committed, evicted) = (committed.clone(), evicted.clone());
@@ -55,7 +56,8 @@ fn in_the_end_a_follower_finds_what_several_threads_left_and_nothing_else() {
     under_many_schedules(|own| {
         let directory = Directory::new(own, 2);
         let reader = follower(&directory.path);
-        // It begins before they do. One that begins later may miss a change whose number is taken just then.
+        // The follower begins before the writers. If it began later, it might miss a change whose number is just being
+        // taken.
         assert!(reader.lease(&key(0)).unwrap().is_none());
         let writers: Vec<_> = (0..2_u64)
             .map(|n| {

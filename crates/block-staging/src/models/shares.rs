@@ -1,4 +1,4 @@
-//! The shares of a budget, without a disk: nobody uses what is another's, and nothing of the total is lost.
+//! The shares of a budget, without a disk: no member uses another's share, and no part of the total is lost.
 
 use std::sync::{
     Arc,
@@ -14,16 +14,17 @@ use crate::{
     sync::{Mutex, lock},
 };
 
-/// What the file system allocates at once, in bytes.
+/// The unit of allocation of the file system, in bytes.
 const UNIT: u64 = 4096;
 
-/// What a block takes, in bytes. The least share has room for one.
+/// The space that a block takes, in bytes. The least share has room for one block.
 const BLOCK: u64 = 32 << 10;
 
-/// Enough for three members, and for as many that are done and that others just look at.
+/// A total that is enough for three members, and for three more that have left and that others still examine.
 const TOTAL: u64 = 6 * Budget::MIN_SHARE;
 
-/// The scheduler may hold up for long what is done with in a moment.
+/// Joins the budget, and retries while it is in use: the scheduler may delay a thread for long that needs only a moment
+/// to release its share.
 fn join(budget: &Budget) -> Arc<Share> {
     loop {
         match budget.join() {
@@ -37,7 +38,7 @@ fn join(budget: &Budget) -> Arc<Share> {
     }
 }
 
-/// What all members use. Not the scheduler's: to count is not a step of the model.
+/// The bytes that all members use. The scheduler does not see this counter: counting is not a step of the model.
 #[derive(Clone)]
 struct InUse {
     total: u64,
@@ -68,7 +69,7 @@ impl InUse {
     }
 }
 
-/// A member that keeps what it took, and evicts when it has to.
+/// A member that keeps its blocks, and evicts them when it must.
 struct Member {
     share: Arc<Share>,
     in_use: InUse,

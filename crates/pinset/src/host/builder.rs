@@ -1,4 +1,4 @@
-//! How a pinset is made.
+//! The builder of a pinset.
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
@@ -45,9 +45,9 @@ impl PinsetBuilder {
     /// The least budget: room for one block of the largest size, while another is read.
     pub const MIN_BUDGET: u64 = 2 * MAX_BLOCK as u64;
 
-    /// Over this backend, within this budget: what staging takes of the disk, in bytes, never exceeds it, and
-    /// what is pinned on the backend aims at it. A number is a budget of this pinset's own; a [`Budget`] can be given
-    /// to several, each of which gets an equal share.
+    /// Starts a builder over this backend and with this budget, in bytes. The disk space that staging takes never
+    /// exceeds the budget, and the size of the pins on the backend aims at it. A number is a budget of this pinset
+    /// alone; a [`Budget`] can be given to several pinsets, each of which gets an equal share.
     pub fn new(pinner: Arc<dyn Pinner>, budget: impl Into<Budget>) -> Self {
         Self {
             pinner,
@@ -60,62 +60,63 @@ impl PinsetBuilder {
         }
     }
 
-    /// How long a block may take, from asking the backend to its last byte. Default 30 s.
+    /// Sets how long a block may take, from the request to its last byte. Default 30 s.
     pub fn block_deadline(mut self, deadline: Duration) -> Self {
         self.block_deadline = deadline;
         self
     }
 
-    /// How many bytes of blocks may be on their way at once, in memory; at least one block's. Default 32 MiB.
+    /// Sets how many bytes of blocks may be in flight at once, in memory. One block is always allowed. Default 32 MiB.
     pub fn in_flight_bytes(mut self, bytes: u64) -> Self {
         self.in_flight_bytes = bytes;
         self
     }
 
-    /// How many bytes of decoded nodes are kept in memory. Default 16 MiB.
+    /// Sets how many bytes of decoded nodes are kept in memory. Default 16 MiB.
     pub fn node_cache_bytes(mut self, bytes: u64) -> Self {
         self.node_cache_bytes = bytes;
         self
     }
 
-    /// The directory in which the staging directory and the holder's lock are made. Default: one per user, at
-    /// [`LockDir::default_path`], below the user's directory for caches. It is made, mode 0700, if it is not there.
+    /// Sets the directory in which the staging directory and the holder's lock are created. By default each user has
+    /// one, at [`LockDir::default_path`], below the user's cache directory. If it is missing, it is created with mode
+    /// 0700.
     pub fn lock_dir(mut self, path: impl Into<PathBuf>) -> Self {
         self.lock_dir = Some(path.into());
         self
     }
 
-    /// The directory in which blocks are staged, and stay: the next start on it finds them, and uses each after
-    /// verifying it once. It is made, mode 0700, if it is not there (its parents are not); it is to hold nothing
-    /// else. Without it, staging is temporary: a directory beside the holder's lock, gone with the pinset.
+    /// Sets a directory in which blocks are staged and stay. The next start on it finds them, and uses each block after
+    /// verifying it once. If it is missing, it is created with mode 0700; its parents must exist. It must hold nothing
+    /// else. By default staging is temporary: a directory beside the holder's lock, removed with the pinset.
     ///
     /// Any number of pinsets and processes may use one directory. One of them stages and evicts, within its own
-    /// budget; the others read what is there, keep what they fetch in memory, and one of them takes over when the
-    /// first is gone. A guest's [isolated](Self::isolated) pinset wants a directory of its own.
+    /// budget. The others read the blocks that are there and keep the blocks that they fetch in memory; one of them
+    /// takes over when the first is gone. A guest's [isolated](Self::isolated) pinset needs a directory of its own.
     pub fn staging(mut self, path: impl Into<PathBuf>) -> Self {
         self.staging = Some(path.into());
         self
     }
 
-    /// One pinset for all guests.
+    /// Makes one pinset for all guests.
     ///
-    /// Sweeps the staging directories of processes that died, and releases their pins beside what follows. Where the
-    /// budget is shared, the others come down to their smaller shares. The work on the disk is done on a blocking
-    /// thread, and takes milliseconds as a rule.
+    /// Sweeps the staging directories of processes that died, and releases their pins in the background. If the budget
+    /// is shared, the other pinsets shrink to their smaller shares. The work on the disk is done on a blocking thread,
+    /// and usually takes milliseconds.
     ///
     /// # Cancellation
-    /// Nothing is left behind: what was made until then is removed.
+    /// Nothing is left behind: whatever was created by then is removed.
     ///
     /// # Errors
-    /// [`Error::BudgetTooSmall`], also where the budget is one of several pinsets' and there are too many of them;
-    /// [`Error::Staging`] where the lock directory or its file system cannot be used, or where others are reading
-    /// all that the budget has at this instant.
+    /// [`Error::BudgetTooSmall`], also if too many pinsets share the budget; [`Error::Staging`] if the lock directory
+    /// or its file system cannot be used, or if other pinsets are reading all blocks of the shared budget at this
+    /// instant.
     pub async fn shared(self) -> Result<CacheMode, Error> {
         let cache = PinsetCache::new(self.start().await?);
         Ok(CacheMode::Shared(Arc::new(cache)))
     }
 
-    /// A pinset for one guest.
+    /// Makes a pinset for one guest.
     ///
     /// # Cancellation
     /// As for [`shared`](Self::shared).
@@ -127,7 +128,7 @@ impl PinsetBuilder {
         Ok(CacheMode::Isolated(pinset))
     }
 
-    /// The engine, made on a blocking thread. One that nobody waits for any more is dropped there.
+    /// Makes the engine on a blocking thread. If nobody waits for it any more, it is dropped there.
     async fn start(self) -> Result<Engine, Error> {
         task::blocking(move || self.engine()).await
     }
@@ -198,7 +199,7 @@ mod tests {
         let error = start().await.unwrap_err();
         assert!(matches!(error, Error::Staging { .. }), "{error:?}");
         assert!(error.to_string().contains("8388608 bytes"), "{error}");
-        // Nothing was made.
+        // Nothing was created.
         assert!(!dir.path().join("lock").exists());
         assert_eq!(budget.members(), 1);
         all.clear();

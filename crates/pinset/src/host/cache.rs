@@ -1,4 +1,4 @@
-//! Shared or isolated: the two ways in which guests use one host's pinset.
+//! The two ways in which guests use one host's pinset: shared or isolated.
 
 use std::sync::Arc;
 
@@ -29,33 +29,34 @@ use crate::{
     },
 };
 
-/// One pinset for all guests of a host: what one has fetched, the others find.
+/// One pinset for all guests of a host. A block that one guest fetched is there for the others.
 #[derive(Debug)]
 pub struct PinsetCache {
     engine: Arc<Engine>,
 }
 
-/// One guest's own pinset: own holder, own staging, nothing shared, so that no guest can tell by the time a read
-/// takes what another has read.
+/// One guest's own pinset, with its own holder and its own staging. It shares nothing with other pinsets, so a guest
+/// cannot tell from the duration of a read whether another guest has read the same block.
 ///
-/// Isolated pinsets that share a [`Budget`](crate::Budget) have equal shares of it, whatever their guests do: a guest
-/// can tell how many there are, from what it may stage, and nothing of what is in them. A new one makes the others'
-/// shares smaller, at once.
+/// Isolated pinsets that share a [`Budget`](crate::Budget) have equal shares of it, whatever their guests do. A guest
+/// can tell from its share how many pinsets there are, but learns nothing of their content. A new pinset makes the
+/// shares of the others smaller at once.
 ///
-/// # What is not hidden
-/// What lies outside this library is one for all: the backend's own store and connections, the disk and the processor.
-/// A block that a neighbour has fetched comes faster out of an IPFS node, which keeps it: who must not be able to tell
-/// that either needs a node of its own. The node's owner sees each holder's pins and each request; other processes of
-/// the same user see the lock directory, with a name for each pinset and the sizes of what it has staged.
+/// # Limits of the isolation
+/// All pinsets share whatever lies outside this library: the backend's own store and connections, the disk and the
+/// processor. An IPFS node keeps the blocks that it fetches, so it returns a block faster if a neighbour has fetched
+/// it. A guest that must not be able to tell that either needs a node of its own. The node's owner sees each holder's
+/// pins and each request. Other processes of the same user see the lock directory, with a name for each pinset and the
+/// sizes of its staged blocks.
 ///
-/// # What one costs
-/// Descriptors: three, and one for each of up to ten sizes of blocks that it has staged. Memory: what its guest makes
-/// of [`in_flight_bytes`](crate::PinsetBuilder::in_flight_bytes) and
-/// [`node_cache_bytes`](crate::PinsetBuilder::node_cache_bytes), which are limits for this one pinset, and blocks that
-/// found no room in staging, of which it keeps as many bytes as it may stage, at least 2 MiB and at most 8 MiB; a few
-/// kilobytes when it does nothing. It has no thread of its own, and no task
-/// while nothing is under way. For a thousand, set these limits lower than for one, and the process's limit of
-/// descriptors (`ulimit -n`) higher: where none are left, blocks are served from memory.
+/// # Cost
+/// Descriptors: three, and one for each of up to ten size classes of blocks that it has staged. Memory: up to
+/// [`in_flight_bytes`](crate::PinsetBuilder::in_flight_bytes) and
+/// [`node_cache_bytes`](crate::PinsetBuilder::node_cache_bytes), which are limits for this pinset alone, and blocks
+/// that found no room in staging, of which it keeps as many bytes as it may stage, at least 2 MiB and at most 8 MiB; a
+/// few kilobytes when it is idle. It has no thread of its own, and no task while nothing is in progress. For a thousand
+/// pinsets, set these limits lower than for one, and the process's limit of descriptors (`ulimit -n`) higher. If no
+/// descriptors are left, blocks are served from memory.
 #[derive(Clone, Debug)]
 pub struct IsolatedPinset {
     engine: Arc<Engine>,
@@ -75,14 +76,14 @@ impl IsolatedPinset {
     }
 }
 
-/// A pinset, as an embedder holds it: shared by all guests of the host, or isolated for one.
+/// The embedder's handle of a pinset, which is shared by all guests of the host, or isolated for one.
 ///
-/// Cheap to clone; all clones are one pinset.
+/// Cheap to clone; all clones are the same pinset.
 #[derive(Clone, Debug)]
 pub enum CacheMode {
-    /// Together.
+    /// All guests share one pinset.
     Shared(Arc<PinsetCache>),
-    /// One guest alone.
+    /// The pinset is one guest's alone.
     Isolated(IsolatedPinset),
 }
 
@@ -106,13 +107,13 @@ impl CacheMode {
         }
     }
 
-    /// What one guest gets: these roots, within these limits.
+    /// Returns a session for one guest, with access to these roots, and with these limits.
     pub fn session(&self, access: Access, limits: Limits) -> Session {
         self.session_with_names(access, limits, [])
     }
 
-    /// As [`session`](Self::session), with these names as links in its [`/ipns`](Session::names_root). What they
-    /// lead to is granted: by its own CID, and not by what is above it.
+    /// Like [`session`](Self::session), with these names as links in its [`/ipns`](Session::names_root). The session
+    /// may read their targets: each by its own CID, not through the directories above it.
     pub fn session_with_names(
         &self,
         access: Access,
@@ -122,20 +123,20 @@ impl CacheMode {
         Session::new(self.engine().clone(), access, limits, names)
     }
 
-    /// Asks the backend what `name` stands for now, and finds the CID of what is there. The answer does not change
-    /// any more, whatever becomes of the name.
+    /// Asks the backend for the path that `name` stands for now, and walks it to find the CID of the target. The result
+    /// stays the same when the name changes later.
     ///
-    /// Which CID it is is the backend's word, which cannot be verified; what is below it is verified as ever.
+    /// The backend chooses the CID, and its choice cannot be verified. The blocks below the CID are verified as usual.
     ///
     /// # Errors
-    /// [`Error::NoNames`] where the backend resolves none; [`Error::Name`]; those of [`open`](Self::open) where what
-    /// it stands for cannot be had.
+    /// [`Error::NoNames`] if the backend does not resolve names; [`Error::Name`]; the errors of [`open`](Self::open) if
+    /// the target cannot be loaded.
     pub async fn fix(&self, name: &IpnsName) -> Result<FixedName, Error> {
         fix(&self.host(), name).await
     }
 
-    /// The immutable path that `path` stands for now: itself, or what is below its name, which is asked for as in
-    /// [`fix`](Self::fix).
+    /// Returns the immutable path that `path` stands for now. An immutable path is returned as it is; a name is
+    /// resolved as in [`fix`](Self::fix).
     ///
     /// # Errors
     /// As [`fix`](Self::fix).
@@ -146,12 +147,12 @@ impl CacheMode {
         }
     }
 
-    /// The host's own session: any root, no limits beyond the defaults.
+    /// Returns the host's own session, with access to any root and the default limits.
     fn host(&self) -> Session {
         self.session(Access::Any, Limits::default())
     }
 
-    /// Opens `/ipfs/<CID>/a/b` for the host: any root. Symlinks are followed.
+    /// Opens `/ipfs/<CID>/a/b` for the host, which may read any root. Symlinks are followed.
     ///
     /// # Errors
     /// As [`Session::open`].
@@ -159,15 +160,15 @@ impl CacheMode {
         self.host().open(path).await
     }
 
-    /// Pins the whole DAG below `cid`; returns once the backend has all of it.
+    /// Pins the whole DAG below `cid`, and returns once the backend has all of it.
     ///
-    /// Concurrent callers share one call to the backend and one answer, failures too. Dropping the future cancels
-    /// the pin when nobody else waits for it. The pin is kept until replacement lets it go, or until
+    /// Concurrent callers share one call to the backend and its result, also if it fails. Dropping the future cancels
+    /// the pin if nobody else waits for it. The pin is kept until replacement releases it, or until
     /// [`close`](Self::close).
     ///
     /// # Errors
-    /// [`Error::OverBudget`] before anything is pinned, where the root declares more than the budget;
-    /// [`Error::Pin`]; those of fetching the root's block.
+    /// [`Error::OverBudget`], before anything is pinned, if the root declares more than the budget; [`Error::Pin`]; the
+    /// errors of fetching the root's block.
     pub async fn ensure(&self, cid: &Cid) -> Result<(), Error> {
         let engine = self.engine();
         engine.ensure_open()?;
@@ -185,20 +186,21 @@ impl CacheMode {
         engine.pins.ensure(&cid_of(&target), declared_bytes).await
     }
 
-    /// A file's whole content, verified, in order, in pieces of at most 256 KiB; nothing after an error.
+    /// Returns a file's whole content as a stream: verified, in order, in pieces of at most 256 KiB. The stream ends
+    /// after an error.
     pub fn fetch(&self, cid: &Cid) -> ContentStream {
         self.fetch_path(&IpfsPath::root(*cid))
     }
 
-    /// The content of the file at `path`, as [`fetch`](Self::fetch).
+    /// Like [`fetch`](Self::fetch), for the file at `path`.
     pub fn fetch_path(&self, path: &IpfsPath) -> ContentStream {
         ContentStream::new(self.host(), path.clone())
     }
 
-    /// Fetches every block of the DAG below `path` into staging, as far as the budget keeps them.
+    /// Fetches every block of the DAG below `path` into staging, as far as the budget has room for them.
     ///
     /// # Errors
-    /// Those of the walk and of fetching; what was fetched until then stays.
+    /// The errors of the walk and of fetching. Blocks that were fetched before the error stay.
     pub async fn prefetch(
         &self,
         path: &IpfsPath,
@@ -225,12 +227,12 @@ impl CacheMode {
         Ok(fetched)
     }
 
-    /// Copies the file or tree at `path` to `dest/name`, which must not be there; a symlink at the end of the
-    /// path is followed, those below are copied as they are. After an error, or when the future is dropped, what
-    /// was written is removed.
+    /// Copies the file or tree at `path` to `dest/name`, which must not exist. A symlink at the end of the path is
+    /// followed; symlinks in the tree are copied as symlinks. After an error, or when the future is dropped, the copy
+    /// is removed.
     ///
     /// # Errors
-    /// Those of the walk and of fetching; [`Error::Write`].
+    /// The errors of the walk and of fetching; [`Error::Write`].
     pub async fn materialize(
         &self,
         path: &IpfsPath,
@@ -243,8 +245,8 @@ impl CacheMode {
         materialize::materialize(&session, node, dest, name, progress).await
     }
 
-    /// The CID that `path` names, and what is known of it, without fetching the target itself where its link says
-    /// enough. A symlink at the end is not followed.
+    /// Opens the node at `path`, for its CID and metadata. The node's own block is not fetched if its link says enough.
+    /// A symlink at the end is not followed.
     ///
     /// # Errors
     /// As [`Session::open_at`].
@@ -255,33 +257,33 @@ impl CacheMode {
             .await
     }
 
-    /// Who holds this pinset's pins.
+    /// Returns the holder of this pinset's pins.
     pub fn holder(&self) -> Holder {
         self.engine().pins.holder()
     }
 
-    /// Where the blocks are staged, for messages: what lies there is this library's own.
+    /// Returns the directory in which the blocks are staged, for messages. Its content belongs to this library.
     pub fn staging_dir(&self) -> std::path::PathBuf {
         self.engine().store.path().to_owned()
     }
 
-    /// What it did so far.
+    /// Returns the statistics of this pinset.
     pub fn stats(&self) -> Stats {
         Stats::of(self.engine())
     }
 
-    /// What [`stats`](Self::stats) says, to be published with these labels through the facade `metrics`, to the
-    /// recorder that is installed now.
+    /// Returns a publisher of [`stats`](Self::stats) with these labels, through the `metrics` facade, to the recorder
+    /// that is installed now.
     #[cfg(feature = "metrics")]
     pub fn metrics(&self, labels: impl ::metrics::IntoLabels) -> crate::metrics::Metrics {
         crate::metrics::Metrics::new(self.engine(), labels)
     }
 
-    /// Ends it: releases the pins and empties staging, but for what lies in a
+    /// Closes the pinset: releases the pins and empties staging, except a
     /// [persistent](crate::PinsetBuilder::staging) directory. Every later call fails with [`Error::Closed`].
     ///
     /// # Errors
-    /// [`Error::Pin`] where a pin could not be released: the next start on the same lock directory finds it.
+    /// [`Error::Pin`] if a pin could not be released. The next start on the same lock directory finds it.
     pub async fn close(&self) -> Result<(), Error> {
         self.engine().close().await
     }

@@ -1,4 +1,4 @@
-//! The resolution of a mutable name: the backend is asked once, and what it says is walked to.
+//! The resolution of a mutable name: the backend is asked once, and the path that it returns is walked.
 
 use pinner_api::PinnerError;
 
@@ -14,7 +14,7 @@ use crate::{
     session::Session,
 };
 
-/// Asks the backend what `name` stands for, and walks there with the host's rights.
+/// Asks the backend for the path that `name` stands for, and walks it with the host's rights.
 pub(crate) async fn fix(session: &Session, name: &IpnsName) -> Result<FixedName, Error> {
     let engine = session.engine();
     engine.ensure_open()?;
@@ -48,7 +48,7 @@ pub(crate) async fn fix(session: &Session, name: &IpnsName) -> Result<FixedName,
         // coverage: symlinks were followed.
         Node::Symlink(_) => None,
     };
-    // The path climbed to /ipfs itself.
+    // There is no target if the path climbed to /ipfs itself.
     let target = target.ok_or_else(|| {
         failed(PinnerError::Corrupt {
             operation: format!("resolve {name}"),

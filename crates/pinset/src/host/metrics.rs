@@ -1,4 +1,4 @@
-//! What [`Stats`] says, through the [`metrics`] facade, for whichever exporter the host has installed.
+//! The [`Stats`], published through the [`metrics`] facade to any exporter that the host has installed.
 //!
 //! ```no_run
 //! # async fn f(cache: pinset::CacheMode) {
@@ -8,37 +8,37 @@
 //! # }
 //! ```
 //!
-//! The pinset's own counters are the truth: no read knows of the facade. Each [`publish`](Metrics::publish) adds what
-//! came since the last one, so that pinsets with the same labels (a thousand isolated guests') add up, gauges too. A
-//! pinset that is gone has taken its gauges back.
+//! The pinset's own counters are authoritative, and no read touches the facade. Each [`publish`](Metrics::publish) adds
+//! the difference since the last one, so that the counters and gauges of pinsets with the same labels (for example of a
+//! thousand isolated guests) add up. A pinset that is gone has subtracted its gauges.
 //!
-//! | name | kind | unit | what |
+//! | name | kind | unit | meaning |
 //! |---|---|---|---|
 //! | `pinset_budget_bytes` | gauge | bytes | the budget |
-//! | `pinset_staged_bytes` | gauge | bytes | what staging takes of it |
-//! | `pinset_staged_blocks` | gauge | blocks | blocks staged |
-//! | `pinset_in_use_bytes` | gauge | bytes | of these, read ahead and not consumed yet |
-//! | `pinset_reserved_bytes` | gauge | bytes | memory reserved for blocks on their way |
-//! | `pinset_replacement_p_bytes` | gauge | bytes | ARC's target for what was used once |
+//! | `pinset_staged_bytes` | gauge | bytes | the part of the budget that staging takes |
+//! | `pinset_staged_blocks` | gauge | blocks | staged blocks |
+//! | `pinset_in_use_bytes` | gauge | bytes | staged blocks that were read ahead and are not consumed yet |
+//! | `pinset_reserved_bytes` | gauge | bytes | memory reserved for blocks in flight |
+//! | `pinset_replacement_p_bytes` | gauge | bytes | ARC's target for blocks that were used once |
 //! | `pinset_pins` | gauge | pins | pins on the backend |
 //! | `pinset_pins_unreleased` | gauge | pins | pins whose release has not succeeded yet |
-//! | `pinset_served_bytes_total` | counter | bytes | bytes of files given to readers |
-//! | `pinset_fetched_blocks_total` | counter | blocks | blocks the backend gave |
+//! | `pinset_served_bytes_total` | counter | bytes | bytes of files returned to readers |
+//! | `pinset_fetched_blocks_total` | counter | blocks | blocks that the backend returned |
 //! | `pinset_fetched_bytes_total` | counter | bytes | their bytes |
-//! | `pinset_verified_bytes_total` | counter | bytes | of these, of blocks that hash to their CID |
-//! | `pinset_hits_total` | counter | uses | uses of blocks that were there, but for each one's first |
-//! | `pinset_hit_bytes_total` | counter | bytes | the same by the blocks' bytes |
+//! | `pinset_verified_bytes_total` | counter | bytes | the bytes of those blocks that hash to their CID |
+//! | `pinset_hits_total` | counter | uses | uses of staged blocks, except each block's first use |
+//! | `pinset_hit_bytes_total` | counter | bytes | the bytes of the blocks of these uses |
 //! | `pinset_misses_total` | counter | blocks | blocks that had to be fetched |
 //! | `pinset_ghost_hits_total` | counter | blocks | blocks that came back soon after they were replaced; `list` = `recent`, `frequent` |
 //! | `pinset_read_ahead_blocks_total` | counter | blocks | blocks asked for ahead of a reader |
-//! | `pinset_evictions_total` | counter | blocks | blocks that left staging for others |
-//! | `pinset_unstaged_blocks_total` | counter | blocks | blocks served from memory for want of room |
-//! | `pinset_staging_failures_total` | counter | blocks | blocks that the disk would not take |
+//! | `pinset_evictions_total` | counter | blocks | blocks evicted to make room for others |
+//! | `pinset_unstaged_blocks_total` | counter | blocks | blocks served from memory for lack of room |
+//! | `pinset_staging_failures_total` | counter | blocks | blocks that could not be written to the disk |
 //! | `pinset_fetch_failures_total` | counter | fetches | failed fetches; `kind` = `not_found`, `unavailable`, `rate_limited`, `timed_out`, `denied`, `corrupt`, `other` |
 //! | `pinset_corrupt_blocks_total` | counter | blocks | blocks that did not hash to their CID |
-//! | `pinset_pins_dropped_total` | counter | pins | lazy pins not made for want of room |
+//! | `pinset_pins_dropped_total` | counter | pins | lazy pins not made for lack of room |
 //! | `pinset_pin_failures_total` | counter | pins | pins that could not be made or released |
-//! | `pinset_block_fetch_seconds` | histogram | seconds | time of the backend for one block, failed ones too; recorded as it happens, without the labels of [`CacheMode::metrics`](crate::CacheMode::metrics) |
+//! | `pinset_block_fetch_seconds` | histogram | seconds | the backend's time for one block, including failures; recorded at once, without the labels of [`CacheMode::metrics`](crate::CacheMode::metrics) |
 //!
 //! Names and meanings are kept from release to release.
 
@@ -58,7 +58,7 @@ use crate::{
     host::stats::Stats,
 };
 
-/// Publishes the [`Stats`] of one pinset, without keeping it alive. Dropping it takes the gauges back.
+/// Publishes the [`Stats`] of one pinset, without keeping it alive. Dropping it subtracts the gauges.
 pub struct Metrics {
     engine: Weak<Engine>,
     counters: Vec<(Counter, Figure)>,
@@ -92,9 +92,10 @@ impl Metrics {
         }
     }
 
-    /// Publishes what came since the last call. Says whether the pinset still lives: else there is no more to come.
+    /// Publishes the difference since the last call. Returns whether the pinset still exists; if not, nothing more will
+    /// come.
     ///
-    /// Costs some microseconds.
+    /// A call takes some microseconds.
     pub fn publish(&mut self) -> bool {
         let engine = self.engine.upgrade();
         if let Some(engine) = &engine {
@@ -115,11 +116,11 @@ impl Metrics {
     fn advance(&mut self, now: Stats) {
         let before = std::mem::replace(&mut self.published, now);
         for (counter, figure) in &self.counters {
-            // Closing a pinset starts some anew.
+            // Closing a pinset resets some counters.
             counter.increment(figure(&now).saturating_sub(figure(&before)));
         }
         for (gauge, figure) in &self.gauges {
-            // Whole numbers far below 2^53: the sum of all differences is exact.
+            // The figures are integers far below 2^53, so the sum of all differences is exact.
             gauge.increment(figure(&now) as f64 - figure(&before) as f64);
         }
     }
@@ -149,28 +150,28 @@ const GAUGES: [(&str, Unit, &str, Figure); 8] = [
     (
         "pinset_staged_bytes",
         Unit::Bytes,
-        "What staging takes of the budget",
+        "The part of the budget that staging takes",
         |s| s.bytes_staged,
     ),
-    ("pinset_staged_blocks", Unit::Count, "Blocks staged", |s| {
+    ("pinset_staged_blocks", Unit::Count, "Staged blocks", |s| {
         s.blocks_staged
     }),
     (
         "pinset_in_use_bytes",
         Unit::Bytes,
-        "Staged, read ahead and not consumed yet",
+        "Staged blocks that were read ahead and are not consumed yet",
         |s| s.bytes_in_use,
     ),
     (
         "pinset_reserved_bytes",
         Unit::Bytes,
-        "Memory reserved for blocks on their way",
+        "Memory reserved for blocks in flight",
         |s| s.bytes_reserved,
     ),
     (
         "pinset_replacement_p_bytes",
         Unit::Bytes,
-        "ARC's target for what was used once",
+        "ARC's target for blocks that were used once",
         |s| s.p_bytes,
     ),
     ("pinset_pins", Unit::Count, "Pins on the backend", |s| {
@@ -191,21 +192,21 @@ const COUNTERS: [(&str, Option<(&str, &str)>, Unit, &str, Figure); 23] = [
         "pinset_served_bytes_total",
         None,
         Unit::Bytes,
-        "Bytes of files given to readers",
+        "Bytes of files returned to readers",
         |s| s.bytes_served,
     ),
     (
         "pinset_fetched_blocks_total",
         None,
         Unit::Count,
-        "Blocks the backend gave",
+        "Blocks that the backend returned",
         |s| s.blocks_fetched,
     ),
     (
         "pinset_fetched_bytes_total",
         None,
         Unit::Bytes,
-        "Bytes of blocks the backend gave",
+        "Bytes of blocks that the backend returned",
         |s| s.bytes_fetched,
     ),
     (
@@ -219,7 +220,7 @@ const COUNTERS: [(&str, Option<(&str, &str)>, Unit, &str, Figure); 23] = [
         "pinset_hits_total",
         None,
         Unit::Count,
-        "Uses of blocks that were there, but for each one's first",
+        "Uses of staged blocks, except each block's first use",
         |s| s.hits,
     ),
     (
@@ -261,21 +262,21 @@ const COUNTERS: [(&str, Option<(&str, &str)>, Unit, &str, Figure); 23] = [
         "pinset_evictions_total",
         None,
         Unit::Count,
-        "Blocks that left staging for others",
+        "Blocks evicted to make room for others",
         |s| s.evictions,
     ),
     (
         "pinset_unstaged_blocks_total",
         None,
         Unit::Count,
-        "Blocks served from memory for want of room",
+        "Blocks served from memory for lack of room",
         |s| s.unstaged_blocks,
     ),
     (
         "pinset_staging_failures_total",
         None,
         Unit::Count,
-        "Blocks that the disk would not take",
+        "Blocks that could not be written to the disk",
         |s| s.staging_failures,
     ),
     (
@@ -338,7 +339,7 @@ const COUNTERS: [(&str, Option<(&str, &str)>, Unit, &str, Figure); 23] = [
         "pinset_pins_dropped_total",
         None,
         Unit::Count,
-        "Lazy pins not made for want of room",
+        "Lazy pins not made for lack of room",
         |s| s.pins_dropped,
     ),
     (

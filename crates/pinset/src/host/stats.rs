@@ -1,90 +1,91 @@
-//! Counters of what a pinset did, and a look at them and at what it holds.
+//! A snapshot of a pinset's counters and of its content.
 //!
-//! The counters are the truth, and cost a reader one addition a read; `metrics` publishes what is seen here.
+//! The counters are authoritative, and cost a reader one addition per read. `metrics` publishes this snapshot.
 
 use crate::{
     fetch::{counters::FetchFailures, engine::Engine},
     sync::{AtomicU64, Ordering},
 };
 
-/// What a pinset did since it was made, and what it holds now. All sizes are in bytes.
+/// The work that a pinset did since it was made, and its present content. All sizes are in bytes.
 ///
-/// Each figure is right by itself; under load they may be of slightly different moments.
+/// Each figure is right by itself. Under load they may be from slightly different moments.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
-    /// The budget, or this pinset's share of one that several have.
+    /// The budget, or this pinset's share of a budget that several pinsets have.
     pub budget_bytes: u64,
-    /// What staging takes of it now, as the file system counts: blocks that are staged, being written or being removed.
+    /// The part of the budget that staging takes now, as the file system counts. It includes blocks that are being
+    /// written or removed.
     pub bytes_staged: u64,
-    /// Blocks staged now.
+    /// The number of staged blocks.
     pub blocks_staged: u64,
-    /// Of what is staged, what was read ahead and waits for its reader: it is in use, and not replaced. (What lies
-    /// inside a read at this very moment is in use too, and not counted here.)
+    /// The size of the staged blocks that were read ahead and wait for their reader. They are in use, and not replaced.
+    /// (Blocks inside a read at this moment are in use too, but are not counted here.)
     pub bytes_in_use: u64,
-    /// Memory that is reserved for blocks on their way and being written: 2 MiB for each until its length is known.
+    /// The memory that is reserved for blocks being fetched or written: 2 MiB for each until its length is known.
     pub bytes_reserved: u64,
-    /// Of the budget, what replacement means to give to blocks that were used once: ARC's `p`.
+    /// The part of the budget that replacement aims to give to blocks that were used once: ARC's `p`.
     pub p_bytes: u64,
-    /// Blocks that the backend gave, right or wrong.
+    /// Blocks that the backend returned, right or wrong.
     pub blocks_fetched: u64,
-    /// Their bytes.
+    /// The bytes of these blocks.
     pub bytes_fetched: u64,
-    /// Of these, the bytes of blocks that hash to their CID.
+    /// The bytes of those of these blocks that hash to their CID.
     pub bytes_verified: u64,
-    /// Bytes of files that readers were given.
+    /// Bytes of files returned to readers.
     pub bytes_served: u64,
-    /// Uses of staged blocks that had been used before. A block's first use after it was fetched is none, whether
-    /// the reader waited for it or it was read ahead.
+    /// Uses of staged blocks that had been used before. The first use after a fetch is not counted as a hit, whether
+    /// the reader waited for the block or the block was read ahead.
     pub hits: u64,
-    /// The same by the blocks' bytes.
+    /// The bytes of the blocks of these uses.
     pub hit_bytes: u64,
     /// Blocks that had to be fetched.
     pub misses: u64,
-    /// Blocks that came back soon after they were replaced: a larger budget would have kept them. Those that had been
-    /// used once before.
+    /// Blocks that came back soon after they were replaced, and that had been used once before. A larger budget would
+    /// have kept them.
     pub recent_ghost_hits: u64,
-    /// The same of those that had been used more often.
+    /// The same for blocks that had been used more often.
     pub frequent_ghost_hits: u64,
     /// Blocks that were asked for ahead of a sequential reader, or on a guest's advice.
     pub read_ahead_blocks: u64,
     /// Blocks that found no room in staging, and were served from memory.
     pub unstaged_blocks: u64,
-    /// Of these, blocks that the disk would not take.
+    /// Those of these blocks that could not be written to the disk.
     pub staging_failures: u64,
-    /// Blocks that left staging for others.
+    /// Blocks evicted to make room for others.
     pub evictions: u64,
     /// Fetches that failed.
     pub fetch_failures: u64,
-    /// The same by kind.
+    /// Fetches that failed, by kind.
     pub fetch_failures_by_kind: FetchFailures,
     /// Blocks whose bytes did not hash to their CID.
     pub corrupt_blocks: u64,
     /// Blocks that an earlier run or another process staged, and that were verified at their first use.
     pub blocks_reverified: u64,
-    /// Such blocks that were not what they should be, and were let go.
+    /// Blocks from an earlier run or another process that failed this verification, and were discarded.
     pub blocks_rotten: u64,
-    /// Whether another process admits and evicts in the staging directory, so that nothing is staged here. Then
-    /// `bytes_staged` is 0, and `blocks_staged` counts what is leased just now.
+    /// Whether another process is the writer of the staging directory, so that nothing is staged here. In that case
+    /// `bytes_staged` is 0, and `blocks_staged` counts the blocks that are leased at this moment.
     pub reads_along: bool,
     /// Pins on the backend now.
     pub pins_held: u64,
-    /// Lazy pins that were not made, for want of room in the queue or the budget.
+    /// Lazy pins that were not made, for lack of room in the queue or the budget.
     pub pins_dropped: u64,
     /// Pins that could not be made or released.
     pub pin_failures: u64,
-    /// Pins that are to go, and may be on the backend still: they are being released, or could not be. Closing tries
-    /// again, and the next start finds what is left.
+    /// Pins that should be released, but may still be on the backend: the release is in progress, or failed. Closing
+    /// tries again, and the next start finds those that are left.
     pub pins_unreleased: u64,
 }
 
 impl Stats {
-    /// Of the blocks that were asked for, the share that was there: 0 to 1. `None` before the first.
+    /// Returns hits / (hits + misses), from 0 to 1; `None` before the first hit or miss.
     pub fn hit_rate(&self) -> Option<f64> {
         share(self.hits, self.misses)
     }
 
-    /// The same by bytes, of the blocks that verified.
+    /// Like [`hit_rate`](Self::hit_rate), but by bytes, with the verified bytes as the misses.
     pub fn byte_hit_rate(&self) -> Option<f64> {
         share(self.hit_bytes, self.bytes_verified)
     }

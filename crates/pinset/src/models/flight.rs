@@ -1,4 +1,4 @@
-//! One piece of work at a time under each key, for all who wait, whichever of them gives up (I6).
+//! Single flight: the work under a key is done once at a time, for all waiters, whichever of them gives up (I6).
 
 use std::sync::{
     Arc,
@@ -13,7 +13,7 @@ use test_support::schedules::under_many_schedules;
 
 use crate::flight::Flights;
 
-/// Marks the work as under way, as long as it exists.
+/// Marks the work as in progress while it exists.
 struct Doing<'a>(&'a AtomicBool);
 
 impl<'a> Doing<'a> {
@@ -80,7 +80,7 @@ fn the_work_is_done_once_at_a_time_and_every_waiter_has_its_answer() {
 fn who_gives_up_takes_nothing_from_those_who_wait_on() {
     under_many_schedules(|_| {
         let world = World::new();
-        // Each quitter gives up after a number of polls, whether it is the one that polls the work or not.
+        // Each quitter gives up after a number of polls, whether or not it is the waiter that polls the work.
         let quitters: Vec<_> = (0..2)
             .map(|looks| {
                 let world = world.clone();
@@ -104,7 +104,7 @@ fn who_gives_up_takes_nothing_from_those_who_wait_on() {
             })
             .collect();
         for waiter in patient {
-            // Without a wake-up the waiter would wait for ever, which the scheduler reports.
+            // Without a wake-up the waiter would wait forever, which the scheduler reports.
             assert!(waiter.join().unwrap() >= 1);
         }
         for quitter in quitters {

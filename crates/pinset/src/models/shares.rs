@@ -1,5 +1,5 @@
-//! Several stores that come and go on one budget: the total holds at every instant (I2), no store waits for another for
-//! ever, and nothing of the total is lost.
+//! Several stores that come and go on one budget: the total holds at every instant (I2), no store waits for another
+//! forever, and no part of the total is lost.
 
 use std::{path::Path, sync::Arc};
 
@@ -12,7 +12,7 @@ use crate::{
     cache::{staged::Staged, store::Store},
 };
 
-/// Enough for three stores, and for as many that are done and that others just look at.
+/// A total that is enough for three stores, and for three more that are closed and that others still examine.
 const TOTAL: u64 = 6 * Budget::MIN_SHARE;
 
 fn shared(own: &Path, total: u64) -> (Arc<Disk>, Budget) {
@@ -23,8 +23,8 @@ fn try_join(budget: &Budget, disk: &Disk) -> Result<Arc<Store>, Refused> {
     Ok(disk.store(budget.join()?))
 }
 
-/// Joins the budget, again and again as long as it is in use: the scheduler may hold up for long another thread that
-/// needs only a moment more.
+/// Joins the budget, and retries while it is in use: the scheduler may delay another thread for long that needs only a
+/// moment more.
 fn join(budget: &Budget, disk: &Disk) -> Arc<Store> {
     loop {
         match try_join(budget, disk) {
@@ -75,7 +75,7 @@ fn a_newcomer_has_its_share_at_once_of_neighbours_that_do_nothing() {
         let idle = join(&budget, &disk);
         let mut blocks = 0;
         while let Some(staged) = stage(&idle, blocks) {
-            // These blocks count as read ahead, and will never be read.
+            // These blocks count as read ahead, and are never read.
             std::mem::forget(staged.keep());
             blocks += 1;
         }

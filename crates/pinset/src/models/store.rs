@@ -1,5 +1,5 @@
-//! Readers, writers and eviction of one store: whoever holds a block can read it, and the disk never holds more than it
-//! may.
+//! Readers, writers and eviction of one store: a held block can be read, and the space on the disk never exceeds the
+//! budget.
 
 use std::{path::Path, sync::Arc};
 
@@ -12,7 +12,7 @@ use crate::{
     cache::{staged::Staged, store::Store},
 };
 
-/// The block of that number, of one unit or of two.
+/// Returns block number `n`, of one or two units.
 fn content(n: u64) -> Vec<u8> {
     block(n, 1 + n % 2)
 }
@@ -22,14 +22,14 @@ fn stage(store: &Store, n: u64) -> Option<Arc<Staged>> {
 }
 
 fn read(staged: &Arc<Staged>, n: u64) {
-    // Held, and others go on.
+    // Other threads go on while the block is held.
     thread::yield_now();
     let bytes = staged.try_read(0, staged.len()).unwrap().unwrap();
     assert_eq!(bytes.len(), content(n).len());
     assert!(bytes == content(n), "a hole, or another block's bytes");
 }
 
-/// A store with room for so many units.
+/// Returns a store with room for `units` units.
 fn store(own: &Path, units: u64) -> (Arc<Disk>, Arc<Store>) {
     let capacity = overhead(own) + units * UNIT;
     let disk = Disk::new(own, capacity);
@@ -50,7 +50,7 @@ fn a_block_that_is_held_is_never_above_a_hole_and_the_disk_never_too_full() {
                             Some(staged) => Some(staged),
                             None => stage(&store, n),
                         };
-                        // Without room it is served from memory.
+                        // Without room, the block would be served from memory.
                         if let Some(staged) = staged {
                             read(&staged, n);
                         }

@@ -1,4 +1,4 @@
-//! A mutable name with what it stood for when it was asked for: held fixed from then on.
+//! A mutable name with the path that it stood for when it was resolved. The path stays the same from then on.
 
 use pinner_api::Origin;
 
@@ -8,7 +8,7 @@ use crate::{
     path::{ipfs_path::IpfsPath, name::IpnsName, root_cid::RootCid},
 };
 
-/// A name, and what it stood for when it was asked for.
+/// A name, and the path and CID that it stood for when it was resolved.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FixedName {
     name: IpnsName,
@@ -26,17 +26,17 @@ impl FixedName {
         &self.name
     }
 
-    /// The immutable path that it stood for, as the backend says.
+    /// The immutable path that it stood for, according to the backend.
     pub fn path(&self) -> &IpfsPath {
         &self.path
     }
 
-    /// The CID of what is at the end of that path: found through verified blocks from the path's first CID on.
+    /// The CID of the node at the end of that path, which was found by a walk through verified blocks.
     pub fn target(&self) -> &RootCid {
         &self.target
     }
 
-    /// The immutable path of `relative` below the name.
+    /// Returns the immutable path of `relative` below the name.
     ///
     /// # Errors
     /// As [`IpfsPath::join`].
@@ -44,8 +44,8 @@ impl FixedName {
         self.path.join(relative)
     }
 
-    /// Where the link `/ipns/<name>` points. Absolute, so that a guest's `realpath` comes out at the right place: it
-    /// would look at the `..` of a relative one, which leaves the preopened directory.
+    /// The target of the link `/ipns/<name>`. It is absolute so that a guest's `realpath` works: with a relative target
+    /// it would look up a `..` that leaves the preopened directory.
     pub(crate) fn link_target(&self) -> String {
         format!("/ipfs/{}", self.target)
     }
@@ -63,7 +63,8 @@ impl FixedName {
         Identity::of_bytes(format!("/ipns/{} {}", self.name, self.target).as_bytes())
     }
 
-    /// Where the target's blocks are asked for: as what the backend itself said, whose providers it knows.
+    /// The origin that requests for the target's blocks name: the path that the backend itself returned, since the
+    /// backend knows its providers.
     pub(crate) fn origin(&self) -> Origin {
         self.path.origin()
     }

@@ -1,6 +1,6 @@
-//! Paths: `/ipfs/<CID>/name/…` as a host gives them, and what a guest asks for below a directory.
+//! Paths: `/ipfs/<CID>/name/…` from a host, and relative paths from a guest.
 //!
-//! Pure text. Nothing from a path ever becomes a host file name (I4).
+//! They are pure text. No part of a path ever becomes a host file name (I4).
 
 use std::{fmt, str::FromStr, sync::Arc};
 
@@ -27,12 +27,12 @@ pub struct IpfsPath {
 }
 
 impl IpfsPath {
-    /// The root itself.
+    /// Returns the path of the root itself.
     pub fn root(root: impl Into<RootCid>) -> Self {
         Self::below(root, "")
     }
 
-    /// `rest`, a relative path, below a root.
+    /// Returns the path of `rest`, a relative path, below a root.
     pub(crate) fn below(root: impl Into<RootCid>, rest: &str) -> Self {
         Self {
             root: root.into(),
@@ -40,12 +40,12 @@ impl IpfsPath {
         }
     }
 
-    /// The path of `relative` below this one: a name, or several with slashes between them.
+    /// Returns the path of `relative` below this one. `relative` is a name, or several with slashes between them.
     ///
-    /// `.` and `..` are kept as they are, and mean at the walk what they mean in a native path.
+    /// `.` and `..` are kept as they are. The walk gives them the same meaning as in a native path.
     ///
     /// # Errors
-    /// [`Error::InvalidPath`] where `relative` starts with a slash.
+    /// [`Error::InvalidPath`] if `relative` starts with a slash.
     pub fn join(&self, relative: &str) -> Result<Self, Error> {
         let rest = join(&self.rest, relative)?;
         Ok(Self {
@@ -59,12 +59,12 @@ impl IpfsPath {
         &self.root
     }
 
-    /// What follows the root, without a leading slash; empty for the root itself.
+    /// The part behind the root, without a leading slash; empty for the root itself.
     pub fn rest(&self) -> &str {
         &self.rest
     }
 
-    /// The origin of the blocks below this path. A backend is told the first 64 bytes of an identity CID that is longer;
+    /// Returns the origin of the blocks below this path. A backend is told the first 64 bytes of an identity CID that is longer;
     /// it cannot have a block for it.
     pub(crate) fn origin(&self) -> Origin {
         let root = &self.root;
@@ -72,7 +72,7 @@ impl IpfsPath {
         Origin::new(cid, &*self.rest)
     }
 
-    /// As a path below `/ipfs`: `<CID>/rest`.
+    /// Returns the path relative to `/ipfs`: `<CID>/rest`.
     pub(crate) fn below_ipfs(&self) -> String {
         if self.rest.is_empty() {
             self.root.to_string()
@@ -82,12 +82,12 @@ impl IpfsPath {
     }
 }
 
-/// A relative path below another.
+/// Joins a relative path to another one.
 pub(super) fn join(above: &str, relative: &str) -> Result<String, Error> {
     match (above, relative) {
         (_, relative) if relative.starts_with('/') => Err(Error::InvalidPath {
             path: shown(relative),
-            reason: "it starts with a slash, where a relative path is expected".to_owned(),
+            reason: "it starts with a slash, but must be relative".to_owned(),
         }),
         (above, "") => Ok(above.to_owned()),
         ("", relative) => Ok(relative.to_owned()),
@@ -144,7 +144,7 @@ impl FromStr for IpfsPath {
     }
 }
 
-/// A text as an error message shows it: not over 200 characters.
+/// Shortens a text for an error message to at most 200 characters.
 pub(crate) fn shown(text: &str) -> String {
     const LONGEST: usize = 200;
     match text.char_indices().nth(LONGEST) {
@@ -153,12 +153,12 @@ pub(crate) fn shown(text: &str) -> String {
     }
 }
 
-/// What a walk does with a symlink as its last segment.
+/// How a walk treats a symlink as its last segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Symlinks {
-    /// Goes where it points.
+    /// The walk goes on to the symlink's target.
     Follow,
-    /// Stops at the symlink itself.
+    /// The walk ends at the symlink itself.
     NoFollow,
 }
 
@@ -171,7 +171,7 @@ pub(crate) enum Segment<'a> {
     Name(&'a str),
 }
 
-/// The steps of a relative path, `.` and empty segments left out.
+/// Returns the steps of a relative path, without `.` and empty segments.
 pub(crate) fn segments(path: &str) -> impl DoubleEndedIterator<Item = Segment<'_>> {
     path.split('/').filter_map(|segment| match segment {
         "" | "." => None,
@@ -180,7 +180,7 @@ pub(crate) fn segments(path: &str) -> impl DoubleEndedIterator<Item = Segment<'_
     })
 }
 
-/// Whether the path can only name a directory: it ends in `/` or `/.`.
+/// Returns whether the path can only name a directory because it ends in `/` or `/.`.
 pub(crate) fn wants_directory(path: &str) -> bool {
     path.ends_with('/') || path.ends_with("/.")
 }

@@ -1,13 +1,13 @@
-//! Mutable names, `/ipns/<name>`: checked in form, resolved by the backend once, and held fixed from then on.
+//! Mutable names, `/ipns/<name>`. Their form is checked here. The backend resolves each once, and the result stays the
+//! same from then on.
 //!
-//! **The trust boundary.** Which CID a name stands for is the backend's word, and nothing here can verify it: a node
-//! that lies, or a DNS server that does, leads to other content. From the CID on, everything is verified as ever
-//! (I1), and the CID is there to be looked at: [`FixedName::target`](crate::FixedName::target), and the text of the
-//! link `/ipns/<name>`.
+//! **The trust boundary.** The backend says which CID a name stands for, and nothing here can verify it: a lying node
+//! or DNS server leads to other content. From the CID on, all content is verified as usual (I1). The CID can be
+//! inspected: it is [`FixedName::target`](crate::FixedName::target), and the text of the link `/ipns/<name>`.
 //!
-//! Invariant: a name is asked for when [`CacheMode::fix`](crate::CacheMode::fix) is called, and at no other time.
-//! What a session looks up below `/ipns` is answered from what was fixed before it began: nothing that a guest does
-//! asks a backend for a name, or changes what one stands for (I10).
+//! Invariant: a name is resolved when [`CacheMode::fix`](crate::CacheMode::fix) is called, and at no other time.
+//! Lookups below `/ipns` use the names that were fixed before the session began. So no action of a guest makes the
+//! backend resolve a name, or changes the CID that a name stands for (I10).
 
 use std::{fmt, str::FromStr, sync::Arc};
 
@@ -16,18 +16,18 @@ use crate::{
     path::ipfs_path::{IpfsPath, join, shown},
 };
 
-/// A name as it stands behind `/ipns/`: a key's name in any of its spellings (`k51…`, `bafz…`, `12D3Koo…`), or a domain
-/// with a DNSLink record (`example.org`; an international one in its `xn--` form).
+/// A name as it follows `/ipns/`: a key's name in any of its spellings (`k51…`, `bafz…`, `12D3Koo…`), or a domain with
+/// a DNSLink record (`example.org`; an international domain in its `xn--` form).
 ///
-/// Two spellings of one key are two names here: only a backend can tell that they are one.
+/// Two spellings of one key are two names here, since only a backend can tell that they are the same.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct IpnsName(Arc<str>);
 
 impl IpnsName {
-    /// The longest name, in bytes: a domain has at most 253, and a file's name on most hosts at most 255.
+    /// The length of the longest name, in bytes. A domain has at most 253, and a file's name on most hosts at most 255.
     pub const MAX_LEN: usize = 255;
 
-    /// Without `/ipns/`.
+    /// The name without `/ipns/`.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -55,12 +55,12 @@ impl FromStr for IpnsName {
         {
             return wrong(match other {
                 '/' => "a name is one segment, without slashes",
-                c if c.is_ascii() => "letters, digits, '-', '_' and dots are allowed",
+                c if c.is_ascii() => "only letters, digits, '-', '_' and dots are allowed",
                 _ => "it is not ASCII; write an international domain in its xn-- form",
             });
         }
         if text.split('.').any(str::is_empty) {
-            return wrong("a label between its dots is empty");
+            return wrong("one of its labels is empty");
         }
         Ok(Self(text.into()))
     }
@@ -81,16 +81,16 @@ pub struct IpnsPath {
 }
 
 impl IpnsPath {
-    /// The path of the name itself.
+    /// Returns the path of the name itself.
     pub fn new(name: IpnsName) -> Self {
         let rest = Arc::default();
         Self { name, rest }
     }
 
-    /// The path of `relative` below this one: a name, or several with slashes between them.
+    /// Returns the path of `relative` below this one. `relative` is a name, or several with slashes between them.
     ///
     /// # Errors
-    /// [`Error::InvalidPath`] where `relative` starts with a slash.
+    /// [`Error::InvalidPath`] if `relative` starts with a slash.
     pub fn join(&self, relative: &str) -> Result<Self, Error> {
         let rest = join(&self.rest, relative)?;
         Ok(Self {
@@ -104,12 +104,12 @@ impl IpnsPath {
         &self.name
     }
 
-    /// What follows the name, without a leading slash; empty for the name itself.
+    /// The part behind the name, without a leading slash; empty for the name itself.
     pub fn rest(&self) -> &str {
         &self.rest
     }
 
-    /// What follows `/ipns/` or `ipns://` in `text`, if that is what it starts with.
+    /// Strips `/ipns/` or `ipns://` from the start of `text`; returns `None` if it starts with neither.
     fn prefixed(text: &str) -> Option<&str> {
         ["/ipns/", "ipns://"]
             .iter()
@@ -130,7 +130,7 @@ impl FromStr for IpnsPath {
     fn from_str(text: &str) -> Result<Self, Error> {
         let below = Self::prefixed(text).ok_or_else(|| Error::InvalidName {
             name: shown(text),
-            reason: "/ipns/<name> is wanted",
+            reason: "it does not start with /ipns/",
         })?;
         let (name, rest) = below.split_once('/').unwrap_or((below, ""));
         Ok(Self {
@@ -150,7 +150,7 @@ impl fmt::Display for IpnsPath {
     }
 }
 
-/// A path to content: immutable, or starting with a name that the backend is to resolve.
+/// A path to content: immutable, or with a name as its start that the backend has to resolve.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum ContentPath {
     /// `/ipfs/<CID>/a/b`
@@ -174,7 +174,7 @@ impl From<IpnsPath> for ContentPath {
 impl FromStr for ContentPath {
     type Err = Error;
 
-    /// Reads what [`IpnsPath`] and [`IpfsPath`] read.
+    /// Reads all forms of an [`IpnsPath`] or [`IpfsPath`].
     fn from_str(text: &str) -> Result<Self, Error> {
         match IpnsPath::prefixed(text) {
             Some(_) => text.parse().map(Self::Ipns),

@@ -1,6 +1,6 @@
-//! Places in the tree that guests see: what a path names, before anybody has looked at it.
+//! Places in the tree that guests see: the target of a path, before its block is loaded.
 //!
-//! A place knows what its link says, and nothing of what stands there.
+//! A place knows its link, but nothing of the block that the link names.
 
 use std::sync::Arc;
 
@@ -14,20 +14,20 @@ use crate::{
     unixfs::{Codec, Link, Target},
 };
 
-/// Where a walk stands: `/ipfs` or `/ipns` itself, a name in the latter, or what a link names.
+/// A position of a walk: `/ipfs` or `/ipns` itself, a name in `/ipns`, or the target of a link.
 #[derive(Clone, Debug)]
 pub(crate) enum Place {
     /// `/ipfs`: the directory of all roots.
     Ipfs,
-    /// `/ipns`: the directory of the names that were granted.
+    /// `/ipns`: the directory of the granted names.
     Ipns,
-    /// A name in it: a link into `/ipfs`.
+    /// A name in `/ipns`: a symlink into `/ipfs`.
     Name(Arc<FixedName>),
-    /// Something with a CID.
+    /// A node with a CID.
     Link(Arc<Linked>),
 }
 
-/// What a link names.
+/// The target of a link.
 #[derive(Debug)]
 pub(crate) struct Linked {
     pub(crate) link: Link,
@@ -41,7 +41,8 @@ impl Linked {
         self.link.target.codec() == Codec::Raw
     }
 
-    /// An absence is one of the path's only where it is the root that is absent: below it, a block is missing (I7).
+    /// Turns the absence of the root's block into [`Error::RootNotFound`]. The absence of a block below the root says
+    /// nothing about the path, and stays a failed fetch (I7).
     pub(crate) fn unknown_if_root(&self, error: Error) -> Error {
         match error {
             Error::Fetch {
@@ -62,10 +63,10 @@ impl Place {
         Self::rooted(fixed.target(), fixed.origin())
     }
 
-    /// What `link` names, an entry `name` of what is at `above`.
+    /// Returns the place that `link` names. The link is the entry `name` of the directory at `above`.
     pub(crate) fn below(above: &Origin, name: &str, mut link: Link) -> Self {
         if let Target::Inline { bytes, .. } = &mut link.target {
-            // A part of the directory's block, which as long as it lives keeps all of that in memory (I9).
+            // A slice of the directory's block would keep the whole block in memory (I9).
             *bytes = Bytes::copy_from_slice(bytes);
         }
         let path: Arc<str> = match &*above.path {

@@ -1,7 +1,7 @@
 //! The CID that a path starts with.
 //!
-//! It can be an identity CID, which is its own content, and then has up to 128 bytes of it: more than the 64 bytes of a
-//! digest that [`Cid`] holds. Such a root is never fetched.
+//! It can be an identity CID, which holds its own content, of up to 128 bytes. That is more than the 64 bytes of a
+//! digest that [`Cid`] can hold. Identity CIDs are never fetched.
 
 use std::fmt;
 
@@ -13,36 +13,37 @@ use crate::unixfs::{Codec, Target};
 /// The multihash code of identity "hashes".
 pub(crate) const IDENTITY: u64 = 0x00;
 
-/// The longest text of a CID, in characters. An identity CID of 128 bytes has 267 in base 16; the parser's work grows
-/// with the square of the length in base 58.
+/// The length of the longest text of a CID, in characters. An identity CID of 128 bytes has 267 in base 16. There is a
+/// limit because the parser's work grows with the square of the length in base 58.
 const LONGEST_TEXT: usize = 272;
 
-/// The CID that a path starts with: of a block, or an identity CID of up to 128 bytes, which is its own content.
+/// The CID that a path starts with: the CID of a block, or an identity CID, which holds its own content of up to 128
+/// bytes.
 ///
-/// Both forms of a CIDv0 are different values, of which [`Access`](crate::Access) knows that they are one root.
+/// A CIDv0 and the same CID as CIDv1 are different values, but [`Access`](crate::Access) treats them as one root.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RootCid(CidGeneric<{ RootCid::MAX_DIGEST }>);
 
 impl RootCid {
-    /// The longest identity digest, in bytes: Kubo's limit.
+    /// The length of the longest identity digest, in bytes. This is Kubo's limit.
     pub const MAX_DIGEST: usize = 128;
 
-    /// The CID, unless it is an identity CID that is longer than a [`Cid`] can be.
+    /// Returns the CID, unless it is an identity CID that is too long for a [`Cid`].
     pub fn cid(&self) -> Option<Cid> {
         let hash = Multihash::wrap(self.0.hash().code(), self.0.hash().digest()).ok()?;
         Cid::new(self.0.version(), self.0.codec(), hash).ok()
     }
 
-    /// Whether the content lies in the CID itself, so that nothing is fetched for it.
+    /// Returns whether the content is in the CID itself, so that it is never fetched.
     pub fn is_inline(&self) -> bool {
         self.0.hash().code() == IDENTITY
     }
 
-    /// What it points at.
+    /// Returns the target of a link with this CID.
     pub(crate) fn target(&self) -> Target {
         match self.cid() {
             Some(cid) if !self.is_inline() => Target::Block(cid),
-            // A digest of over 64 bytes is an identity's: no other is taken.
+            // Of the digests over 64 bytes, `parse` accepts only identity digests.
             _ => Target::Inline {
                 codec: Codec::from(self.0.codec()),
                 bytes: Bytes::copy_from_slice(self.0.hash().digest()),
@@ -50,33 +51,36 @@ impl RootCid {
         }
     }
 
-    /// The CID of what `target` points at.
+    /// Returns the CID of `target`.
     pub(crate) fn of(target: &Target) -> Self {
         match target {
             Target::Block(cid) => Self::from(*cid),
             Target::Inline { codec, bytes } => {
-                // Neither fails: an inline target has at most 128 bytes.
+                // This does not fail: an inline target has at most 128 bytes.
                 let hash = Multihash::wrap(IDENTITY, bytes).unwrap_or_default();
                 Self(CidGeneric::new_v1(u64::from(*codec), hash))
             }
         }
     }
 
-    /// CIDv1, so that both forms of a CIDv0 compare equal.
+    /// Returns the CID as CIDv1, so that a CIDv0 and its CIDv1 form compare equal.
     pub(crate) fn canonical(self) -> Self {
         Self(CidGeneric::new_v1(self.0.codec(), *self.0.hash()))
     }
 
-    /// A CID as a path's first segment.
+    /// Parses a path's first segment as a CID.
     ///
     /// # Errors
-    /// What is wrong with it, in words.
+    /// A message that says why the segment is invalid.
     pub(crate) fn parse(segment: &str) -> Result<Self, String> {
         if segment.is_empty() {
-            return Err("it names no CID".to_owned());
+            return Err("it has no CID".to_owned());
         }
         if segment.len() > LONGEST_TEXT {
-            return Err(format!("a CID of {} characters", segment.len()));
+            return Err(format!(
+                "its CID of {} characters is too long",
+                segment.len()
+            ));
         }
         let wide = CidGeneric::try_from(segment)
             .map_err(|error| format!("'{segment}' is not a CID ({error})"))?;
@@ -97,7 +101,7 @@ impl From<Cid> for RootCid {
         let wide = Multihash::wrap(hash.code(), hash.digest())
             .ok()
             .and_then(|hash| CidGeneric::new(cid.version(), cid.codec(), hash).ok());
-        // Never the default: what fits 64 bytes fits 128, and the version was right before.
+        // The default is never used: a digest of at most 64 bytes fits into 128, and the version was valid before.
         Self(wide.unwrap_or_default())
     }
 }

@@ -1,11 +1,13 @@
-//! Paths that were walked before, and where they led: what a native file system's cache of names is to its opens.
+//! A cache of paths that were walked before, and of the places that they led to. It serves opens as the name cache of a
+//! native file system does.
 //!
-//! Content does not change, and neither do a session's access and names: where a path led once it leads always, so
-//! nothing here is ever stale. Only successes are kept, and only places: whether the content is at hand is looked at
-//! anew. A directory that is not walked through is not used, as far as replacement is concerned.
+//! Content does not change, and neither do a session's access and names. A path always leads to the same place, so the
+//! cache is never stale. Only successes are kept, and only places: each open checks anew whether the content is
+//! available. A walk that this cache answers does not count as a use of the directories on the way, as far as
+//! replacement is concerned.
 //!
-//! A path is kept when it is walked for the second time in a row in its slot, so that a program that opens a
-//! million files once each pays for a comparison and no more.
+//! A path is kept when it is walked for the second time in a row in its slot. So a program that opens a million files
+//! once each only pays for a comparison per open.
 
 use std::{hash::BuildHasher, sync::Arc};
 
@@ -15,11 +17,12 @@ use crate::{
     sync::{Mutex, lock},
 };
 
-/// Each path has one slot, by its hash; each slot has one path, the last.
+/// The number of slots. A path's hash determines its slot, and a slot holds only its last path.
 const SLOTS: usize = 128;
 
-/// Longer paths are walked each time, and what lies deeper below its root, so that the memory is bounded: 128 slots of
-/// at most 1.5 KiB, with the places that they keep alive.
+/// The length of the longest path that is kept, in bytes. Longer paths are walked each time, and so are paths from or
+/// to a place whose path below its root is longer. This bounds the memory to 128 slots of at most 1.5 KiB, with the
+/// places that they keep alive.
 const LONGEST: usize = 256;
 
 #[derive(Default)]
@@ -31,7 +34,7 @@ pub(crate) struct Walked {
 
 #[derive(Default)]
 struct Slot {
-    /// Of the path that was walked last.
+    /// The hash of the path that was walked last.
     hash: u64,
     kept: Option<Box<Kept>>,
 }
@@ -43,16 +46,17 @@ struct Kept {
     led_to: Place,
 }
 
-/// What is known of a path.
+/// The result of looking up a path.
 pub(crate) enum Known<'a> {
+    /// The path leads to this place.
     LedTo(Place),
-    /// Nothing; it is to be kept this time.
+    /// The path is not kept yet, and should be after this walk.
     Again(Way<'a>),
-    /// Nothing.
+    /// The path is not kept.
     New,
 }
 
-/// A path, and where from and how it is walked.
+/// A path, with the base of its walk and the treatment of a symlink at its end.
 #[derive(Clone, Copy)]
 pub(crate) struct Way<'a> {
     hash: u64,
@@ -87,7 +91,7 @@ impl Walked {
         }
     }
 
-    /// Keeps where `way` led.
+    /// Keeps the place that `way` led to.
     pub(crate) fn keep(&self, way: Way<'_>, led_to: &Place) {
         let Way {
             hash,
@@ -106,7 +110,7 @@ impl Walked {
         });
         let mut slots = lock(&self.slots);
         let slot = &mut slots[hash as usize % SLOTS];
-        // Unless another path came meanwhile.
+        // Another path may have taken the slot in the meantime.
         if slot.hash == hash {
             slot.kept = Some(kept);
         }
@@ -121,7 +125,7 @@ impl Kept {
     fn is_of(&self, base: &Place, path: &str, last: Symlinks) -> bool {
         let same_base = match (&self.base, base) {
             (Place::Ipfs, Place::Ipfs) | (Place::Ipns, Place::Ipns) => true,
-            // What is kept is not freed: one address is one place.
+            // A kept place is not freed, so the same address means the same place.
             (Place::Link(one), Place::Link(other)) => Arc::ptr_eq(one, other),
             _ => false,
         };

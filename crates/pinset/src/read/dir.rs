@@ -15,7 +15,7 @@ use crate::{
     unixfs::Target,
 };
 
-/// An open directory. All clones are one handle.
+/// An open directory. All clones are the same handle.
 #[derive(Clone, Debug)]
 pub struct Dir {
     inner: Arc<Inner>,
@@ -62,7 +62,7 @@ impl Dir {
         }
     }
 
-    /// `/ipfs` itself.
+    /// Opens `/ipfs` itself.
     pub(crate) fn namespace(session: &Session) -> Result<Self, Error> {
         let handle = session.allowance().count_handle()?;
         Ok(Self::new(
@@ -74,7 +74,7 @@ impl Dir {
         ))
     }
 
-    /// `/ipns` itself.
+    /// Opens `/ipns` itself.
     pub(crate) fn names(session: &Session) -> Result<Self, Error> {
         let handle = session.allowance().count_handle()?;
         Ok(Self::new(
@@ -90,12 +90,12 @@ impl Dir {
         &self.inner.place
     }
 
-    /// What is known of it.
+    /// The directory's metadata.
     pub fn metadata(&self) -> Metadata {
         self.inner.metadata
     }
 
-    /// Equal for equal content, and on every host.
+    /// The directory's identity, which is the same for the same content on every host.
     pub fn identity(&self) -> Identity {
         self.inner.place.identity()
     }
@@ -107,7 +107,8 @@ impl Dir {
         }
     }
 
-    /// Its CID, of which an identity CID has at most its first 64 bytes here; none for `/ipfs` and `/ipns` themselves.
+    /// The directory's CID; `None` for `/ipfs` and `/ipns` themselves. An identity CID is cut to its first 64 bytes
+    /// here.
     pub fn cid(&self) -> Option<&Cid> {
         self.inner.cid.as_ref()
     }

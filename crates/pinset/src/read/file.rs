@@ -1,7 +1,7 @@
-//! Open files: reads at any offset, out of staging where the blocks are there, else by fetching just those on the
-//! way.
+//! Open files: reads at any offset. A read takes the blocks that are staged, and fetches the missing blocks on its way,
+//! and no others.
 //!
-//! An open handle holds no block, only where its current one is to be found (I9).
+//! An open handle holds no block, only the place of its current one (I9).
 
 use std::{
     ops::Range,
@@ -30,7 +30,7 @@ use crate::{
     unixfs::Target,
 };
 
-/// An open file. All clones are one handle, with one position in their read-ahead.
+/// An open file. All clones are the same handle, with one position for read-ahead.
 #[derive(Clone, Debug)]
 pub struct File {
     inner: Arc<Inner>,
@@ -43,11 +43,11 @@ struct Inner {
     tree: Tree,
     metadata: Metadata,
     cursor: Mutex<Cursor>,
-    /// Says that the pin is in use.
+    /// Marks the pin as in use.
     _pin: Option<PinGuard>,
 }
 
-/// Where the handle reads.
+/// The position of a handle's reads.
 #[derive(Debug, Default)]
 struct Cursor {
     /// The block of the last read. Reads that stay in it count as one use of it.
@@ -91,7 +91,7 @@ impl File {
         }
     }
 
-    /// Its length in bytes.
+    /// The file's length in bytes.
     #[allow(
         clippy::len_without_is_empty,
         reason = "a file's length, not a collection's"
@@ -100,7 +100,7 @@ impl File {
         self.inner.tree.len
     }
 
-    /// What is known of it.
+    /// The file's metadata.
     pub fn metadata(&self) -> Metadata {
         self.inner.metadata
     }
@@ -109,12 +109,12 @@ impl File {
         self.inner.tree.target()
     }
 
-    /// Its CID, of which an identity CID has at most its first 64 bytes here.
+    /// The file's CID. An identity CID is cut to its first 64 bytes here.
     pub fn cid(&self) -> Cid {
         cid_of(self.inner.tree.target())
     }
 
-    /// Equal for equal content, and on every host.
+    /// The file's identity, which is the same for the same content on every host.
     pub fn identity(&self) -> Identity {
         match self.inner.tree.target() {
             Target::Block(cid) => Identity::of(cid),
@@ -122,8 +122,9 @@ impl File {
         }
     }
 
-    /// What can be had at once, on this thread: up to `len` bytes from `offset`, at least one; none at or past the
-    /// end. `None` where a block has to be fetched, or the disk waited for.
+    /// Reads up to `len` bytes from `offset`, as many as are available without waiting. The result has at least one
+    /// byte, except at or past the end. Returns `None` if a block has to be fetched, or if the read has to wait for the
+    /// disk.
     ///
     /// # Errors
     /// As [`read_at`](Self::read_at).
@@ -133,9 +134,9 @@ impl File {
         Some(filled.map(|()| self.served(filling).into_bytes()))
     }
 
-    /// As [`try_read_at`](Self::try_read_at), but into the caller's slice; returns how many bytes were read. Bytes
-    /// that are staged are copied once, out of the page cache, and nothing is allocated. What lies in the slice behind
-    /// them is any bytes.
+    /// Like [`try_read_at`](Self::try_read_at), but reads into the caller's slice. Returns the number of bytes read.
+    /// Staged bytes are copied once, out of the page cache, without an allocation. The rest of the slice is
+    /// unspecified.
     ///
     /// # Errors
     /// As [`read_at`](Self::read_at).
@@ -145,13 +146,13 @@ impl File {
         Some(filled.map(|()| self.served(filling).filled()))
     }
 
-    /// `len` bytes from `offset`, fewer only where the file ends before (I7).
+    /// Reads `len` bytes from `offset`, or fewer if the file ends before (I7).
     ///
-    /// Fetches just the blocks that the bytes lie in, and the tree's nodes on the way; and what read-ahead makes
-    /// of a sequential reader. Dropping the future harms no other reader.
+    /// Fetches the blocks that hold the bytes and the tree's nodes on the way. Read-ahead may fetch more for a
+    /// sequential reader. Dropping the future does not affect other readers.
     ///
     /// # Errors
-    /// Those of fetching: [`Error::Fetch`], [`Error::Corrupt`], [`Error::Malformed`], [`Error::Unsupported`],
+    /// The errors of fetching: [`Error::Fetch`], [`Error::Corrupt`], [`Error::Malformed`], [`Error::Unsupported`],
     /// [`Error::Staging`], [`Error::LimitReached`], [`Error::Closed`].
     pub async fn read_at(&self, offset: u64, len: usize) -> Result<Bytes, Error> {
         let mut filling = self.filling(offset, len, Gathered::default());
@@ -161,8 +162,8 @@ impl File {
         Ok(self.served(filling).into_bytes())
     }
 
-    /// As [`read_at`](Self::read_at), but into the caller's slice, which is filled up to its end or the file's; returns
-    /// how many bytes were read. After an error, or when the future is dropped, the slice holds any bytes.
+    /// Like [`read_at`](Self::read_at), but reads into the caller's slice, up to the slice's end or the file's. Returns
+    /// the number of bytes read. After an error, or when the future is dropped, the slice's content is unspecified.
     ///
     /// # Errors
     /// As [`read_at`](Self::read_at).
@@ -174,27 +175,27 @@ impl File {
         Ok(self.served(filling).filled())
     }
 
-    /// Up to `len` bytes from `offset`: as [`read_at`](Self::read_at), but where a block cannot be had, what lies
-    /// before it, as a disk would. Empty only at or past the end.
+    /// Like [`read_at`](Self::read_at), but returns the bytes before a block that cannot be loaded, as a disk would.
+    /// The result is empty only at or past the end.
     ///
     /// # Errors
-    /// As [`read_at`](Self::read_at), where there is not a single byte before the error.
+    /// As [`read_at`](Self::read_at), if not a single byte precedes the error.
     pub async fn read_up_to(&self, offset: u64, len: usize) -> Result<Bytes, Error> {
         let mut filling = self.filling(offset, len, Gathered::default());
         let filled = match self.fill(&mut filling) {
-            // Boxed: a read that waits for nothing, which is nearly every one, has a small future.
+            // Boxed, so that a read that does not wait has a small future. Nearly all reads do not wait.
             Ok(Some(missing)) => Box::pin(self.fill_waiting(&mut filling, missing)).await,
             Ok(None) => Ok(()),
             Err(error) => Err(error),
         };
         match filled {
             Err(error) if filling.is_empty() => Err(error),
-            // The next read meets the error, at its very offset.
+            // The next read starts at the error's offset and returns it.
             Ok(()) | Err(_) => Ok(self.served(filling).into_bytes()),
         }
     }
 
-    /// Waits until [`try_read_at`](Self::try_read_at) has something at `offset`.
+    /// Waits until [`try_read_at`](Self::try_read_at) can return bytes at `offset`.
     ///
     /// # Errors
     /// As [`read_at`](Self::read_at).
@@ -206,14 +207,14 @@ impl File {
         }
     }
 
-    /// What the guest says of the reads to come. A hint: it never fails.
+    /// Takes the guest's advice about its future reads. It is a hint, so this never fails.
     pub fn advise(&self, offset: u64, len: u64, advice: Advice) {
         let mut cursor = lock(&self.inner.cursor);
         let Cursor { current, ahead } = &mut *cursor;
         ahead.advise(self.reading(current), offset, len, advice);
     }
 
-    /// Has the rest of a read over several blocks on its way side by side, while the reader waits for the first.
+    /// Fetches the rest of a read over several blocks concurrently, while the reader waits for the first.
     fn want(&self, range: Range<u64>) {
         let mut cursor = lock(&self.inner.cursor);
         let Cursor { current, ahead } = &mut *cursor;
@@ -238,7 +239,7 @@ impl File {
         Filling::new(offset, len, sink)
     }
 
-    /// Tells read-ahead and the counters of a read that is served, and hands its bytes on.
+    /// Reports a finished read to read-ahead and the counters, and returns its bytes.
     fn served<S: Sink>(&self, filling: Filling<S>) -> S {
         let read = filling.offset()..filling.at();
         if filling.is_empty() {
@@ -253,17 +254,18 @@ impl File {
         sink
     }
 
-    /// Fills as far as that goes without waiting; `None` where that is no byte, but there are some.
+    /// Fills as much as possible without waiting. Returns `None` if that is not a single byte, although the file has
+    /// bytes there.
     fn try_fill<S: Sink>(&self, filling: &mut Filling<S>) -> Option<Result<(), Error>> {
         match self.fill(filling) {
             Ok(Some(_)) if filling.is_empty() => None,
             Err(error) if filling.is_empty() => Some(Err(error)),
-            // As far as it goes: the next read meets the wait or the error, at its very offset.
+            // The next read starts where this one ends, and meets the wait or the error.
             Ok(_) | Err(_) => Some(Ok(())),
         }
     }
 
-    /// Fills as far as that goes without waiting, block by block; returns what has to be waited for.
+    /// Fills as much as possible without waiting, block by block. Returns the block or disk read to wait for, if any.
     fn fill<S: Sink>(&self, filling: &mut Filling<S>) -> Result<Option<Missing>, Error> {
         while let Some(offset) = filling.next() {
             self.session().engine().ensure_open()?;
@@ -278,7 +280,7 @@ impl File {
         Ok(None)
     }
 
-    /// Fills to the end, from where something has to be waited for.
+    /// Waits for the missing block or disk read, and fills to the end.
     async fn fill_waiting<S: Sink>(
         &self,
         filling: &mut Filling<S>,
@@ -287,7 +289,7 @@ impl File {
         let mut wanted = false;
         loop {
             if !filling.is_empty() && !wanted {
-                // The rest of a read over several blocks comes side by side.
+                // The rest of a read over several blocks is fetched concurrently.
                 self.want(missing.end().unwrap_or(filling.at())..filling.end());
                 wanted = true;
             }
@@ -300,7 +302,8 @@ impl File {
         }
     }
 
-    /// The piece of the file that has `offset`, if its block is here; else the way to it, as far as it goes.
+    /// Returns the piece of the file that contains `offset` if its block is here, or else the descent towards it, as
+    /// far as it got.
     fn piece_at(&self, offset: u64) -> Result<Sought, Error> {
         let mut cursor = lock(&self.inner.cursor);
         if let Some(piece) = cursor.piece_at(offset) {
@@ -314,7 +317,7 @@ impl File {
         })
     }
 
-    /// Takes the next bytes out of a piece, unless the disk has to be waited for; says whether it did.
+    /// Takes the next bytes out of a piece, unless this would have to wait for the disk. Returns whether it took them.
     fn try_take<S: Sink>(&self, piece: &Piece, filling: &mut Filling<S>) -> Result<bool, Error> {
         let (at, len) = filling.within(piece);
         match &piece.source {
@@ -328,7 +331,7 @@ impl File {
         }
     }
 
-    /// The next bytes, once what is missing is here.
+    /// Waits for the missing block or disk read, and returns the next bytes.
     async fn wait_for<S: Sink>(
         &self,
         missing: Missing,
@@ -358,23 +361,23 @@ impl File {
     }
 }
 
-/// Where the bytes at an offset are.
+/// The result of looking up the bytes at an offset.
 enum Sought {
     Here(Piece),
-    /// A block is not here: the way to it, as far as it goes.
+    /// A block is not here. This is the descent towards the bytes, as far as it got.
     Missing(Box<Descent>),
 }
 
-/// What a read has to wait for.
+/// The reason why a read has to wait.
 enum Missing {
-    /// A block: it has to be fetched, and there the descent goes on.
+    /// A block has to be fetched. The descent continues there.
     Block(Box<Descent>),
-    /// Bytes of a staged block that the page cache has not.
+    /// Bytes of a staged block are not in the page cache.
     Disk(Piece),
 }
 
 impl Missing {
-    /// Where in the file the bytes end that are waited for, if that is known.
+    /// The offset in the file at which the missing bytes end, if it is known.
     fn end(&self) -> Option<u64> {
         match self {
             Self::Block(descent) => descent.leaf_end(),
@@ -384,7 +387,7 @@ impl Missing {
 }
 
 impl Cursor {
-    /// The current block, if `offset` is in it and it is still staged.
+    /// Returns the current block, if `offset` is in it and it is still staged.
     fn piece_at(&self, offset: u64) -> Option<Piece> {
         let current = self.current.as_ref()?;
         if !current.span.contains(&offset) {
@@ -398,12 +401,12 @@ impl Cursor {
         })
     }
 
-    /// Where to start looking for another.
+    /// The nodes above the current block, from which the search for another block starts.
     fn above(&self) -> Option<&Arc<Above>> {
         self.current.as_ref()?.above.as_ref()
     }
 
-    /// Has come to another block.
+    /// Makes the piece's block the current one.
     fn now_at(&mut self, mut piece: Piece) -> Piece {
         let (block, at) = match &piece.source {
             Source::Staged { block, at } => (Arc::downgrade(block), *at),

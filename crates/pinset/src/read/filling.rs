@@ -24,12 +24,12 @@ pub(super) trait Sink: Send {
     ) -> io::Result<bool>;
 }
 
-/// Memory of their own. The bytes of a read that lies in one block are not copied.
+/// Gathers bytes in memory. If a read lies in one block, its bytes are not copied.
 #[derive(Default)]
 pub(super) struct Gathered {
-    /// What the first block had.
+    /// The bytes from the first block.
     first: Bytes,
-    /// All, once there is more than one block's.
+    /// All bytes, if they come from more than one block.
     more: BytesMut,
 }
 

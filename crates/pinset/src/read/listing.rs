@@ -1,4 +1,4 @@
-//! Listings of directories: lazy, shard by shard, without a look at any child.
+//! Listings of directories. They are lazy, go shard by shard, and load no children.
 
 use std::{
     collections::VecDeque,
@@ -23,11 +23,11 @@ use crate::{
     unixfs::{self, Codec, Link, Prefix, ShardEntry, Target},
 };
 
-/// How many shards a listing fetches ahead of where it is.
+/// The number of shards that a listing fetches ahead of its position.
 const SHARDS_AHEAD: usize = 16;
 
 impl Dir {
-    /// Its listing, from the start.
+    /// Returns a listing of the directory, from the start.
     pub fn entries(&self) -> Entries {
         Entries {
             dir: self.clone(),
@@ -37,14 +37,14 @@ impl Dir {
     }
 }
 
-/// What an entry's link says of its kind.
+/// An entry's kind, as far as its link tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EntryKind {
-    /// A raw block: a file.
+    /// A file, since the link is to a raw block.
     File,
-    /// A name in `/ipns`.
+    /// A symlink, since the entry is a name in `/ipns`.
     Symlink,
-    /// File, directory or symlink: its own block would have to be fetched to know.
+    /// A file, directory or symlink. The entry's own block would have to be fetched to know.
     Unknown,
 }
 
@@ -58,27 +58,27 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// A path segment: not empty, no `/`, neither `.` nor `..`.
+    /// The entry's name, which is a valid path segment: not empty, without `/`, and neither `.` nor `..`.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The [`name`](Self::name) alone.
+    /// Returns the [`name`](Self::name), and drops the rest.
     pub fn into_name(self) -> String {
         self.name
     }
 
-    /// What the link says of its kind.
+    /// The entry's kind, as far as the link tells.
     pub fn kind(&self) -> EntryKind {
         self.kind
     }
 
-    /// The CID of what it names, of which an identity CID has at most its first 64 bytes here.
+    /// The CID of the entry's target. An identity CID is cut to its first 64 bytes here.
     pub fn cid(&self) -> &Cid {
         &self.cid
     }
 
-    /// The cumulative size in bytes of the DAG behind it, as the directory's author claims.
+    /// The total size of the DAG below the entry, in bytes, as the directory's author claims.
     pub fn size_bytes(&self) -> Option<u64> {
         self.size_bytes
     }
@@ -96,15 +96,16 @@ impl Entry {
     }
 }
 
-/// A listing under way: shards are fetched as it gets there, a few ahead; children are not.
+/// A stream of a directory's entries. Shards are fetched as the listing reaches them, and a few ahead of it; children
+/// are not fetched.
 ///
-/// A stream of its entries, which is over after an error. Memory does not grow with the directory (I9). The order is
-/// that of the directory's blocks: stable for one CID.
+/// The stream ends after an error. Its memory does not grow with the directory (I9). The entries come in the order of
+/// the directory's blocks, which is the same for the same CID.
 #[derive(Debug)]
 pub struct Entries {
     dir: Dir,
     state: State,
-    /// The node that the listing has come to.
+    /// The load of the node that the listing has reached.
     loading: Option<Answer<Arc<Decoded>>>,
 }
 
@@ -117,11 +118,11 @@ enum State {
     Sharded {
         levels: Vec<Level>,
     },
-    /// The roots or names that were granted.
+    /// The listing goes through the granted roots or names.
     Granted {
         entries: std::vec::IntoIter<Entry>,
     },
-    /// It ended, or failed.
+    /// The listing ended or failed.
     Over,
 }
 
@@ -142,7 +143,7 @@ struct Level {
     node: Arc<Decoded>,
     at: Prefix,
     next: usize,
-    /// Where to look for the next shard to fetch ahead.
+    /// The position from which to search for the next shard to fetch ahead.
     next_ahead: usize,
     /// Shards being fetched ahead, in order; dropped with the listing.
     ahead: VecDeque<Task>,
@@ -173,7 +174,7 @@ impl Entries {
                 State::Granted { entries } => return Poll::Ready(Ok(entries.next())),
                 State::Plain { node, next } => {
                     let unixfs::Node::Directory(dir) = &node.node else {
-                        // coverage: a directory is listed by its kind.
+                        // coverage: a node that is not a shard is a directory here.
                         return Poll::Ready(Ok(None));
                     };
                     let entry = dir.entry(*next);
@@ -258,7 +259,7 @@ fn names(session: &Session) -> Vec<Entry> {
     session.names().map(entry).collect()
 }
 
-/// The way to the node that `target` names, begun if it was not.
+/// Returns the load of the node that `target` names, and starts it if necessary.
 fn load<'l>(
     loading: &'l mut Option<Answer<Arc<Decoded>>>,
     dir: &Dir,
@@ -276,7 +277,7 @@ fn as_shard(node: Arc<Decoded>, target: &Target) -> Result<Arc<Decoded>, Error> 
         unixfs::Node::Shard(_) => Ok(node),
         _ => Err(Error::Malformed {
             cid: cid_of(target),
-            reason: "it stands where a HAMT shard has to be, and is none".to_owned(),
+            reason: "it is not a HAMT shard, but its parent links to it as one".to_owned(),
         }),
     }
 }
@@ -308,11 +309,11 @@ impl Level {
         }
     }
 
-    /// Keeps the next few shards of this level on their way. A failure is not seen here: the listing meets it
-    /// when it gets there.
+    /// Starts to fetch the next few shards of this level. A failure is ignored here; the listing meets it when it
+    /// reaches the shard.
     fn fetch_ahead(&mut self, dir: &Dir) {
         let unixfs::Node::Shard(shard) = &self.node.node else {
-            // coverage: a level is one of shards.
+            // coverage: every level is a shard.
             return;
         };
         while self.ahead.len() < SHARDS_AHEAD {
@@ -322,7 +323,7 @@ impl Level {
             self.next_ahead = next;
             if let ShardEntry::Shard { link, .. } = entry {
                 let (session, origin) = (dir.session().clone(), origin(dir));
-                // One that is decoded already costs nothing.
+                // A shard that is already decoded needs no fetch.
                 if session.engine().is_at_hand(&link.target) {
                     self.ahead.push_back(Task::none());
                     continue;

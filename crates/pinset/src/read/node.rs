@@ -1,4 +1,4 @@
-//! What a path leads to: a file, a directory, or a symlink.
+//! The target of a path: a file, a directory, or a symlink.
 
 use std::sync::Arc;
 
@@ -8,19 +8,19 @@ use crate::{
     read::{dir::Dir, file::File},
 };
 
-/// What a path leads to. Each is an open handle, counted in its session.
+/// The target of a path, as an open handle, which counts towards its session's limit.
 #[derive(Clone, Debug)]
 pub enum Node {
     /// A file.
     File(File),
     /// A directory.
     Dir(Dir),
-    /// A symlink that was not to be followed.
+    /// A symlink that the walk was told not to follow.
     Symlink(Symlink),
 }
 
 impl Node {
-    /// What is known of it.
+    /// The node's metadata.
     pub fn metadata(&self) -> Metadata {
         match self {
             Self::File(file) => file.metadata(),
@@ -29,12 +29,12 @@ impl Node {
         }
     }
 
-    /// Which it is.
+    /// The node's kind.
     pub fn kind(&self) -> Kind {
         self.metadata().kind
     }
 
-    /// Equal for equal content, and on every host.
+    /// The node's identity, which is the same for the same content on every host.
     pub fn identity(&self) -> Identity {
         match self {
             Self::File(file) => file.identity(),
@@ -44,7 +44,7 @@ impl Node {
     }
 }
 
-/// A symlink that was not to be followed.
+/// A symlink that a walk was told not to follow.
 #[derive(Clone, Debug)]
 pub struct Symlink {
     pub(crate) target: Arc<str>,
@@ -56,17 +56,17 @@ pub struct Symlink {
 }
 
 impl Symlink {
-    /// Where it points: as the DAG says, text that nobody has checked, or as the host does.
+    /// The text of the symlink. It is the host's, or it is from the DAG and unchecked.
     pub fn target(&self) -> &str {
         &self.target
     }
 
-    /// Whose word that is.
+    /// Whether the text is the host's or the DAG's.
     pub fn made_by(&self) -> MadeBy {
         self.made_by
     }
 
-    /// What is known of it.
+    /// The symlink's metadata.
     pub fn metadata(&self) -> Metadata {
         Metadata {
             kind: Kind::Symlink,
@@ -76,7 +76,7 @@ impl Symlink {
         }
     }
 
-    /// Equal for equal content, and on every host.
+    /// The symlink's identity, which is the same for the same content on every host.
     pub fn identity(&self) -> Identity {
         self.identity
     }

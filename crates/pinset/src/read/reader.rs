@@ -18,7 +18,7 @@ use crate::{read::file::File, task::Answer};
 const PIECE: usize = 64 << 10;
 
 impl File {
-    /// A reader with a position of its own, at the start of the file. Any number of them can read one file.
+    /// Returns a reader with its own position, at the start of the file. Any number of readers can read one file.
     pub fn reader(&self) -> FileReader {
         FileReader {
             file: self.clone(),
@@ -31,26 +31,26 @@ impl File {
 
 /// Reads a [`File`] through tokio's `AsyncRead` and `AsyncSeek`.
 ///
-/// What is staged is copied into the reader's buffer without waiting. What has to be fetched gets on by itself, so a
-/// reader that nobody polls for a while holds up nobody. An [`Error`](crate::Error) is the inner error of the
-/// [`io::Error`]; the reader stays where it is, and the next read tries again.
+/// Staged bytes are copied into the reader's buffer without waiting. A fetch continues while the reader is not polled,
+/// so an idle reader does not hold up others. An [`Error`](crate::Error) is the inner error of the [`io::Error`]. The
+/// position does not change after an error, and the next read tries again.
 #[derive(Debug)]
 pub struct FileReader {
     file: File,
     position: u64,
-    /// What a wait brought, from the position on.
+    /// Bytes that a finished wait returned, from the position on.
     ahead: Bytes,
-    /// A wait for what is at the position.
+    /// A wait for the bytes at the position.
     reading: Option<Answer<Bytes>>,
 }
 
 impl FileReader {
-    /// The file that it reads.
+    /// The file that this reads.
     pub fn file(&self) -> &File {
         &self.file
     }
 
-    /// Where the next byte is read.
+    /// The offset of the next byte to read.
     pub fn position(&self) -> u64 {
         self.position
     }
@@ -101,7 +101,7 @@ impl AsyncSeek for FileReader {
             SeekFrom::Current(by) => self.position.checked_add_signed(by),
         };
         let position = position.ok_or_else(|| {
-            let reason = "a seek to before the start of the file, or too far";
+            let reason = "the seek goes before the start of the file, or too far";
             io::Error::new(io::ErrorKind::InvalidInput, reason)
         })?;
         if position != self.position {

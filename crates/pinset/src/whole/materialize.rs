@@ -1,8 +1,8 @@
-//! A file or tree copied out to a host directory, through a capability handle.
+//! Copies a file or tree out to a host directory, through a capability handle.
 //!
-//! The one place where names of directory entries become host file names: each was checked to be a single path
-//! segment when its directory was decoded, and every step goes through the handle of the directory that was just
-//! made, so that nothing, no symlink that was just written either, leads out of the destination (I4).
+//! This is the only place where names of directory entries become host file names. Each name was checked to be a single
+//! path segment when its directory was decoded, and every step goes through the handle of the directory that was just
+//! made. So nothing leads out of the destination, not even a symlink that was just written (I4).
 
 use std::{io, sync::Arc};
 
@@ -17,10 +17,11 @@ use crate::{
     session::Session,
 };
 
-/// The deepest tree of directories that is copied out: each on the way is open, here and on the host.
+/// The depth of the deepest tree that is copied out, in directories. There is a limit because each directory on the way
+/// is open, here and on the host.
 const MAX_DEPTH: usize = 256;
 
-/// Copies `node` to `dest/name`, which must not be there. After an error what was written is removed.
+/// Copies `node` to `dest/name`, which must not exist. After an error, the copy is removed.
 pub(crate) async fn materialize(
     session: &Session,
     node: Node,
@@ -39,7 +40,7 @@ pub(crate) async fn materialize(
         return Err(write_error(name, exists));
     }
     let dest = Arc::new(dest.try_clone().map_err(|error| write_error(name, error))?);
-    // Also when the future is dropped.
+    // This also removes the copy when the future is dropped.
     let mut undo = Undo {
         dest: dest.clone(),
         name: Some(name.to_owned()),
@@ -57,7 +58,7 @@ struct Undo {
 impl Drop for Undo {
     fn drop(&mut self) {
         if let Some(name) = &self.name {
-            // Whichever it is.
+            // It may be a file, a symlink, or a directory.
             if self.dest.remove_file(name).is_err() {
                 _ = self.dest.remove_dir_all(name);
             }
@@ -72,17 +73,18 @@ struct Copy<'a> {
     bytes: std::sync::atomic::AtomicU64,
 }
 
-/// A directory that is being copied, and what is still to come of it.
+/// A directory that is being copied, and its remaining entries.
 struct Level {
     dir: Dir,
     entries: Entries,
-    /// Where it goes.
+    /// The copy on the host.
     made: Arc<HostDir>,
     path: String,
 }
 
 impl Copy<'_> {
-    /// Level by level on a stack of our own: how deep content is must not decide how much of the thread's is needed.
+    /// Copies a tree level by level, with a stack on the heap: the depth of the content must not determine how much of
+    /// the thread's stack is used.
     async fn tree(&self, node: Node, dest: Arc<HostDir>, name: &str) -> Result<(), Error> {
         let mut levels = Vec::new();
         let first = self.node(node, dest, name.to_owned(), name.to_owned(), 0);
@@ -106,7 +108,7 @@ impl Copy<'_> {
         Ok(())
     }
 
-    /// Copies a file or symlink; makes a directory, which is gone into next.
+    /// Copies a file or symlink, or makes a directory, which the caller copies next.
     async fn node(
         &self,
         node: Node,
@@ -118,7 +120,7 @@ impl Copy<'_> {
         match node {
             Node::File(file) => self.file(&file, dest, name, &path).await?,
             Node::Symlink(link) => {
-                // As text: where it points is for whoever follows it to judge.
+                // The target is copied as text. Whoever follows the symlink has to judge it.
                 let target = link.target().to_owned();
                 blocking(&path, move || dest.symlink_contents(target, name)).await?;
             }
@@ -175,7 +177,7 @@ impl Copy<'_> {
         blocking(path, move || {
             if let Some(mode) = metadata.mode {
                 use cap_std::fs::{Permissions, PermissionsExt};
-                // The permission bits alone: no DAG makes a file that runs as somebody else.
+                // Only the permission bits are set, so no DAG makes a file that runs as another user.
                 out.set_permissions(Permissions::from_mode(mode & 0o777))?;
             }
             if let Some(mtime) = metadata.mtime {

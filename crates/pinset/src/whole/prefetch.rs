@@ -1,8 +1,9 @@
-//! A whole DAG into staging, several blocks at a time, each once, in memory that does not grow with the DAG (I9).
+//! Fetches a whole DAG into staging, several blocks at a time, each once. The memory that this takes does not grow with
+//! the DAG (I9).
 //!
-//! What is remembered: of each block on the way down which of its links were taken (a [`Level`]), links that are to be
-//! followed ([`WAITING`] of them), and which blocks have been seen ([`Seen`]). The links of a block with more than
-//! there is room for are taken in turns, for which the block is looked at again: it is staged by then.
+//! The prefetch remembers which links of each block on the way down were taken (a [`Level`]), links that are still to
+//! be followed ([`WAITING`] of them), and which blocks were seen ([`Seen`]). If a block has more links than there is
+//! room for, they are taken in portions, and the block is read again for each. It is staged by then.
 
 use std::collections::HashSet;
 
@@ -17,32 +18,33 @@ use crate::{
     unixfs::{self, Codec, Target},
 };
 
-/// Blocks on their way side by side.
+/// The number of blocks that are fetched concurrently.
 const SIDE_BY_SIDE: usize = 16;
 
-/// Links that wait to be followed, of some 100 bytes each: [`SIDE_BY_SIDE`] times the 1,024 of a full node of a file.
+/// The limit on links that wait to be followed, of some 100 bytes each. It is [`SIDE_BY_SIDE`] times the 1,024 links of
+/// a full node of a file.
 const WAITING: usize = 16_384;
 
-/// The deepest DAG that is gone into, in blocks. A directory has a few blocks from its top to an entry, and the tree
-/// of the longest file seven: no real DAG comes near.
+/// The depth of the deepest DAG that is fetched, in blocks. A directory has a few blocks from its top to an entry, and
+/// the tree of the longest file has seven levels, so no real DAG comes near.
 const MAX_DEPTH: usize = 1_024;
 
-/// As many blocks are told from new ones, and at most twice as many. Of 9 to 18 bytes each.
+/// The number of seen blocks that are remembered at least. At most twice as many are. Each takes 9 to 18 bytes.
 const REMEMBERED: usize = 1 << 20;
 
-/// What a prefetch went over.
+/// The blocks that a prefetch went through.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Fetched {
-    /// Distinct blocks. (One that comes again after a million others may be counted again.)
+    /// The number of distinct blocks. (A block that comes again after a million others may be counted again.)
     pub blocks: u64,
-    /// Their bytes.
+    /// The total size of these blocks, in bytes.
     pub bytes: u64,
 }
 
-/// Has every block of the DAG below `target` at hand, once each.
+/// Loads every block of the DAG below `target`, once each.
 ///
-/// Goes depth first, so that what waits is a path's siblings and not a level of the DAG.
+/// It goes depth first, so that only the siblings along one path wait, and not a whole level of the DAG.
 pub(crate) async fn prefetch(
     session: &Session,
     target: Target,
@@ -79,41 +81,41 @@ pub(crate) async fn prefetch(
     }
 }
 
-/// A block to look at.
+/// A block to load.
 struct Visit {
     target: Target,
-    /// How many blocks are above it.
+    /// The number of blocks above it.
     depth: usize,
-    /// How many of its links were taken before.
+    /// The number of its links that were taken before.
     from: usize,
 }
 
-/// What a look at a block gave.
+/// The result of a visit.
 struct Looked {
     visit: Visit,
-    /// Its length in bytes, if it is a block and does not lie in its CID.
+    /// The block's length in bytes; `None` if the content is in the CID.
     block_len: Option<u64>,
-    /// Its next links, the last one first.
+    /// The block's next links, the last one first.
     links: Vec<Target>,
-    /// Whether it has still more.
+    /// Whether the block has more links than these.
     more: bool,
 }
 
-/// What is to be gone over, in bounded memory.
+/// The visits that are still to be made, in bounded memory.
 struct Todo {
-    /// From the root down.
+    /// The levels, from the root down.
     levels: Vec<Level>,
-    /// Links in all levels.
+    /// The number of links in all levels.
     waiting: usize,
     most: usize,
 }
 
-/// The links of one block that wait.
+/// The links of one block that wait to be followed.
 struct Level {
     links: Vec<Target>,
-    /// The depth of what they lead to.
+    /// The depth of their targets.
     depth: usize,
-    /// The block itself, where it has more links than these.
+    /// The block itself, if it has more links than these.
     again: Option<Visit>,
 }
 
@@ -131,13 +133,13 @@ impl Todo {
         }
     }
 
-    /// How many links may be taken of the next block, while as many as may be are looked at beside it; always one, or
-    /// there would be no progress.
+    /// Returns how many links of the next block may be taken. The room is divided among as many blocks as may be
+    /// visited concurrently. At least one link may be taken, or there would be no progress.
     fn room(&self) -> usize {
         (self.most.saturating_sub(self.waiting) / SIDE_BY_SIDE).max(1)
     }
 
-    /// What to look at next: the deepest first.
+    /// Returns the next visit, the deepest first.
     fn next(&mut self) -> Option<Visit> {
         loop {
             let level = self.levels.last_mut()?;
@@ -156,7 +158,7 @@ impl Todo {
         }
     }
 
-    /// Takes the links that a look gave.
+    /// Takes the links that a visit found.
     fn found(&mut self, looked: Looked) -> Result<(), Error> {
         let Looked {
             visit, links, more, ..
@@ -168,7 +170,7 @@ impl Todo {
         if depth > MAX_DEPTH {
             return Err(Error::Malformed {
                 cid: cid_of(&visit.target),
-                reason: format!("it lies more than {MAX_DEPTH} blocks deep and has links"),
+                reason: format!("it is more than {MAX_DEPTH} blocks deep and has links"),
             });
         }
         self.waiting += links.len();
@@ -183,10 +185,10 @@ impl Todo {
     }
 }
 
-/// Which blocks were seen, by the start of their digests, all of which are at least 20 bytes long: all of the last
-/// [`REMEMBERED`], and at most twice as many.
+/// The blocks that were seen: at least the last [`REMEMBERED`], and at most twice as many. They are identified by the
+/// first 8 bytes of their digests, all of which are at least 20 bytes long.
 ///
-/// So a DAG of up to so many blocks is gone over once, however often its parts repeat.
+/// So each block of a DAG of up to [`REMEMBERED`] blocks is visited once, however often its parts repeat.
 #[derive(Default)]
 struct Seen {
     recent: HashSet<u64, KeyHash>,
@@ -194,7 +196,7 @@ struct Seen {
 }
 
 impl Seen {
-    /// Whether the block is new.
+    /// Remembers the block. Returns whether it is new.
     fn insert(&mut self, key: &Key) -> bool {
         let mut short = [0; 8];
         let digest = key.digest();
@@ -211,7 +213,7 @@ impl Seen {
     }
 }
 
-/// A block's length, if it is one, and at most `room` of its links.
+/// Loads a block, and returns its length and at most `room` of its links.
 async fn look(
     session: &Session,
     visit: Visit,
@@ -235,7 +237,7 @@ async fn look(
             links.push(link.map_err(malformed)?.target);
         }
         more = all.next().is_some();
-        // The first link is gone to next.
+        // The first link is followed next, and links are taken from the end.
         links.reverse();
     }
     Ok(Looked {
@@ -251,7 +253,7 @@ mod tests {
     use super::*;
     use bytes::Bytes;
 
-    /// A target that tells its place by its bytes.
+    /// Returns a target whose bytes are its place in the DAG.
     fn target(depth: usize, index: usize) -> Target {
         Target::Inline {
             codec: Codec::DagPb,
@@ -259,8 +261,8 @@ mod tests {
         }
     }
 
-    /// Goes over a DAG in which each block at `depth` has `links(depth)` links; gives the blocks that were looked at,
-    /// how often, and the most links and levels that waited.
+    /// Goes through a DAG in which each block at `depth` has `links(depth)` links. Returns the number of blocks, the
+    /// number of repeated visits, and the largest numbers of links and levels that waited.
     fn go_over(most: usize, links: impl Fn(usize) -> usize) -> (u64, u64, usize, usize) {
         let mut todo = Todo::new(target(0, 0), most);
         let (mut blocks, mut again, mut waiting, mut levels) = (0, 0, 0, 0);
@@ -300,7 +302,7 @@ mod tests {
 
     #[test]
     fn what_waits_is_bounded_whatever_the_dag() {
-        // A directory of 100,000 entries in one block; two levels of it; a chain; a comb; a tree of shards.
+        // The cases are a directory of 100,000 entries in one block, two levels, a chain, and a tree of shards.
         let (blocks, again, waiting, _) = go_over(WAITING, |depth| [100_000, 0][depth.min(1)]);
         assert_eq!(blocks, 100_001);
         assert!(waiting <= 1_024 && again <= 98, "{waiting} {again}");

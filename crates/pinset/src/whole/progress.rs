@@ -1,12 +1,12 @@
-//! How far a long call has come.
+//! Reports of the progress of a long call.
 
-/// Is told how far a long call has come.
+/// A listener to the progress of a long call.
 pub trait Progress: Send + Sync {
-    /// So many blocks (or, of a copy, files) and bytes so far.
+    /// Called with the number of blocks (or files, for a copy) and bytes that are done so far.
     fn advanced(&self, count: u64, bytes: u64);
 }
 
-/// Tells nobody.
+/// Ignores the progress.
 impl Progress for () {
     fn advanced(&self, _count: u64, _bytes: u64) {}
 }

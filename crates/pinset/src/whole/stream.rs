@@ -17,16 +17,16 @@ use crate::{
     task::Answer,
 };
 
-/// How much of a file is handed on at a time, in bytes.
+/// The size of the largest piece of a stream, in bytes.
 pub(super) const PIECE: usize = 256 << 10;
 
-/// The content of a file, verified, from its start, in pieces of at most 256 KiB. After an error the stream is over.
+/// A stream of a file's verified content, from its start, in pieces of at most 256 KiB. The stream ends after an error.
 ///
-/// Nothing is fetched before the stream is polled for the first time. What it waits for gets on by itself, so a stream
-/// that nobody polls for a while holds up nobody.
+/// Nothing is fetched before the stream is polled for the first time. A fetch continues while the stream is not polled,
+/// so an idle stream does not hold up other readers.
 pub struct ContentStream(State);
 
-/// How far it is.
+/// The progress of the stream.
 enum State {
     Opening(Answer<File>),
     At(File, u64),

@@ -76,7 +76,7 @@ async fn a_read_into_a_slice_does_not_wait_for_what_is_not_here() {
     assert!(file.try_read_into(0, &mut [0; 10]).is_none());
     assert!(file.try_read_into(0, &mut []).unwrap().is_ok());
     assert_eq!(node.stats().blocks, asked);
-    // An error is met where it is, and is no end.
+    // An error is returned at its offset, and is not an end of file.
     node.script(When::any_block(), Fault::Missing);
     file.read_into(0, &mut [0; 10]).await.unwrap_err();
     let mut reader = file.reader();

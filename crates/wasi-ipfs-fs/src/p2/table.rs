@@ -30,9 +30,9 @@ pub(crate) enum Open {
 
 /// An open listing.
 pub(crate) struct DirStream {
-    /// What is to come.
+    /// The remaining entries.
     pub(crate) entries: Entries,
-    /// What ended it: the guest gets the same error again, and never an end (I7).
+    /// The error that ended the listing. The guest gets the same error again, and never an end of the listing (I7).
     pub(crate) failed: Option<Error>,
 }
 

@@ -79,7 +79,7 @@ fn cat_goes_on_behind_what_fails() {
             &format!("{cid}/a.txt"),
         ],
     );
-    ended.failed(1, &["'missing'", "is a directory", "no directory"]);
+    ended.failed(1, &["'missing'", "is a directory", "is not a directory"]);
     assert_eq!(ended.text(), "hello\n");
 }
 

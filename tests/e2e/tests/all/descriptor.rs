@@ -576,7 +576,7 @@ async fn a_context_that_cannot_be_is_refused() {
         (vec![("data", root())], "data"),
         (vec![("/a", root()), ("/a/", root())], "another mount"),
         (vec![("/ipfs", root())], "/ipfs"),
-        (vec![("/data", sample.path("hello.txt"))], "no directory"),
+        (vec![("/data", sample.path("hello.txt"))], "not a directory"),
         (vec![("/data", sample.path("nope"))], "nope"),
     ] {
         let error = build(&mounts).await.expect_err(said);
