@@ -106,7 +106,7 @@ fn file(number: u8) -> (String, u64) {
     match number {
         250.. => ("layout".to_owned(), 1),
         240.. => ("changes".to_owned(), 16),
-        _ if number % 2 == 0 => (format!("slots-{bytes}"), bytes),
+        _ if number.is_multiple_of(2) => (format!("slots-{bytes}"), bytes),
         _ => (format!("index-{bytes}"), RECORD_LEN as u64),
     }
 }
