@@ -1,13 +1,15 @@
 //! The index beside the slots: its part of the budget, and the state after a record could not be written or a slot
 //! could not be freed.
 
+use std::os::unix::fs::FileExt as _;
+
 use multihash_codetable::{Code, MultihashDigest as _};
 
 use super::{crash::resumed, *};
 use crate::{
     Key,
-    class::JOURNAL_LEN,
-    disk::record::RECORD_LEN,
+    class::{JOURNAL_LEN, class_bytes},
+    disk::record::{RECORD_LEN, Record},
     evict::retry,
     steps::{Step, steps_of},
 };
@@ -231,4 +233,68 @@ fn the_budget_holds_with_an_index_under_load() {
         let (layout, changes) = (4096, JOURNAL_LEN);
         assert_eq!(used_of_file_system(dir), layout + changes, "left behind");
     });
+}
+
+/// Writes a record with a right checksum to its place, and makes the slot file so long.
+fn plant(dir: &Path, class: usize, slot: u32, len: u32, slots_len: u64) {
+    let dir = dir.join("staging");
+    let record = Record {
+        key: key(&slot.to_le_bytes()),
+        len,
+        change: 7,
+    };
+    let bytes = class_bytes(class);
+    let make = |name: String| {
+        let mut options = fs::OpenOptions::new();
+        let options = options.write(true).create(true).truncate(false);
+        options.open(dir.join(name)).unwrap()
+    };
+    let index = make(format!("index-{bytes}"));
+    let at = u64::from(slot) * RECORD_LEN as u64;
+    index.write_all_at(&record.encode(class, slot), at).unwrap();
+    make(format!("slots-{bytes}")).set_len(slots_len).unwrap();
+}
+
+#[test]
+fn a_record_beyond_its_slot_file_is_cleared_beside_one_that_is_not() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(resumed(dir.path(), CAPACITY));
+    plant(dir.path(), 0, 0, 4096, 4096);
+    plant(dir.path(), 0, 1, 4096, 4096);
+    let (_staging, warm) = resumed(dir.path(), CAPACITY);
+    assert_eq!(warm.len(), 1);
+    let path = dir.path().join("staging");
+    assert_eq!(crate::stored::contents(&path).unwrap().blocks, 1);
+}
+
+#[test]
+fn a_far_slot_costs_what_is_in_use() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(resumed(dir.path(), CAPACITY));
+    // Ten TiB into the file, where a list of the slots before it would take ten GiB.
+    let far = 0xa000_0000;
+    plant(dir.path(), 0, far, 9, (u64::from(far) + 1) * 4096);
+    let (staging, warm) = resumed(dir.path(), CAPACITY);
+    assert_eq!((warm.len(), staging.usage().slots), (1, 1));
+    let first = try_stage(&staging, &bytes(1, 9)).unwrap();
+    let second = try_stage(&staging, &bytes(2, 9)).unwrap();
+    assert_eq!(staging.usage().slots, 3);
+    evict(first);
+    // The lowest free slot again, before those of the gap.
+    drop(try_stage(&staging, &bytes(3, 9)).unwrap());
+    let at = |extent: &Extent| format!("{extent:?}");
+    assert!(at(&second).contains("place: Some(4096)"), "{second:?}");
+    warm.into_iter().for_each(|warm| evict(warm.extent));
+    assert_eq!(staging.usage().slots, 2);
+}
+
+#[test]
+fn the_end_of_a_slot_file_that_was_cut_short_is_freed() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(resumed(dir.path(), CAPACITY));
+    let path = dir.path().join("staging/slots-16384");
+    fs::write(&path, [1; 16384 + 100]).unwrap();
+    let (_staging, warm) = resumed(dir.path(), CAPACITY);
+    assert!(warm.is_empty());
+    assert_eq!(fs::metadata(&path).unwrap().blocks(), 0);
 }
