@@ -57,7 +57,7 @@ const TIMEOUT: u32 = 10;
 const RSS_LIMIT_MB: u32 = 1024;
 
 /// The number of last lines of a failed target's output that are shown.
-const LAST_LINES: usize = 40;
+const LAST_LINES: usize = 80;
 
 /// One target's folders.
 struct Target {
