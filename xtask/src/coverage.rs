@@ -1,10 +1,10 @@
 //! `cargo xtask coverage`: measures which lines the tests run, and checks that the others have a reason.
 //!
-//! A line of the measured crates that no test runs needs a reason: a comment `// coverage: WHY` in or right above its
-//! paragraph of code. The reason is beside the code and not in a list, so that it is moved and removed with the code. A
-//! reason that no longer excuses anything is a fault too.
+//! A line of the measured crates that no test runs needs a reason in `docs/coverage.md`, which quotes code of that line's
+//! paragraph. A quotation goes with the code that it quotes: a reason that no longer excuses anything is a fault too.
 
 mod lcov;
+mod reasons;
 mod source;
 
 use std::{fs, path::Path};
@@ -12,7 +12,10 @@ use std::{fs, path::Path};
 use anyhow::{Context, Result, bail};
 use clap::{Args, builder::PossibleValuesParser};
 
-use self::source::{Excuse, Run, Source};
+use self::{
+    reasons::{LIST, Reason},
+    source::{Excuse, Run, Source},
+};
 use crate::{guests, process, tools, workspace::Workspace};
 
 /// The crates that are measured: those on which everything else depends.
@@ -68,7 +71,9 @@ pub(crate) fn run(workspace: &Workspace, flags: &Flags) -> Result<()> {
     }
     process::run(&mut cov)?;
     let report = fs::read_to_string(&report).context("cannot read the report of coverage")?;
-    judge(&workspace.root, &measured, &report)
+    let list = workspace.root.join(LIST);
+    let list = fs::read_to_string(list).with_context(|| format!("cannot read {LIST}"))?;
+    judge(&workspace.root, &measured, &report, &list)
 }
 
 /// Installs llvm-cov's tools, which are a component of the toolchain.
@@ -86,10 +91,18 @@ fn add_llvm_tools(workspace: &Workspace) -> Result<()> {
 
 /// Prints every line that was not run, with its reason, and the percentages. Fails if a reason is missing or stale, or
 /// if too few lines were run.
-fn judge(root: &Path, measured: &[&str], report: &str) -> Result<()> {
+fn judge(root: &Path, measured: &[&str], report: &str, list: &str) -> Result<()> {
     let (mut all, mut run) = (0, 0);
     let mut faults = 0;
     let files = lcov::parse(report, root)?;
+    let reasons = reasons::parse(list)?;
+    for file in reasons.keys().filter(|file| !files.contains_key(**file)) {
+        let is_measured = |name: &&str| file.starts_with(&format!("crates/{name}/"));
+        if measured.iter().any(is_measured) {
+            faults += 1;
+            println!("{LIST}: {file} is not measured: take its reasons out");
+        }
+    }
     for name in measured {
         let folder = format!("crates/{name}/src/");
         let (mut all_here, mut run_here) = (0, 0);
@@ -108,7 +121,8 @@ fn judge(root: &Path, measured: &[&str], report: &str) -> Result<()> {
                 .iter()
                 .filter(|(_, count)| **count == 0)
                 .map(|(line, _)| **line);
-            let (runs, stale) = source.excuse(missed);
+            let of_file = reasons.get(file.as_str()).map_or(&[][..], Vec::as_slice);
+            let (runs, stale) = source.excuse(missed, of_file);
             for Run {
                 first,
                 last,
@@ -123,9 +137,9 @@ fn judge(root: &Path, measured: &[&str], report: &str) -> Result<()> {
                     }
                 }
             }
-            for line in stale {
+            for Reason { line, code, .. } in stale {
                 faults += 1;
-                println!("{file}:{line}: this reason excuses nothing: remove it");
+                println!("{LIST}:{line}: `{code}` of {file} is run, or gone: take the reason out");
             }
         }
         if all_here == 0 {
@@ -158,7 +172,7 @@ mod tests {
     use super::*;
 
     /// The verdict on a crate of ten lines, given how often each of them ran.
-    fn verdict(source: &str, counts: [u64; 10]) -> Result<String> {
+    fn verdict(source: &str, counts: [u64; 10], list: &str) -> Result<String> {
         let root = tempfile::tempdir()?;
         let folder = root.path().join("crates/pinset/src");
         fs::create_dir_all(&folder)?;
@@ -167,7 +181,7 @@ mod tests {
         for (at, count) in counts.iter().enumerate() {
             report += &format!("DA:{},{count}\n", at + 1);
         }
-        Ok(match judge(root.path(), &["pinset"], &report) {
+        Ok(match judge(root.path(), &["pinset"], &report, list) {
             Ok(()) => "good".to_owned(),
             Err(error) => error.to_string(),
         })
@@ -175,15 +189,17 @@ mod tests {
 
     #[test]
     fn each_fault_is_one() -> Result<()> {
-        let plain = "x\n".repeat(10);
-        let excused = format!("{}x // coverage: no test can\n", "x\n".repeat(9));
+        let source = format!("{}last();\n", "x\n".repeat(9));
+        let excused = "## crates/pinset/src/lib.rs\n- `last()`: no test can\n";
+        let elsewhere = "## crates/pinset/src/gone.rs\n- `x`: no test can\n";
         let last_missed = [1, 1, 1, 1, 1, 1, 1, 1, 1, 0];
-        assert_eq!(verdict(&plain, [1; 10])?, "good");
-        assert!(verdict(&plain, last_missed)?.contains("1 places without a reason"));
-        assert!(verdict(&excused, last_missed)?.contains("90.00 % of the lines"));
-        assert!(verdict(&excused, [1; 10])?.contains("one too many"));
+        assert_eq!(verdict(&source, [1; 10], "")?, "good");
+        assert!(verdict(&source, last_missed, "")?.contains("1 places without a reason"));
+        assert!(verdict(&source, last_missed, excused)?.contains("90.00 % of the lines"));
+        assert!(verdict(&source, [1; 10], excused)?.contains("one too many"));
+        assert!(verdict(&source, [1; 10], elsewhere)?.contains("one too many"));
         assert!(
-            judge(Path::new("/"), &["pinset"], "").is_err(),
+            judge(Path::new("/"), &["pinset"], "", "").is_err(),
             "an empty report"
         );
         Ok(())

@@ -182,7 +182,6 @@ impl StagingError {
     /// The system's error, if this error comes from the system.
     pub fn into_io(self) -> Option<io::Error> {
         match self {
-            // coverage: several of these need a disk that fails, or a quota.
             Self::DiskFull { source, .. }
             | Self::QuotaExceeded { source, .. }
             | Self::NoDescriptors { source, .. }
@@ -208,7 +207,6 @@ impl StagingError {
 
     /// Whether the file system is read-only.
     pub(crate) fn is_read_only(&self) -> bool {
-        // coverage: needs a file system that turns read-only under files that are open for writing.
         matches!(self, Self::Io { source, .. } if Errno::from_io_error(source) == Some(Errno::ROFS))
     }
 
@@ -221,7 +219,6 @@ impl StagingError {
                 file,
                 source,
             },
-            // coverage: needs a file system with quotas.
             Some(Errno::DQUOT) => Self::QuotaExceeded {
                 operation,
                 file,

@@ -152,7 +152,6 @@ impl Extent {
                 platform::read_cached(file, start, len)
             }
             ReadWay::Memory => self.read_blocking(offset, len).map(Some),
-            // coverage: needs a file system that cannot be asked not to wait.
             ReadWay::Blocking => Ok(None),
         }
     }
@@ -174,7 +173,6 @@ impl Extent {
         let is_read = match self.read_way {
             ReadWay::Cached => platform::read_cached_into(file, start, into)?,
             ReadWay::Memory => file.read_exact_at(into, start).map(|()| true)?,
-            // coverage: needs a file system that cannot be asked not to wait.
             ReadWay::Blocking => false,
         };
         Ok(is_read.then_some(len))
@@ -201,7 +199,6 @@ impl Extent {
                     return Ok(bytes);
                 }
                 Ok(_) | Err(Errno::INTR) => {}
-                // coverage: needs a disk that fails.
                 Err(error) => return Err(error.into()),
             }
         }

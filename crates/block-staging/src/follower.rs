@@ -184,7 +184,6 @@ impl Shared {
                 Ok(())
             }
             Ok(Updates::TooMany) => self.read_all(known),
-            // coverage: needs a disk that fails.
             Err(error) => Err(StagingError::of("read", journal::CHANGES, error)),
         }
     }

@@ -62,7 +62,6 @@ impl Leases {
     /// The record of a slot, as it is now.
     pub(crate) fn record(&self, at: SlotAddress) -> Result<Option<Record>, StagingError> {
         let Some(file) = self.index(at.class)? else {
-            // coverage: the index file exists before the journal names one of its records.
             return Ok(None);
         };
         let mut bytes = [0; RECORD_LEN];
@@ -77,7 +76,6 @@ impl Leases {
     /// Leases a slot. Returns `None` if the writer has claimed it.
     pub(crate) fn lease(self: &Arc<Self>, at: SlotAddress) -> Result<Option<Lease>, StagingError> {
         let Some(file) = self.index(at.class)? else {
-            // coverage: the address was read from that file.
             return Ok(None);
         };
         let mut held = lock(&self.held);
@@ -97,7 +95,6 @@ impl Leases {
     }
 }
 
-// coverage: needs a disk that fails.
 fn failed(operation: &'static str, at: SlotAddress, error: io::Error) -> StagingError {
     StagingError::of(operation, &index::name(class_bytes(at.class)), error)
 }

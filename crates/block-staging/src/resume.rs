@@ -152,7 +152,6 @@ impl OnDisk {
             };
             if bytes < unit {
                 // The file comes from a file system with smaller units: here, two slots would share a unit.
-                // coverage: needs a file system that allocates more than 4096 bytes at once.
                 file.set_len(0).map_err(failed("set_len"))?;
             }
             let len = file.metadata().map_err(failed("stat"))?.len();
@@ -171,7 +170,6 @@ impl OnDisk {
 
     fn failed_index(&self, operation: &'static str) -> impl Fn(io::Error) -> StagingError + use<> {
         let name = index::name(class_bytes(self.class));
-        // coverage: needs a disk that fails.
         move |error| StagingError::of(operation, &name, error)
     }
 
@@ -203,7 +201,6 @@ impl OnDisk {
             Some(file) => file
                 .write_all_at(&[0; RECORD_LEN], index::offset(slot))
                 .map_err(self.failed_index("write")),
-            // coverage: the record was read from that file.
             None => Ok(()),
         }
     }

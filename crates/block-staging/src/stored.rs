@@ -267,7 +267,6 @@ fn allocated(dir: &StagingDir) -> Result<u64, StagingError> {
         match statat(dir.handle(), &name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) => blocks += u64::try_from(stat.st_blocks).unwrap_or(0),
             Err(rustix::io::Errno::NOENT) => {}
-            // coverage: needs a disk that fails.
             Err(errno) => return Err(StagingError::of("stat", &name, errno.into())),
         }
     }

@@ -93,7 +93,6 @@ impl Volume {
             let index = class.index();
             let accounted = || class.data_bytes() + index.map_or(0, |index| index.charged());
             let before = accounted();
-            // coverage: examining an open file does not fail.
             let Ok(mut allocated) = platform::allocated(file) else {
                 continue;
             };

@@ -186,7 +186,6 @@ impl Staging {
         }
         let extent = commit::commit(reservation, key, bytes).inspect_err(|error| {
             if error.is_read_only() {
-                // coverage: needs a file system that turns read-only under files that are open for writing.
                 self.volume.read_only.store(true, Ordering::Relaxed);
             }
         })?;

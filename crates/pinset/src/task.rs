@@ -95,7 +95,6 @@ impl<T: Send + 'static> Future for Answer<T> {
                 let answer = ready!(Pin::new(task).poll(context));
                 Poll::Ready(answer.unwrap_or_else(|error| Err(ended(error))))
             }
-            // coverage: nobody polls what is over.
             Work::Fresh(_) | Work::Over => Poll::Pending,
         }
     }

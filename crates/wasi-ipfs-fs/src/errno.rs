@@ -136,7 +136,6 @@ pub(crate) fn logged(error: &Error) -> Code {
             );
         }
         _ => tracing::debug!(
-            // coverage: no test reads debug messages.
             error = error as &dyn std::error::Error,
             ?code,
             "a guest's call failed"

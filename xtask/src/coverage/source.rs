@@ -1,9 +1,6 @@
-//! A source file for the report: which of its lines are tests, and where its reasons are.
+//! A source file for the report: which of its lines are tests, and which paragraphs a reason excuses.
 
-use std::collections::BTreeSet;
-
-/// The mark before a reason.
-const MARK: &str = "// coverage: ";
+use super::reasons::Reason;
 
 /// A file's lines.
 #[derive(Debug)]
@@ -55,12 +52,11 @@ impl<'a> Source<'a> {
     }
 
     /// Returns the paragraphs of missed lines with their reasons, and the lines of the reasons that excuse nothing.
-    pub(super) fn excuse(&self, missed: impl Iterator<Item = usize>) -> (Vec<Run<'a>>, Vec<usize>) {
-        let mut stale: BTreeSet<_> = (1..=self.lines.len())
-            .filter(|line| {
-                self.reason(*line).is_some() && self.tests_from.is_none_or(|from| *line < from)
-            })
-            .collect();
+    pub(super) fn excuse<'r>(
+        &self,
+        missed: impl Iterator<Item = usize>,
+        reasons: &[Reason<'r>],
+    ) -> (Vec<Run<'r>>, Vec<Reason<'r>>) {
         let mut runs: Vec<Run<'_>> = Vec::new();
         for line in missed {
             match runs.last_mut() {
@@ -74,30 +70,30 @@ impl<'a> Source<'a> {
                 }),
             }
         }
+        let mut used = vec![false; reasons.len()];
         for run in &mut runs {
-            let is_comment = |line: &usize| self.line(*line).trim_start().starts_with("//");
-            let above = (1..run.first)
-                .rev()
-                .take_while(is_comment)
-                .last()
-                .unwrap_or(run.first);
-            for line in above..=run.last {
-                if let Some(why) = self.reason(line) {
-                    run.excuse = Excuse::Given(why);
-                    stale.remove(&line);
-                }
+            // The line above says what leads to the run.
+            let lines = run.first.saturating_sub(1).max(1)..=run.last;
+            let is_there =
+                |reason: &Reason<'_>| lines.clone().any(|n| self.line(n).contains(reason.code));
+            let fits = || (0..reasons.len()).filter(|at| is_there(&reasons[*at]));
+            // A long run may have several.
+            let unused: Vec<_> = fits().filter(|at| !used[*at]).collect();
+            let Some(first) = unused.first().copied().or_else(|| fits().next_back()) else {
+                continue;
+            };
+            run.excuse = Excuse::Given(reasons[first].why);
+            for (n, at) in unused.iter().enumerate() {
+                let same = |other: &usize| reasons[*other].code == reasons[*at].code;
+                used[*at] = !unused[..n].iter().any(same);
             }
         }
-        (runs, stale.into_iter().collect())
+        let stale = reasons.iter().zip(used).filter(|(_, used)| !used);
+        (runs, stale.map(|(reason, _)| *reason).collect())
     }
 
     fn line(&self, line: usize) -> &'a str {
         self.lines.get(line - 1).copied().unwrap_or_default()
-    }
-
-    fn reason(&self, line: usize) -> Option<&'a str> {
-        let (_, why) = self.line(line).split_once(MARK)?;
-        Some(why.trim()).filter(|why| !why.is_empty())
     }
 
     fn blank_between(&self, first: usize, last: usize) -> bool {
@@ -112,16 +108,16 @@ mod tests {
     const TEXT: &str = "\
 //! A file.
 fn a() {
-    // coverage: needs a disk that fails
-    // in the middle of a write.
+    // A disk.
     one();
     two();
 
     three();
+    two();
 }
 
 fn b() {
-    four(); // coverage: stale
+    four();
 }
 
 #[cfg(test)]
@@ -130,24 +126,40 @@ mod tests {
 }
 ";
 
+    fn reason(code: &'static str, why: &'static str) -> Reason<'static> {
+        Reason { line: 1, code, why }
+    }
+
+    fn run(first: usize, last: usize, why: Option<&str>) -> Run<'_> {
+        let excuse = why.map_or(Excuse::Missing, Excuse::Given);
+        Run {
+            first,
+            last,
+            excuse,
+        }
+    }
+
     #[test]
     fn a_reason_excuses_its_paragraph_and_no_more() {
         let source = Source::new(TEXT);
-        let (runs, stale) = source.excuse([5, 6, 8].into_iter());
-        let wanted = [
-            Run {
-                first: 5,
-                last: 6,
-                excuse: Excuse::Given("needs a disk that fails"),
-            },
-            Run {
-                first: 8,
-                last: 8,
-                excuse: Excuse::Missing,
-            },
-        ];
-        assert_eq!(runs, wanted);
-        assert_eq!(stale, [12]);
+        let reasons = [reason("one()", "a disk"), reason("four()", "stale")];
+        let (runs, stale) = source.excuse([4, 5, 7].into_iter(), &reasons);
+        assert_eq!(runs, [run(4, 5, Some("a disk")), run(7, 7, None)]);
+        assert_eq!(stale, [reasons[1]]);
+    }
+
+    #[test]
+    fn the_same_code_in_two_places_takes_a_reason_each() {
+        let source = Source::new(TEXT);
+        let both = [reason("two()", "a disk"), reason("two()", "a lock")];
+        let (runs, stale) = source.excuse([5, 8].into_iter(), &both);
+        assert_eq!(runs, [run(5, 5, Some("a disk")), run(8, 8, Some("a lock"))]);
+        assert_eq!(stale, []);
+        let (runs, stale) = source.excuse([5, 8].into_iter(), &both[..1]);
+        assert_eq!(runs, [run(5, 5, Some("a disk")), run(8, 8, Some("a disk"))]);
+        assert_eq!(stale, []);
+        let (_, stale) = source.excuse([8].into_iter(), &both);
+        assert_eq!(stale, [both[1]]);
     }
 
     #[test]

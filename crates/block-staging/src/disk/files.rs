@@ -45,7 +45,6 @@ pub(crate) fn open(dir: &StagingDir, name: &str, access: Access) -> Result<File,
     let quiet = flags;
     let opened = match rustix::fs::openat(dir.handle(), name, quiet, mode) {
         // Only the owner of a file may open it with `NOATIME`.
-        // coverage: the tests own the files that they open.
         Err(Errno::PERM) => rustix::fs::openat(dir.handle(), name, flags, mode),
         opened => opened,
     };
@@ -85,7 +84,6 @@ pub(crate) fn read_at_most(file: &File, into: &mut [u8], offset: u64) -> io::Res
         match file.read_at(&mut into[read..], offset + read as u64) {
             Ok(0) => break,
             Ok(more) => read += more,
-            // coverage: needs a disk that fails, or a signal on a slow one.
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }

@@ -120,7 +120,6 @@ impl IndexFile {
     pub(crate) fn restore(&self, file: File, logical_len: u64, recorded: &[u32]) -> u64 {
         let mut units = self.lock();
         if self.file.set(file).is_err() {
-            // coverage: it is called once, before the index file is shared.
             return 0;
         }
         units.logical_len = logical_len;
@@ -146,10 +145,7 @@ impl IndexFile {
         slot: u32,
         record: &Record,
     ) -> Result<(), StagingError> {
-        let failed = |operation| {
-            // coverage: needs a disk that fails, or is full where the block was not.
-            move |error| StagingError::of(operation, &self.name(), error)
-        };
+        let failed = |operation| move |error| StagingError::of(operation, &self.name(), error);
         let mut units = self.lock();
         let file = self.file(dir)?;
         let end = offset(slot) + RECORD_LEN as u64;
@@ -185,7 +181,6 @@ impl IndexFile {
             return Ok(false);
         }
         if let Err(error) = file.write_all_at(&[0; RECORD_LEN], offset(slot)) {
-            // coverage: needs a disk that fails.
             units.mark(slot, true);
             return Err(error);
         }

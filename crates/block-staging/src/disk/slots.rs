@@ -173,7 +173,6 @@ impl ClassFile {
         self.data.fetch_add(charge, Ordering::SeqCst);
         let written = match self.opened() {
             Some(file) => file.write_all_at(bytes, self.offset(slot)),
-            // coverage: the file is opened before a slot is taken.
             None => Err(io::ErrorKind::NotFound.into()),
         };
         written.map_err(|error| StagingError::of("write", &self.name(), error))
@@ -207,7 +206,6 @@ impl ClassFile {
     /// Takes the lowest free slot. Creates the file and lengthens it where necessary.
     pub(crate) fn take(&self, dir: &StagingDir) -> Result<u32, StagingError> {
         let failed =
-            // coverage: needs a disk that fails.
             |operation: &'static str| move |e| StagingError::of(operation, &self.name(), e);
         let mut slots = self.lock();
         if let Some(slot) = slots.lowest_free() {

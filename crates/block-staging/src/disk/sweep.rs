@@ -32,7 +32,6 @@ pub(crate) fn tidy(dir: &StagingDir) -> Result<(), StagingError> {
                 .map_err(|error| StagingError::of("removal", &name, error))?;
         } else if !ours().any(|ours| ours == name) {
             tracing::warn!(
-                // coverage: no test listens to warnings.
                 directory = %dir.path().display(),
                 file = %name,
                 "a file in the staging directory is not this library's; it is left alone and not counted in the budget"

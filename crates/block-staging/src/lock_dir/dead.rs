@@ -75,7 +75,6 @@ impl LockDir {
             let entry = entry.map_err(&io)?;
             let file_name = entry.file_name();
             let Some(file_name) = file_name.to_str() else {
-                // coverage: no test puts such a name here, and the rest needs a disk that fails.
                 continue;
             };
             if let Some(name) = file_name.strip_suffix(LOCK_SUFFIX).and_then(unhex) {
@@ -122,7 +121,6 @@ impl LockDir {
         let file = match self.dir.open_with(&file_name, &read_options()) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Evidence::None),
-            // coverage: needs a disk that fails, or a lock file that is removed in just that moment.
             Err(error) => return Err(self.io("look at a lock")(error)),
         };
         Ok(match lock_opened(self, &file_name, file) {

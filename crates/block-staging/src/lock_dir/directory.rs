@@ -165,7 +165,6 @@ impl LockDirError {
             | Self::Symlink { .. }
             | Self::ForeignOwner { .. }
             | Self::OpenToOthers { .. }
-            // coverage: each variant is tested in `lock_dir`.
             | Self::BadId { .. } => None,
         }
     }
@@ -204,7 +203,6 @@ fn read_or_make_id(dir: &Dir, path: &Path) -> Result<[u8; 8], LockDirError> {
                 });
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            // coverage: needs a disk that fails, or somebody who removes the file again and again.
             Err(error) => return Err(io("read `id`")(error)),
         }
         let (mut file, new) = locked_new_file(dir).map_err(io("make `id`"))?;
@@ -234,7 +232,6 @@ pub(super) fn locked_new_file(dir: &Dir) -> io::Result<(cap_std::fs::File, Strin
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) if rustix::fs::fstat(&file)?.st_nlink > 0 => return Ok((file, name)),
             Ok(()) | Err(Errno::WOULDBLOCK) => {}
-            // coverage: needs a file system without locks.
             Err(error) => {
                 let _ = dir.remove_file(&name);
                 return Err(error.into());

@@ -54,7 +54,6 @@ impl LockDir {
         let (file, new) = locked_new_file(&self.dir).map_err(&io)?;
         let named = lock_file(&name);
         if let Err(error) = self.dir.rename(&new, &self.dir, &named) {
-            // coverage: needs a disk that fails.
             let _ = self.dir.remove_file(&new);
             return Err(io(error));
         }

@@ -51,7 +51,6 @@ pub(crate) fn open_or_make(path: &Path) -> Result<Dir, Refusal> {
 pub(crate) fn open(path: &Path) -> Result<Dir, Refusal> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let fd = rustix::fs::open(path, flags, Mode::empty()).map_err(|errno| match errno {
-        // coverage: Linux returns `ENOTDIR`.
         Errno::LOOP => Refusal::Symlink,
         // With both flags, Linux returns this error for a link as well.
         Errno::NOTDIR if path.is_symlink() => Refusal::Symlink,
@@ -62,7 +61,6 @@ pub(crate) fn open(path: &Path) -> Result<Dir, Refusal> {
         },
     })?;
     let file = fs::File::from(fd);
-    // coverage: examining an open directory does not fail.
     let metadata = file.metadata().map_err(|source| Refusal::Io {
         action: "examine the directory itself",
         source,

@@ -97,7 +97,6 @@ impl HeldLock {
         builder.mode(0o700);
         lock_dir.dir.create_dir_with(&name, &builder).map_err(&io)?;
         let dir = lock_dir.dir.open_dir(&name).map_err(|error| {
-            // coverage: needs a disk that fails.
             let _ = lock_dir.dir.remove_dir(&name);
             io(error)
         })?;

@@ -40,7 +40,6 @@ pub(crate) fn read(file: &File, offset: u64, len: usize) -> io::Result<Option<Ve
         Err(_negative) => {
             let error = io::Error::last_os_error();
             match error.raw_os_error() {
-                // coverage: needs pages that the system has evicted, or a disk that fails.
                 Some(libc::EAGAIN | libc::EOPNOTSUPP | libc::EINTR) => Ok(None),
                 _ => Err(error),
             }

@@ -22,7 +22,6 @@ pub(crate) fn punch(file: &File, offset: u64, len: u64) -> io::Result<()> {
             offset,
             len,
         ) {
-            // coverage: needs a signal in just that moment.
             Err(rustix::io::Errno::INTR) => {}
             other => return Ok(other?),
         }
@@ -54,7 +53,6 @@ pub(crate) fn lock_range(file: &File, how: RangeLock, offset: u64, len: usize) -
     match fcntl(file, FcntlArg::F_OFD_SETLK(&lock)) {
         Ok(_) => Ok(true),
         Err(Errno::EAGAIN | Errno::EACCES) => Ok(false),
-        // coverage: needs a file system without locks.
         Err(errno) => Err(errno.into()),
     }
 }
@@ -72,7 +70,6 @@ pub(crate) fn data_ranges(file: &File) -> io::Result<Vec<std::ops::Range<u64>>> 
         let start = match seek(file, SeekFrom::Data(at)) {
             Ok(start) => start,
             Err(Errno::NXIO) => return Ok(ranges),
-            // coverage: needs a disk that fails.
             Err(errno) => return Err(errno.into()),
         };
         at = seek(file, SeekFrom::Hole(start))?;
@@ -89,7 +86,6 @@ pub(crate) fn read_cached_into(file: &File, offset: u64, into: &mut [u8]) -> io:
     let into = &mut [io::IoSliceMut::new(into)];
     match rustix::io::preadv2(file, into, offset, ReadWriteFlags::NOWAIT) {
         Ok(read) => Ok(read == len),
-        // coverage: needs pages that the system has evicted, or a disk that fails.
         Err(Errno::AGAIN | Errno::OPNOTSUPP | Errno::INTR) => Ok(false),
         Err(error) => Err(error.into()),
     }
@@ -112,7 +108,6 @@ pub(crate) fn read_way(file: &File) -> io::Result<ReadWay> {
         ReadWriteFlags::NOWAIT,
     ) {
         Ok(_) | Err(Errno::AGAIN) => Ok(ReadWay::Cached),
-        // coverage: needs a file system that cannot be asked not to wait.
         Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => Ok(ReadWay::Blocking),
         Err(error) => Err(error.into()),
     }

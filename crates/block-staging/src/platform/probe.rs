@@ -54,7 +54,6 @@ fn try_out(dir: &StagingDir, file: &File) -> Result<Suitable, StagingError> {
         std::io::ErrorKind::Unsupported | std::io::ErrorKind::InvalidInput => {
             unsuitable("cannot punch holes")
         }
-        // coverage: needs a disk that fails, or a file system that lies.
         _ => StagingError::of("punch", PROBE, error),
     })?;
     let left = allocated(file).map_err(failed("stat"))?;

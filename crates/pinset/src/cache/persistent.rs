@@ -153,14 +153,12 @@ impl Store {
     fn take_over(&self, follower: &Follower) -> bool {
         let mut failed_at = match self.taking_over.try_lock() {
             Ok(guard) => guard,
-            // coverage: nothing panics under this lock, and two threads seldom meet here.
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
             // Until the other thread is done, this process is a follower.
             Err(TryLockError::WouldBlock) => return false,
         };
         match lock(&self.state).role {
             Role::Follower(_) => {}
-            // coverage: needs another thread that took over just before.
             Role::Writer(_) => return true,
             Role::Closed => return false,
         }
@@ -174,7 +172,6 @@ impl Store {
                 let mut state = lock(&self.state);
                 let before = match state.role {
                     Role::Follower(_) => std::mem::replace(&mut *state, resumed),
-                    // coverage: needs a store that is closed meanwhile.
                     Role::Writer(_) | Role::Closed => return false,
                 };
                 drop(state);
@@ -203,7 +200,6 @@ impl State {
             if state.admit(key, staged.extent().charge(), Admission::Use, &mut gone) {
                 state.blocks.put(key, staged);
             } else {
-                // coverage: the directory was shrunk before to what the policy has room for.
                 gone.push(staged);
             }
         }

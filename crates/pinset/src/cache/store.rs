@@ -174,7 +174,6 @@ impl Store {
         }
         // Otherwise blocks would be evicted for nothing.
         if !staging.takes_writes() {
-            // coverage: needs a file system that turns read-only under files that are open for writing.
             return None;
         }
         state.blocks.set_budget(staging.for_blocks());

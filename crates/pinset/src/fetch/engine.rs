@@ -277,7 +277,6 @@ impl Engine {
             tokio::task::spawn_blocking(move || engine.take_in(&cid, unverified, room))
                 .await
                 .map_err(|e| {
-                    // coverage: the thread does not panic.
                     staging("the thread that writes a block failed", io::Error::other(e))
                 })?
         } else {
@@ -357,7 +356,6 @@ impl Engine {
             Held::Memory(bytes) => Ok(bytes.clone()),
             Held::Staged(staged) => match staged.read(0, staged.len()).await {
                 Ok(bytes) => Ok(bytes),
-                // coverage: needs a disk that fails.
                 Err(error) => Err(self.unreadable(staged, error)),
             },
         }
@@ -416,7 +414,6 @@ impl Engine {
             tokio::task::spawn_blocking(move || Decoded::new(codec, bytes))
                 .await
                 .map_err(|e| {
-                    // coverage: the thread does not panic.
                     staging(
                         "the thread that decodes a block failed",
                         io::Error::other(e),

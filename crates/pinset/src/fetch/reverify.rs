@@ -39,7 +39,6 @@ impl Engine {
         };
         match tokio::task::spawn_blocking(look).await {
             Ok(staged) => staged.map(Held::Staged),
-            // coverage: the thread does not panic; if it did, the block would be fetched.
             Err(error) => {
                 tracing::warn!(%error, "a staged block could not be verified and is fetched");
                 None

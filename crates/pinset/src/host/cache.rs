@@ -211,7 +211,6 @@ impl CacheMode {
         let target = match &node {
             Node::File(file) => Some(file.target()),
             Node::Dir(dir) => dir.target(),
-            // coverage: symlinks were followed.
             Node::Symlink(_) => None,
         };
         let Some(target) = target else {

@@ -45,7 +45,6 @@ pub(crate) async fn fix(session: &Session, name: &IpnsName) -> Result<FixedName,
     let target = match found {
         Node::File(file) => Some(RootCid::of(file.target())),
         Node::Dir(dir) => dir.target().map(RootCid::of),
-        // coverage: symlinks were followed.
         Node::Symlink(_) => None,
     };
     // There is no target if the path climbed to /ipfs itself.

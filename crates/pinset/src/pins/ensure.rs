@@ -43,7 +43,6 @@ async fn pin_whole(inner: Arc<Inner>, cid: Cid, declared_bytes: u64) -> Result<(
     {
         let mut state = lock(&inner.state);
         if state.closed {
-            // coverage: needs a pinset that is closed between the call and its first poll.
             return Err(Error::Closed);
         }
         if let Some(entry) = state.entries.get(&cid) {

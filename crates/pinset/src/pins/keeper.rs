@@ -213,7 +213,6 @@ impl Inner {
         let marked = tokio::task::spawn_blocking(move || held.pins_may_remain()).await;
         let marked = match marked {
             Ok(marked) => marked.map_err(Error::from),
-            // coverage: needs a disk that fails under the lock directory; the thread does not panic.
             Err(error) => Err(Error::Staging {
                 what: "the thread that marks the lock failed".to_owned(),
                 source: Some(Arc::new(io::Error::other(error))),

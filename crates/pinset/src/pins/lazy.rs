@@ -47,7 +47,6 @@ impl Pins {
         let declared_bytes = decoded.node.declared_size(0).min(budget_bytes);
         let mut state = lock(&inner.state);
         if state.closed {
-            // coverage: needs a pinset that is closed just then.
             return None;
         }
         if let Some(entry) = state.entries.get_mut(&cid) {

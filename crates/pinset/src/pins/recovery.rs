@@ -105,7 +105,6 @@ fn why(standing: Standing) -> &'static str {
     match standing {
         Standing::Elsewhere => "it lives in another lock directory",
         Standing::Lost => "its lock file is gone",
-        // coverage: needs another process that recovers the same holder at the same time.
         Standing::Alive | Standing::Dead => "its lock was taken meanwhile",
     }
 }
@@ -187,7 +186,6 @@ pub(crate) fn start(pinner: &Arc<dyn Pinner>, lock_dir: &LockDir) {
     let dead = match lock_dir.dead() {
         Ok(dead) => dead,
         Err(error) => {
-            // coverage: needs a disk that fails under the lock directory.
             tracing::warn!(%error, "the leftovers of dead processes were not swept");
             return;
         }
@@ -278,7 +276,6 @@ async fn release_of(
         }
         release_all(pinner, &pins, &mut released).await?;
         if let Err(error) = dead.finish() {
-            // coverage: needs a disk that fails under the lock directory.
             tracing::warn!(%error, "a dead process's lock stays");
         }
     }

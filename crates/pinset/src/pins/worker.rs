@@ -37,7 +37,6 @@ impl Inner {
 
     async fn make(&self, cid: Cid) {
         if self.pins_may_remain().await.is_err() {
-            // coverage: needs a disk that fails under the lock directory.
             lock(&self.state).forget(&cid);
             return;
         }

@@ -245,7 +245,6 @@ impl<K: Eq + Hash, S: BuildHasher> Order<K, S> {
         let hash = self.hasher.hash_one(&self.entry(slot).key);
         match self.index.find_entry(hash, |at| *at == slot.0) {
             Ok(entry) => drop(entry.remove()),
-            // coverage: excluded by the invariant.
             Err(_) => debug_assert!(false, "a linked slot is in the index"),
         }
         self.entries[slot.0 as usize].colder = self.free;

@@ -384,7 +384,6 @@ impl<K: Clone + Eq + Hash, S: BuildHasher> Replacement<K, S> {
         mut in_use: impl FnMut(&K) -> bool,
     ) -> Eviction<K> {
         if room > self.budget {
-            // coverage: needs a budget that shrinks between the request for room and the eviction.
             return Eviction::NoneFree;
         }
         if self.resident_bytes() + room <= self.budget {

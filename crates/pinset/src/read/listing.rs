@@ -157,7 +157,6 @@ impl Entries {
                 State::Start => match self.dir.place() {
                     Place::Ipfs => self.state = granted(roots(self.dir.session())),
                     Place::Ipns => self.state = granted(names(self.dir.session())),
-                    // coverage: a link is never open as a directory.
                     Place::Name(_) => self.state = granted(Vec::new()),
                     Place::Link(linked) => {
                         let node = load(&mut self.loading, &self.dir, &linked.link.target);
@@ -174,7 +173,6 @@ impl Entries {
                 State::Granted { entries } => return Poll::Ready(Ok(entries.next())),
                 State::Plain { node, next } => {
                     let unixfs::Node::Directory(dir) = &node.node else {
-                        // coverage: a node that is not a shard is a directory here.
                         return Poll::Ready(Ok(None));
                     };
                     let entry = dir.entry(*next);
@@ -284,14 +282,12 @@ fn as_shard(node: Arc<Decoded>, target: &Target) -> Result<Arc<Decoded>, Error> 
 
 fn origin(dir: &Dir) -> Origin {
     match dir.place() {
-        // coverage: nothing is fetched for them.
         Place::Ipfs | Place::Ipns | Place::Name(_) => Origin::root(Cid::default()),
         Place::Link(linked) => linked.origin.clone(),
     }
 }
 
 fn malformed(dir: &Dir, error: &unixfs::Malformed) -> Error {
-    // coverage: whoever decodes a directory looks at all of its links.
     Error::Malformed {
         cid: dir.cid().copied().unwrap_or_default(),
         reason: error.to_string(),
@@ -313,7 +309,6 @@ impl Level {
     /// reaches the shard.
     fn fetch_ahead(&mut self, dir: &Dir) {
         let unixfs::Node::Shard(shard) = &self.node.node else {
-            // coverage: every level is a shard.
             return;
         };
         while self.ahead.len() < SHARDS_AHEAD {

@@ -55,7 +55,6 @@ impl Above {
     fn child_at(&self, offset: u64) -> Option<(Target, Range<u64>)> {
         let decoded = self.node.upgrade()?;
         let unixfs::Node::File(file) = &decoded.node else {
-            // coverage: the descent found it to be a file.
             return None;
         };
         let within = offset.checked_sub(self.span.start)?;
@@ -247,7 +246,6 @@ impl Descent {
                     let child = child.map_err(|error| self.malformed(error.to_string()))?;
                     (child, self.span.start + start, len)
                 }
-                // coverage: the offset is below the length, and the length was checked.
                 InNode::End => return Err(self.wrong_len(file.len())),
             };
             self.go_below(&looked, child)?;
@@ -324,7 +322,6 @@ impl Descent {
                 Some(Source::Staged { block, at })
             }
             Some(Held::Memory(bytes)) => Some(Source::Memory(bytes.slice(payload))),
-            // coverage: needs an inner node with bytes of its own that is evicted at this moment.
             None => None,
         }
     }

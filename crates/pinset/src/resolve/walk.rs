@@ -358,7 +358,6 @@ impl<'a> Walk<'a> {
                 let fixed = fixed.ok_or_else(|| absent(name, place))?;
                 return Ok(LookedUp::Place(Place::Name(fixed.clone())));
             }
-            // coverage: a link is never open as a directory.
             Place::Name(_) => return Err(Error::NotDirectory { path: shown(name) }),
             Place::Link(linked) => linked,
         };
@@ -392,7 +391,6 @@ impl<'a> Walk<'a> {
                         at = deeper;
                         continue;
                     }
-                    // coverage: decoding a shard checks all of its links.
                     Err(error) => Err(error),
                 },
                 unixfs::Node::File(_) | unixfs::Node::Symlink(_) if at.is_root() => {
@@ -426,7 +424,6 @@ fn absent(name: &str, directory: &Place) -> Error {
         directory: match directory {
             Place::Ipfs => "/ipfs".to_owned(),
             Place::Ipns => "/ipns".to_owned(),
-            // coverage: a link is never open as a directory.
             Place::Name(fixed) => fixed.target().to_string(),
             Place::Link(linked) => cid_of(&linked.link.target).to_string(),
         },

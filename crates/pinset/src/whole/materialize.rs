@@ -191,7 +191,6 @@ impl Copy<'_> {
                         last_access: time,
                         last_modification: time,
                     },
-                    // coverage: needs a disk that fails.
                 )?;
             }
             Ok(())

@@ -185,7 +185,6 @@ impl FileNode {
                     len: end - start,
                 }
             }
-            // coverage: the last child ends at the length.
             None => Piece::End,
         }
     }

@@ -86,7 +86,6 @@ impl<'b> Sections<'b> {
     pub(crate) fn new(block: &'b Bytes) -> Result<Self, Malformed> {
         // Positions are kept in 32 bits.
         if u32::try_from(block.len()).is_err() {
-            // coverage: needs a block of 4 GiB.
             return Err(Malformed::new(format!("a block of {} bytes", block.len())));
         }
         Ok(Self {

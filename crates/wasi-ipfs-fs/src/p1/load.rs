@@ -46,7 +46,6 @@ fn encoding(guest: &str, bytes: &[u8]) -> Result<Encoding, Error> {
     match Parser::new(0).parse_all(bytes).next() {
         Some(Ok(Payload::Version { encoding, .. })) => Ok(encoding),
         Some(Err(error)) => Err(not_wasm(error.to_string())),
-        // coverage: the parser's first payload is always the header.
         Some(Ok(_)) | None => Err(not_wasm("it has no header".into())),
     }
 }
