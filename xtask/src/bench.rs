@@ -58,15 +58,7 @@ pub(crate) fn run(workspace: &Workspace, flags: &Flags) -> Result<()> {
 
 fn of_guests(workspace: &Workspace, flags: &Flags) -> Result<()> {
     guests::build_ours(workspace)?;
-    let package = [
-        "run",
-        "--release",
-        "-p",
-        "wasi-ipfs-tests",
-        "--bin",
-        "bench",
-        "--",
-    ];
+    let package = ["run", "--release", "-p", "e2e", "--bin", "bench", "--"];
     let mut cargo = workspace.cargo(&package);
     cargo.env("WASI_IPFS_GUESTS", workspace.guests());
     if flags.kubo {

@@ -93,7 +93,7 @@ impl Flags {
 }
 
 /// The crate whose tests run ripgrep.
-const RUNS_RIPGREP: &str = "wasi-ipfs-tests";
+const RUNS_RIPGREP: &str = "e2e";
 
 /// Something failed. The last line printed says how much.
 #[derive(Debug)]

@@ -5,7 +5,7 @@
 //!
 //! ```no_run
 //! # async fn test() -> wasmtime::Result<()> {
-//! use wasi_ipfs_tests::{Preview, Run, Sample, Sharing, Variant, guests};
+//! use e2e::{Preview, Run, Sample, Sharing, Variant, guests};
 //!
 //! let variant = Variant { preview: Preview::One, sharing: Sharing::Shared };
 //! let sample = Sample::new();                                   // 1. content: a local tree, imported to a mock node

@@ -79,7 +79,7 @@ impl Variant {
 /// user's own programs.
 pub fn pinset(node: &MockNode, budget_bytes: u64) -> PinsetBuilder {
     PinsetBuilder::new(Arc::new(node.clone()), budget_bytes)
-        .lock_dir(std::env::temp_dir().join("wasi-ipfs-tests"))
+        .lock_dir(std::env::temp_dir().join("e2e"))
 }
 
 /// Makes four tests of each `async fn name(variant: Variant)`: `name::p1_shared`, `name::p1_isolated`,

@@ -2,11 +2,11 @@
 
 use std::fs;
 
+use e2e::{Run, Sample, Variant, each_variant, guests};
 use pinner_mock::Call;
 use pinset::Access;
 use tempfile::TempDir;
 use wasi_ipfs_fs::IpfsCtx;
-use wasi_ipfs_tests::{Run, Sample, Variant, each_variant, guests};
 
 each_variant! { one_root_and_no_other nothing_but_a_mount }
 

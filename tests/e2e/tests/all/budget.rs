@@ -5,6 +5,7 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
+use e2e::{Large, Preview, Run, guests};
 use pinner_mock::{MockNode, Recording};
 use pinset::{Access, CacheMode, PinsetBuilder};
 use test_support::{
@@ -12,7 +13,6 @@ use test_support::{
     memory::peak_bytes,
 };
 use wasi_ipfs_fs::IpfsCtx;
-use wasi_ipfs_tests::{Large, Preview, Run, guests};
 
 const BUDGET: u64 = 32 << 20;
 const LEAVES: u64 = 1024;

@@ -5,6 +5,7 @@ mod streams;
 
 use std::time::Duration;
 
+use e2e::{Preview, Sample, Sharing, State, Variant};
 use pinner_api::PinnerError;
 use pinner_mock::{Fault, MockNode, When};
 use pinset::{Access, ContentPath};
@@ -12,7 +13,6 @@ use wasi_ipfs_fs::{
     IpfsCtx,
     p2::{IpfsFilesystemView, IpfsPreopensView},
 };
-use wasi_ipfs_tests::{Preview, Sample, Sharing, State, Variant};
 use wasmtime::component::{Resource, ResourceTable};
 use wasmtime_wasi::{
     FsPerms, WasiCtx,

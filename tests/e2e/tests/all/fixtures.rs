@@ -7,13 +7,13 @@ use std::{collections::BTreeMap, env, fs, path::PathBuf, sync::Arc};
 
 use bytes::Bytes;
 use cid::Cid;
+use e2e::{Outcome, Preview, Run, guests};
 use ipld_dagpb::PbNode;
 use pinner_api::{Origin, Pinner};
 use pinner_car::CarPinner;
 use pinset::{Access, PinsetBuilder};
 use rust_unixfs::file::visit::IdleFileVisit;
 use wasi_ipfs_fs::IpfsCtx;
-use wasi_ipfs_tests::{Outcome, Preview, Run, guests};
 
 const RAW: u64 = 0x55;
 const DAG_PB: u64 = 0x70;

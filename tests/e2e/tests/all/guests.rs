@@ -3,14 +3,14 @@
 
 use std::{fs, path::Path, time::Duration};
 
+use e2e::{
+    Content, End, Guest, Outcome, Preview, Run, Sample, Sharing, Variant, assert_guest_has_test,
+    each_variant, foreach_guest, guests, pinset,
+};
 use pinner_mock::{Fault, MockNode, When};
 use pinset::{Access, Limits};
 use tempfile::TempDir;
 use wasi_ipfs_fs::IpfsCtx;
-use wasi_ipfs_tests::{
-    Content, End, Guest, Outcome, Preview, Run, Sample, Sharing, Variant, assert_guest_has_test,
-    each_variant, foreach_guest, guests, pinset,
-};
 use wasmtime_wasi::FsPerms;
 
 foreach_guest!(assert_guest_has_test);

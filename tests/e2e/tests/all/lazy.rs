@@ -3,9 +3,9 @@
 use std::{fs, time::Instant};
 
 use cid::Cid;
+use e2e::{Content, Preview, Run, Sharing, Variant, guests};
 use ipld_dagpb::PbNode;
 use pinner_mock::{Call, MockNode};
-use wasi_ipfs_tests::{Content, Preview, Run, Sharing, Variant, guests};
 
 const FILES: usize = 20_000;
 const LARGE: &str = "large.bin";

@@ -1,11 +1,11 @@
 //! `/ipns` from a guest's side: names are granted one by one, resolved before the guest starts, and fixed from then on.
 //! Nothing that a guest does resolves a name (I10).
 
+use e2e::{Outcome, Preview, Run, Sample, Sharing, Variant, each_variant, guests};
 use pinner_api::Capabilities;
 use pinner_mock::{Call, MockNode};
 use pinset::{Access, ContentPath, IpnsName};
 use wasi_ipfs_fs::{Error, IpfsCtx};
-use wasi_ipfs_tests::{Outcome, Preview, Run, Sample, Sharing, Variant, each_variant, guests};
 
 each_variant! {
     granted_names_are_links a_name_that_changes_stays_what_it_was no_other_name_is_there a_mount_of_a_name

@@ -1,8 +1,8 @@
 //! I8: a native path through the adapter behaves as it does without it.
 
+use e2e::{End, Preview, Program, Run, Sample, Sharing, Variant, guests};
 use pinner_mock::Call;
 use tempfile::TempDir;
-use wasi_ipfs_tests::{End, Preview, Program, Run, Sample, Sharing, Variant, guests};
 use wasmtime_wasi::FsPerms;
 
 /// Runs `native_io` in an empty directory of its own.

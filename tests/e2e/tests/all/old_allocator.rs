@@ -3,8 +3,8 @@
 
 use std::fs;
 
+use e2e::{End, Outcome, Program, Run};
 use tempfile::TempDir;
-use wasi_ipfs_tests::{End, Outcome, Program, Run};
 
 /// Calls WASI, takes and fills all remaining memory, and calls WASI again. The adapter's data in that memory is lost,
 /// unless the adapter had allocated it before.

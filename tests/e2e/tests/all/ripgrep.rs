@@ -2,7 +2,7 @@
 
 use std::{env, fs, path::PathBuf};
 
-use wasi_ipfs_tests::{Content, End, Preview, Program, Run, Sharing, Variant};
+use e2e::{Content, End, Preview, Program, Run, Sharing, Variant};
 use wasmtime_wasi::FsPerms;
 
 fn ripgrep() -> Program {

@@ -3,8 +3,8 @@
 
 use std::fs;
 
+use e2e::{Content, End, Preview, Run, Sharing, Variant, guests};
 use pinner_mock::{Fault, Gate, When};
-use wasi_ipfs_tests::{Content, End, Preview, Run, Sharing, Variant, guests};
 
 const VARIANT: Variant = Variant {
     preview: Preview::Two,

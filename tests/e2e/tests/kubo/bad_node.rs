@@ -5,6 +5,7 @@
 use std::{fs, thread, time::Duration};
 
 use cid::Cid;
+use e2e::{End, Guest, Outcome, Preview, Run, guests};
 use kubo_daemon::{
     Daemon, Kubo, kubo_or_not_run,
     proxy::{Fault, Proxy, Times},
@@ -13,7 +14,6 @@ use tempfile::TempDir;
 use test_support::turns::turn;
 use tokio::{runtime::Runtime, task::JoinSet};
 use wasi_ipfs_fs::IpfsCtx;
-use wasi_ipfs_tests::{End, Guest, Outcome, Preview, Run, guests};
 use wasmtime_wasi::FsPerms;
 
 use crate::guest::{cache, ctx, node, run, runtime};

@@ -13,6 +13,7 @@ use std::{
 };
 
 use cid::Cid;
+use e2e::{Preview, Run, guests};
 use futures_util::TryStreamExt;
 use kubo_daemon::{Daemon, kubo_or_not_run};
 use pinner_api::Pinner;
@@ -20,7 +21,6 @@ use pinner_kubo::KuboPinner;
 use pinset::{Access, CacheMode, PinsetBuilder};
 use test_support::turns::turn;
 use wasi_ipfs_fs::IpfsCtx;
-use wasi_ipfs_tests::{Preview, Run, guests};
 use wasmtime_wasi::FsPerms;
 
 /// Guests that read at the same time: half of them on one shared pinset, the other half on a pinset each.

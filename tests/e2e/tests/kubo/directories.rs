@@ -10,13 +10,13 @@ use std::{
 };
 
 use cid::{Cid, Version};
+use e2e::{Guest, Outcome, Preview, Run, guests};
 use kubo_daemon::{Daemon, Kubo, kubo_or_not_run};
 use pinset::Mtime;
 use tempfile::TempDir;
 use test_support::turns::turn;
 use tokio::runtime::Runtime;
 use wasi_ipfs_fs::IpfsCtx;
-use wasi_ipfs_tests::{Guest, Outcome, Preview, Run, guests};
 use wasmtime_wasi::FsPerms;
 
 use crate::guest::{cache, ctx, node, run, runtime};

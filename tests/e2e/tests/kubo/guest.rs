@@ -3,11 +3,11 @@
 use std::{sync::Arc, time::Duration};
 
 use cid::Cid;
+use e2e::{Guest, Outcome, Preview, Run, Variant};
 use pinner_kubo::{GatewayChoice, KuboBuilder, KuboPinner};
 use pinset::{Access, CacheMode, PinsetBuilder};
 use tokio::runtime::Runtime;
 use wasi_ipfs_fs::IpfsCtx;
-use wasi_ipfs_tests::{Guest, Outcome, Preview, Run, Variant};
 
 /// The runtime of guests and backends. The calls to nodes block, so tests make them outside of it.
 pub(crate) fn runtime() -> Runtime {
@@ -32,7 +32,7 @@ pub(crate) async fn cache(node: KuboBuilder, deadline: Duration) -> CacheMode {
     let node = node.expect("the node answers");
     PinsetBuilder::new(Arc::new(node), Variant::BUDGET_BYTES)
         .block_deadline(deadline)
-        .lock_dir(std::env::temp_dir().join("wasi-ipfs-tests"))
+        .lock_dir(std::env::temp_dir().join("e2e"))
         .shared()
         .await
         .expect("a cache")

@@ -12,6 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use e2e::{Guest, Outcome, Preview, Run, guests};
 use futures_util::TryStreamExt;
 use kubo_daemon::{Daemon, Kubo, kubo_or_not_run};
 use pinner_api::{Cid, Pinner};
@@ -19,7 +20,6 @@ use pinner_kubo::KuboPinner;
 use pinset::{Access, PinsetBuilder};
 use test_support::turns::turn;
 use wasi_ipfs_fs::IpfsCtx;
-use wasi_ipfs_tests::{Guest, Outcome, Preview, Run, guests};
 
 /// How long a block may take, and with it a lazy pin.
 const DEADLINE: Duration = Duration::from_secs(2);

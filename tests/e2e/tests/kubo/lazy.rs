@@ -9,10 +9,10 @@ use std::{
 };
 
 use cid::Cid;
+use e2e::{Preview, guests};
 use kubo_daemon::{Daemon, Kubo, kubo_or_not_run};
 use test_support::turns::turn;
 use wasi_ipfs_fs::IpfsCtx;
-use wasi_ipfs_tests::{Preview, guests};
 
 use crate::guest::{cache, ctx, node, run, runtime};
 

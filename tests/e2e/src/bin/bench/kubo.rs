@@ -12,13 +12,13 @@ use std::{
 };
 
 use cid::Cid;
+use e2e::{Preview, Run, guests};
 use kubo_daemon::{Daemon, Kubo};
 use pinner_kubo::{GatewayChoice, KuboPinner};
 use pinset::{Access, PinsetBuilder, Stats};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 use wasi_ipfs_fs::IpfsCtx;
-use wasi_ipfs_tests::{Preview, Run, guests};
 use wasmtime_wasi::FsPerms;
 
 use crate::{Figure, Target};

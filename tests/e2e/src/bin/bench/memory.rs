@@ -6,13 +6,13 @@ use std::{
     sync::Arc,
 };
 
+use e2e::{Large, Preview, Run, guests};
 use ipld_dagpb::{PbLink, PbNode};
 use pinner_mock::{MockNode, Recording};
 use pinset::{Access, PinsetBuilder};
 use test_support::memory::peak_bytes;
 use tokio::runtime::Runtime;
 use wasi_ipfs_fs::IpfsCtx;
-use wasi_ipfs_tests::{Large, Preview, Run, guests};
 
 use crate::{Figure, Target};
 

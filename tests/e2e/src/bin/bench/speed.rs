@@ -9,11 +9,11 @@ use std::{
     sync::Arc,
 };
 
+use e2e::{NativeCalls, Preview, Run, guests};
 use pinner_car::{CarPinner, ImportOptions, import_to_car};
 use pinset::{Access, IpfsPath, PinsetBuilder};
 use serde_json::{Value, json};
 use wasi_ipfs_fs::IpfsCtx;
-use wasi_ipfs_tests::{NativeCalls, Preview, Run, guests};
 use wasmtime_wasi::FsPerms;
 
 use crate::{Figure, Target};
