@@ -1,31 +1,31 @@
-//! `cargo xtask bench`: the benches, release, one after the other, or one of them with its own arguments.
+//! `cargo xtask bench`: runs the benches in release mode, one after the other, or one of them with its own arguments.
 
 use anyhow::Result;
 use clap::Args;
 
-use crate::{guests, kubo, process, test::FIXTURES, workspace::Workspace};
+use crate::{fixtures, guests, kubo, process, workspace::Workspace};
 
-/// Which bench, and what it is given.
+/// Which bench to run, and its arguments.
 #[derive(Args, Debug)]
 pub(crate) struct Flags {
-    /// Measures cold reads out of a real Kubo instead, which is got as `cargo xtask kubo` gets it.
+    /// Measures cold reads from a real Kubo instead, which is obtained as by `cargo xtask kubo`.
     #[arg(long, group = "only")]
     kubo: bool,
-    /// Measures the replacement policy alone: hit rates on the published traces (where `../shared/fixtures` is there),
-    /// and the cost of an event, beside others' caches.
+    /// Measures the replacement policy alone, beside other caches: hit rates on the published traces (if
+    /// `../shared/fixtures` exists), and the cost of an event.
     #[arg(long, group = "only")]
     replacement: bool,
-    /// Measures ways to lay staged blocks out on disk, alone.
+    /// Measures only ways to lay out staged blocks on disk.
     #[arg(long, group = "only")]
     layouts: bool,
-    /// Measures cold sequential reads through the pinset alone, over backends of several latencies.
+    /// Measures only cold sequential reads through the pinset, over backends of several latencies.
     #[arg(long, group = "only")]
     cold: bool,
-    /// Measures how long a persistent staging directory takes to open, alone.
+    /// Measures only how long a persistent staging directory takes to open.
     #[arg(long, group = "only")]
     warm_start: bool,
-    /// Arguments of the bench program, by default of the one that runs guests, which then runs alone; `--help` behind
-    /// `--` shows them.
+    /// Arguments of the bench program. Without a flag they go to the bench that runs guests, which then runs alone;
+    /// `-- --help` shows them.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     arguments: Vec<String>,
 }
@@ -33,7 +33,7 @@ pub(crate) struct Flags {
 /// The benches of the pinset.
 const OF_PINSET: [&str; 4] = ["replacement", "layouts", "cold", "warm_start"];
 
-/// Runs it, or all but the one that needs a Kubo.
+/// Runs the chosen bench, or all except the one that needs a Kubo.
 pub(crate) fn run(workspace: &Workspace, flags: &Flags) -> Result<()> {
     let Flags {
         kubo,
@@ -57,7 +57,7 @@ pub(crate) fn run(workspace: &Workspace, flags: &Flags) -> Result<()> {
 }
 
 fn of_guests(workspace: &Workspace, flags: &Flags) -> Result<()> {
-    guests::build(workspace)?;
+    guests::build_ours(workspace)?;
     let package = [
         "run",
         "--release",
@@ -76,12 +76,12 @@ fn of_guests(workspace: &Workspace, flags: &Flags) -> Result<()> {
     process::run(cargo.args(&flags.arguments))
 }
 
-/// Needs no guest, and no wasmtime.
+/// Runs a bench of the pinset, which needs neither guests nor wasmtime.
 fn of_pinset(workspace: &Workspace, name: &str, arguments: &[String]) -> Result<()> {
     let package = ["bench", "-p", "pinset", "--bench", name, "--"];
     let mut cargo = workspace.cargo(&package);
     if let Ok(fixtures) = workspace.root.join("../shared/fixtures").canonicalize() {
-        cargo.env(FIXTURES, fixtures);
+        cargo.env(fixtures::VARIABLE, fixtures);
     }
     process::run(cargo.args(arguments))
 }

@@ -1,7 +1,7 @@
-//! Counts the blocks of a CAR file: what there is, for `demo` to hold what was fetched against.
+//! Counts the blocks of a CAR file, so that `demo` can compare the fetched blocks with them.
 //!
-//! Written against the format and not with `pinner-car`, so that the demonstration does not count with the
-//! very code that it shows.
+//! It reads the format directly instead of using `pinner-car`, so that the demonstration does not count with the very
+//! code that it shows.
 
 use std::{
     fs::File,
@@ -11,7 +11,7 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
-/// How many blocks there are, and their bytes without the framing.
+/// The number of blocks, and their bytes without the framing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Contents {
     /// The sections of the file.
@@ -20,15 +20,15 @@ pub(crate) struct Contents {
     pub(crate) bytes: u64,
 }
 
-/// The pragma that opens a CARv2; 40 bytes of header follow, in which bytes 16..24 and 24..32 say where the
-/// CARv1 inside begins and how long it is.
+/// The pragma at the start of a CARv2. A header of 40 bytes follows; its bytes 16..24 and 24..32 are the offset and the
+/// length of the CARv1 inside.
 const V2_PRAGMA: [u8; 11] = [
     0x0a, 0xa1, 0x67, b'v', b'e', b'r', b's', b'i', b'o', b'n', 0x02,
 ];
 
-/// Reads the sections' headers and steps over their data.
+/// Reads the sections' headers and skips their data.
 pub(crate) fn contents(path: &Path) -> Result<Contents> {
-    let what = || format!("{} is no CAR file", path.display());
+    let what = || format!("{} is not a CAR file", path.display());
     let file = File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
     count(BufReader::new(file)).with_context(what)
 }
@@ -72,7 +72,7 @@ fn count(mut file: impl Read + Seek) -> Result<Contents> {
     Ok(found)
 }
 
-/// A number and how many bytes it took.
+/// Returns a number and how many bytes it took.
 fn varint(from: &mut impl Read) -> Result<(u64, u64)> {
     let mut number = 0;
     for at in 0..9 {

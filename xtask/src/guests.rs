@@ -1,30 +1,66 @@
-//! `cargo xtask guests`: the programs that run inside the sandbox, ours and ripgrep, as `.wasm` files.
+//! `cargo xtask guests`: builds the programs that run inside the sandbox, ours and ripgrep, as `.wasm` files.
 
-use std::{collections::BTreeSet, ffi::OsString, fs, path::Path, process::Command};
+use std::{
+    collections::BTreeSet,
+    ffi::OsString,
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use anyhow::{Context, Result};
 
 use crate::{process, tools::Tool, workspace::Workspace};
 
-/// The targets, and the folders that their guests go to.
-const TARGETS: [(&str, &str); 2] = [("wasm32-wasip1", "p1"), ("wasm32-wasip2", "p2")];
+/// A target, and the folder for its guests.
+type Target = (&'static str, &'static str);
 
-/// Somebody else's program, to see that it works too.
+/// Both targets.
+const TARGETS: [Target; 2] = [PREVIEW_1, PREVIEW_2];
+const PREVIEW_1: Target = ("wasm32-wasip1", "p1");
+const PREVIEW_2: Target = ("wasm32-wasip2", "p2");
+
+/// A program of another project, to test that it works too.
 const RIPGREP: Tool = Tool {
     name: "ripgrep",
     version: "15.1.0",
 };
 
-/// Builds what is missing or older than its source.
+/// Builds all guests that the tests run, if they are missing or older than their source.
 pub(crate) fn build(workspace: &Workspace) -> Result<()> {
-    add_targets(workspace)?;
     build_ours(workspace)?;
     build_ripgrep(workspace)
 }
 
-/// `rust-toolchain.toml` could name the targets, but rustup adds those only where it may install by itself.
-fn add_targets(workspace: &Workspace) -> Result<()> {
-    for (target, _) in TARGETS {
+/// Builds all of the project's own guests.
+pub(crate) fn build_ours(workspace: &Workspace) -> Result<()> {
+    compile(workspace, &TARGETS, None)?;
+    let sources = workspace.root.join("tests/guests/src/bin");
+    let wanted = programs(&sources, "rs")?;
+    for target in TARGETS {
+        hand_out(workspace, target, &wanted)?;
+        // A guest whose source is gone must not go on passing tests.
+        let folder = workspace.guests().join(target.1);
+        let others = programs(&folder, "wasm")?;
+        for gone in others.difference(&wanted).filter(|name| *name != "rg") {
+            fs::remove_file(folder.join(gone).with_extension("wasm"))?;
+        }
+    }
+    Ok(())
+}
+
+/// Builds one guest for preview 2, and returns its path.
+pub(crate) fn build_one(workspace: &Workspace, name: &str) -> Result<PathBuf> {
+    compile(workspace, &[PREVIEW_2], Some(name))?;
+    hand_out(workspace, PREVIEW_2, &BTreeSet::from([name.into()]))?;
+    let folder = workspace.guests().join(PREVIEW_2.1);
+    Ok(folder.join(name).with_extension("wasm"))
+}
+
+/// Installs the targets. `rust-toolchain.toml` could name them, but rustup only adds those if it is allowed to install
+/// by itself.
+fn add_targets(workspace: &Workspace, targets: &[Target]) -> Result<()> {
+    for (target, _) in targets {
         let mut rustc = Command::new("rustc");
         rustc.current_dir(&workspace.root);
         let libraries =
@@ -38,15 +74,16 @@ fn add_targets(workspace: &Workspace) -> Result<()> {
     Ok(())
 }
 
-/// Flags that somebody set for the host, such as those of a sanitizer, do not fit a guest.
+/// Removes flags that were set for the host, such as a sanitizer's, since they do not fit a guest.
 fn without_host_flags(cargo: &mut Command) -> &mut Command {
     cargo
         .env_remove("RUSTFLAGS")
         .env_remove("CARGO_ENCODED_RUSTFLAGS")
 }
 
-fn build_ours(workspace: &Workspace) -> Result<()> {
-    let build = workspace.guests().join("build");
+/// Compiles all guests, or the one with this name.
+fn compile(workspace: &Workspace, targets: &[Target], name: Option<&str>) -> Result<()> {
+    add_targets(workspace, targets)?;
     let manifest = "tests/guests/Cargo.toml";
     let mut cargo = workspace.cargo(&[
         "build",
@@ -55,31 +92,34 @@ fn build_ours(workspace: &Workspace) -> Result<()> {
         "--manifest-path",
         manifest,
     ]);
-    for (target, _) in TARGETS {
+    for (target, _) in targets {
         cargo.args(["--target", target]);
     }
-    process::run(without_host_flags(cargo.arg("--target-dir").arg(&build)))?;
+    if let Some(name) = name {
+        cargo.args(["--bin", name]);
+    }
+    cargo.arg("--target-dir").arg(build_folder(workspace));
+    process::run(without_host_flags(&mut cargo))
+}
 
-    let sources = workspace.root.join("tests/guests/src/bin");
-    let wanted = programs(&sources, "rs")?;
-    for (target, folder) in TARGETS {
-        let made = build.join(target).join("release");
-        let folder = workspace.guests().join(folder);
-        fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
-        for name in &wanted {
-            let file = Path::new(name).with_extension("wasm");
-            copy_if_other(&made.join(&file), &folder.join(&file))?;
-        }
-        // A guest whose source is gone must not go on passing tests.
-        let others = programs(&folder, "wasm")?;
-        for gone in others.difference(&wanted).filter(|name| *name != "rg") {
-            fs::remove_file(folder.join(gone).with_extension("wasm"))?;
-        }
+fn build_folder(workspace: &Workspace) -> PathBuf {
+    workspace.guests().join("build")
+}
+
+/// Copies compiled guests to the folder where the tests look for them.
+fn hand_out(workspace: &Workspace, target: Target, names: &BTreeSet<OsString>) -> Result<()> {
+    let (target, folder) = target;
+    let made = build_folder(workspace).join(target).join("release");
+    let folder = workspace.guests().join(folder);
+    fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    for name in names {
+        let file = Path::new(name).with_extension("wasm");
+        copy_if_other(&made.join(&file), &folder.join(&file))?;
     }
     Ok(())
 }
 
-/// The names, without their extension, of the files with this extension.
+/// Returns the names, without the extension, of the files in a folder that have this extension.
 fn programs(folder: &Path, extension: &str) -> Result<BTreeSet<OsString>> {
     let listing = || format!("cannot list {}", folder.display());
     let mut names = BTreeSet::new();
@@ -92,7 +132,7 @@ fn programs(folder: &Path, extension: &str) -> Result<BTreeSet<OsString>> {
     Ok(names)
 }
 
-/// Leaves a file that is the same already: its date stays, and with it what others made of it.
+/// Copies a file unless the destination is the same already. Its date then stays, so results made from it stay valid.
 fn copy_if_other(from: &Path, to: &Path) -> Result<()> {
     let made = fs::read(from).with_context(|| format!("cannot read {}", from.display()))?;
     if fs::read(to).is_ok_and(|there| there == made) {
@@ -101,11 +141,12 @@ fn copy_if_other(from: &Path, to: &Path) -> Result<()> {
     fs::write(to, made).with_context(|| format!("cannot write {}", to.display()))
 }
 
-/// Minutes of building for a file that never changes: kept until the version does.
+/// Builds ripgrep unless this version is already built: it takes minutes, and the file only changes with the version.
 ///
-/// Without the debug information that ripgrep's own release keeps: it is most of the file, and every run of the
-/// file begins with reading it.
+/// The debug information that ripgrep's own release profile keeps is left out: it is most of the file, and every run
+/// begins with reading the file.
 fn build_ripgrep(workspace: &Workspace) -> Result<()> {
+    add_targets(workspace, &[PREVIEW_1])?;
     let root = workspace.guests().join("ripgrep");
     let program = root.join("bin/rg.wasm");
     if !RIPGREP.is_in(&root) || !program.exists() {
@@ -113,7 +154,7 @@ fn build_ripgrep(workspace: &Workspace) -> Result<()> {
         let mut cargo = RIPGREP.install(&root);
         cargo
             .current_dir(&workspace.root)
-            .args(["--force", "--target", TARGETS[0].0])
+            .args(["--force", "--target", PREVIEW_1.0])
             .env("CARGO_PROFILE_RELEASE_DEBUG", "false")
             .env("CARGO_PROFILE_RELEASE_STRIP", "true");
         process::run(without_host_flags(cargo.arg("--target-dir").arg(&build)))?;

@@ -1,7 +1,7 @@
-//! `cargo xtask kubo`: a real Kubo, and IPFS Cluster's service, for the tests and for trying things by hand.
+//! `cargo xtask kubo`: provides a real Kubo, and IPFS Cluster's service, for the tests and for trying things by hand.
 //!
-//! What is installed is used where its version fits; what is not is built with Go under `target/kubo/`, and kept,
-//! so that only the first run pays. Which node is started, and how, is the crate `kubo-daemon`'s.
+//! An installed program is used if its version fits. Otherwise it is built with Go under `target/kubo/` and kept, so
+//! that only the first run takes long. The program `private-node` starts the node.
 
 mod go;
 
@@ -15,24 +15,23 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use kubo_daemon::{ClusterService, Kubo};
 
 use self::go::GoProgram;
-use crate::workspace::Workspace;
+use crate::{process, workspace::Workspace};
 
-/// What to get.
+/// Which programs to provide.
 #[derive(Args, Debug)]
 pub(crate) struct Flags {
-    /// Gets IPFS Cluster's service too, and prints its path below Kubo's.
+    /// Provides IPFS Cluster's service too, and prints its path below Kubo's.
     #[arg(long)]
     cluster: bool,
-    /// Starts a private node too, on loopback and with a throw-away repository, until Ctrl-C; with `--cluster`, and
+    /// Also starts a private node, on loopback and with a throw-away repository, until Ctrl-C; with `--cluster`, also
     /// a cluster of one in front of it.
     #[arg(long)]
     run: bool,
 }
 
-/// Gets the programs, prints where they are, and starts them if asked to.
+/// Provides the programs, prints their paths, and starts them if asked to.
 pub(crate) fn run(workspace: &Workspace, flags: &Flags) -> Result<()> {
     let kubo = KUBO.ensure(workspace)?;
     println!("{}", kubo.display());
@@ -44,38 +43,26 @@ pub(crate) fn run(workspace: &Workspace, flags: &Flags) -> Result<()> {
         println!("{}", program.display());
     }
     match flags.run {
-        true => serve(&kubo, cluster.as_deref()),
+        true => serve(workspace, &kubo, cluster.as_deref()),
         false => Ok(()),
     }
 }
 
-/// Runs until this process is killed, by Ctrl-C as a rule, upon which what it started goes too.
-fn serve(kubo: &Path, cluster: Option<&Path>) -> Result<()> {
-    let node = Kubo::at(kubo).node().start()?;
-    let cluster = cluster.map(|program| ClusterService::at(program).start(&node));
-    let cluster = cluster.transpose()?;
-    println!("IPFS_PATH   {}", node.repo_path().display());
-    println!("RPC         {}", node.api());
-    println!("gateway     {}", node.gateway_url().unwrap_or_default());
-    println!("swarm       {}", node.swarm_address());
-    if let Some(cluster) = &cluster {
-        println!("proxy       {}", cluster.proxy());
-        println!("cluster     {}", cluster.rest_url());
-    }
-    println!("Ctrl-C ends it and removes its repository");
-    loop {
-        std::thread::park();
-    }
+/// Starts the node, which runs until Ctrl-C.
+fn serve(workspace: &Workspace, kubo: &Path, cluster: Option<&Path>) -> Result<()> {
+    process::run(&mut workspace.cargo(&["build", "--quiet", "--package", "private-node"]))?;
+    let mut node = Command::new(workspace.target.join("debug/private-node"));
+    process::replace(node.arg(kubo).args(cluster))
 }
 
-/// A program that is not out of the crate registry.
+/// A program that does not come from the crate registry.
 #[derive(Debug)]
 pub(crate) struct Installed {
-    /// What people call it.
+    /// Its usual name.
     name: &'static str,
-    /// The program, in PATH and under `target/kubo`.
+    /// The file name, in PATH and under `target/kubo`.
     program: &'static str,
-    /// The variable that names it wherever it lies.
+    /// The environment variable that can hold its path.
     variable: &'static str,
     /// The arguments that make it print its version as a line's last word.
     version: &'static [&'static str],
@@ -85,7 +72,7 @@ pub(crate) struct Installed {
     source: GoProgram,
 }
 
-/// The node itself. Before 0.43 a collection that meets a write to MFS can wedge MFS for good, so lazy pins need it.
+/// The node itself. Lazy pins need 0.43: before it, a garbage collection during a write to MFS can wedge MFS for good.
 pub(crate) const KUBO: Installed = Installed {
     name: "Kubo",
     program: "ipfs",
@@ -96,7 +83,7 @@ pub(crate) const KUBO: Installed = Installed {
         module: "github.com/ipfs/kubo",
         package: "github.com/ipfs/kubo/cmd/ipfs",
         version: "v0.43.0",
-        // Tags from before there were modules: Go would take them for the newest.
+        // Tags from before Go had modules, which Go would take for the newest.
         excluded: &[
             "github.com/ipfs/go-ipfs-cmds v2.0.1+incompatible",
             "github.com/libp2p/go-libp2p v6.0.23+incompatible",
@@ -105,7 +92,7 @@ pub(crate) const KUBO: Installed = Installed {
     },
 };
 
-/// What keeps one pinset for many nodes.
+/// IPFS Cluster, which keeps one pinset for many nodes.
 pub(crate) const CLUSTER: Installed = Installed {
     name: "IPFS Cluster's service",
     program: "ipfs-cluster-service",
@@ -122,7 +109,8 @@ pub(crate) const CLUSTER: Installed = Installed {
 };
 
 impl Installed {
-    /// The program's path: what the variable names, what is in PATH and new enough, or what was built, if need be now.
+    /// Returns the program's path: the one in the variable, or else one in PATH that is new enough, or else the one
+    /// that was built here. Builds it now if necessary.
     pub(crate) fn ensure(&self, workspace: &Workspace) -> Result<PathBuf> {
         if let Some(named) = env::var_os(self.variable).filter(|named| !named.is_empty()) {
             return self.named(named);
@@ -137,11 +125,11 @@ impl Installed {
                     self.least,
                     workspace.kubo().display(),
                 ),
-                Err(error) => eprintln!("passing over {}: {error:#}", found.display()),
+                Err(error) => eprintln!("ignoring {}: {error:#}", found.display()),
             }
         }
         let built = workspace.kubo().join(self.program);
-        // Another version is there after `least` was raised.
+        // An older version may be there, from before `least` was raised.
         if !self
             .version_of(&built)
             .is_ok_and(|version| version == self.least)
@@ -149,7 +137,7 @@ impl Installed {
             let build = workspace.kubo().join("build").join(self.program);
             self.source.build(&build, &built).with_context(|| {
                 format!(
-                    "cannot build {}; where {} {} or newer is installed, {}=/path/to/{} saves building it",
+                    "cannot build {}; if {} {} or newer is installed, set {}=/path/to/{} instead of building it",
                     self.name, self.name, self.least, self.variable, self.program
                 )
             })?;
@@ -161,16 +149,16 @@ impl Installed {
         Ok(built)
     }
 
-    /// Asked for by name: another one in its place would surprise.
+    /// Checks the program that the variable names. It never falls back to another, which would be a surprise.
     fn named(&self, named: OsString) -> Result<PathBuf> {
         let path = PathBuf::from(named);
-        // Absolute: tests run in their own package's folder.
+        // Absolute, because tests run in their own package's folder.
         let path = path
             .canonicalize()
-            .with_context(|| format!("{}={} is not there", self.variable, path.display()))?;
-        let version = self
-            .version_of(&path)
-            .with_context(|| format!("{}={} is no {}", self.variable, path.display(), self.name))?;
+            .with_context(|| format!("{}={} does not exist", self.variable, path.display()))?;
+        let version = self.version_of(&path).with_context(|| {
+            format!("{}={} is not {}", self.variable, path.display(), self.name)
+        })?;
         if version < self.least {
             bail!(
                 "{}={} is {} {version}; at least {} is needed",
@@ -185,7 +173,7 @@ impl Installed {
 
     fn in_path(&self, path: Option<OsString>) -> Option<PathBuf> {
         env::split_paths(&path?)
-            // A relative folder would mean another one in every package's tests.
+            // A relative folder would be a different one in each package's tests.
             .filter(|folder| folder.is_absolute())
             .map(|folder| folder.join(self.program))
             .find(|program| program.is_file())
@@ -193,7 +181,7 @@ impl Installed {
 
     fn version_of(&self, program: &Path) -> Result<Version> {
         let mut command = Command::new(program);
-        // It must not look for a repository, nor phone home, to say its version.
+        // It must neither look for a repository nor phone home to print its version.
         command
             .args(self.version)
             .env("IPFS_PATH", "/nonexistent")
@@ -205,7 +193,7 @@ impl Installed {
         let last = text.split_whitespace().next_back().unwrap_or_default();
         Version::parse(last).with_context(|| {
             format!(
-                "{} {} printed {:?}, where a version was wanted",
+                "{} {} printed {:?}; expected a version",
                 program.display(),
                 self.version.join(" "),
                 text.trim()
@@ -214,8 +202,9 @@ impl Installed {
     }
 }
 
-/// `major.minor.patch`. What stands behind a `-` or `+` says how it was built, not what it can do, but that a
-/// release candidate comes before its release: it is taken for the version before.
+/// `major.minor.patch`. A suffix after `-` or `+` says how the program was built, not what it supports, so it is
+/// ignored. The exceptions are release candidates and development versions, which come before their release: they count
+/// as the version before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Version(u32, u32, u32);
 
@@ -270,7 +259,7 @@ mod tests {
         assert_eq!(version("0.43.0"), KUBO.least);
         assert!(version("0.100.0") > KUBO.least && version("v1.0.0") > KUBO.least);
         assert!(version("0.42.9") < KUBO.least);
-        // What a candidate lacks, nobody knows.
+        // Nobody knows what a release candidate lacks.
         assert!(version("0.43.0-rc1") < KUBO.least && version("0.43.1-rc1") >= KUBO.least);
         assert_eq!(version("0.43.0-a1b2c3"), KUBO.least);
         for text in ["", "0.43", "0.43.0.1", "version", "0.x.0"] {

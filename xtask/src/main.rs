@@ -1,15 +1,20 @@
-//! `cargo xtask …`: the commands that a person and the CI run alike; one file a command.
+//! `cargo xtask …`: the commands that both people and the CI run, one file for each command.
 //!
-//! What a command needs and the machine lacks (WASI targets, guests, tools) it makes out of the crate registry,
-//! rustup and Go's module proxy, under the target directory; nothing is installed elsewhere.
+//! If the machine lacks something that a command needs (WASI targets, guests, tools), the command gets it from the
+//! crate registry, rustup or Go's module proxy. Everything that it builds is under the target directory.
 
 mod bench;
 mod car;
 mod coverage;
 mod demo;
+mod fixtures;
+mod fuzz;
 mod guests;
 mod kubo;
+mod pictures;
 mod process;
+mod source;
+mod steps;
 mod tally;
 mod test;
 mod tidy;
@@ -33,17 +38,23 @@ struct Arguments {
 enum Task {
     /// Builds the guests for wasm32-wasip1 and wasm32-wasip2, and ripgrep for wasm32-wasip1.
     Guests,
-    /// Runs all tests, behind `tidy`; ends with `N passed, N failed`.
+    /// Runs `tidy` and then all tests; ends with `N passed, N failed`.
     Test(test::Flags),
-    /// Gets a real Kubo, installed or built with Go, and prints its path; starts a private node with `--run`.
+    /// Runs the fuzz targets, each for a minute; ends with `N passed, N failed`.
+    Fuzz(fuzz::Flags),
+    /// Provides a real Kubo, installed or built with Go, and prints its path; starts a private node with `--run`.
     Kubo(kubo::Flags),
     /// Imports a directory and lets a guest list, stat and read it through /ipfs.
     Demo,
     /// Checks format, lints, documentation, the crates' boundaries, the rules for files, and the dependencies.
     Tidy(tidy::Flags),
-    /// Runs the benches, release; what follows goes to the bench program.
+    /// Counts habits of prose; `--list HABIT` shows where one occurs, `--root DIR` reads another checkout.
+    Prose(source::Flags),
+    /// Draws the pictures of the README into `docs`.
+    Pictures(pictures::Flags),
+    /// Runs the benches in release mode; further arguments go to the bench program.
     Bench(bench::Flags),
-    /// Measures which lines the tests cover; every line that they do not needs a reason.
+    /// Measures which lines the tests run; every other line needs a reason.
     Coverage(coverage::Flags),
 }
 
@@ -51,15 +62,18 @@ fn main() -> ExitCode {
     let done = Workspace::find().and_then(|workspace| match Arguments::parse().command {
         Task::Guests => guests::build(&workspace),
         Task::Test(flags) => test::run(&workspace, &flags),
+        Task::Fuzz(flags) => fuzz::run(&workspace, &flags),
         Task::Kubo(flags) => kubo::run(&workspace, &flags),
         Task::Demo => demo::run(&workspace),
         Task::Tidy(flags) => tidy::run(&workspace, &flags),
+        Task::Prose(flags) => source::prose(&workspace, &flags),
+        Task::Pictures(flags) => pictures::run(&workspace, &flags),
         Task::Bench(flags) => bench::run(&workspace, &flags),
         Task::Coverage(flags) => coverage::run(&workspace, &flags),
     });
     match done {
         Ok(()) => ExitCode::SUCCESS,
-        // `test` has said what failed, and its last line is the count.
+        // `test` has printed what failed, and its last line is the count.
         Err(error) if error.is::<test::Failed>() => ExitCode::FAILURE,
         Err(error) => {
             eprintln!("error: {error:#}");

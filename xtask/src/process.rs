@@ -1,10 +1,10 @@
-//! Running other programs: each is shown before it runs, and a failure says which one it was.
+//! Runs other programs. Each is printed before it runs, and a failure names the program.
 
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
-/// The command as a user would type it.
+/// Returns the command as a user would type it.
 pub(crate) fn line(command: &Command) -> String {
     let environment = command.get_envs().filter_map(|(key, value)| {
         Some(format!(
@@ -26,7 +26,7 @@ fn quoted(word: &str) -> String {
     }
 }
 
-/// Shows the command and runs it to its end; anything but success is an error.
+/// Prints the command and runs it to its end. Anything but success is an error.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
     let line = line(command);
     eprintln!("$ {line}");
@@ -39,7 +39,22 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-/// Runs the command unseen and gives its standard output; what it says on standard error is passed on.
+/// Prints the command and replaces this process by it, so that ending this process ends the command.
+#[cfg(unix)]
+pub(crate) fn replace(command: &mut Command) -> Result<()> {
+    let line = line(command);
+    eprintln!("$ {line}");
+    let error = std::os::unix::process::CommandExt::exec(command);
+    Err(error).with_context(|| format!("cannot start: {line}"))
+}
+
+/// Prints the command and runs it to its end.
+#[cfg(not(unix))]
+pub(crate) fn replace(command: &mut Command) -> Result<()> {
+    run(command)
+}
+
+/// Runs the command without printing it, and returns its standard output. Its standard error is passed through.
 pub(crate) fn output(command: &mut Command) -> Result<String> {
     let line = line(command);
     let output = command
@@ -49,7 +64,7 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
     if !output.status.success() {
         bail!("{line}: {}", output.status);
     }
-    String::from_utf8(output.stdout).with_context(|| format!("{line}: its output is no UTF-8"))
+    String::from_utf8(output.stdout).with_context(|| format!("{line}: its output is not UTF-8"))
 }
 
 #[cfg(test)]

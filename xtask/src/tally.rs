@@ -1,45 +1,45 @@
-//! Counts what test binaries report, line by line, while their output goes through.
+//! Counts the results that test binaries report, line by line, while their output passes through.
 //!
-//! Invariant: what was not run is never counted as passed; a `NOT RUN` line is kept and shown even from a test
-//! that succeeded.
+//! Invariant: a test that was not run is never counted as passed. A `NOT RUN` line is kept and shown even if its test
+//! succeeded.
 
-/// What the binaries seen so far reported.
+/// The results of the binaries so far.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
     /// Tests that passed.
     pub(crate) passed: u64,
     /// Tests that failed.
     pub(crate) failed: u64,
-    /// Tests that their authors switched off.
+    /// Tests that are marked as ignored.
     pub(crate) ignored: u64,
-    /// What tests said they could not run, each its own line.
+    /// The `NOT RUN` lines, with which tests report what they could not run.
     pub(crate) not_run: Vec<String>,
     section: Section,
 }
 
-/// Where in a binary's output a line stands.
+/// The part of a binary's output that a line belongs to.
 #[derive(Debug, Default, PartialEq, Eq)]
 enum Section {
-    /// Outside of what succeeded tests printed.
+    /// Everything except the output of succeeded tests.
     #[default]
     Report,
-    /// Inside it: asked for only to find the `NOT RUN` lines.
+    /// The output of succeeded tests, which is only wanted for its `NOT RUN` lines.
     Successes,
 }
 
-/// Whether a line is for the reader.
+/// Whether to show a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Shown {
-    /// It is.
+    /// It is shown.
     Yes,
-    /// It is what a succeeded test printed.
+    /// It is hidden, since a succeeded test printed it.
     No,
 }
 
 impl Tally {
-    /// Takes in one line.
+    /// Counts one line.
     pub(crate) fn line(&mut self, line: &str) -> Shown {
-        // A test may print something of the kind itself; what libtest prints ends in the time that it took.
+        // A test may print a similar line itself, but libtest's line ends with the time taken.
         let counts = line.strip_prefix("test result: ");
         if let Some(counts) = counts.filter(|counts| counts.contains(" filtered out; finished in "))
         {
@@ -65,7 +65,7 @@ impl Tally {
     }
 }
 
-/// The number before `what` in `ok. 3 passed; 0 failed; …`.
+/// Returns the number before `what` in `ok. 3 passed; 0 failed; …`.
 fn count(counts: &str, what: &str) -> u64 {
     let words: Vec<_> = counts
         .split([' ', ';', '.'])

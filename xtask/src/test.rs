@@ -1,7 +1,7 @@
-//! `cargo xtask test`: the guests, `tidy`, then every test; the last line is `N passed, N failed`.
+//! `cargo xtask test`: builds the guests, runs `tidy`, then every test. The last line is `N passed, N failed`.
 //!
-//! Invariant: green means that everything that was asked for ran. What was asked for and could not run, a check
-//! of `tidy` that failed, and a test program that did not come to its end each count as one failure.
+//! Invariant: green means that everything that was asked for ran. Each requested test that could not run, each failed
+//! check of `tidy`, and each test program that did not finish counts as one failure.
 
 use std::{
     fmt,
@@ -14,25 +14,26 @@ use anyhow::{Context, Result};
 use clap::Args;
 
 use crate::{
-    guests, kubo, process,
+    fixtures, guests, kubo, process,
+    steps::Steps,
     tally::{Shown, Tally},
     tidy,
     workspace::Workspace,
 };
 
-/// What to run, and on what.
+/// Which tests to run, and with what.
 #[derive(Args, Debug)]
 pub(crate) struct Flags {
-    /// Runs on others' CARs and traces too [default of DIR: ../shared/fixtures].
+    /// Also runs the tests on CARs and traces of other projects [default of DIR: ../shared/fixtures].
     #[arg(long, value_name = "DIR", num_args = 0..=1, require_equals = true)]
     fixtures: Option<Option<PathBuf>>,
-    /// Runs against a real Kubo and a real IPFS Cluster too: installed ones, or built with Go (see `cargo xtask kubo`).
+    /// Also runs the tests on a real Kubo and a real IPFS Cluster, installed or built with Go (see `cargo xtask kubo`).
     #[arg(long)]
     kubo: bool,
-    /// Leaves out `tidy`, and what takes minutes (`WASI_IPFS_QUICK` tells the tests).
+    /// Leaves out `tidy`, and tests that take minutes (`WASI_IPFS_QUICK` tells them).
     #[arg(long)]
     quick: bool,
-    /// For `cargo test`, instead of `--workspace`: `-p pinset`, `-- a_name`.
+    /// Arguments for `cargo test`, instead of `--workspace`: `-p pinset`, `-- a_name`.
     #[arg(
         trailing_var_arg = true,
         allow_hyphen_values = true,
@@ -41,21 +42,18 @@ pub(crate) struct Flags {
     arguments: Vec<String>,
 }
 
-/// What names the folder of fixtures to the tests.
-pub(crate) const FIXTURES: &str = "WASI_IPFS_FIXTURES";
-
-/// What names the program `ipfs` to the tests.
+/// The variable that names the program `ipfs` for the tests.
 const KUBO: &str = "WASI_IPFS_KUBO";
 
-/// What names the program `ipfs-cluster-service` to the tests.
+/// The variable that names the program `ipfs-cluster-service` for the tests.
 const CLUSTER: &str = "WASI_IPFS_CLUSTER";
 
 impl Flags {
-    /// Whether a test's `NOT RUN` line is a failure. Where anything was asked for, it is, unless the line names the
-    /// variable of what was not asked for: each test that needs one says which.
+    /// Whether a test's `NOT RUN` line is a failure. It is if anything was asked for, unless the line names the
+    /// variable of something that was not: each test that needs a variable names it.
     fn counts(&self, line: &str) -> bool {
         let asked = [
-            (FIXTURES, self.fixtures.is_some()),
+            (fixtures::VARIABLE, self.fixtures.is_some()),
             (KUBO, self.kubo),
             (CLUSTER, self.kubo),
             ("in a quick run", !self.quick),
@@ -65,9 +63,31 @@ impl Flags {
             .any(|(mark, asked)| !asked && line.contains(mark));
         (self.fixtures.is_some() || self.kubo) && !excused
     }
+
+    /// Splits the arguments into those of cargo and those of the test programs.
+    fn divided(&self) -> (&[String], &[String]) {
+        let mut arguments = self.arguments.splitn(2, |word| word == "--");
+        let mut next = || arguments.next().unwrap_or(&[]);
+        (next(), next())
+    }
+
+    /// Whether the arguments select packages.
+    fn chooses_packages(&self) -> bool {
+        let chooses = |word: &String| word.starts_with("-p") || word.starts_with("--package");
+        self.divided().0.iter().any(chooses)
+    }
+
+    /// Whether the tests may run ripgrep, which takes minutes to build.
+    fn runs_ripgrep(&self) -> bool {
+        let is_named = |word: &String| word.ends_with(RUNS_RIPGREP);
+        !self.chooses_packages() || self.divided().0.iter().any(is_named)
+    }
 }
 
-/// Something failed, and the last line printed says how much.
+/// The crate whose tests run ripgrep.
+const RUNS_RIPGREP: &str = "wasi-ipfs-tests";
+
+/// Something failed. The last line printed says how much.
 #[derive(Debug)]
 pub(crate) struct Failed;
 
@@ -79,11 +99,12 @@ impl fmt::Display for Failed {
 
 impl std::error::Error for Failed {}
 
-/// Runs them and counts.
+/// Runs the tests and counts the results.
 pub(crate) fn run(workspace: &Workspace, flags: &Flags) -> Result<()> {
     let mut tally = Tally::default();
     let mut wrong = Vec::new();
-    if let Err(error) = all(workspace, flags, &mut tally, &mut wrong) {
+    let mut steps = Steps::default();
+    if let Err(error) = all(workspace, flags, &mut steps, &mut tally, &mut wrong) {
         wrong.push(format!("{error:#}"));
     }
     let missing = tally.not_run.iter().filter(|line| flags.counts(line));
@@ -98,10 +119,7 @@ pub(crate) fn run(workspace: &Workspace, flags: &Flags) -> Result<()> {
         println!("NOT RUN (--quick): tidy, what takes minutes");
     }
     if tally.ignored > 0 {
-        wrong.push(format!(
-            "{} tests are switched off; none may be",
-            tally.ignored
-        ));
+        wrong.push(format!("{} tests are ignored; none may be", tally.ignored));
     }
     for what in &wrong {
         match what.starts_with("NOT RUN") {
@@ -109,6 +127,7 @@ pub(crate) fn run(workspace: &Workspace, flags: &Flags) -> Result<()> {
             false => println!("failed: {what}"),
         }
     }
+    println!("test: {steps}");
     let failed = tally.failed + wrong.len() as u64;
     println!("{} passed, {failed} failed", tally.passed);
     match failed {
@@ -120,30 +139,34 @@ pub(crate) fn run(workspace: &Workspace, flags: &Flags) -> Result<()> {
 fn all(
     workspace: &Workspace,
     flags: &Flags,
+    steps: &mut Steps,
     tally: &mut Tally,
     wrong: &mut Vec<String>,
 ) -> Result<()> {
-    // First, so that nobody waits for minutes to learn that a folder is missing.
+    // Check this first, so that nobody waits for minutes to learn that a folder is missing.
     let fixtures = flags
         .fixtures
         .as_ref()
-        .map(|dir| find_fixtures(workspace, dir.as_ref()));
+        .map(|dir| fixtures::find(workspace, dir.as_ref()));
     let fixtures = fixtures.transpose()?;
     let programs = match flags.kubo {
-        true => Some(programs(workspace)?),
+        true => Some(steps.run("kubo", || programs(workspace))?),
         false => None,
     };
-    guests::build(workspace)?;
+    steps.run("guests", || match flags.runs_ripgrep() {
+        true => guests::build(workspace),
+        false => guests::build_ours(workspace),
+    })?;
     if !flags.quick {
-        let checks = tidy::run(workspace, &tidy::Flags::default());
+        let checks = steps.run("tidy", || tidy::run(workspace, &tidy::Flags::default()));
         wrong.extend(checks.err().map(|error| format!("{error:#}")));
     }
 
     let mut cargo = command(workspace, flags);
     cargo.env("WASI_IPFS_GUESTS", workspace.guests());
     match fixtures {
-        Some(dir) => cargo.env(FIXTURES, dir),
-        None => cargo.env_remove(FIXTURES),
+        Some(dir) => cargo.env(fixtures::VARIABLE, dir),
+        None => cargo.env_remove(fixtures::VARIABLE),
     };
     match programs {
         Some((kubo, cluster)) => cargo.env(KUBO, kubo).env(CLUSTER, cluster),
@@ -152,21 +175,8 @@ fn all(
     if flags.quick {
         cargo.env("WASI_IPFS_QUICK", "1");
     }
-    stream(&mut cargo, &mut stdout(), tally, wrong)
-}
-
-fn find_fixtures(workspace: &Workspace, dir: Option<&PathBuf>) -> Result<PathBuf> {
-    let dir = match dir {
-        Some(dir) => dir.clone(),
-        None => workspace.root.join("../shared/fixtures"),
-    };
-    // Absolute: tests run in their own package's folder.
-    dir.canonicalize().with_context(|| {
-        format!(
-            "NOT RUN: --fixtures asked for {}, which is not there",
-            dir.display()
-        )
-    })
+    steps.run("build", || process::run(&mut compile(workspace, flags)))?;
+    steps.run("tests", || stream(&mut cargo, &mut stdout(), tally, wrong))
 }
 
 fn programs(workspace: &Workspace) -> Result<(PathBuf, PathBuf)> {
@@ -178,21 +188,26 @@ fn programs(workspace: &Workspace) -> Result<(PathBuf, PathBuf)> {
 
 fn command(workspace: &Workspace, flags: &Flags) -> Command {
     let mut cargo = workspace.cargo(&["test", "--no-fail-fast"]);
-    let mut arguments = flags.arguments.splitn(2, |word| word == "--");
-    let (ours, theirs) = (
-        arguments.next().unwrap_or(&[]),
-        arguments.next().unwrap_or(&[]),
-    );
-    let chosen = |word: &String| word.starts_with("-p") || word.starts_with("--package");
-    if !ours.iter().any(chosen) {
+    let (ours, theirs) = flags.divided();
+    if !flags.chooses_packages() {
         cargo.arg("--workspace");
     }
-    // A test that passed is silent by default, and so would be its NOT RUN.
+    // The output of a passed test is hidden by default, and its NOT RUN line would be too.
     cargo.args(ours).args(["--", "--show-output"]).args(theirs);
     cargo
 }
 
-/// Runs it, lets its output through to `out` as it comes, and counts.
+/// Builds what `command` then runs, so that each is timed by itself.
+fn compile(workspace: &Workspace, flags: &Flags) -> Command {
+    let mut cargo = workspace.cargo(&["test", "--no-run"]);
+    if !flags.chooses_packages() {
+        cargo.arg("--workspace");
+    }
+    cargo.args(flags.divided().0);
+    cargo
+}
+
+/// Runs `cargo test`, passes its output to `out` as it comes, and counts the results.
 fn stream(
     cargo: &mut Command,
     out: &mut impl Write,
@@ -206,7 +221,7 @@ fn stream(
         .spawn()
         .with_context(|| format!("cannot start: {line}"))?;
     if let Some(output) = child.stdout.take() {
-        // Not `lines()`: a test may print bytes that are no text.
+        // Not `lines()`: a test may print bytes that are not UTF-8.
         for bytes in BufReader::new(output).split(b'\n') {
             let bytes = bytes.context("cannot read what cargo test prints")?;
             let text = String::from_utf8_lossy(&bytes);
@@ -216,7 +231,7 @@ fn stream(
         }
     }
     let status = child.wait().context("cannot wait for cargo test")?;
-    // With failed tests cargo's status says nothing new; without, something did not build or did not end.
+    // If tests failed, cargo's status says nothing new. Otherwise something did not build or did not finish.
     if !status.success() && tally.failed == 0 {
         wrong.push(format!("{line}: {status}"));
     }
@@ -260,6 +275,16 @@ mod tests {
     }
 
     #[test]
+    fn ripgrep_is_built_for_the_tests_that_run_it() -> Result<()> {
+        let runs = |arguments: &[&str]| flags(arguments).runs_ripgrep();
+        assert!(runs(&[]) && runs(&["--", "-p"]) && runs(&["-p", RUNS_RIPGREP]));
+        assert!(!runs(&["-p", "pinset", "--", RUNS_RIPGREP]));
+        let members = Workspace::find()?.members()?;
+        assert!(members.iter().any(|member| member.name == RUNS_RIPGREP));
+        Ok(())
+    }
+
+    #[test]
     fn what_was_not_asked_for_is_no_failure() {
         let lines = [
             "NOT RUN: WASI_IPFS_FIXTURES does not name the folder of fixtures",
@@ -287,21 +312,11 @@ mod tests {
     }
 
     #[test]
-    fn fixtures_that_are_not_there_are_named() {
-        let error = find_fixtures(&workspace(), None).expect_err("there is no such folder");
-        let text = error.to_string();
-        assert!(
-            text.starts_with("NOT RUN") && text.contains("../shared/fixtures"),
-            "{text}"
-        );
-    }
-
-    #[test]
     fn a_program_that_dies_is_a_failure() -> Result<()> {
         let script = |script: &str| {
             let (mut tally, mut wrong) = (Tally::default(), Vec::new());
             let mut shell = Command::new("sh");
-            // Into nothing: this test's own output is counted too.
+            // The output is discarded, since this test's own output is counted too.
             stream(
                 shell.args(["-c", script]),
                 &mut std::io::sink(),

@@ -1,20 +1,21 @@
-//! `cargo xtask tidy`: everything that can be checked without running the code.
+//! `cargo xtask tidy`: checks everything that can be checked without running the code.
 //!
-//! All checks run, whatever the first of them says, so that one run names everything there is to mend.
+//! All checks run, even after one has failed, so that one run reports everything that has to be fixed.
 
 mod boundaries;
+mod features;
 mod files;
 mod packaging;
 
 use anyhow::{Result, bail};
 use clap::{Args, builder::PossibleValuesParser};
 
-use crate::{process, tools, workspace::Workspace};
+use crate::{fuzz, pictures, process, source, steps::Steps, tools, workspace::Workspace};
 
-/// What to check beyond the usual.
+/// Which checks to run.
 #[derive(Args, Debug, Default)]
 pub(crate) struct Flags {
-    /// Looks the dependencies up in the database of advisories too; fetches it from GitHub.
+    /// Also looks the dependencies up in the database of advisories, which is fetched from GitHub.
     #[arg(long)]
     advisories: bool,
     /// The checks to run [default: all of them].
@@ -22,31 +23,40 @@ pub(crate) struct Flags {
     checks: Vec<String>,
 }
 
-/// What the checks are called.
-const NAMES: [&str; 10] = [
+/// The names of the checks.
+const NAMES: [&str; 17] = [
     "format",
     "format-guests",
+    "format-fuzz",
     "clippy",
     "clippy-guests",
+    "clippy-fuzz",
     "docs",
     "boundaries",
+    "features",
     "files",
+    "circles",
+    "shares",
+    "prose",
+    "pictures",
     "dependencies",
     "resolution",
     "packages",
 ];
 
-/// Runs the checks; the error names those that failed.
+/// Runs the checks. The error names those that failed.
 pub(crate) fn run(workspace: &Workspace, flags: &Flags) -> Result<()> {
     let wanted =
         |name: &&str| flags.checks.is_empty() || flags.checks.iter().any(|check| check == name);
     let mut failed = Vec::new();
+    let mut steps = Steps::default();
     for name in NAMES.into_iter().filter(wanted) {
-        if let Err(error) = check(workspace, flags, name) {
+        if let Err(error) = steps.run(name, || check(workspace, flags, name)) {
             eprintln!("tidy: {name}: {error:#}");
             failed.push(name);
         }
     }
+    eprintln!("tidy: {steps}");
     if !failed.is_empty() {
         bail!("tidy: {}", failed.join(", "));
     }
@@ -59,12 +69,13 @@ fn check(workspace: &Workspace, flags: &Flags, name: &str) -> Result<()> {
     match name {
         "format" => cargo(&["fmt", "--all", "--check"]),
         "format-guests" => cargo(&["fmt", "--check", "--manifest-path", guests]),
+        "format-fuzz" => cargo(&["fmt", "--check", "--manifest-path", fuzz::MANIFEST]),
         "clippy" => {
             let everything = ["--workspace", "--all-targets", "--all-features"];
             cargo(&[&["clippy"], &everything[..], &["--", "-D", "warnings"]].concat())
         }
         "clippy-guests" => {
-            // Into the folder that they are built in: as a workspace of their own they would make a second one.
+            // Use the guests' build folder. They are a workspace of their own, which would get a second one.
             let build = workspace.guests().join("build");
             let mut cargo = workspace.cargo(&[
                 "clippy",
@@ -78,16 +89,24 @@ fn check(workspace: &Workspace, flags: &Flags, name: &str) -> Result<()> {
                 .args(["--target", "wasm32-wasip2", "--", "-D", "warnings"]);
             process::run(&mut cargo)
         }
+        "clippy-fuzz" => {
+            let mut cargo = fuzz::cargo(workspace, &fuzz::host(workspace)?, "clippy");
+            process::run(cargo.args(["--", "-D", "warnings"]))
+        }
         "docs" => {
             let mut cargo = workspace.cargo(&["doc", "--workspace", "--no-deps"]);
             process::run(cargo.env("RUSTDOCFLAGS", "-Dwarnings"))
         }
         "boundaries" => boundaries::check(workspace),
+        "features" => features::check(workspace),
         "files" => files::check(workspace),
+        "circles" | "shares" => source::check(workspace, &[name]),
+        "prose" => source::check(workspace, &[name, "--bounded"]),
+        "pictures" => pictures::check(workspace),
         "dependencies" => dependencies(workspace, flags),
         "resolution" => packaging::resolves_afresh(workspace),
         "packages" => packaging::packs(workspace),
-        unknown => bail!("no check is called {unknown}"),
+        unknown => bail!("there is no check {unknown}"),
     }
 }
 
@@ -95,7 +114,7 @@ fn dependencies(workspace: &Workspace, flags: &Flags) -> Result<()> {
     let mut deny = std::process::Command::new(tools::CARGO_DENY.ensure(workspace)?);
     deny.current_dir(&workspace.root);
     deny.args(["--workspace", "--all-features", "--locked", "check"]);
-    // The other three fetch nothing but crates that are not there yet.
+    // The other three fetch nothing except crates that are not downloaded yet.
     if flags.advisories {
         deny.arg("advisories");
     }

@@ -1,4 +1,4 @@
-//! Tools out of the crate registry: of the pinned version, under the target directory, built when missing.
+//! Tools from the crate registry: pinned versions, under the target directory, built if missing.
 
 use std::{
     fs,
@@ -10,16 +10,16 @@ use anyhow::{Context, Result};
 
 use crate::{process, workspace::Workspace};
 
-/// A crate that holds a program.
+/// A crate with a program.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Tool {
-    /// The crate, which for Cargo's subcommands is the program too.
+    /// The crate's name, which for Cargo's subcommands is also the program's.
     pub(crate) name: &'static str,
     /// The exact version.
     pub(crate) version: &'static str,
 }
 
-/// Checks the dependencies: licences, duplicates, sources.
+/// Checks the dependencies' licences, duplicates and sources.
 pub(crate) const CARGO_DENY: Tool = Tool {
     name: "cargo-deny",
     version: "0.20.2",
@@ -32,7 +32,7 @@ pub(crate) const CARGO_LLVM_COV: Tool = Tool {
 };
 
 impl Tool {
-    /// Installs it if this very version is not there; gives the program's path.
+    /// Installs the tool unless exactly this version is installed. Returns the program's path.
     pub(crate) fn ensure(&self, workspace: &Workspace) -> Result<PathBuf> {
         let root = workspace.target.join("tools");
         if !self.is_in(&root) {
@@ -45,13 +45,13 @@ impl Tool {
         Ok(root.join("bin").join(self.name))
     }
 
-    /// Whether `cargo install --root` has put this very version there.
+    /// Whether `cargo install --root` has installed exactly this version there.
     pub(crate) fn is_in(&self, root: &Path) -> bool {
         let wanted = format!("\"{} {} (", self.name, self.version);
         fs::read_to_string(root.join(".crates.toml")).is_ok_and(|list| list.contains(&wanted))
     }
 
-    /// The command that installs it.
+    /// Returns the command that installs the tool.
     pub(crate) fn install(&self, root: &Path) -> Command {
         let mut cargo = Command::new("cargo");
         cargo.args([

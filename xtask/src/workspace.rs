@@ -1,4 +1,4 @@
-//! Where things are: the workspace and its target directory, as Cargo says.
+//! The workspace, its target directory and its members, as Cargo reports them.
 
 use std::{
     path::{Path, PathBuf},
@@ -15,7 +15,7 @@ use crate::process;
 pub(crate) struct Workspace {
     /// The folder of the root Cargo.toml.
     pub(crate) root: PathBuf,
-    /// Cargo's target directory, wherever it was put.
+    /// Cargo's target directory.
     pub(crate) target: PathBuf,
 }
 
@@ -24,7 +24,7 @@ pub(crate) struct Workspace {
 pub(crate) struct Member {
     /// Its name.
     pub(crate) name: String,
-    /// Whether it is for a registry: without `publish = false`.
+    /// Whether it is meant for a registry: it has no `publish = false`.
     pub(crate) is_published: bool,
 }
 
@@ -39,11 +39,11 @@ fn metadata() -> Result<Value> {
         "--manifest-path",
     ]);
     let answer = process::output(cargo.arg(manifest))?;
-    serde_json::from_str(&answer).context("cargo metadata is no JSON")
+    serde_json::from_str(&answer).context("the output of cargo metadata is not JSON")
 }
 
 impl Workspace {
-    /// Asks Cargo.
+    /// Asks Cargo for the workspace.
     pub(crate) fn find() -> Result<Self> {
         let metadata = metadata()?;
         let path = |key: &str| {
@@ -57,7 +57,7 @@ impl Workspace {
         })
     }
 
-    /// Its crates, as Cargo lists them.
+    /// Returns the workspace's crates, as Cargo lists them.
     pub(crate) fn members(&self) -> Result<Vec<Member>> {
         let metadata = metadata()?;
         let packages = metadata["packages"].as_array();
@@ -66,7 +66,7 @@ impl Workspace {
             let name = package["name"].as_str().context("a package has no name")?;
             Ok(Member {
                 name: name.to_owned(),
-                // `null` is any registry, a list is those; `publish = false` is the empty list.
+                // `null` means any registry, a list means those in it; `publish = false` is the empty list.
                 is_published: package["publish"]
                     .as_array()
                     .is_none_or(|to| !to.is_empty()),
@@ -75,17 +75,17 @@ impl Workspace {
         packages.iter().map(member).collect()
     }
 
-    /// Where the built guests lie: `p1/NAME.wasm` and `p2/NAME.wasm`.
+    /// The folder of the built guests: `p1/NAME.wasm` and `p2/NAME.wasm`.
     pub(crate) fn guests(&self) -> PathBuf {
         self.target.join("guests")
     }
 
-    /// Where Kubo and IPFS Cluster lie that were built here.
+    /// The folder of the Kubo and IPFS Cluster that were built here.
     pub(crate) fn kubo(&self) -> PathBuf {
         self.target.join("kubo")
     }
 
-    /// A `cargo` that runs in the workspace's root.
+    /// Returns a `cargo` command that runs in the workspace's root.
     pub(crate) fn cargo(&self, arguments: &[&str]) -> Command {
         let mut cargo = Command::new("cargo");
         cargo.current_dir(&self.root).args(arguments);

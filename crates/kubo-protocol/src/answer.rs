@@ -1,19 +1,20 @@
-//! The answers that are JSON.
+//! The node's JSON answers.
 //!
-//! Kubo leaves out fields that are empty, and writes `null` for empty lists.
+//! Kubo leaves out empty fields and writes `null` for empty lists.
 
 use cid::Cid;
 use pinner_api::Resolved;
 use serde::Deserialize;
 
-/// A line of `pin/add` with `progress=true`: twice a second how far it is, and at the end the pin.
+/// A line of `pin/add` with `progress=true`: the progress twice a second, and the pin at the end.
 ///
-/// The pin is made if, and only if, a line with [`pins`](Self::pins) came: a call that fails half-way has status 200
-/// as well.
+/// The pin was made if and only if a line with [`pins`](Self::pins) came: a call that fails half-way also has status
+/// 200.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "PascalCase")]
+#[non_exhaustive]
 pub struct PinAddLine {
-    /// What is pinned now; `None` for a line of progress.
+    /// The CIDs that are pinned now; `None` for a line of progress.
     pub pins: Option<Vec<String>>,
     /// Nodes fetched or found.
     #[serde(default)]
@@ -25,17 +26,19 @@ pub struct PinAddLine {
 
 /// A line of `pin/ls` with `stream=true`.
 ///
-/// The lines alone do not tell whether all of them came: an error on the way is in the trailer.
+/// The lines do not show whether all of them came: an error on the way is reported in the trailer.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "PascalCase")]
+#[non_exhaustive]
 pub struct PinLsLine {
-    /// What is pinned.
+    /// The pinned CID.
     pub cid: String,
 }
 
-/// The answer of `pin/add` without progress, `pin/rm` and `pin/update`: what they changed.
+/// The answer of `pin/add` without progress, `pin/rm` and `pin/update`: the pins that they changed.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "PascalCase")]
+#[non_exhaustive]
 pub struct Pinned {
     /// The CIDs.
     pub pins: Vec<String>,
@@ -44,14 +47,16 @@ pub struct Pinned {
 /// The answer of `files/ls`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "PascalCase")]
+#[non_exhaustive]
 pub struct Listing {
-    /// What is in the directory; `None` where it is empty.
+    /// The directory's entries; `None` if it is empty.
     pub entries: Option<Vec<ListingEntry>>,
 }
 
 /// One entry of a [`Listing`].
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "PascalCase")]
+#[non_exhaustive]
 pub struct ListingEntry {
     /// Its name.
     pub name: String,
@@ -75,7 +80,7 @@ pub struct Resolution {
     pub path: String,
 }
 
-/// A [`Resolution`] that names nothing immutable; holds the path.
+/// A [`Resolution`] to a path that is not immutable. It holds the path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WrongResolution(pub String);
 
@@ -83,7 +88,7 @@ impl std::fmt::Display for WrongResolution {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(
             f,
-            "the name stands for {:?}, which is no /ipfs/<CID>",
+            "the name stands for {:?}, which is not of the form /ipfs/<CID>",
             self.0
         )
     }
@@ -99,11 +104,7 @@ impl TryFrom<Resolution> for Resolved {
         let parsed = resolution.path.strip_prefix("/ipfs/").and_then(|rest| {
             let (root, path) = rest.split_once('/').unwrap_or((rest, ""));
             let root = Cid::try_from(root).ok()?;
-            Some(Self {
-                root,
-                path: path.trim_matches('/').to_owned(),
-                ttl: None,
-            })
+            Some(Self::new(root, path.trim_matches('/')))
         });
         parsed.ok_or(WrongResolution(resolution.path))
     }

@@ -1,16 +1,17 @@
-//! What this library writes into a Kubo node, and how the node answers. Pure: texts and bytes in, values out.
+//! The data that this project writes into a Kubo node, and the meaning of the node's answers. Pure: texts and bytes in,
+//! values out.
 //!
-//! The backends that speak to a Kubo node differ in their HTTP client, and must not differ in anything that stays
-//! behind on the node: a pin that one of them made is listed and released by the other. So what they write, and how
-//! they understand the node, is here once.
+//! The backends that talk to a Kubo node differ in their HTTP client, but must not differ in what they leave on the
+//! node: a pin that one of them made is listed and released by the other. So the encodings that they write, and the
+//! interpretation of the node's answers, are shared here.
 //!
-//! * [`Wrapper`]: a counted recursive pin. One block of our own per `(holder, root)`, which is its own CID.
+//! * [`Wrapper`]: a counted recursive pin. One block of our own per `(holder, root)`, whose CID contains the block.
 //! * [`mfs`]: a counted lazy pin. One entry per `(holder, root)` in the node's mutable file system.
 //! * [`Refusal`]: what a failed call means, from the words of the node.
-//! * [`PinAddLine`], [`PinLsLine`], [`Pinned`], [`Listing`], [`Resolution`]: the answers that are JSON.
-//! * [`Version`]: which node can do what.
+//! * [`PinAddLine`], [`PinLsLine`], [`Pinned`], [`Listing`], [`Resolution`]: the node's JSON answers.
+//! * [`Version`]: what a node can do, by its version.
 //!
-//! Everything that a node sends is hostile until it has been parsed here: no function panics, whatever it is given.
+//! Everything that a node sends is hostile until it has been parsed here. No function panics on any input.
 
 mod answer;
 pub mod mfs;

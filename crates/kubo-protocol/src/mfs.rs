@@ -1,16 +1,16 @@
 //! A counted lazy pin: an entry of our own for each `(holder, root)` in the node's mutable file system (MFS).
 //!
-//! What hangs below MFS is kept by the node's collector as far as it is there, and what is missing is not missed.
-//! Entries are `/wasi-ipfs-pins/<holder>/<root's CID>`, made by `files/cp`: so one holder's pins are one directory, and
-//! a dead holder is released by one `files/rm`. Needs Kubo 0.43: see [`Version::LAZY_PINS`](crate::Version::LAZY_PINS).
+//! The node's garbage collector keeps the blocks below MFS that it has, and tolerates missing ones. Entries are
+//! `/wasi-ipfs-pins/<holder>/<root's CID>`, made by `files/cp`. So one holder's pins are one directory, and one
+//! `files/rm` releases a dead holder. This needs Kubo 0.43: see [`Version::LAZY_PINS`](crate::Version::LAZY_PINS).
 //!
-//! Invariant: only what is named exactly as we name it is ours; whatever else somebody puts below the directory is
+//! Invariant: only entries that are named exactly as we name them are ours. Anything else below the directory is
 //! neither listed nor touched.
 
 use cid::Cid;
 use pinner_api::Holder;
 
-/// The directory that holds all of them.
+/// The directory that holds all lazy pins.
 pub const REGISTRY: &str = "/wasi-ipfs-pins";
 
 /// The directory of one holder.
@@ -18,18 +18,18 @@ pub fn holder_path(holder: &Holder) -> String {
     format!("{REGISTRY}/{holder}")
 }
 
-/// The entry that is one lazy pin.
+/// The path of the entry for one lazy pin.
 pub fn pin_path(holder: &Holder, root: &Cid) -> String {
     format!("{REGISTRY}/{holder}/{root}")
 }
 
-/// The holder behind a name in [`REGISTRY`]; `None` where it is not one of ours.
+/// Parses a name in [`REGISTRY`] as a holder; `None` if the entry is not ours.
 pub fn parse_holder(name: &str) -> Option<Holder> {
     let holder: Holder = name.parse().ok()?;
     (holder.to_string() == name).then_some(holder)
 }
 
-/// The root behind a name in a holder's directory; `None` where it is not one of ours.
+/// Parses a name in a holder's directory as a root; `None` if the entry is not ours.
 pub fn parse_root(name: &str) -> Option<Cid> {
     let root = Cid::try_from(name).ok()?;
     (root.to_string() == name).then_some(root)

@@ -1,59 +1,58 @@
-//! What a failed call means: from the HTTP status, where the client has it, and from the node's words.
+//! The meaning of a failed call, from the HTTP status, if the client reports it, and from the node's words.
 //!
-//! Kubo says what went wrong in English alone: nearly everything is status 500 and code 0. The words here are those
-//! of Kubo 0.43. A node that words it otherwise is understood as [`Reason::Other`], which is never taken for an
-//! absence, nor for a success.
+//! Kubo describes errors in English only: nearly every error has status 500 and code 0. The words here are those of
+//! Kubo 0.43. Any other wording becomes [`Reason::Other`], which is never taken for an absence or a success.
 
 use std::fmt;
 
 use cid::Cid;
 use serde::Deserialize;
 
-/// The most of a node's words that is kept, in characters: enough for any of Kubo's, too little for a flood.
+/// How much of a node's message is kept, in characters: enough for every message of Kubo, and a bound for hostile ones.
 const MOST_WORDS: usize = 400;
 
-/// A call that the node refused, or could not do.
+/// A call that the node refused, or could not carry out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
-    /// What it means.
+    /// The meaning.
     pub reason: Reason,
-    /// The node's words, for people: one line, shortened where there are too many.
+    /// The node's words, for people: one line, shortened if it is too long.
     pub message: String,
 }
 
-/// What a refusal means.
+/// The meaning of a refusal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
-    /// The node looked where it can look (it is offline, or was asked to be) and the block is not there.
+    /// The node looked wherever it can (it is offline, or was asked to be), and the block is not there.
     BlockAbsent {
-        /// The block, where the node names it.
+        /// The block, if the node names it.
         cid: Option<Cid>,
     },
-    /// The deadline that was given with the call passed at the node.
+    /// The deadline sent with the call passed at the node.
     DeadlineExceeded,
-    /// What was to be unpinned, or asked about, is not pinned.
+    /// The CID to unpin, or to look up, is not pinned.
     NotPinned,
     /// `pin/update`: the pin to start from is gone.
     UpdateFromGone,
-    /// `pin/update`: the pin to be made is there.
+    /// `pin/update`: the pin to make already exists.
     UpdateToThere,
-    /// `files/cp`: the entry is there.
+    /// `files/cp`: the entry already exists.
     EntryThere,
     /// `files/…`: there is no such entry.
     EntryAbsent,
-    /// `files/cp`: the block is neither raw nor UnixFS, and MFS takes no other.
+    /// `files/cp`: the block is neither raw nor UnixFS, and MFS accepts nothing else.
     NotUnixFs,
     /// The node proves that the name stands for nothing: no DNSLink record, or no name at all.
     NameAbsent,
-    /// The node found no record for the name, which is no proof that there is none.
+    /// The node found no record for the name, which does not prove that there is none.
     NameUnresolved,
-    /// Credentials, or the node's policy.
+    /// The credentials, or the node's policy, do not allow the call.
     Denied,
     /// Too many calls.
     RateLimited,
-    /// The node has no such call, or is no Kubo node.
+    /// The node has no such call, or is not a Kubo node.
     NoSuchCommand,
-    /// A path or option that the node does not take.
+    /// The node does not accept a path or option.
     BadRequest,
     /// Anything else.
     Other,
@@ -67,16 +66,16 @@ struct Body {
 }
 
 impl Refusal {
-    /// From what a refused call brought: its HTTP status, if the client tells it, and its body.
+    /// Interprets the answer to a refused call: its HTTP status, if the client reports it, and its body.
     pub fn new(status: Option<u16>, body: &[u8]) -> Self {
         match serde_json::from_slice::<Body>(body) {
             Ok(Body { message }) => Self::of(status, &message),
-            // Not from a command, but from the server before it, or from a proxy: plain text.
+            // Plain text: the answer is not from a command but from the server in front of it, or from a proxy.
             Err(_) => Self::of(status, &String::from_utf8_lossy(body)),
         }
     }
 
-    /// From a message alone: that of the trailer `X-Stream-Error`, or one that a client has unpacked.
+    /// Interprets a message alone: from the trailer `X-Stream-Error`, or extracted by the client.
     pub fn from_message(message: &str) -> Self {
         Self::of(None, message)
     }
@@ -105,7 +104,7 @@ impl fmt::Display for Refusal {
 
 impl std::error::Error for Refusal {}
 
-/// Kubo's words, in the order in which they are looked for: an error often holds another one's words behind its own.
+/// Kubo's words, in the order in which they are searched: an error often quotes another error after its own words.
 const WORDS: &[(&str, Reason)] = &[
     (
         "'from' cid was not recursively pinned",
@@ -117,7 +116,7 @@ const WORDS: &[(&str, Reason)] = &[
     ),
     ("not pinned or pinned indirectly", Reason::NotPinned),
     ("is not pinned", Reason::NotPinned),
-    // IPFS Cluster's, through its proxy.
+    // The words of IPFS Cluster, through its proxy.
     ("pin is not part of the pinset", Reason::NotPinned),
     (
         "directory already has entry by that name",
@@ -128,7 +127,7 @@ const WORDS: &[(&str, Reason)] = &[
         Reason::NotUnixFs,
     ),
     ("source must be a UnixFS", Reason::NotUnixFs),
-    // A block under a dag-pb CID that is no dag-pb.
+    // A block under a dag-pb CID that is not dag-pb.
     ("protobuf: (PBNode)", Reason::NotUnixFs),
     (
         "potentially insecure hash functions not allowed",
@@ -155,7 +154,7 @@ const WORDS: &[(&str, Reason)] = &[
     ("command not found", Reason::NoSuchCommand),
 ];
 
-/// What comes before the CID, in Go's `ipld.ErrNotFound`.
+/// The words before the CID in Go's `ipld.ErrNotFound`.
 const COULD_NOT_FIND: &str = "ipld: could not find ";
 
 fn reason(message: &str) -> Reason {
@@ -170,7 +169,8 @@ fn reason(message: &str) -> Reason {
     if message.contains("block was not found locally (offline)") {
         return Reason::BlockAbsent { cid: None };
     }
-    // Go's `os.ErrNotExist`: last, and only at the end, for it says nothing of what does not exist.
+    // Go's `os.ErrNotExist`. It is checked last, and only at the message's end, because it does not say what is
+    // missing.
     if message.trim_end().ends_with("file does not exist") {
         return Reason::EntryAbsent;
     }
@@ -279,7 +279,7 @@ mod tests {
             Reason::BadRequest
         );
         assert_eq!(reason(502, "bad gateway"), Reason::Other);
-        // A client that does not tell the status.
+        // A client that does not report the status.
         let reason = |body: &str| Refusal::new(None, body.as_bytes()).reason;
         assert_eq!(reason(denied), Reason::Denied);
         assert_eq!(reason("403 - Forbidden\n"), Reason::Denied);

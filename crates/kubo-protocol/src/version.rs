@@ -1,8 +1,8 @@
-//! The versions of Kubo, and what the newer ones can.
+//! Versions of Kubo, and what they support.
 
 use std::{fmt, str::FromStr};
 
-/// A version of Kubo, as the call `version` gives it.
+/// A version of Kubo, as the call `version` returns it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Version {
     /// The first number.
@@ -14,11 +14,11 @@ pub struct Version {
 }
 
 impl Version {
-    /// The first that can be used for lazy pins: before, a collection beside writes could leave the mutable file
-    /// system unusable (<https://github.com/ipfs/kubo/issues/10842>).
+    /// The first version that can be used for lazy pins. Before it, a garbage collection during writes could leave the
+    /// mutable file system unusable (<https://github.com/ipfs/kubo/issues/10842>).
     pub const LAZY_PINS: Self = Self::new(0, 43, 0);
 
-    /// A version by its numbers.
+    /// A version from its numbers.
     pub const fn new(major: u32, minor: u32, patch: u32) -> Self {
         Self {
             major,
@@ -27,7 +27,7 @@ impl Version {
         }
     }
 
-    /// Whether lazy pins can be made on such a node.
+    /// Whether lazy pins can be made on a node of this version.
     pub fn has_lazy_pins(&self) -> bool {
         *self >= Self::LAZY_PINS
     }
@@ -39,20 +39,19 @@ impl fmt::Display for Version {
     }
 }
 
-/// A text that is no version of Kubo.
+/// The text is not a version of Kubo.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ParseVersionError;
 
 impl fmt::Display for ParseVersionError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("no version of Kubo: three numbers are wanted, as in 0.43.0")
+        f.write_str("invalid version of Kubo: expected three numbers, as in 0.43.0")
     }
 }
 
 impl std::error::Error for ParseVersionError {}
 
-/// From `0.43.0`. What stands behind the numbers is dropped: a release candidate (`0.43.0-rc1`) has what its release
-/// has.
+/// Parses `0.43.0`. Suffixes are ignored: a release candidate (`0.43.0-rc1`) supports what its release supports.
 impl FromStr for Version {
     type Err = ParseVersionError;
 

@@ -1,12 +1,13 @@
 //! A counted recursive pin: a block of our own for each `(holder, root)`, pinned recursively.
 //!
-//! Kubo has one pin for a CID, and whoever removes it removes it for everybody. So nobody's root is pinned here:
+//! Kubo has one pin for a CID, and whoever removes it removes it for everybody. So roots are never pinned themselves:
 //! each holder pins a block of its own that links to the root. The block is the dag-cbor map
-//! `{"c": <link to the root>, "h": <the 24 bytes of the holder>}`, encoded as an identity CID: it *is* its CID.
-//! Nothing has to be put on the node, nothing is left behind, and the node's list of recursive pins is the register.
+//! `{"c": <link to the root>, "h": <the 24 bytes of the holder>}`, encoded as an identity CID: the CID contains the
+//! block. Nothing has to be stored on the node, nothing is left behind, and the node's list of recursive pins is the
+//! register.
 //!
-//! Invariant: what [`Wrapper::parse`] takes, [`Wrapper::cid`] gives back to the byte. Anything else that looks like
-//! it is somebody else's pin, and is neither listed nor touched.
+//! Invariant: for every CID that [`Wrapper::parse`] accepts, [`Wrapper::cid`] returns the same bytes. Anything else
+//! that looks similar is somebody else's pin, and is neither listed nor touched.
 
 use std::fmt;
 
@@ -25,15 +26,15 @@ const IDENTITY: u64 = 0x00;
 const BEFORE_ROOT: [u8; 5] = [0xa2, 0x61, b'c', 0xd8, 0x2a];
 /// `"h": h'…'`: the key `h`, and the head of a byte string of 24.
 const BEFORE_HOLDER: [u8; 4] = [0x61, b'h', 0x58, Holder::LEN as u8];
-/// What stands before a CID's bytes in a dag-cbor link.
+/// The byte before a CID's bytes in a dag-cbor link.
 const LINK_PREFIX: u8 = 0x00;
 
 /// One holder's recursive pin of one root.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Wrapper {
-    /// Who holds it.
+    /// The holder of the pin.
     pub holder: Holder,
-    /// What it keeps.
+    /// The root that the pin keeps.
     pub root: Cid,
 }
 
@@ -59,7 +60,7 @@ impl Wrapper {
         WrapperCid::new_v1(DAG_CBOR, digest)
     }
 
-    /// The pin behind a CID as a node lists it; `None` where it is not one of ours.
+    /// Parses a CID from a node's list of pins; `None` if the pin is not ours.
     pub fn parse(text: &str) -> Option<Self> {
         let cid = WrapperCid::try_from(text).ok()?;
         let ours = cid.version() == Version::V1
@@ -75,25 +76,24 @@ impl Wrapper {
             holder: Holder::from_bytes(holder.try_into().ok()?),
             root: Cid::try_from(link.strip_prefix(&[LINK_PREFIX])?).ok()?,
         };
-        // Whatever else could have been written for the same pair (a longer head, bytes behind the root's CID) is
-        // not what we write.
+        // Other encodings of the same pair (a longer head, bytes after the root's CID) are not ours.
         (wrapper.cid() == cid).then_some(wrapper)
     }
 }
 
-/// As a node takes and lists it: base32.
+/// Base32, as a node accepts and lists it.
 impl fmt::Display for Wrapper {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.cid().fmt(f)
     }
 }
 
-/// The head of a CBOR byte string, in its shortest form, as dag-cbor demands.
+/// Appends the head of a CBOR byte string, in its shortest form, as dag-cbor requires.
 fn byte_string_head(length: usize, out: &mut Vec<u8>) {
     match u8::try_from(length) {
         Ok(short @ 0..24) => out.push(0x40 | short),
         Ok(long) => out.extend([0x58, long]),
-        // Longer than any CID; see `cid`.
+        // Longer than any CID: see `cid`.
         Err(_) => {}
     }
 }
@@ -121,7 +121,7 @@ mod tests {
 
     #[test]
     fn the_encoding_is_fixed() {
-        // Nodes hold these: a change loses every pin that was ever made.
+        // Nodes store these: a change would lose every pin that was ever made.
         let root = Cid::new_v1(0x70, Code::Sha2_256.digest(b"root"));
         let wrapper = Wrapper::new(holder(), root);
         let block = [
@@ -149,7 +149,7 @@ mod tests {
             Cid::new_v1(0x55, Code::Blake3_256.digest(b"root")),
             Cid::new_v1(0x55, Code::Sha2_512.digest(b"root")),
             Cid::new_v1(0x55, short),
-            // The longest there can be.
+            // The longest possible CID.
             Cid::new_v1(u64::MAX >> 1, long),
         ];
         for root in roots {

@@ -1,27 +1,27 @@
 //! The [`Pinner`] trait, its types and its error, alone.
 //!
-//! A `Pinner` is a place that IPFS blocks come from and that can be told to keep them: a Kubo node, a CAR
-//! file, an HTTP gateway, a test's mock. This crate knows no runtime, no I/O and no backend, so that whoever
-//! writes a backend, and whoever uses one, depends on nothing else.
+//! A `Pinner` is a place that IPFS blocks come from and that can be told to keep them: a Kubo node, a CAR file, an
+//! HTTP gateway, a mock for tests. This crate has no runtime, no I/O and no backend, so those who write a backend and
+//! those who use one depend on nothing else.
 //!
-//! What a backend hands out is **unverified**: the caller hashes every block against the CID it asked for.
+//! The blocks that a backend returns are **unverified**: the caller hashes every block against the CID it asked for.
 //! A backend is therefore never trusted with integrity, only with availability and with keeping its pins.
 //!
 //! # Contract
 //!
-//! * **Pins are counted by holder.** The set of pins holds `(holder, root)` pairs. Content stays protected while
-//!   any pair names it, whichever process put it there. A backend whose own pins are not counted (Kubo's are
-//!   not) counts them itself.
-//! * **A foreign pin is never touched**: what somebody else pinned on the backend, under whatever name and even
+//! * **Pins are counted by holder.** The set of pins holds `(holder, root)` pairs. Content stays protected while any
+//!   pair names it, whichever process put it there. A backend whose own pins are not counted (Kubo's are not) counts
+//!   them itself.
+//! * **A foreign pin is never touched.** A pin that somebody else made on the backend, under whatever name and even
 //!   on the same CID, is neither listed by [`Pinner::pins`] nor changed by [`Pinner::unpin`].
-//! * **Failure is not absence.** [`PinnerError::NotFound`] is given only where the backend proves that the block
-//!   is not there; everything else has a variant of its own.
+//! * **Failure is not absence.** A backend returns [`PinnerError::NotFound`] only where it proves that it does not
+//!   have the block. Every other failure has a variant of its own.
 //! * **Deadlines.** Every block has an absolute deadline: a source that drips one byte a second has failed.
 //!   A recursive pin, which may rightly take hours, has a no-progress deadline instead.
 //!
 //! # Cancellation
 //!
-//! Every future and stream may be dropped at any point. The backend is then as before the call or as after it,
+//! Every future and stream may be dropped at any point. The backend is then either as before the call or as after it,
 //! and no pin that another holder relies on is lost.
 //!
 //! # Concurrency
@@ -31,8 +31,31 @@
 //!
 //! # Writing a backend
 //!
-//! Implement [`Pinner`], say what it can do in [`Capabilities`], refuse the rest with
-//! [`PinnerError::Unsupported`], and run the conformance suite of the crate `pinner-conformance` against it.
+//! A backend without pins and names implements [`Pinner::block`] alone: everything else has a default.
+//!
+//! ```
+//! use std::collections::HashMap;
+//!
+//! use pinner_api::{Bytes, Cid, Origin, Pinner, PinnerError, async_trait};
+//!
+//! #[derive(Debug, Default)]
+//! struct InMemory(HashMap<Cid, Bytes>);
+//!
+//! #[async_trait]
+//! impl Pinner for InMemory {
+//!     async fn block(&self, cid: &Cid, _: &Origin) -> Result<Bytes, PinnerError> {
+//!         let block = self.0.get(cid).cloned();
+//!         block.ok_or(PinnerError::NotFound { cid: *cid })
+//!     }
+//! }
+//!
+//! assert!(!InMemory::default().capabilities().any_pins());
+//! ```
+//!
+//! A backend with pins overrides [`capabilities`](Pinner::capabilities), [`pin`](Pinner::pin),
+//! [`unpin`](Pinner::unpin) and [`pins`](Pinner::pins) together. A backend that wraps another one forwards every
+//! method, the provided ones too: `#[deny(clippy::missing_trait_methods)]` on its `impl` enforces this. The
+//! conformance suite of the crate `pinner-conformance` shows whether a backend keeps the contract.
 
 use std::{fmt, str::FromStr, sync::Arc, time::Duration};
 
@@ -43,47 +66,51 @@ pub use futures_core::stream::BoxStream;
 use futures_core::stream::Stream;
 use futures_util::{StreamExt, stream::FuturesUnordered};
 
-/// The largest block a backend may hand out, in bytes: 2 MiB, the limit of Bitswap and of Kubo's `block/put`
-/// (<https://specs.ipfs.tech/bitswap-protocol/#block-sizes>). What is larger is [`PinnerError::Corrupt`].
+/// The largest block a backend may return, in bytes: 2 MiB, the limit of Bitswap and of Kubo's `block/put`
+/// (<https://specs.ipfs.tech/bitswap-protocol/#block-sizes>). A larger block is [`PinnerError::Corrupt`].
 pub const MAX_BLOCK: usize = 2 * 1024 * 1024;
 
 /// A source of blocks, and a keeper of pins.
 ///
-/// The crate's documentation states the contract, what cancelling does, and what may run side by side.
+/// The crate's documentation states the contract, the effect of cancellation, and which calls may run side by side.
 #[async_trait]
 pub trait Pinner: Send + Sync + fmt::Debug {
-    /// What this backend can do.
+    /// The capabilities of this backend.
     ///
     /// # Behavior
-    /// * Answers at once, and the same for the life of the value.
-    /// * What it denies is refused with [`PinnerError::Unsupported`], before any effect.
-    fn capabilities(&self) -> Capabilities;
+    /// * Provided: [blocks alone](Capabilities::blocks_only).
+    /// * Returns at once, and returns the same value for the life of the backend.
+    /// * A call that needs a missing capability is refused with [`PinnerError::Unsupported`], before any effect.
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::blocks_only()
+    }
 
-    /// One block's bytes, as the backend has them: **unverified**.
+    /// Returns one block's bytes as the backend has them: **unverified**.
     ///
     /// # Behavior
     /// * `cid` selects by multihash: a backend may ignore the codec.
     /// * `origin` is a hint for where to look (a node asks the providers of the root); a wrong or missing one
     ///   never changes the bytes.
     /// * At most [`MAX_BLOCK`] bytes are read, whatever the source sends.
-    /// * An identity CID holds its own data and need not be asked for; a backend may answer it or not.
+    /// * An identity CID holds its own data, so nobody needs to ask for it. A backend may answer it or not.
     ///
     /// # Errors
-    /// * [`NotFound`](PinnerError::NotFound): the backend proves that it is not there.
+    /// * [`NotFound`](PinnerError::NotFound): the backend proves that it does not have the block.
     /// * [`Unavailable`](PinnerError::Unavailable), [`RateLimited`](PinnerError::RateLimited),
     ///   [`TimedOut`](PinnerError::TimedOut): may pass; the same call may succeed later.
     /// * [`Denied`](PinnerError::Denied): credentials or policy.
-    /// * [`Corrupt`](PinnerError::Corrupt): the answer is no block (too large, cut short, garbled framing).
+    /// * [`Corrupt`](PinnerError::Corrupt): the answer is not a block (too large, cut short, garbled framing).
     async fn block(&self, cid: &Cid, origin: &Origin) -> Result<Bytes, PinnerError>;
 
-    /// Several blocks, in whatever order they come; each exactly once.
+    /// Returns several blocks in any order, each exactly once.
     ///
     /// # Behavior
-    /// * As many answers as `cids`, each with the CID as it was given; one failure does not end the stream.
-    /// * Provided, by [`block`](Self::block) side by side. A backend that has a cheaper way overrides it.
+    /// * There are as many answers as `cids`, each with the CID as it was given. One failure does not end the stream.
+    /// * Provided: calls [`block`](Self::block) for all of them side by side. A backend with a cheaper way overrides
+    ///   it.
     ///
     /// # Errors
-    /// As for [`block`](Self::block), one by one.
+    /// Each answer has the errors of [`block`](Self::block).
     fn blocks<'a>(
         &'a self,
         cids: &'a [Cid],
@@ -98,72 +125,107 @@ pub trait Pinner: Send + Sync + fmt::Debug {
     /// Puts `(holder, root)` into the set of pins.
     ///
     /// # Behavior
-    /// * Idempotent: a pair that is in the set stays, and the answer is `Ok`. A pair may be in it once for each
-    ///   depth; both are taken out by one [`unpin`](Self::unpin).
+    /// * Provided: refuses, for a backend without pins.
+    /// * Idempotent: a pair that is in the set stays, and the result is `Ok`. A pair may be in it once for each
+    ///   depth; one [`unpin`](Self::unpin) removes both.
     /// * [`PinDepth::Recursive`] returns once the whole DAG is complete on the backend.
-    /// * [`PinDepth::Lazy`] returns once what is there, and what arrives later, is protected; it fetches nothing
-    ///   beyond the root's own block.
+    /// * [`PinDepth::Lazy`] returns once the blocks that are there, and those that arrive later, are protected. It
+    ///   fetches nothing beyond the root's own block.
     ///
     /// # Errors
     /// * [`NotFound`](PinnerError::NotFound): a block of the DAG is proven absent; nothing is pinned then.
     /// * [`Unsupported`](PinnerError::Unsupported): the backend has no pins of this depth.
-    /// * the passing ones of [`block`](Self::block): nothing is pinned then.
-    async fn pin(&self, holder: &Holder, root: &Cid, depth: PinDepth) -> Result<(), PinnerError>;
+    /// * The errors of [`block`](Self::block) that may pass: nothing is pinned then.
+    async fn pin(&self, holder: &Holder, root: &Cid, depth: PinDepth) -> Result<(), PinnerError> {
+        let _ = (holder, root);
+        Err(PinnerError::Unsupported {
+            operation: match depth {
+                PinDepth::Recursive => "recursive pins",
+                PinDepth::Lazy => "lazy pins",
+            },
+        })
+    }
 
-    /// Takes `(holder, root)` out of the set, at every depth.
+    /// Removes `(holder, root)` from the set, at every depth.
     ///
     /// # Behavior
-    /// * A pair that is not in the set is `Ok`.
-    /// * Content that another holder, or somebody else's pin, protects stays protected.
+    /// * Provided: refuses, for a backend without pins.
+    /// * For a pair that is not in the set, returns `Ok`.
+    /// * Content that another holder's pin or a foreign pin protects stays protected.
     ///
     /// # Errors
     /// * [`Unsupported`](PinnerError::Unsupported): the backend has no pins at all.
-    /// * the passing ones of [`block`](Self::block): the pair is still in the set, or is not; ask again.
-    async fn unpin(&self, holder: &Holder, root: &Cid) -> Result<(), PinnerError>;
+    /// * The errors of [`block`](Self::block) that may pass: the pair may or may not be in the set still; ask again.
+    async fn unpin(&self, holder: &Holder, root: &Cid) -> Result<(), PinnerError> {
+        let _ = (holder, root);
+        Err(PinnerError::Unsupported { operation: "pins" })
+    }
 
-    /// Every pin of this library's on the backend, any holder's: what recovery reads.
+    /// Lists every pin that this library made on the backend, of any holder. Recovery reads it.
     ///
     /// # Behavior
-    /// * Each pair and depth once, in no order. Pins made while the stream runs may be missing from it.
-    /// * Foreign pins are not in it.
+    /// * Provided: refuses, for a backend without pins.
+    /// * Lists each pair and depth once, in no order. Pins made while the stream runs may be missing from it.
+    /// * Does not list foreign pins.
     ///
     /// # Errors
-    /// The stream ends at its first error: what came before it is true, but not all there is.
+    /// The stream ends at its first error: the pins before it are true, but others may be missing. The error is
     /// [`Unsupported`](PinnerError::Unsupported) where the backend has no pins at all.
-    fn pins(&self) -> BoxStream<'_, Result<Pin, PinnerError>>;
+    fn pins(&self) -> BoxStream<'_, Result<Pin, PinnerError>> {
+        refused("pins")
+    }
 
-    /// The resolver of mutable names, where the backend has one (provided: none).
+    /// The resolver of mutable names, where the backend has one. Provided: `None`.
     fn names(&self) -> Option<&dyn Names> {
         None
     }
 }
 
-/// Backends that resolve mutable names: what stands behind `/ipns/<name>`.
+/// Resolves mutable names: the paths below `/ipns/<name>`.
 ///
-/// A resolved name is the backend's word: nothing in it can be verified by the caller but what lies *below* the
-/// CID it names.
+/// A resolved name is the backend's word. The caller can verify only the content *below* the CID that it names.
 #[async_trait]
 pub trait Names: Send + Sync + fmt::Debug {
-    /// The immutable path that `name` (a key or a DNSLink domain, without `/ipns/`) stands for now.
+    /// Returns the immutable path that `name` (a key or a DNSLink domain, without `/ipns/`) points to now.
     ///
     /// # Errors
-    /// * [`NameNotFound`](PinnerError::NameNotFound): the backend proves that the name stands for nothing.
-    /// * the passing ones of [`Pinner::block`].
+    /// * [`NameNotFound`](PinnerError::NameNotFound): the backend proves that the name points to nothing.
+    /// * The errors of [`Pinner::block`] that may pass.
     async fn resolve(&self, name: &str) -> Result<Resolved, PinnerError>;
 }
 
-/// What a mutable name stands for.
+/// The target of a mutable name.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Resolved {
     /// The CID.
     pub root: Cid,
-    /// The path below it, without a leading slash; empty where the name stands for the CID itself.
+    /// The path below it, without a leading slash; empty where the name points to the CID itself.
     pub path: String,
-    /// How long the answer may be kept, where the backend knows.
+    /// How long the answer may be kept, if the backend knows.
     pub ttl: Option<Duration>,
 }
 
-/// What a backend can do. All of it is denied by default; reading blocks is what every backend can.
+impl Resolved {
+    /// `path` below `root`, without a time to live.
+    pub fn new(root: Cid, path: impl Into<String>) -> Self {
+        Self {
+            root,
+            path: path.into(),
+            ttl: None,
+        }
+    }
+
+    /// Sets how long the answer may be kept.
+    pub fn with_ttl(self, ttl: Duration) -> Self {
+        Self {
+            ttl: Some(ttl),
+            ..self
+        }
+    }
+}
+
+/// The capabilities of a backend. All are false by default; every backend can return blocks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Capabilities {
@@ -171,10 +233,10 @@ pub struct Capabilities {
     pub recursive_pins: bool,
     /// [`PinDepth::Lazy`] pins.
     pub lazy_pins: bool,
-    /// The backend keeps content only while it is pinned: without a pin, a collection may remove it. Where this
-    /// is false (a CAR file), pins change nothing but the set of pins.
+    /// The backend keeps content only while it is pinned: a collection may remove unpinned content. Where this is
+    /// false (a CAR file), pins change nothing but the set of pins.
     pub collects: bool,
-    /// Mutable names, by [`Pinner::names`].
+    /// Mutable names, through [`Pinner::names`].
     pub names: bool,
 }
 
@@ -205,7 +267,7 @@ impl Capabilities {
         }
     }
 
-    /// With a garbage collection that takes what no pin protects.
+    /// With a garbage collection that removes whatever no pin protects.
     pub const fn with_collection(self) -> Self {
         Self {
             collects: true,
@@ -236,38 +298,52 @@ impl Capabilities {
 }
 
 /// How much of a DAG a pin protects.
+///
+/// Exhaustive on purpose: a further depth is a further promise, which every backend has to make or refuse.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum PinDepth {
-    /// The whole DAG is fetched and kept; the pin is made once it is complete on the backend.
+    /// The whole DAG is fetched and kept. The pin is made once the DAG is complete on the backend.
     Recursive,
-    /// What has been fetched, and what will be, is kept; nothing is fetched for the pin's sake.
+    /// The blocks fetched so far and later are kept. Nothing is fetched for the sake of the pin.
     Lazy,
 }
 
 /// One pin in a backend's set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
 pub struct Pin {
-    /// Who holds it.
+    /// The holder of the pin.
     pub holder: Holder,
-    /// What it protects.
+    /// The root of the protected content.
     pub root: Cid,
-    /// How much of it.
+    /// How much of the DAG is protected.
     pub depth: PinDepth,
 }
 
-/// Who holds a pin: 24 bytes, of which the first 8 name the lock directory that the holder lives in and the
-/// other 16 are random.
+impl Pin {
+    /// A pin by `holder` that protects `root` to `depth`.
+    pub const fn new(holder: Holder, root: Cid, depth: PinDepth) -> Self {
+        Self {
+            holder,
+            root,
+            depth,
+        }
+    }
+}
+
+/// The holder of a pin: 24 bytes, of which the first 8 name the lock directory that the holder lives in and the other
+/// 16 are random.
 ///
-/// Only whoever can look into the named lock directory can prove that the holder is dead; see `pinset`'s
-/// recovery. Written as 48 lower-case hex digits.
+/// Only a process that can look into the named lock directory can prove that the holder is dead; see `pinset`'s
+/// recovery. The text form is 48 lower-case hex digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Holder([u8; Holder::LEN]);
 
 impl Holder {
-    /// Length in bytes.
+    /// The length in bytes.
     pub const LEN: usize = 24;
 
-    /// A holder of the lock directory `lock_dir`, told from its others by `unique`, which is to be random.
+    /// A holder of the lock directory `lock_dir`. `unique` sets it apart from the others there, so it must be random.
     pub fn new(lock_dir: [u8; 8], unique: [u8; 16]) -> Self {
         let mut bytes = [0; Self::LEN];
         bytes[..8].copy_from_slice(&lock_dir);
@@ -275,7 +351,7 @@ impl Holder {
         Self(bytes)
     }
 
-    /// From the 24 bytes that [`as_bytes`](Self::as_bytes) gave.
+    /// The holder with the 24 bytes that [`as_bytes`](Self::as_bytes) returned.
     pub const fn from_bytes(bytes: [u8; Self::LEN]) -> Self {
         Self(bytes)
     }
@@ -305,9 +381,9 @@ impl fmt::Debug for Holder {
     }
 }
 
-/// A text that is no [`Holder`]: it is not 48 hex digits.
+/// The error for a text that is not a [`Holder`]: it is not 48 hex digits.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("'{0}' is no holder: 48 hex digits are wanted, as `wasi-ipfs pins` prints them")]
+#[error("invalid holder '{0}': expected 48 hex digits, as `wasi-ipfs pins` prints them")]
 pub struct ParseHolderError(String);
 
 impl FromStr for Holder {
@@ -326,10 +402,12 @@ impl FromStr for Holder {
     }
 }
 
-/// Where a block is asked from: the root that led to it, and the path below that root.
+/// The context in which a block is asked for: the root that led to it, and the path below that root.
 ///
-/// A hint for backends that look for providers: a leaf may be announced by nobody, while its root is.
+/// A hint for backends that look for providers: there may be none that announces a leaf, although some announce its
+/// root.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Origin {
     /// The CID that the path started with.
     pub root: Cid,
@@ -353,69 +431,69 @@ impl Origin {
     }
 }
 
-/// Why a backend could not do what it was asked.
+/// Why a backend could not do what it was asked to.
 ///
-/// A variant is what the caller can do about it. `Display` says what failed and on what; the cause, where there
-/// is one, is the `source`.
+/// Each variant is one way for the caller to react. `Display` says what failed and on what. The cause, if there is
+/// one, is the `source`.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PinnerError {
-    /// The backend proves that the block is not there. Asking again gives the same answer, until somebody adds it.
+    /// The backend proves that it does not have the block. The answer stays the same until somebody adds the block.
     #[error("block {cid} is not on the backend")]
     NotFound {
         /// The block.
         cid: Cid,
     },
-    /// The backend proves that the name stands for nothing.
-    #[error("the name '{name}' stands for nothing")]
+    /// The backend proves that the name points to nothing.
+    #[error("the name '{name}' does not resolve")]
     NameNotFound {
         /// The name.
         name: String,
     },
-    /// The backend cannot be reached, or fails for reasons of its own. May pass.
+    /// The backend cannot be reached, or fails for reasons of its own. The failure may pass.
     #[error("the backend is unavailable: {operation}")]
     Unavailable {
-        /// What was asked, and of what: `block/get bafy…`.
+        /// The operation and its target: `block/get bafy…`.
         operation: String,
-        /// The cause, where there is one.
+        /// The cause, if there is one.
         source: Option<Cause>,
     },
     /// The backend asks for fewer calls.
     #[error("the backend limits the rate of calls: {operation}")]
     RateLimited {
-        /// What was asked, and of what.
+        /// The operation and its target.
         operation: String,
-        /// When to ask again, where the backend says.
+        /// How long to wait before the next call, if the backend says.
         retry_after: Option<Duration>,
     },
-    /// The deadline passed. May succeed later, or with a longer one.
+    /// The deadline passed. The call may succeed later, or with a longer deadline.
     #[error("no answer within {after:?}: {operation}")]
     TimedOut {
-        /// What was asked, and of what.
+        /// The operation and its target.
         operation: String,
         /// The deadline that passed.
         after: Duration,
     },
-    /// Credentials or policy forbid it.
+    /// Credentials or policy forbid the operation.
     #[error("the backend refuses: {operation}: {reason}")]
     Denied {
-        /// What was asked, and of what.
+        /// The operation and its target.
         operation: String,
-        /// The backend's words.
+        /// The backend's own words.
         reason: String,
     },
-    /// The backend has no such thing ([`Capabilities`] says so too).
+    /// The backend lacks this feature ([`Capabilities`] says so too).
     #[error("the backend has no {operation}")]
     Unsupported {
-        /// What it lacks: `lazy pins`.
+        /// The missing feature: `lazy pins`.
         operation: &'static str,
     },
-    /// What came back cannot be the thing asked for: too large, cut short, garbled.
+    /// The answer cannot be what was asked for: it is too large, cut short or garbled.
     #[error("a corrupt answer: {operation}: {reason}")]
     Corrupt {
-        /// What was asked, and of what.
+        /// The operation and its target.
         operation: String,
-        /// What is wrong with it.
+        /// The defect.
         reason: String,
     },
 }
@@ -433,18 +511,18 @@ impl PinnerError {
         }
     }
 
-    /// Whether the backend proved that the thing is not there.
+    /// Whether the backend proved that the block or the name does not exist.
     pub fn is_absence(&self) -> bool {
         matches!(self, Self::NotFound { .. } | Self::NameNotFound { .. })
     }
 }
 
-/// A cause that can be handed to everybody who waits for the same answer.
+/// A cause that can be shared by all who wait for the same answer.
 #[derive(Clone, Debug)]
 pub struct Cause(Arc<dyn std::error::Error + Send + Sync>);
 
 impl Cause {
-    /// From any error.
+    /// Wraps any error.
     pub fn new(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self(error.into().into())
     }
@@ -462,12 +540,12 @@ impl std::error::Error for Cause {
     }
 }
 
-/// A stream that is at once over, with one error: what [`Pinner::pins`] gives where there are no pins.
+/// A stream that ends at once with one error. [`Pinner::pins`] returns it where there are no pins.
 pub fn refused(operation: &'static str) -> BoxStream<'static, Result<Pin, PinnerError>> {
     futures_util::stream::once(async move { Err(PinnerError::Unsupported { operation }) }).boxed()
 }
 
-// `Pinner` is used behind `Arc<dyn Pinner>`, and its streams are handed about: both must stay possible.
+// `Pinner` is used behind `Arc<dyn Pinner>`, and its streams are passed around: both must stay possible.
 const _: () = {
     // coverage: the compiler is the test.
     const fn object_safe(_: Option<&dyn Pinner>) {}
@@ -477,76 +555,4 @@ const _: () = {
 };
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_holder_survives_its_text() {
-        let holder = Holder::new([1; 8], [0xab; 16]);
-        assert_eq!(holder.to_string().parse(), Ok(holder));
-        assert_eq!(holder.lock_dir(), [1; 8]);
-        assert_eq!(Holder::from_bytes(*holder.as_bytes()), holder);
-        for wrong in ["", "zz", &"é".repeat(24), &"0".repeat(47), &"g".repeat(48)] {
-            assert!(wrong.parse::<Holder>().is_err(), "{wrong:?}");
-        }
-    }
-
-    #[test]
-    fn only_passing_errors_may_pass() {
-        let operation = || "block/get x".to_owned();
-        let cid = Cid::default();
-        assert!(
-            PinnerError::Unavailable {
-                operation: operation(),
-                source: None
-            }
-            .may_pass()
-        );
-        assert!(
-            PinnerError::RateLimited {
-                operation: operation(),
-                retry_after: None
-            }
-            .may_pass()
-        );
-        assert!(
-            PinnerError::TimedOut {
-                operation: operation(),
-                after: Duration::from_secs(1)
-            }
-            .may_pass()
-        );
-        let absent = PinnerError::NotFound { cid };
-        assert!(!absent.may_pass() && absent.is_absence());
-        assert!(!PinnerError::Unsupported { operation: "pins" }.may_pass());
-    }
-
-    #[test]
-    fn a_cause_keeps_its_words_and_its_source() {
-        let cause = Cause::new(std::io::Error::other("closed"));
-        assert_eq!(cause.to_string(), "closed");
-        let error = PinnerError::Unavailable {
-            operation: "x".into(),
-            source: Some(cause),
-        };
-        assert_eq!(
-            std::error::Error::source(&error).map(ToString::to_string),
-            Some("closed".into())
-        );
-    }
-
-    #[test]
-    fn capabilities_are_denied_unless_given() {
-        let none = Capabilities::blocks_only();
-        assert_eq!(none, Capabilities::default());
-        assert!(!none.any_pins());
-        let all = none
-            .with_lazy_pins()
-            .with_recursive_pins()
-            .with_collection()
-            .with_names();
-        assert!(
-            all.pins(PinDepth::Lazy) && all.pins(PinDepth::Recursive) && all.names && all.collects
-        );
-    }
-}
+mod tests;

@@ -8,29 +8,29 @@ use std::{io, path::PathBuf};
 use cid::Cid;
 use pinner_api::MAX_BLOCK;
 
-/// Why a CAR could not be read or written, or a local file not be imported.
+/// Why a CAR could not be read or written, or a local file could not be imported.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CarError {
     /// The operating system refuses. The cause is the `source`.
     #[error("cannot {operation} '{}'", path.display())]
     Io {
-        /// What was tried: `open`, `read`, `list`, …
+        /// The operation: `open`, `read`, `list`, …
         operation: &'static str,
-        /// On which file or directory.
+        /// The file or directory.
         path: PathBuf,
         /// The system's error.
         source: io::Error,
     },
     /// The file does not start as a CAR does.
-    #[error("'{}' is no CAR file: {reason}; make one with `wasi-ipfs import` or `ipfs dag export`", path.display())]
+    #[error("'{}' is not a CAR file: {reason}; make one with `wasi-ipfs import` or `ipfs dag export`", path.display())]
     NotACar {
         /// The file.
         path: PathBuf,
-        /// What is wrong with its start.
+        /// The defect in its start.
         reason: String,
     },
-    /// A CAR of a version that this crate does not know.
+    /// The CAR has a version that this crate does not know.
     #[error("'{}' is a CAR of version {version}; versions 1 and 2 can be read", path.display())]
     UnsupportedVersion {
         /// The file.
@@ -38,7 +38,7 @@ pub enum CarError {
         /// The version in its header.
         version: u64,
     },
-    /// The file ends before what it announces: it was cut short.
+    /// The file ends before the end that it announces: it was cut short.
     #[error(
         "'{}' is cut short: {expected} at offset {offset} does not fit before the end at {end}; fetch or write the file again",
         path.display()
@@ -46,11 +46,11 @@ pub enum CarError {
     Truncated {
         /// The file.
         path: PathBuf,
-        /// Where the part starts that is not whole.
+        /// The offset of the part that is not whole.
         offset: u64,
-        /// What was expected there.
+        /// The part that was expected there.
         expected: String,
-        /// Where the file, or its CARv2 payload, ends.
+        /// The end of the file, or of its CARv2 payload.
         end: u64,
     },
     /// A section's length cannot be right.
@@ -58,9 +58,9 @@ pub enum CarError {
     WrongSectionLength {
         /// The file.
         path: PathBuf,
-        /// Where the section starts, with its length.
+        /// The offset of the section, which starts with its length.
         offset: u64,
-        /// What is wrong with it.
+        /// The defect of the length.
         reason: &'static str,
     },
     /// A section announces a block over [`MAX_BLOCK`].
@@ -71,9 +71,9 @@ pub enum CarError {
     SectionTooLarge {
         /// The file.
         path: PathBuf,
-        /// Where the section starts, with its length.
+        /// The offset of the section, which starts with its length.
         offset: u64,
-        /// The section's length in bytes, CID included.
+        /// The length of the section in bytes, CID included.
         length: u64,
     },
     /// A section does not start with a CID.
@@ -81,9 +81,9 @@ pub enum CarError {
     BadCid {
         /// The file.
         path: PathBuf,
-        /// Where the CID should start.
+        /// The offset at which the CID should start.
         offset: u64,
-        /// What is wrong with it.
+        /// The defect of the CID.
         reason: String,
     },
     /// A CARv2 header points outside the file.
@@ -94,11 +94,11 @@ pub enum CarError {
     DataOutOfRange {
         /// The file.
         path: PathBuf,
-        /// Where the data should start.
+        /// The offset at which the data should start.
         data_offset: u64,
-        /// The data's length in bytes.
+        /// The length of the data in bytes.
         data_size: u64,
-        /// The file's length in bytes.
+        /// The length of the file in bytes.
         file_size: u64,
     },
     /// A block over [`MAX_BLOCK`] was handed to a [`CarWriter`](crate::CarWriter).
@@ -106,35 +106,35 @@ pub enum CarError {
     BlockTooLarge {
         /// The block.
         cid: Cid,
-        /// Its length in bytes.
+        /// The length in bytes.
         length: usize,
     },
     /// The destination is something that must not be replaced by a file: a directory, a device, a pipe.
-    #[error("'{}' is no regular file and is not overwritten; name another destination", path.display())]
+    #[error("'{}' is not a regular file, so it is not overwritten; name another destination", path.display())]
     DestinationNotAFile {
         /// The destination.
         path: PathBuf,
     },
-    /// A file name that is not UTF-8: no path of IPFS can name it.
+    /// A file name is not UTF-8, so no IPFS path can name it.
     #[error("the name of '{}' is not UTF-8; rename it, or leave it out", path.display())]
     NameNotUtf8 {
-        /// The file, lossily shown.
+        /// The file, shown lossily.
         path: PathBuf,
     },
-    /// A socket, pipe or device: there is no content to import. `ipfs add` refuses it as well.
-    #[error("'{}' is a {kind}; files, directories and symlinks can be imported", path.display())]
+    /// A socket, pipe or device has no content to import. `ipfs add` refuses it as well.
+    #[error("'{}' is a {kind}; only files, directories and symlinks can be imported", path.display())]
     SpecialFile {
         /// The file.
         path: PathBuf,
-        /// What it is.
+        /// The kind of file.
         kind: &'static str,
     },
-    /// Mode and mtime have no place in a raw leaf. `ipfs add` refuses it as well.
+    /// A raw leaf cannot hold a mode or an mtime. `ipfs add` refuses it as well.
     #[error(
         "mode and mtime cannot be kept with raw leaves; pass --raw-leaves=false with --preserve-mode or --preserve-mtime"
     )]
     MetadataInRawLeaves,
-    /// Two names of one directory have the same 64-bit hash, which no sharded directory can hold.
+    /// Two names in one directory have the same 64-bit hash, which no sharded directory can hold.
     #[error("'{}' cannot be sharded: the names '{first}' and '{second}' have the same hash; rename one", path.display())]
     NamesCollide {
         /// The directory.
@@ -144,12 +144,12 @@ pub enum CarError {
         /// The other.
         second: String,
     },
-    /// Whoever takes the imported blocks failed. The cause is the `source`.
+    /// The function that takes the imported blocks failed. The cause is the `source`.
     #[error("block {cid} could not be stored")]
     Sink {
         /// The block.
         cid: Cid,
-        /// Its error.
+        /// The function's error.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The caller's progress function asked to stop.
@@ -158,7 +158,7 @@ pub enum CarError {
 }
 
 impl CarError {
-    /// For `map_err` on what the operating system refused.
+    /// For `map_err` on an error of the operating system.
     pub(crate) fn io(
         operation: &'static str,
         path: impl Into<PathBuf>,

@@ -6,13 +6,13 @@
 use cid::Cid;
 use serde::{Deserialize, Serialize};
 
-/// The longest CARv1 header that is read, in bytes: some 25,000 roots. A bound for hostile files alone.
+/// The longest CARv1 header that is read, in bytes: some 25,000 roots. It only bounds hostile files.
 pub(crate) const MAX_HEADER: u64 = 1024 * 1024;
 
 /// The length in bytes of CARv2's header, which follows its 11-byte pragma.
 pub(crate) const V2_HEADER: usize = 40;
 
-/// What a CARv1 header holds. CARv2's pragma is one with a version and no roots.
+/// The content of a CARv1 header. CARv2's pragma is such a header, with a version and no roots.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Header {
     /// The roots; absent in CARv2's pragma.
@@ -23,13 +23,13 @@ pub(crate) struct Header {
 }
 
 impl Header {
-    /// From DAG-CBOR, without its length before it.
+    /// Decodes DAG-CBOR, without the length that precedes it in a file.
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, String> {
         serde_ipld_dagcbor::from_slice(bytes).map_err(|error| error.to_string())
     }
 }
 
-/// A whole CARv1 header, its length before it.
+/// Encodes a whole CARv1 header, with its length in front.
 pub(crate) fn encode_v1(roots: &[Cid]) -> Vec<u8> {
     let header = Header {
         roots: Some(roots.to_vec()),
@@ -43,18 +43,18 @@ pub(crate) fn encode_v1(roots: &[Cid]) -> Vec<u8> {
     bytes
 }
 
-/// The fields of a CARv2 header that say where the data is. The index is not used: it may lie, and a scan of the
-/// sections costs no more than checking it would.
+/// The fields of a CARv2 header that locate the data. The index is not used: it may lie, and scanning the sections
+/// costs no more than checking it would.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct V2 {
-    /// Where the CARv1 data starts.
+    /// The offset of the CARv1 data in the file, in bytes.
     pub(crate) data_offset: u64,
-    /// Its length in bytes.
+    /// The length of the data, in bytes.
     pub(crate) data_size: u64,
 }
 
 impl V2 {
-    /// From the 40 bytes behind the pragma: 16 of characteristics, then three little-endian numbers.
+    /// Decodes the 40 bytes after the pragma: 16 of characteristics, then three little-endian numbers.
     pub(crate) fn decode(bytes: &[u8; V2_HEADER]) -> Self {
         let number = |at: usize| {
             let mut eight = [0; 8];

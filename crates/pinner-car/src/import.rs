@@ -1,15 +1,11 @@
-//! Local files as a UnixFS DAG: the walk over the file system, and what comes of it.
+//! Imports local files as a UnixFS DAG: walks the file system and writes blocks.
 //!
-//! Gives the CIDs that `ipfs add` of Kubo 0.43 gives. Reads each file once, in order of the names' bytes, children
-//! before parents, so that the same tree gives the same blocks in the same order. Never follows a symlink inside a
-//! tree, never opens what is no regular file or directory. Memory: two chunks, the links of the directories that
+//! The CIDs are those of `ipfs add` of Kubo 0.43. Each file is read once, in the order of the names' bytes, children
+//! before parents, so that the same tree results in the same blocks in the same order. The walk never follows a symlink
+//! inside a tree, and opens only regular files and directories. Memory: two chunks, the links of the directories that
 //! are open on the way down, and 34 bytes for each distinct block.
 
-mod blocks;
-mod directory;
-mod file;
 mod options;
-mod unixfs;
 
 use std::{
     ffi::OsString,
@@ -25,65 +21,60 @@ use bytes::Bytes;
 use cid::{Cid, Version};
 use multihash_codetable::{Code, MultihashDigest};
 use rustix::fs::{Mode, OFlags};
+use unixfs::{Attributes, DirectoryError, Entry, FileError, Writer, Written};
 
-pub use self::options::{ImportOptions, ParseProfileError, Profile};
-use self::{
-    blocks::{Blocks, Node},
-    directory::{DirectoryError, Entry},
-    file::{FileError, Layout},
-    unixfs::{Attributes, Data, Type},
-};
+pub use self::options::ImportOptions;
 use crate::{error::CarError, writer::CarWriter};
 
-/// What an import made.
+/// The result of an import.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Imported {
-    /// The CID of what was imported.
+    /// The CID of the imported file, directory or symlink.
     pub root: Cid,
-    /// Distinct blocks.
+    /// The number of distinct blocks.
     pub blocks: u64,
-    /// The distinct blocks' length together, in bytes.
+    /// The total length of the distinct blocks, in bytes.
     pub block_bytes: u64,
-    /// What was read from files, in bytes.
+    /// The number of bytes read from files.
     pub bytes: u64,
-    /// Regular files.
+    /// The number of regular files.
     pub files: u64,
-    /// Directories, the root included.
+    /// The number of directories, including the root.
     pub directories: u64,
-    /// Symlinks.
+    /// The number of symlinks.
     pub symlinks: u64,
 }
 
-/// How far an import is.
+/// The progress of an import.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Progress {
-    /// What was read from files so far, in bytes.
+    /// The number of bytes read from files so far.
     pub bytes: u64,
-    /// Regular files that are done.
+    /// The number of regular files that are finished.
     pub files: u64,
 }
 
 /// Imports the file, directory or symlink at `path`, handing each distinct block to `sink`, children first.
 ///
-/// Blocking, and as long as reading and hashing everything takes: off the async threads, please. `progress` hears
-/// of every chunk and every file, and stops the import by [`ControlFlow::Break`]. A sink that does nothing makes
-/// this the CID alone, as `ipfs add --only-hash` gives it.
+/// The call blocks for as long as reading and hashing everything takes: keep it off the async threads. `progress` is
+/// called after every chunk and every file, and stops the import by [`ControlFlow::Break`]. With a sink that does
+/// nothing, only the CID is computed, as by `ipfs add --only-hash`.
 ///
 /// # Behavior
-/// * Entries come in the order of their names' bytes: the same tree, the same blocks in the same order.
+/// * Entries come in the order of their names' bytes: the same tree results in the same blocks in the same order.
 /// * A block is handed over once, however often it occurs.
 /// * A file that changes meanwhile is imported as it was read.
 ///
 /// # Errors
-/// * [`Io`](CarError::Io): a file or directory cannot be read; it names the path.
-/// * [`NameNotUtf8`](CarError::NameNotUtf8): a path of IPFS is text.
-/// * [`SpecialFile`](CarError::SpecialFile): a socket, pipe or device, as `ipfs add` refuses it. A hidden one is
+/// * [`Io`](CarError::Io): a file or directory cannot be read; the error names the path.
+/// * [`NameNotUtf8`](CarError::NameNotUtf8): a name is not UTF-8, but IPFS paths are text.
+/// * [`SpecialFile`](CarError::SpecialFile): a socket, pipe or device, which `ipfs add` refuses too. A hidden one is
 ///   skipped with the other hidden files.
-/// * [`MetadataInRawLeaves`](CarError::MetadataInRawLeaves): before anything is read.
-/// * [`NamesCollide`](CarError::NamesCollide): in a directory to be sharded.
-/// * [`Cancelled`](CarError::Cancelled), and whatever `sink` fails with.
+/// * [`MetadataInRawLeaves`](CarError::MetadataInRawLeaves): the options exclude each other; nothing has been read.
+/// * [`NamesCollide`](CarError::NamesCollide): two names collide in a directory that has to be sharded.
+/// * [`Cancelled`](CarError::Cancelled), and any error of `sink`.
 pub fn import(
     path: impl AsRef<Path>,
     options: &ImportOptions,
@@ -93,23 +84,23 @@ pub fn import(
     Import::new(options, None, sink, progress)?.run(path.as_ref())
 }
 
-/// Imports `path` into a CARv1 at `destination`, whose one root it is.
+/// Imports `path` into a CARv1 at `destination`, as the CAR's only root.
 ///
-/// The CAR is written beside its destination and moved there when it is complete: an error, or an import that is
-/// cancelled, leaves the destination as it was and nothing beside it. Where `destination` lies in the imported
-/// tree, the CAR that is being made is not part of it; one that is there already is.
+/// The CAR is written beside its destination and moved there when it is complete. An error or a cancelled import leaves
+/// the destination as it was, and nothing beside it. If `destination` is inside the imported tree, the CAR that is
+/// being written is not imported, but an existing file at `destination` is.
 ///
 /// # Errors
-/// As [`import`] and [`CarWriter`].
+/// The same as [`import`] and [`CarWriter`].
 pub fn import_to_car(
     path: impl AsRef<Path>,
     destination: impl Into<PathBuf>,
     options: &ImportOptions,
     progress: impl FnMut(Progress) -> ControlFlow<()>,
 ) -> Result<Imported, CarError> {
-    // Any CID of the profile has the length of the root's.
+    // The header gets room for a CID of the profile. A root of another length costs one more copy of the CAR.
     let hash = Code::Sha2_256.digest(&[]);
-    let expected = match options.profile.cid_version() {
+    let expected = match options.profile.layout().cid_version() {
         Version::V0 => Cid::new_v0(hash).unwrap_or_default(),
         Version::V1 => Cid::new_v1(0x70, hash),
     };
@@ -126,7 +117,7 @@ pub fn import_to_car(
     Ok(imported)
 }
 
-/// Which file it is, whatever it is called.
+/// The identity of a file, independent of its name.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct FileId {
     device: u64,
@@ -142,20 +133,19 @@ impl FileId {
     }
 }
 
-/// One import on its way.
+/// The state of one import.
 struct Import<'a, S, P> {
     options: &'a ImportOptions,
-    layout: Layout,
-    /// The CAR that is being written, should it lie in the tree.
+    /// The CAR that is being written, which is skipped if it is in the tree.
     left_out: Option<FileId>,
-    blocks: Blocks<S>,
+    blocks: Writer<S>,
     progress: P,
     so_far: Progress,
     directories: u64,
     symlinks: u64,
 }
 
-/// A directory some of whose entries are imported.
+/// A directory with some of its entries imported.
 struct OpenDirectory {
     path: PathBuf,
     /// Its own name in its parent; empty at the root.
@@ -178,9 +168,8 @@ where
     ) -> Result<Import<'_, S, P>, CarError> {
         Ok(Import {
             options,
-            layout: options.layout()?,
             left_out,
-            blocks: Blocks::new(options.profile.cid_version(), sink),
+            blocks: Writer::new(options.layout()?, sink),
             progress,
             so_far: Progress::default(),
             directories: 0,
@@ -189,7 +178,7 @@ where
     }
 
     fn run(mut self, path: &Path) -> Result<Imported, CarError> {
-        // `link/` would follow the link; Kubo cleans its arguments as well.
+        // Removes a trailing slash, since `link/` would follow the link. Kubo cleans its arguments as well.
         let mut path: PathBuf = path.components().collect();
         if self.options.dereference_args {
             path = path.canonicalize().map_err(CarError::io("read", path))?;
@@ -202,9 +191,9 @@ where
             self.leaf(&path, &metadata)?
         };
         Ok(Imported {
-            root: root.id.cid(self.blocks.version()),
-            blocks: self.blocks.count(),
-            block_bytes: self.blocks.total_bytes(),
+            root: root.cid(),
+            blocks: self.blocks.blocks(),
+            block_bytes: self.blocks.block_bytes(),
             bytes: self.so_far.bytes,
             files: self.so_far.files,
             directories: self.directories,
@@ -212,8 +201,8 @@ where
         })
     }
 
-    /// Everything below `root`, on a stack of its own: depth costs no stack of the thread's.
-    fn tree(&mut self, root: OpenDirectory) -> Result<Node, CarError> {
+    /// Imports everything below `root`. It keeps its own stack of directories, so depth costs none of the thread's.
+    fn tree(&mut self, root: OpenDirectory) -> Result<Written, CarError> {
         let mut above = Vec::new();
         let mut here = root;
         loop {
@@ -223,7 +212,7 @@ where
                     return Ok(node);
                 };
                 here = parent;
-                here.done.push(Entry { name, node });
+                here.done.push(Entry::new(name, node));
                 continue;
             };
             let path = here.path.join(&file_name);
@@ -239,7 +228,7 @@ where
                 above.push(std::mem::replace(&mut here, child));
             } else {
                 let node = self.leaf(&path, &metadata)?;
-                here.done.push(Entry { name, node });
+                here.done.push(Entry::new(name, node));
             }
         }
     }
@@ -269,8 +258,8 @@ where
         })
     }
 
-    /// Makes the directory's own blocks, its entries being done.
-    fn leave(&mut self, directory: OpenDirectory) -> Result<(Box<str>, Node), CarError> {
+    /// Writes the directory's own blocks, once all its entries are imported.
+    fn leave(&mut self, directory: OpenDirectory) -> Result<(Box<str>, Written), CarError> {
         let OpenDirectory {
             path,
             name,
@@ -278,20 +267,23 @@ where
             done,
             ..
         } = directory;
-        let estimate = self.options.profile.size_estimate();
-        match directory::add(done, estimate, attributes, &mut self.blocks) {
+        match self.blocks.directory(done, attributes) {
             Ok(node) => Ok((name, node)),
-            Err(DirectoryError::Collision(names)) => Err(CarError::NamesCollide {
+            Err(DirectoryError::Sink(error)) => Err(error),
+            Err(DirectoryError::Collision { first, second }) => Err(CarError::NamesCollide {
                 path,
-                first: names.first.into(),
-                second: names.second.into(),
+                first: first.into(),
+                second: second.into(),
             }),
-            Err(DirectoryError::Other(error)) => Err(error),
+            // Only a broken file system has such names.
+            Err(error) => Err(CarError::io("list", path)(io::Error::other(
+                error.to_string(),
+            ))),
         }
     }
 
-    /// What is no directory.
-    fn leaf(&mut self, path: &Path, metadata: &Metadata) -> Result<Node, CarError> {
+    /// Imports anything except a directory.
+    fn leaf(&mut self, path: &Path, metadata: &Metadata) -> Result<Written, CarError> {
         if metadata.is_symlink() {
             self.symlink(path, metadata)
         } else if metadata.is_file() {
@@ -301,50 +293,46 @@ where
         }
     }
 
-    fn symlink(&mut self, path: &Path, metadata: &Metadata) -> Result<Node, CarError> {
+    fn symlink(&mut self, path: &Path, metadata: &Metadata) -> Result<Written, CarError> {
         let target = fs::read_link(path).map_err(CarError::io("read", path))?;
-        let block = Data {
-            data: Some(Bytes::copy_from_slice(target.as_os_str().as_bytes())),
-            ..Data::new(Type::Symlink, self.options.attributes(metadata))
-        }
-        .into_block(Vec::new());
         self.symlinks += 1;
-        self.blocks.put_dag_pb(block, 0)
+        let attributes = self.options.attributes(metadata);
+        self.blocks
+            .symlink(target.as_os_str().as_bytes(), attributes)
     }
 
-    fn file(&mut self, path: &Path) -> Result<Node, CarError> {
+    fn file(&mut self, path: &Path) -> Result<Written, CarError> {
         let file = open(path).map_err(CarError::io("open", path))?;
-        // Of the open file, not of the name: a pipe that took its place is refused and not waited for.
+        // The metadata of the open file, not of the path: a pipe that has replaced the file is refused, and the import
+        // does not wait for it.
         let metadata = file.metadata().map_err(CarError::io("read", path))?;
         if !metadata.is_file() {
             return Err(special(path, metadata.file_type()));
         }
         let Self {
-            progress, so_far, ..
+            blocks,
+            progress,
+            so_far,
+            ..
         } = self;
         let mut read = |bytes| {
             so_far.bytes += bytes;
             go_on(progress(*so_far))
         };
-        let node = file::add(
-            &file,
-            metadata.len(),
-            self.layout,
-            self.options.attributes(&metadata),
-            &mut self.blocks,
-            &mut read,
-        )
-        .map_err(|error| match error {
-            FileError::Read(source) => CarError::io("read", path)(source),
-            FileError::Other(error) => error,
-        })?;
+        let attributes = self.options.attributes(&metadata);
+        let node = blocks
+            .file_with_progress(&file, metadata.len(), attributes, &mut read)
+            .map_err(|error| match error {
+                FileError::Read(source) => CarError::io("read", path)(source),
+                FileError::Sink(error) => error,
+            })?;
         self.so_far.files += 1;
         go_on((self.progress)(self.so_far))?;
         Ok(node)
     }
 }
 
-/// Without waiting for whoever writes into a pipe, and without following a symlink that came meanwhile.
+/// Opens a file without waiting for the writer of a pipe, and without following a symlink that has replaced the file.
 fn open(path: &Path) -> io::Result<File> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOFOLLOW;
     Ok(rustix::fs::open(path, flags, Mode::empty())?.into())

@@ -1,20 +1,20 @@
-//! Where each block lies: multihash to (file, offset, length).
+//! The place of each block: multihash to (file, offset, length).
 //!
-//! Keyed by multihash, since a block's codec comes from the link that names it: real DAGs hold the same bytes
-//! under several codecs. A sorted list: an entry takes 56 bytes, whatever the block's size, where a hash map would
-//! take about twice that, and a look-up is a few dozen comparisons beside a system call.
+//! Keyed by multihash, because a block's codec comes from the link that names it: real DAGs hold the same bytes under
+//! several codecs. The index is a sorted list. An entry takes 56 bytes, whatever the block's size, where a hash map
+//! would take about twice that. A look-up is a few dozen comparisons, next to a system call for the read.
 
 use multihash::Multihash;
 
 const SHA2_256: u64 = 0x12;
 pub(crate) const IDENTITY: u64 = 0x00;
 
-/// A multihash in as few bytes as it takes; `Multihash<64>` takes 80.
+/// A multihash in few bytes; `Multihash<64>` takes 80.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Key {
-    /// sha2-256 with its whole digest: nearly all there are.
+    /// A whole sha2-256 digest, as nearly all blocks have.
     Sha2([u8; 32]),
-    /// Any other, as the multihash's bytes.
+    /// Any other multihash, as bytes.
     Other(Box<[u8]>),
 }
 
@@ -26,7 +26,7 @@ impl Key {
         }
     }
 
-    /// The multihash again. None of another size than `S` holds is ever put into the index.
+    /// The multihash. It always fits: no multihash with a digest over 64 bytes is put into the index.
     pub(crate) fn multihash(&self) -> Option<Multihash<64>> {
         match self {
             Self::Sha2(digest) => Multihash::wrap(SHA2_256, digest).ok(),
@@ -35,18 +35,18 @@ impl Key {
     }
 }
 
-/// Where a block lies.
+/// The place of a block's data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Place {
-    /// Of the block's data, from the start of its file.
+    /// The offset of the data from the start of its file, in bytes.
     pub(crate) offset: u64,
-    /// Of the data, in bytes.
+    /// The length of the data, in bytes.
     pub(crate) length: u32,
-    /// Which file.
+    /// The number of the file.
     pub(crate) file: u32,
 }
 
-/// The blocks of all files, as they are found.
+/// Collects the blocks of all files as they are found.
 #[derive(Debug, Default)]
 pub(crate) struct IndexBuilder {
     places: Vec<(Key, Place)>,
@@ -61,7 +61,7 @@ impl IndexBuilder {
         let in_order = |(_, place): &(Key, Place)| (place.file, place.offset);
         self.places
             .sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| in_order(a).cmp(&in_order(b))));
-        // The first place of a block stays: what is there twice is read from one place always.
+        // The first place of a block stays, so a block that occurs twice is always read from the same place.
         self.places.dedup_by(|later, first| later.0 == first.0);
         self.places.shrink_to_fit();
         Index {
@@ -100,7 +100,7 @@ impl Index {
     }
 }
 
-// What the crate promises about memory.
+// The size of an entry that the module's docs promise.
 const _: () = assert!(size_of::<(Key, Place)>() <= 56);
 
 #[cfg(test)]

@@ -1,22 +1,22 @@
-//! CAR files as a [`Pinner`](pinner_api::Pinner), and local files as CAR files: the embedded source of blocks,
-//! with no daemon and no network.
+//! CAR files as a [`Pinner`](pinner_api::Pinner), and local files as CAR files: a source of blocks embedded in the
+//! program, with no daemon and no network.
 //!
 //! # Reading
 //!
-//! [`CarPinner`] opens one or several CARv1 or CARv2 files. The way of one block:
+//! [`CarPinner`] opens one or several CARv1 or CARv2 files. These are the steps of reading a block:
 //!
-//! 1. `scan`: one pass over the section headers of a file, at open; no block's bytes are read.
-//! 2. `index`: multihash to (file, offset, length). Memory grows with the number of blocks, not their size.
-//! 3. `pinner`: a look-up, one positioned read, and the bytes, **unverified**, as every backend gives them.
+//! 1. `scan`: one pass over the section headers of a file when it is opened. No block's bytes are read.
+//! 2. `index`: multihash to (file, offset, length). Memory grows with the number of blocks, not with their size.
+//! 3. `pinner`: a look-up and one positioned read. The bytes are **unverified**, as from every backend.
 //!
-//! A recursive pin walks the DAG (`walk`, by the links that `links` decodes) and is refused unless it is whole.
-//! Pins live in the value and protect nothing beyond it: a CAR file loses no block.
+//! A recursive pin walks the DAG (`walk`, along the links that `links` decodes) and is refused unless the DAG is
+//! whole. Pins live in the value and protect nothing beyond it: a CAR file loses no block.
 //!
 //! # Writing
 //!
-//! 1. [`import`] walks a file or a directory (`import`), cuts files into a balanced tree (`import::file`), makes
-//!    plain or sharded directories (`import::directory`), and hands every distinct block to a sink, children
-//!    first. The CID is the one that `ipfs add` gives with the same options.
+//! 1. [`import`] walks a file or a directory, lets the crate [`unixfs`] cut files into balanced trees and make plain
+//!    or sharded directories, and hands every distinct block to a sink, children first. The CID is the one that
+//!    `ipfs add` gives with the same options.
 //! 2. [`CarWriter`] is such a sink: a CARv1 beside its destination, moved there when it is complete.
 //! 3. [`import_to_car`] is the two together.
 
@@ -31,9 +31,8 @@ mod walk;
 mod writer;
 
 pub use error::CarError;
-pub use import::{
-    ImportOptions, Imported, ParseProfileError, Profile, Progress, import, import_to_car,
-};
+pub use import::{ImportOptions, Imported, Progress, import, import_to_car};
 pub use pinner::{BlockInfo, CarPinner};
 pub use scan::{Section, SectionCid, Sections, parse_car};
+pub use unixfs::{ParseProfileError, Profile};
 pub use writer::CarWriter;

@@ -1,4 +1,4 @@
-//! The links of a block, by the codec of the CID that names it: what the walk for a recursive pin follows.
+//! The links of a block, by the codec of the CID that names it. The walk of a recursive pin follows them.
 //!
 //! Knows dag-pb, dag-cbor and the codecs that have no links. Never panics on hostile bytes.
 
@@ -14,17 +14,17 @@ const JSON: u64 = 0x0200;
 const DAG_PB: u64 = 0x70;
 const DAG_CBOR: u64 = 0x71;
 
-/// How the links of a block are found.
+/// How to find the links of a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Codec {
-    /// It has none, and need not be read.
+    /// The block has no links, and need not be read.
     Leaf,
     DagPb,
     DagCbor,
 }
 
 impl Codec {
-    /// `None` for a codec whose links this crate cannot tell.
+    /// `None` for a codec whose links this crate does not know.
     pub(crate) fn of(cid: &Cid) -> Option<Self> {
         match cid.codec() {
             RAW | CBOR | JSON => Some(Self::Leaf),
@@ -34,7 +34,7 @@ impl Codec {
         }
     }
 
-    /// The links in `block`, in order, or what is wrong with it.
+    /// The links in `block`, in order, or the reason why it does not decode.
     pub(crate) fn links(self, block: Bytes) -> Result<Vec<Cid>, String> {
         match self {
             Self::Leaf => Ok(Vec::new()),

@@ -1,14 +1,14 @@
 //! [`CarPinner`]: CAR files behind the [`Pinner`] trait.
 //!
-//! Owns the open files, the index over them and the set of pins. Knows nothing of what the blocks mean, but for
-//! the links that a recursive pin follows. Never changes a file.
+//! Owns the open files, the index over them and the set of pins. Knows nothing of what the blocks mean, except the
+//! links that a recursive pin follows. Never changes a file.
 //!
 //! # Where a block is read
 //!
 //! A block of up to 64 KiB that the page cache holds is read on the current thread (`preadv2` with `RWF_NOWAIT`
-//! on Linux): the hand-off to a blocking thread costs more than the read. Everything else goes to a blocking
-//! thread, since a disk may take milliseconds and copying 2 MiB takes long enough to starve other tasks. Outside a
-//! tokio runtime there is nobody to starve, and the read happens where it is asked for.
+//! on Linux), because the hand-off to a blocking thread costs more than the read. Every other block is read on a
+//! blocking thread, because a disk may take milliseconds, and copying 2 MiB takes long enough to starve other tasks.
+//! Outside a tokio runtime there are no tasks to starve, so the read happens on the calling thread.
 
 use std::{
     collections::BTreeSet,
@@ -40,25 +40,24 @@ use crate::{
 /// The largest block that is read on the current thread, in bytes.
 const SMALL: usize = 64 * 1024;
 
-/// Blocks out of CARv1 and CARv2 files, with random access.
+/// A backend over CARv1 and CARv2 files, with random access.
 ///
-/// Blocks are found by multihash: the codec comes from the link that names a block, never from the CAR. Where
-/// several sections hold the same multihash, the first one of the first file answers. An identity CID is answered
-/// from itself. **A block whose bytes do not match its CID is handed out as it is**: like every backend this one
-/// is not trusted with integrity, and whoever asks hashes what comes.
+/// Blocks are found by multihash: the codec comes from the link that names a block, never from the CAR. If several
+/// sections hold the same multihash, the first section of the first file answers. An identity CID is answered from
+/// the CID itself. **A block whose bytes do not match its CID is returned as it is**: this backend, like every other,
+/// is not trusted with integrity, and the caller hashes the bytes.
 ///
-/// Pins are [`PinDepth::Recursive`] only, and live in this value: `pin` proves that the whole DAG is in the files.
-/// A CAR file loses nothing, so that pins protect nothing either, and there is nothing to keep over a restart.
+/// Pins are [`PinDepth::Recursive`] only, and live in this value: `pin` proves that the whole DAG is in the files. A
+/// CAR file loses no block, so pins protect nothing either, and there is nothing to keep over a restart.
 ///
-/// The files must not change while they are open: a block that is cut off by that is
-/// [`PinnerError::Corrupt`].
+/// The files must not change while they are open: a block that is cut off by a change is [`PinnerError::Corrupt`].
 #[derive(Debug)]
 pub struct CarPinner {
     cars: Arc<Cars>,
     pins: Mutex<BTreeSet<(Holder, Cid)>>,
 }
 
-/// What the blocking threads read from.
+/// The files and the index, which the blocking threads share.
 struct Cars {
     files: Vec<(PathBuf, File)>,
     index: Index,
@@ -67,7 +66,7 @@ struct Cars {
 
 impl std::fmt::Debug for Cars {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // Not the index: it has an entry for each block.
+        // Not the index, which has an entry for each block.
         f.debug_struct("Cars")
             .field(
                 "files",
@@ -79,12 +78,13 @@ impl std::fmt::Debug for Cars {
     }
 }
 
-/// One block of a [`CarPinner`], by [`CarPinner::blocks`].
+/// One block of a [`CarPinner`], as [`CarPinner::blocks`] lists it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct BlockInfo {
-    /// Its multihash, as the CAR names it; unverified.
+    /// The multihash as the CAR names it; unverified.
     pub multihash: Multihash<64>,
-    /// Its length in bytes.
+    /// The length in bytes.
     pub size_bytes: u32,
 }
 
@@ -92,10 +92,10 @@ impl CarPinner {
     /// Opens the files and scans their section headers, on a blocking thread.
     ///
     /// # Errors
-    /// As [`open_blocking`](Self::open_blocking).
+    /// Those of [`open_blocking`](Self::open_blocking).
     ///
     /// # Cancellation
-    /// Nothing is left behind; a scan that has begun runs to its end.
+    /// Leaves nothing behind. A scan that has begun runs to its end.
     pub async fn open<P: Into<PathBuf>>(
         paths: impl IntoIterator<Item = P>,
     ) -> Result<Self, CarError> {
@@ -114,8 +114,8 @@ impl CarPinner {
     /// Opens the files and scans their section headers, on the current thread.
     ///
     /// # Errors
-    /// The first file that is no CAR, or not a whole one, by the [`CarError`] that says why; the others are not
-    /// opened then. A CAR that is cut exactly between two sections cannot be told from a whole one.
+    /// A [`CarError`] for the first file that is not a CAR, or not a whole one. The files after it are not opened
+    /// then. A CAR that is cut exactly between two sections cannot be told from a whole one.
     pub fn open_blocking<P: Into<PathBuf>>(
         paths: impl IntoIterator<Item = P>,
     ) -> Result<Self, CarError> {
@@ -129,11 +129,11 @@ impl CarPinner {
             if !metadata.is_file() {
                 return Err(CarError::NotACar {
                     path,
-                    reason: "it is no regular file".to_owned(),
+                    reason: "it is not a regular file".to_owned(),
                 });
             }
             let found = scan(&file, metadata.len(), &path, &mut |section| {
-                // An identity CID holds its own data, and a digest over 64 bytes is in no `Cid` to ask with.
+                // An identity CID holds its own data, and no `Cid` can ask for a digest of more than 64 bytes.
                 if section.cid.hash().code() != IDENTITY && section.cid.hash().size() <= 64 {
                     index.push(
                         Key::new(section.cid.hash()),
@@ -162,23 +162,22 @@ impl CarPinner {
         })
     }
 
-    /// The roots in all the files' headers, in the order of the files, each once. Whether their blocks are there
-    /// is not said.
+    /// The roots in the headers of all files, in the order of the files, each once. Their blocks may be missing.
     pub fn roots(&self) -> &[Cid] {
         &self.cars.roots
     }
 
-    /// How many distinct blocks there are.
+    /// The number of distinct blocks.
     pub fn len(&self) -> usize {
         self.cars.index.len()
     }
 
-    /// Whether there is no block.
+    /// Whether there are no blocks.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The length of all distinct blocks together, in bytes.
+    /// The total length of all distinct blocks, in bytes.
     pub fn total_bytes(&self) -> u64 {
         self.cars.index.total_bytes()
     }
@@ -199,7 +198,7 @@ impl CarPinner {
     }
 
     fn pins_now(&self) -> std::sync::MutexGuard<'_, BTreeSet<(Holder, Cid)>> {
-        // A set of plain values is whole whatever thread panicked beside it.
+        // A set of plain values stays whole even if another thread panics while it holds the lock.
         self.pins.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -238,7 +237,7 @@ impl Pinner for CarPinner {
         if self.pins_now().contains(&(*holder, *root)) {
             return Ok(());
         }
-        // A walk over a large DAG is not to outlive the caller who gave it up.
+        // A walk over a large DAG must not outlive a caller that gave it up.
         let cancelled = CancelOnDrop::default();
         let (cars, root, flag) = (self.cars.clone(), *root, cancelled.0.clone());
         run_blocking(move || walk::check_complete(&root, &*cars, &flag))
@@ -257,13 +256,7 @@ impl Pinner for CarPinner {
         let pins: Vec<_> = self
             .pins_now()
             .iter()
-            .map(|(holder, root)| {
-                Ok(Pin {
-                    holder: *holder,
-                    root: *root,
-                    depth: PinDepth::Recursive,
-                })
-            })
+            .map(|(holder, root)| Ok(Pin::new(*holder, *root, PinDepth::Recursive)))
             .collect();
         futures_util::stream::iter(pins).boxed()
     }
@@ -274,7 +267,7 @@ impl Cars {
         self.files.get(usize::try_from(place.file).ok()?)
     }
 
-    /// A small block that is in the page cache; `None` where reading it could wait.
+    /// Reads a small block that is in the page cache; `None` where the read could wait.
     #[cfg(target_os = "linux")]
     fn read_cached(&self, place: Place) -> Option<Bytes> {
         use rustix::io::{ReadWriteFlags, preadv2};
@@ -290,7 +283,7 @@ impl Cars {
             place.offset,
             ReadWriteFlags::NOWAIT,
         );
-        // Short, refused or not supported: the blocking read gives the answer, or the error.
+        // Short, refused or not supported: the blocking read returns the block, or the error.
         (read == Ok(length)).then(|| block.into())
     }
 
@@ -304,14 +297,14 @@ impl Cars {
         let Some((path, file)) = self.file(place) else {
             return Err(PinnerError::NotFound { cid: *cid });
         };
-        // At most MAX_BLOCK, by the scan.
+        // At most MAX_BLOCK, as the scan checked.
         let mut block = vec![0; place.length as usize];
         match file.read_exact_at(&mut block, place.offset) {
             Ok(()) => Ok(block.into()),
             Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
                 Err(PinnerError::Corrupt {
                     operation: operation(path),
-                    reason: "the file became shorter since it was opened".to_owned(),
+                    reason: "the file became shorter after it was opened".to_owned(),
                 })
             }
             Err(error) => Err(PinnerError::Unavailable {
@@ -338,7 +331,7 @@ impl walk::Source for Cars {
     }
 }
 
-/// Set when the future that waits for a walk is dropped.
+/// Sets a flag when the future that waits for a walk is dropped.
 #[derive(Default)]
 struct CancelOnDrop(Arc<AtomicBool>);
 
@@ -348,7 +341,7 @@ impl Drop for CancelOnDrop {
     }
 }
 
-/// `work` on a blocking thread, or here where there is no runtime. `None` when the runtime is going away.
+/// Runs `work` on a blocking thread, or on this thread where there is no runtime. `None` if the runtime shuts down.
 async fn run_blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
     let Ok(runtime) = Handle::try_current() else {
         return Some(work());

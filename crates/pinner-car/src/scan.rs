@@ -1,8 +1,8 @@
-//! One pass over a CAR's section headers: where each block lies.
+//! One pass over a CAR's section headers, which finds the place of each block.
 //!
-//! Reads lengths and CIDs and steps over the data, through a window that is small where blocks are large and
-//! large where they are small. Owns every check of the framing; the blocks' bytes are not looked at. The parser
-//! takes any source of positioned reads, so that [`parse_car`] is the same code on bytes in memory, for fuzzing.
+//! Reads lengths and CIDs and steps over the data, through a window that is small where blocks are large and large
+//! where they are small. Owns every check of the framing; never looks at the blocks' bytes. The parser takes any
+//! source of positioned reads, so [`parse_car`] runs the same code on bytes in memory, for fuzzing.
 
 use std::{fs::File, io, path::Path};
 
@@ -26,7 +26,7 @@ const MAX_VARINT: usize = 10;
 
 /// Bytes that can be read at a position.
 pub(crate) trait ReadAt {
-    /// Some bytes from `offset` on; none at the end.
+    /// Reads some bytes from `offset` on; none at the end.
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
 }
 
@@ -50,17 +50,19 @@ impl ReadAt for [u8] {
 
 /// One block in a CAR.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Section {
-    /// As the section names it; not checked against the data.
+    /// The CID as the section names it; not checked against the data.
     pub cid: SectionCid,
-    /// Of the data, in bytes from the start of the file.
+    /// The offset of the data from the start of the file, in bytes.
     pub offset: u64,
-    /// Of the data, in bytes; at most [`MAX_BLOCK`].
+    /// The length of the data in bytes, at most [`MAX_BLOCK`].
     pub length: u32,
 }
 
-/// What a CAR holds, by [`parse_car`].
+/// The roots and sections of a CAR, from [`parse_car`].
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Sections {
     /// The header's roots.
     pub roots: Vec<Cid>,
@@ -68,12 +70,12 @@ pub struct Sections {
     pub sections: Vec<Section>,
 }
 
-/// Parses a CARv1 or CARv2 that is in memory, framing alone: no block is checked against its CID.
+/// Parses the framing of a CARv1 or CARv2 in memory. No block is checked against its CID.
 ///
-/// The same parser that [`CarPinner`](crate::CarPinner) runs over files; errors name the path `<memory>`.
+/// This is the parser that [`CarPinner`](crate::CarPinner) runs over files. Errors name the path `<memory>`.
 ///
 /// # Errors
-/// As [`CarPinner::open`](crate::CarPinner::open) gives them, for the same bytes in a file.
+/// Those of [`CarPinner::open`](crate::CarPinner::open) for a file with the same bytes.
 pub fn parse_car(bytes: &[u8]) -> Result<Sections, CarError> {
     let mut sections = Vec::new();
     let path = Path::new("<memory>");
@@ -83,7 +85,7 @@ pub fn parse_car(bytes: &[u8]) -> Result<Sections, CarError> {
     Ok(Sections { roots, sections })
 }
 
-/// Hands every section of the CAR to `visit`, in order, and answers its roots.
+/// Passes every section of the CAR to `visit`, in order, and returns the CAR's roots.
 pub(crate) fn scan<S: ReadAt + ?Sized>(
     source: &S,
     size: u64,
@@ -114,7 +116,7 @@ pub(crate) fn scan<S: ReadAt + ?Sized>(
     Ok(roots)
 }
 
-/// The pass: where it reads, and where the payload ends.
+/// The state of the pass: the window that it reads through, and the end of the payload.
 struct Scan<'a, S: ?Sized> {
     window: Window<'a, S>,
     path: &'a Path,
@@ -122,7 +124,7 @@ struct Scan<'a, S: ?Sized> {
 }
 
 impl<S: ReadAt + ?Sized> Scan<'_, S> {
-    /// The bytes from `offset` on: `wanted` of them, or as many as there are before the end.
+    /// The bytes from `offset` on: `wanted` of them, or those up to the end if there are fewer.
     fn peek(&mut self, offset: u64, wanted: usize) -> Result<&[u8], CarError> {
         let left = usize::try_from(self.end.saturating_sub(offset)).unwrap_or(usize::MAX);
         self.window
@@ -130,7 +132,7 @@ impl<S: ReadAt + ?Sized> Scan<'_, S> {
             .map_err(CarError::io("read", self.path))
     }
 
-    /// The header at `offset`, and where what follows it starts.
+    /// The header at `offset`, and the offset after it.
     fn header(&mut self, offset: u64) -> Result<(Header, u64), CarError> {
         let start = self.peek(offset, MAX_VARINT + 1)?;
         let (length, rest) = match decode::u64(start) {
@@ -140,7 +142,7 @@ impl<S: ReadAt + ?Sized> Scan<'_, S> {
             Err(_) => return Err(self.not_a_car("it does not start with a header's length")),
         };
         let body = offset + (start.len() - rest.len()) as u64;
-        // DAG-CBOR maps of one or two entries start so; anything else is another kind of file altogether.
+        // DAG-CBOR maps of one or two entries start with these bytes; another byte means another kind of file.
         if !matches!(rest.first(), None | Some(0xa1 | 0xa2)) || length == 0 {
             return Err(self.not_a_car("it does not start with a header"));
         }
@@ -149,7 +151,7 @@ impl<S: ReadAt + ?Sized> Scan<'_, S> {
                 "it announces a header of {length} bytes, over the limit of {MAX_HEADER}"
             )));
         }
-        // `length` is at most MAX_HEADER, which fits.
+        // `length` is at most MAX_HEADER, so it fits.
         let bytes = self.peek(body, length as usize)?;
         if (bytes.len() as u64) < length {
             return Err(self.truncated(offset, &format!("a header of {length} bytes")));
@@ -181,7 +183,7 @@ impl<S: ReadAt + ?Sized> Scan<'_, S> {
         Ok(v2)
     }
 
-    /// Every section from `offset` to the end.
+    /// Visits every section from `offset` to the end.
     fn sections(
         &mut self,
         mut offset: u64,
@@ -195,7 +197,7 @@ impl<S: ReadAt + ?Sized> Scan<'_, S> {
                     return Err(self.truncated(offset, "a section's length"));
                 }
                 Err(_) => {
-                    return Err(self.wrong_length(offset, "it is no varint of 64 bits"));
+                    return Err(self.wrong_length(offset, "it is not a varint of 64 bits"));
                 }
             };
             let cid_offset = offset + (start.len() - rest.len()) as u64;
@@ -225,7 +227,7 @@ impl<S: ReadAt + ?Sized> Scan<'_, S> {
         Ok(())
     }
 
-    /// The CID of a section of `length` bytes, and how many of them it takes.
+    /// The CID of a section of `length` bytes, and the number of bytes that the CID takes.
     fn cid(
         &mut self,
         section: u64,
@@ -235,7 +237,7 @@ impl<S: ReadAt + ?Sized> Scan<'_, S> {
         let wanted = usize::try_from(length).map_or(MAX_CID, |length| length.min(MAX_CID));
         let bytes = self.peek(offset, wanted)?;
         if bytes.len() < wanted {
-            // The file shrank since its size was asked.
+            // The file shrank after its size was read.
             return Err(self.truncated(offset, "a CID"));
         }
         let mut rest = bytes;
@@ -252,8 +254,8 @@ impl<S: ReadAt + ?Sized> Scan<'_, S> {
         }
     }
 
-    /// A section of length zero ends the payload where nothing but zeros follows: padding, as tools that align
-    /// files write it. Anywhere else it is damage, and what follows must not be lost in silence.
+    /// Checks that nothing but zeros follows a section of length zero. Then it is padding, as tools that align files
+    /// write it, and ends the payload. Otherwise the file is damaged, and what follows must not be lost in silence.
     fn padding(&mut self, start: u64) -> Result<(), CarError> {
         let mut offset = start;
         while offset < self.end {
@@ -263,7 +265,7 @@ impl<S: ReadAt + ?Sized> Scan<'_, S> {
                 break;
             }
             if bytes.iter().any(|byte| *byte != 0) {
-                return Err(self.wrong_length(start, "it is zero, and more than padding follows"));
+                return Err(self.wrong_length(start, "it is zero, but more than padding follows"));
             }
             offset += length;
         }
@@ -310,9 +312,9 @@ impl<S: ReadAt + ?Sized> Scan<'_, S> {
     }
 }
 
-/// The bytes around the place of reading. Doubles while sections follow each other within it, and falls back to
-/// its smallest where a block is stepped over: 20,000 blocks of 50 KiB are 20,000 reads of 512 bytes, a million
-/// blocks of 100 bytes are 2,000 reads of 64 KiB.
+/// The bytes around the current offset. The window doubles while sections follow each other within it, and shrinks to
+/// its smallest size when a block is stepped over: 20,000 blocks of 50 KiB take 20,000 reads of 512 bytes, a million
+/// blocks of 100 bytes take 2,000 reads of 64 KiB.
 struct Window<'a, S: ?Sized> {
     source: &'a S,
     bytes: Vec<u8>,
@@ -333,7 +335,7 @@ impl<'a, S: ReadAt + ?Sized> Window<'a, S> {
         }
     }
 
-    /// `wanted` bytes from `offset` on; fewer only where the source ends.
+    /// `wanted` bytes from `offset` on; fewer only at the end of the source.
     fn peek(&mut self, offset: u64, wanted: usize) -> io::Result<&[u8]> {
         let end = self.start + self.bytes.len() as u64;
         if offset < self.start || offset + wanted as u64 > end {

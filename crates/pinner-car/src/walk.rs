@@ -1,7 +1,8 @@
-//! The walk that tells whether a DAG is whole: what a recursive pin on a CAR file means.
+//! The walk that finds out whether a DAG is whole. This is what a recursive pin on a CAR file does.
 //!
-//! Depth first, in the order of the links, on a stack of its own, so that a chain of any depth costs heap and not
-//! the thread's stack. Raw leaves are looked up and not read. Pure but for the `Source` it is given.
+//! The walk is depth first, in the order of the links. It has a stack of its own, so a chain of any depth takes heap
+//! and not the thread's stack. Raw leaves are looked up but not read. The walk is pure except for the `Source` it is
+//! given.
 
 use std::{
     collections::HashSet,
@@ -13,22 +14,22 @@ use pinner_api::{Cid, PinnerError};
 
 use crate::{index::Key, links::Codec};
 
-/// Where the walk finds blocks.
+/// The source of the walk's blocks.
 pub(crate) trait Source {
     /// Whether the block is there.
     fn has(&self, cid: &Cid) -> bool;
-    /// The block; `NotFound` where it is not there.
+    /// The block, or `NotFound` if it is not there.
     fn read(&self, cid: &Cid) -> Result<Bytes, PinnerError>;
 }
 
-/// `Ok` once every block below `root` was found; else the first one that is missing or has no readable links.
-/// Ends early when `cancelled` is set.
+/// Returns `Ok` if every block below `root` is there, or else an error for the first block that is missing or has no
+/// readable links. Ends early if `cancelled` is set.
 pub(crate) fn check_complete(
     root: &Cid,
     source: &impl Source,
     cancelled: &AtomicBool,
 ) -> Result<(), PinnerError> {
-    // By codec too: the same bytes under another codec have other links.
+    // Keyed by the codec too: the same bytes under another codec have other links.
     let mut seen: HashSet<(u64, Key)> = HashSet::new();
     let mut open = vec![*root];
     while let Some(cid) = open.pop() {
@@ -45,8 +46,8 @@ pub(crate) fn check_complete(
             return Err(PinnerError::Denied {
                 operation: format!("pin {root}"),
                 reason: format!(
-                    "the links of {cid} are not known, since its codec 0x{:x} is neither dag-pb, dag-cbor nor raw: \
-                     that the DAG is whole cannot be proven",
+                    "the links of {cid} are unknown, because its codec 0x{:x} is neither dag-pb, dag-cbor nor raw; \
+                     the DAG cannot be proven whole",
                     cid.codec()
                 ),
             });

@@ -1,8 +1,8 @@
-//! [`CarWriter`]: a CARv1 that is whole or not there.
+//! [`CarWriter`]: writes a CARv1 that is either whole or not there.
 //!
-//! Writes into a temporary file in the destination's directory and moves it there at the end, so that whoever
-//! looks at the destination sees what was there before or a complete CAR. The temporary is gone when the writer is
-//! dropped. Owns no block and no index: memory does not grow with what is written.
+//! It writes into a temporary file in the destination's directory and moves that file to the destination at the end.
+//! So at the destination there is either what was there before, or a complete CAR. The temporary file is removed when
+//! the writer is dropped. The writer owns no block and no index: its memory does not grow with the CAR.
 
 use std::{
     fs::{self, File},
@@ -16,30 +16,31 @@ use tempfile::NamedTempFile;
 
 use crate::{error::CarError, header};
 
-/// Blocks that are written at once, in bytes.
+/// The size of the write buffer, in bytes.
 const BUFFER: usize = 256 * 1024;
 
-/// Writes a CARv1 whose roots need not be known before the end.
+/// Writes a CARv1. Its roots need not be known before the end.
 ///
-/// [`create`](Self::create), [`put`](Self::put) for each block, [`finish`](Self::finish). A writer that is dropped
-/// instead leaves nothing behind. Nothing is flushed to the disk for a power failure's sake.
+/// Call [`create`](Self::create), then [`put`](Self::put) for each block, then [`finish`](Self::finish). A writer
+/// that is dropped instead leaves nothing behind. Nothing is flushed to the disk: the CAR may be lost in a power
+/// failure.
 #[derive(Debug)]
 pub struct CarWriter {
     destination: PathBuf,
     temporary: BufWriter<NamedTempFile>,
-    /// How many bytes are kept free for the header.
+    /// The number of bytes reserved for the header.
     header: u64,
 }
 
 impl CarWriter {
-    /// Begins a CAR that will be at `destination`, and replace what is there.
+    /// Begins a CAR that will replace whatever is at `destination`.
     ///
-    /// Room is kept for a header with as many roots, of the same lengths, as `expected_roots`. Other roots at the
-    /// end are fine, and cost one more copy of the file where their header is of another length.
+    /// Reserves room for a header with as many roots as `expected_roots`, of the same lengths. Other roots at the end
+    /// are fine; if their header has another length, they cost one more copy of the file.
     ///
     /// # Errors
-    /// [`DestinationNotAFile`](CarError::DestinationNotAFile) where something other than a regular file is there;
-    /// [`Io`](CarError::Io) where its directory takes no new file.
+    /// [`DestinationNotAFile`](CarError::DestinationNotAFile) if something other than a regular file is there;
+    /// [`Io`](CarError::Io) if no new file can be made in its directory.
     pub fn create(
         destination: impl Into<PathBuf>,
         expected_roots: &[Cid],
@@ -57,11 +58,11 @@ impl CarWriter {
         })
     }
 
-    /// Appends a block. Whether it is there already, and whether it matches its CID, is the caller's to know.
+    /// Appends a block. The caller has to know whether it was put before, and whether it matches its CID.
     ///
     /// # Errors
-    /// [`BlockTooLarge`](CarError::BlockTooLarge), with nothing written; [`Io`](CarError::Io), after which the
-    /// writer is to be dropped.
+    /// [`BlockTooLarge`](CarError::BlockTooLarge), with nothing written; [`Io`](CarError::Io), after which the writer
+    /// has to be dropped.
     pub fn put(&mut self, cid: &Cid, block: &[u8]) -> Result<(), CarError> {
         if block.len() > MAX_BLOCK {
             return Err(CarError::BlockTooLarge {
@@ -116,14 +117,14 @@ impl CarWriter {
             .map_err(|error| failed()(error.error))
     }
 
-    /// The temporary file, for whoever must not read it by mistake.
+    /// The temporary file, for an importer that must not read it by mistake.
     pub(crate) fn file(&self) -> &File {
         self.temporary.get_ref().as_file()
     }
 }
 
-/// Where the file is to be: behind symlinks, as every other program that writes a file does it, and nowhere that
-/// a rename would destroy a device or a pipe.
+/// The path that the file will have. Follows symlinks, as every other program that writes a file does, and refuses a
+/// destination where a rename would replace a device or a pipe.
 fn resolve(destination: PathBuf) -> Result<PathBuf, CarError> {
     let metadata = match fs::metadata(&destination) {
         Ok(metadata) => metadata,
@@ -145,7 +146,7 @@ fn temporary_beside(destination: &Path) -> Result<NamedTempFile, CarError> {
     };
     let mut builder = tempfile::Builder::new();
     builder.prefix(".car-");
-    // As any new file, by the umask; a temporary's usual 0600 would stay with the CAR.
+    // The mode of any new file, by the umask. The usual 0600 of a temporary file would stay with the CAR.
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
     builder

@@ -1,6 +1,6 @@
-//! What the suite asks of a fixture: a backend that runs, and hands on what the trait `Pinner` cannot do.
+//! The fixture's side of the suite: a running backend, and the operations that the trait `Pinner` cannot do.
 //!
-//! Owns the words in which a fixture says what it can do. Knows no case, and no backend.
+//! Owns the types in which a fixture says what it can do. Knows no case, and no backend.
 
 use std::{error::Error, sync::Arc};
 
@@ -10,59 +10,60 @@ use pinner_api::Pinner;
 
 use crate::Block;
 
-/// What a fixture's method gives: its error stops the case, and says that the fixture has failed, not the backend.
+/// The result of a fixture's method. An error stops the case, and says that the fixture failed, not the backend.
 pub type FixtureResult<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
 /// A backend under test, started afresh for each case over the [`Content`] that the case names.
 ///
-/// Only [`pinner`](Self::pinner) has to be written. Each of the others is a thing that not every fixture can do:
-/// `None` says so, and is checked against the backend's capabilities.
+/// Only [`pinner`](Self::pinner) is required. Not every fixture can do the others: `None` says that it cannot, and is
+/// checked against the backend's capabilities.
 ///
 /// # Isolation
 /// The cases run side by side. They never share content or holders, so one node may serve them all, unless it
-/// [collects](Self::collect): a collection takes the unpinned content of every case. Such a fixture gives each
-/// case a node of its own, or holds a lock for as long as the value lives.
+/// [collects](Self::collect): a collection removes the unpinned content of every case. The fixture of such a node
+/// gives each case a node of its own, or holds a lock for as long as the value lives.
 #[async_trait]
 pub trait Backend: Send + Sync + 'static {
-    /// The backend. Each call gives the same one.
+    /// The backend. Each call returns the same one.
     fn pinner(&self) -> Arc<dyn Pinner>;
 
-    /// What the fixture can do and the backend's capabilities do not tell. Strict unless it is said otherwise.
+    /// The abilities of the fixture that the backend's capabilities do not state. The default is the strictest.
     fn abilities(&self) -> Abilities {
         Abilities::default()
     }
 
-    /// The same backend as another process sees it: other connections, no memory shared, the same node.
+    /// The same backend as another process sees it: the same node over other connections, with no shared memory.
     ///
-    /// `None` where there can be no other: the set of pins lives in the value itself, as a CAR file's does.
+    /// `None` where there can be no other: the set of pins lives in the value itself, as in a CAR file's backend.
     async fn second(&self) -> FixtureResult<Option<Arc<dyn Pinner>>> {
         Ok(None)
     }
 
-    /// Whether the block lies on the backend itself, without anything being fetched to find out.
+    /// Whether the block is on the backend itself. Finding out must fetch nothing.
     ///
-    /// `None` where it cannot be told; it has to be told where lazy pins meet [`Elsewhere::Reachable`].
+    /// `None` where the fixture cannot tell. That is not allowed where the backend has lazy pins and is
+    /// [`Elsewhere::Reachable`].
     async fn holds(&self, cid: &Cid) -> FixtureResult<Option<bool>> {
         let _ = cid;
         Ok(None)
     }
 
-    /// Runs a garbage collection and returns when it is through; an error where the collection fails.
+    /// Runs a garbage collection, and returns once it is done. Returns an error if the collection fails.
     ///
     /// `None` exactly where the backend's capabilities say that it does not collect.
     async fn collect(&self) -> FixtureResult<Option<()>> {
         Ok(None)
     }
 
-    /// Pins the whole DAG below `root` as the backend's owner would, by other means than this library's.
+    /// Pins the whole DAG below `root` as the backend's owner would, by means other than this library.
     ///
-    /// `None` where nobody else can pin; not allowed where the backend has pins and collects.
+    /// `None` where nobody else can pin. That is not allowed where the backend has pins and collects.
     async fn foreign_pin(&self, root: &Cid) -> FixtureResult<Option<()>> {
         let _ = root;
         Ok(None)
     }
 
-    /// Makes a mutable name that stands for `path` (no leading slash, maybe empty) below `root`, and gives it.
+    /// Makes a mutable name that points to `path` (no leading slash, maybe empty) below `root`, and returns the name.
     ///
     /// `None` exactly where the backend's capabilities say that it has no names.
     async fn set_name(&self, root: &Cid, path: &str) -> FixtureResult<Option<String>> {
@@ -71,16 +72,16 @@ pub trait Backend: Send + Sync + 'static {
     }
 }
 
-/// What a backend is started over.
+/// The content that a backend is started over.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Content {
-    /// What lies on the backend, pinned by nobody.
+    /// Blocks on the backend, pinned by nobody.
     pub blocks: Vec<Block>,
-    /// What does not lie on the backend, but is where a backend with [`Elsewhere::Reachable`] can fetch it from.
-    /// The others leave it out.
+    /// Blocks that are not on the backend, but in a place from which a backend that is [`Elsewhere::Reachable`] can
+    /// fetch them. Other backends ignore them.
     pub elsewhere: Vec<Block>,
-    /// What is larger than a block may be, for backends with [`Oversize::Held`]. The others leave it out.
+    /// Blocks that are larger than allowed, for backends with [`Oversize::Held`]. Other backends ignore them.
     pub oversize: Vec<Block>,
 }
 
@@ -93,47 +94,47 @@ impl Content {
         }
     }
 
-    /// With these where the backend can fetch them from.
+    /// Adds blocks to the place that the backend can fetch from.
     pub fn with_elsewhere(mut self, blocks: impl IntoIterator<Item = Block>) -> Self {
         self.elsewhere.extend(blocks);
         self
     }
 
-    /// With this one, which is too large.
+    /// Adds a block that is too large.
     pub fn with_oversize(mut self, block: Block) -> Self {
         self.oversize.push(block);
         self
     }
 }
 
-/// What the capabilities do not tell of a backend and its fixture. The default is the strictest.
+/// The properties of a backend and its fixture that the capabilities do not state. The default is the strictest.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Abilities {
-    /// What the backend says of a block that is nowhere.
+    /// The backend's answer to a request for a block that exists nowhere.
     pub absence: Absence,
-    /// Whether the backend can fetch from somewhere.
+    /// Whether the backend can fetch blocks from elsewhere.
     pub elsewhere: Elsewhere,
     /// Whether the fixture can put blocks that are too large.
     pub oversize: Oversize,
 }
 
-/// What a backend says of a block that is nowhere.
+/// A backend's answer to a request for a block that exists nowhere.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Absence {
-    /// It proves it: [`NotFound`](pinner_api::PinnerError::NotFound), always.
+    /// It proves the absence: the answer is always [`NotFound`](pinner_api::PinnerError::NotFound).
     #[default]
     Proven,
-    /// It cannot know, for there is a network behind it: an error that may pass, or `NotFound`.
+    /// It cannot know, because there is a network behind it: the answer is an error that may pass, or `NotFound`.
     Unproven,
 }
 
-/// Whether a backend can fetch what does not lie on it.
+/// Whether a backend can fetch blocks that are not on it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Elsewhere {
-    /// What does not lie on it is not to be had.
+    /// It cannot.
     #[default]
     Unreachable,
-    /// [`Content::elsewhere`] is to be had through it.
+    /// It can fetch [`Content::elsewhere`].
     Reachable,
 }
 
@@ -141,7 +142,7 @@ pub enum Elsewhere {
 /// [`MAX_BLOCK`](pinner_api::MAX_BLOCK).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Oversize {
-    /// It cannot: what holds the blocks refuses such a one. The backend then must not give it either.
+    /// It cannot: the store below the backend refuses the block. The backend then must not return it either.
     #[default]
     Refused,
     /// It can: the backend must answer [`Corrupt`](pinner_api::PinnerError::Corrupt).

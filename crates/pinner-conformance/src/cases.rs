@@ -1,4 +1,4 @@
-//! The cases, by what they are about. Each is an `async fn(Start) -> Outcome` and starts its own backend.
+//! The cases, by topic. Each is an `async fn(Start) -> Outcome` and starts its own backend.
 
 pub(crate) mod fixture;
 pub(crate) mod keeping;

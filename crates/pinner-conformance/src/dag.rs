@@ -1,7 +1,7 @@
 //! Sample content: blocks and small DAGs, made by hand, that no two cases and no two runs share.
 //!
-//! Knows dag-pb by `ipld-dagpb` and just enough of UnixFS's protobuf to write a file node, since some nodes
-//! refuse to keep what is no UnixFS. Every CID is right: the suite never lies to a backend.
+//! Knows dag-pb by `ipld-dagpb` and just enough of UnixFS's protobuf to write a file node, since some nodes refuse to
+//! keep blocks that are not UnixFS. Every CID is right: the suite never lies to a backend.
 
 use std::{
     hash::{BuildHasher, RandomState},
@@ -16,14 +16,14 @@ use cid::Cid;
 use ipld_dagpb::{PbLink, PbNode};
 use multihash_codetable::{Code, MultihashDigest};
 
-/// Multicodec of raw bytes.
+/// The multicodec of raw bytes.
 pub(crate) const RAW: u64 = 0x55;
-/// Multicodec of dag-pb.
+/// The multicodec of dag-pb.
 pub(crate) const DAG_PB: u64 = 0x70;
-/// Multicodec of dag-cbor.
+/// The multicodec of dag-cbor.
 pub(crate) const DAG_CBOR: u64 = 0x71;
 
-/// A block whose CID is right.
+/// A block with its right CID.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Block {
     /// Its CID.
@@ -33,30 +33,30 @@ pub struct Block {
 }
 
 impl Block {
-    /// `bytes` under their CIDv1 of `codec`, by sha2-256.
+    /// `bytes` under their CIDv1 with `codec` and sha2-256.
     pub fn new(codec: u64, bytes: impl Into<Bytes>) -> Self {
         let bytes = bytes.into();
         let cid = Cid::new_v1(codec, Code::Sha2_256.digest(&bytes));
         Self { cid, bytes }
     }
 
-    /// A raw block of `len` bytes, unlike any other that was ever made (from 16 bytes on; shorter ones repeat).
+    /// A raw block of `len` bytes that was never made before, if `len` is at least 16. Shorter blocks repeat.
     pub fn unique(len: usize) -> Self {
         Self::new(RAW, unique_bytes(len))
     }
 
-    /// A file of one dag-pb node with `len` bytes of data in it, unlike any other.
+    /// A file that is one dag-pb node with `len` bytes of data, unlike any other.
     pub fn unique_dag_pb(len: usize) -> Self {
         Self::new(DAG_PB, file_node(Some(unique_bytes(len)), &[]))
     }
 
-    /// A CID of `codec` that no block has anywhere: nobody was ever shown the bytes it was made of.
+    /// A CID with `codec` of a block that exists nowhere: its bytes were never given to anybody.
     pub fn absent(codec: u64) -> Cid {
         Self::new(codec, unique_bytes(64)).cid
     }
 }
 
-/// A small UnixFS file: a root, nodes below it, raw and dag-pb leaves, one of which is there twice.
+/// A small UnixFS file: a root, nodes below it, and raw and dag-pb leaves, one of which occurs twice.
 #[derive(Clone, Debug)]
 pub struct Dag {
     /// The root first, then level by level; each block once.
@@ -64,9 +64,9 @@ pub struct Dag {
 }
 
 impl Dag {
-    /// Links of one node.
+    /// The number of links of a node.
     const FANOUT: usize = 3;
-    /// Bytes of one leaf.
+    /// The number of bytes in a leaf.
     const LEAF: usize = 2000;
 
     /// Seven leaves under two levels of nodes, unlike any other.
@@ -74,8 +74,8 @@ impl Dag {
         Self::file(7)
     }
 
-    /// A file of `leaves` leaves of 2,000 bytes, of which every fourth is dag-pb; the first is there once more at
-    /// the end. Unlike any other.
+    /// A file of `leaves` leaves of 2,000 bytes, of which every fourth is dag-pb. The first leaf occurs again at the
+    /// end. The file is unlike any other.
     pub fn file(leaves: usize) -> Self {
         let mut level: Vec<(Block, u64)> = (0..leaves.max(1))
             .map(|i| match i % 4 {
@@ -114,13 +114,13 @@ impl Dag {
         &self.blocks
     }
 
-    /// Every block but that one.
+    /// Every block except that one.
     pub fn without<'a>(&'a self, cid: &'a Cid) -> impl Iterator<Item = Block> + 'a {
         self.blocks.iter().filter(move |b| b.cid != *cid).cloned()
     }
 }
 
-/// `len` bytes that begin with what no other call in no other process gives.
+/// `len` bytes that begin with a sequence that no other call in any process returns.
 fn unique_bytes(len: usize) -> Vec<u8> {
     static RUN: LazyLock<u64> = LazyLock::new(|| RandomState::new().hash_one("a run"));
     static NEXT: AtomicU64 = AtomicU64::new(0);
@@ -130,14 +130,14 @@ fn unique_bytes(len: usize) -> Vec<u8> {
     bytes
 }
 
-/// A number that no other call in no other process gives.
+/// A number that no other call in any process returns.
 pub(crate) fn unique_number() -> [u8; 16] {
     let mut number = [0; 16];
     number.copy_from_slice(&unique_bytes(16));
     number
 }
 
-/// A dag-pb node that is a UnixFS file with these data and these links (CID, length of the file below).
+/// A dag-pb node that is a UnixFS file with this data and these links (CID, length of the file below).
 fn file_node(data: Option<Vec<u8>>, links: &[(Cid, u64)]) -> Vec<u8> {
     let inline = data.as_ref().map_or(0, Vec::len) as u64;
     let file_size = inline + links.iter().map(|(_, len)| len).sum::<u64>();

@@ -1,47 +1,48 @@
-//! What a case says that fails, and the two ways in which cases say it.
+//! The reasons why a case fails, and the two ways in which cases report them.
 
 use std::fmt::Debug;
 
 use pinner_api::PinnerError;
 
-/// Why a case failed: what the backend, or the fixture, did that the contract does not allow.
+/// Why a case failed: how the backend or the fixture breaks the contract.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Failure {
     /// The backend does what the contract forbids.
     #[error("the backend breaks its contract: {0}")]
     Broken(String),
-    /// The backend refuses what it has to do.
+    /// The backend refuses an operation that it has to perform.
     #[error("the backend refuses {operation}, which it has to do")]
     Refused {
-        /// What was asked.
+        /// The operation.
         operation: String,
         /// The backend's error.
         source: PinnerError,
     },
     /// The fixture itself fails.
-    #[error("the fixture cannot {operation}: repair the fixture, the backend was not at fault")]
+    #[error("the fixture cannot {operation}; repair the fixture, the backend is not at fault")]
     Fixture {
-        /// What it was to do.
+        /// The operation that failed.
         operation: &'static str,
         /// Its error.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// What the fixture can do and what the backend's capabilities say exclude each other.
+    /// The abilities of the fixture contradict the backend's capabilities.
     #[error("the fixture disagrees with the capabilities: {0}")]
     Disagrees(String),
-    /// The case did not come to an end.
-    #[error("no end after {seconds} seconds: some call hangs")]
+    /// The case did not end.
+    #[error("the case did not end after {seconds} seconds: some call hangs")]
     Hangs {
-        /// How long it was waited for.
+        /// How long the suite waited, in seconds.
         seconds: u64,
     },
 }
 
-/// What a case gives.
+/// The result of a case.
 pub(crate) type Outcome<T = ()> = Result<T, Failure>;
 
-/// Ends the case as [`Failure::Broken`] unless the condition holds; the rest says what is wrong, as for `format!`.
+/// Ends the case with [`Failure::Broken`] unless the condition holds. The other arguments are those of `format!`, and
+/// say what is wrong.
 macro_rules! ensure {
     ($holds:expr, $($wrong:tt)+) => {
         if !$holds {

@@ -1,12 +1,13 @@
-//! The conformance suite for [`Pinner`](pinner_api::Pinner) backends, written once, run against any of them.
+//! The conformance suite for [`Pinner`](pinner_api::Pinner) backends, written once and run against any of them.
 //!
-//! A backend's author writes a fixture, a [`Backend`], and names what starts it; each case then is a test:
+//! The author of a backend writes a fixture, a [`Backend`], and names the function that starts it. Each case then is
+//! a test:
 //!
 //! ```
 //! use std::sync::Arc;
 //! use pinner_api::{Cid, Pinner};
 //! use pinner_conformance::{Abilities, Backend, Content, FixtureResult};
-//! # use pinner_api::{Bytes, BoxStream, Capabilities, Holder, Origin, Pin, PinDepth, PinnerError};
+//! # use pinner_api::{Bytes, Origin, PinnerError};
 //! # #[derive(Debug)]
 //! # struct MyPinner;
 //! # impl MyPinner {
@@ -14,17 +15,9 @@
 //! # }
 //! # #[pinner_api::async_trait]
 //! # impl Pinner for MyPinner {
-//! #     fn capabilities(&self) -> Capabilities { Capabilities::blocks_only() }
 //! #     async fn block(&self, cid: &Cid, _: &Origin) -> Result<Bytes, PinnerError> {
 //! #         Err(PinnerError::NotFound { cid: *cid })
 //! #     }
-//! #     async fn pin(&self, _: &Holder, _: &Cid, _: PinDepth) -> Result<(), PinnerError> {
-//! #         Err(PinnerError::Unsupported { operation: "pins" })
-//! #     }
-//! #     async fn unpin(&self, _: &Holder, _: &Cid) -> Result<(), PinnerError> {
-//! #         Err(PinnerError::Unsupported { operation: "pins" })
-//! #     }
-//! #     fn pins(&self) -> BoxStream<'_, Result<Pin, PinnerError>> { pinner_api::refused("pins") }
 //! # }
 //!
 //! struct MyFixture {
@@ -51,14 +44,15 @@
 //! # fn main() {}
 //! ```
 //!
-//! Nothing is ever skipped. What [`Pinner::capabilities`](pinner_api::Pinner::capabilities) denies is asserted to
-//! be refused with [`Unsupported`](pinner_api::PinnerError::Unsupported), and what the fixture says it cannot do
-//! has to agree with the capabilities.
+//! Nothing is ever skipped. The suite asserts that the backend refuses what
+//! [`Pinner::capabilities`](pinner_api::Pinner::capabilities) denies, with
+//! [`Unsupported`](pinner_api::PinnerError::Unsupported), and that what the fixture cannot do agrees with the
+//! capabilities.
 //!
-//! * [`Backend`], [`Content`], [`Abilities`]: what a fixture is, and what it is given.
+//! * [`Backend`], [`Content`], [`Abilities`]: the fixture, and the content it is given.
 //! * [`Block`], [`Dag`]: the sample content, which no two cases and no two runs share.
-//! * [`conformance_tests!`], [`run`], [`all_cases`]: the cases as tests, by name, and all of them.
-//! * [`Failure`]: what a case says that fails.
+//! * [`conformance_tests!`], [`run`], [`all_cases`]: the cases as tests, one case by name, and all of them.
+//! * [`Failure`]: the reason why a case failed.
 
 mod backend;
 mod cases;

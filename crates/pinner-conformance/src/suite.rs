@@ -1,4 +1,4 @@
-//! The cases as tests: the list of them, the macro that expands it, and what runs one.
+//! The cases as tests: the list of them, the macro that expands it, and the function that runs one.
 //!
 //! Knows how a case is started and stopped, not what any of them asserts.
 
@@ -13,12 +13,12 @@ const HANGS_AFTER: Duration = Duration::from_secs(300);
 
 type Starter = dyn Fn(Content) -> BoxFuture<'static, FixtureResult<Box<dyn Backend>>> + Send + Sync;
 
-/// What starts a fixture over some content.
+/// A function that starts a fixture over some content.
 #[derive(Clone)]
 pub struct Start(Arc<Starter>);
 
 impl Start {
-    /// From an `async fn` or closure that takes the [`Content`] and gives the fixture.
+    /// Wraps an `async fn` or closure that takes the [`Content`] and returns the fixture.
     pub fn new<F, R, B>(start: F) -> Self
     where
         F: Fn(Content) -> R + Send + Sync + 'static,
@@ -31,7 +31,7 @@ impl Start {
         }))
     }
 
-    /// A backend over `content`.
+    /// Starts a backend over `content`.
     pub(crate) async fn over(&self, content: Content) -> Outcome<Box<dyn Backend>> {
         (self.0)(content).await.map_err(|source| Failure::Fixture {
             operation: "start the backend",
@@ -49,16 +49,16 @@ impl fmt::Debug for Start {
 /// One case of the suite.
 #[derive(Clone, Copy, Debug)]
 pub struct Case {
-    /// Its name, which is its test's.
+    /// The name of the case, which is also the name of its test.
     pub name: &'static str,
     run: fn(Start) -> BoxFuture<'static, Outcome>,
 }
 
 impl Case {
-    /// Runs it against what `start` starts, on the caller's runtime (tokio, with its timers).
+    /// Runs the case against a backend that `start` starts, on the caller's runtime (tokio, with its timers).
     ///
     /// # Errors
-    /// What the backend, or the fixture, did wrong; [`Failure::Hangs`] after five minutes.
+    /// The fault of the backend or of the fixture; [`Failure::Hangs`] after five minutes.
     pub async fn check(&self, start: Start) -> Result<(), Failure> {
         match tokio::time::timeout(HANGS_AFTER, (self.run)(start)).await {
             Ok(outcome) => outcome,
@@ -69,10 +69,10 @@ impl Case {
     }
 }
 
-/// Runs the case called `name` on a runtime of its own: what the tests of [`conformance_tests!`] do.
+/// Runs the case called `name` on a runtime of its own, as the tests of [`conformance_tests!`] do.
 ///
 /// # Panics
-/// Where the case fails, with what was wrong.
+/// If the case fails, with the failure.
 ///
 /// [`conformance_tests!`]: crate::conformance_tests
 pub fn run<F, R, B>(name: &str, start: F)
@@ -89,7 +89,7 @@ where
         .enable_all()
         .build()
         .expect("a tokio runtime");
-    // On a worker, as a host's calls are, and so that what a fixture spawns runs beside it.
+    // On a worker, as a host's calls are, so that tasks that the fixture spawns run beside it.
     let outcome = runtime.block_on(async {
         runtime
             .spawn(async move { case.check(Start::new(start)).await })
@@ -106,7 +106,7 @@ pub fn all_cases() -> impl Iterator<Item = &'static Case> {
     CASES.iter()
 }
 
-/// An error's words and those of its causes.
+/// An error's message and those of its causes.
 fn with_causes(error: &dyn std::error::Error) -> String {
     let mut words = error.to_string();
     let mut cause = error.source();
@@ -120,11 +120,11 @@ fn with_causes(error: &dyn std::error::Error) -> String {
 
 const CASES: &[Case] = crate::__each_case!(__list_cases, ());
 
-/// Makes each case of the suite a `#[test]` of its own, against what the expression starts: an `async fn` or
-/// closure from [`Content`] to [`FixtureResult`] of a [`Backend`].
+/// Makes each case of the suite a `#[test]` of its own. The expression is an `async fn` or closure from [`Content`]
+/// to a [`FixtureResult`] of a [`Backend`]; each test runs against a backend that it starts.
 ///
-/// Each test has a runtime of its own (tokio, two workers). Several configurations of one backend stand in a
-/// module each:
+/// Each test has a runtime of its own (tokio, two workers). To test several configurations of one backend, put each
+/// into a module:
 ///
 /// ```text
 /// mod recursive_only {
@@ -132,9 +132,9 @@ const CASES: &[Case] = crate::__each_case!(__list_cases, ());
 /// }
 /// ```
 ///
-/// A fixture over what is not everywhere (a server that has to be installed) says so with `if`: where the condition
-/// does not hold, the tests end at once. The condition has to tell whoever reads the tests' output, in a line that
-/// starts with `NOT RUN: `.
+/// A fixture may need something that is not on every machine, such as a server. It says so with `if`: where the
+/// condition is false, the tests end at once. The condition has to tell the reader of the tests' output, in a line
+/// that starts with `NOT RUN: `.
 ///
 /// ```text
 /// pinner_conformance::conformance_tests!(start, if server_is_there());

@@ -1,4 +1,4 @@
-//! The crate's one error, and where it becomes a `PinnerError`.
+//! The crate's only error, and its conversion to `PinnerError`.
 
 use std::{sync::Arc, time::Duration};
 
@@ -6,29 +6,29 @@ use cid::Cid;
 use pinner_api::PinnerError;
 use pinner_http::{Endpoint, HttpError, Waiting};
 
-/// Why a gateway gave no block, or cannot be asked for any.
+/// Why a gateway returned no block, or cannot be asked for one.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum GatewayError {
     /// No gateway was named.
-    #[error("no gateway is named; name at least one")]
+    #[error("no gateway is given; name at least one")]
     NoGateway,
-    /// The gateway says that the block is not to be had from it.
-    #[error("block {cid} is not to be had from the gateway {endpoint}")]
+    /// The gateway says that it does not have the block.
+    #[error("the gateway {endpoint} does not have block {cid}")]
     Absent {
         /// The block.
         cid: Cid,
         /// The gateway.
         endpoint: Arc<Endpoint>,
     },
-    /// The answer is no raw block: a web page, most likely, of something that is no trustless gateway.
+    /// The answer is not a raw block. Most likely it is a web page, and the server is not a trustless gateway.
     #[error(
         "{endpoint} answers with {media_type} instead of a raw block; is it a trustless gateway?"
     )]
     NotABlock {
-        /// The gateway, or whatever it is.
+        /// The server that answered.
         endpoint: Arc<Endpoint>,
-        /// What it says to have sent; never empty.
+        /// The media type that the server declares, or a description if there is none; never empty.
         media_type: String,
     },
     /// The call failed.
@@ -36,27 +36,28 @@ pub enum GatewayError {
     Http(#[from] HttpError),
 }
 
-/// What a failed call says of the gateway itself.
+/// The conclusion of a failed call about the gateway itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// That it works: the failure is the block's.
+    /// The gateway works: the failure concerns only the block.
     Works,
-    /// Nothing: it was not asked, or refuses the one who asks.
+    /// Nothing: the gateway was not asked, or it refuses this client.
     Unknown,
-    /// That it fails; and for how long it asks to be left alone.
+    /// The gateway fails. It may ask to be left alone for this long.
     Fails(Option<Duration>),
 }
 
-/// What a failed call says of the block, the gravest last: what is not proven by all is proven by none.
+/// The conclusion of a failed call about the block, the gravest last. The gravest conclusion of all gateways holds, so
+/// that a block counts as absent only if every gateway says so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Gravity {
-    /// It is not there.
+    /// The gateway does not have it.
     Absent,
-    /// What came is no block.
+    /// The answer is not a block.
     Corrupt,
-    /// It is refused.
+    /// The gateway refuses it.
     Denied,
-    /// Nothing: another time it may come.
+    /// Nothing: a later attempt may succeed.
     MayPass,
 }
 
@@ -67,7 +68,7 @@ impl GatewayError {
             Self::Absent { .. } => Verdict::Works,
             Self::NotABlock { .. } => Verdict::Fails(None),
             Self::Http(error) => match error {
-                // As many calls as are allowed are in flight: nobody was asked.
+                // The limit of calls in flight is reached: the gateway was not asked.
                 HttpError::TimedOut {
                     waiting: Waiting::Turn,
                     ..
@@ -77,7 +78,7 @@ impl GatewayError {
                     404 | 405 | 408 | 425 | 429 | 500.. => Verdict::Fails(status.retry_after),
                     _ => Verdict::Unknown,
                 },
-                // The rest is about connections and HTTP; its kinds may become more.
+                // The other kinds concern connections and HTTP. The enum may grow.
                 _ => Verdict::Fails(None),
             },
         }
@@ -101,7 +102,7 @@ impl GatewayError {
         }
     }
 
-    /// As a [`PinnerError`] about the block.
+    /// Converts it to a [`PinnerError`] about the block.
     pub fn into_pinner(self, cid: &Cid) -> PinnerError {
         let operation = format!("block {cid}");
         match self {

@@ -1,6 +1,6 @@
-//! [`Gateway`]: one trustless gateway, one request a block.
+//! [`Gateway`]: one trustless gateway, one request for each block.
 //!
-//! Owns what an answer means. Knows nothing of other gateways.
+//! This module interprets a gateway's answers. It knows nothing of other gateways.
 
 use std::sync::Arc;
 
@@ -13,24 +13,25 @@ use tokio::time::Instant;
 
 use crate::GatewayError;
 
-/// The media type of a block as it is.
+/// The media type of a raw block.
 const RAW: &str = "application/vnd.ipld.raw";
-/// What a gateway looked for; that it looked at all is what makes its 404 an answer about content.
+/// The header in which a gateway repeats the path that it looked up. A 404 with this header is about the content; a
+/// 404 without it is not.
 const IPFS_PATH: HeaderName = HeaderName::from_static("x-ipfs-path");
 
 /// One trustless gateway.
 ///
-/// A source of blocks by itself, for backends whose node has a gateway beside its own interface.
+/// It can be used by itself, by backends whose node has a gateway beside its own interface.
 #[derive(Clone, Debug)]
 pub struct Gateway {
     client: Client,
     endpoint: Arc<Endpoint>,
-    /// What `Host` says, where that is not the endpoint's own.
+    /// The value of `Host`, if it differs from the endpoint's own.
     host: Option<HeaderValue>,
 }
 
 impl Gateway {
-    /// The gateway that `client` asks. Its limits, credentials, redirects and retries hold.
+    /// The gateway that `client` asks. The client's limits, credentials, redirects and retries apply.
     pub fn new(client: Client) -> Self {
         Self {
             endpoint: Arc::new(client.endpoint().clone()),
@@ -39,27 +40,27 @@ impl Gateway {
         }
     }
 
-    /// Where it is.
+    /// The gateway's address.
     pub fn endpoint(&self) -> &Endpoint {
         &self.endpoint
     }
 
-    /// The block's bytes, **unverified**, by `deadline`; at most [`MAX_BLOCK`] of them are read.
+    /// Returns the block's bytes, **unverified**, by `deadline`. It reads at most [`MAX_BLOCK`] of them.
     ///
     /// # Errors
-    /// * [`GatewayError::Absent`]: the gateway looked, and it is not there (404 with `X-Ipfs-Path`, 410). A 404
-    ///   without that header says only that there is no such page.
-    /// * [`GatewayError::NotABlock`]: something else came.
+    /// * [`GatewayError::Absent`]: the gateway looked for the block and does not have it (404 with `X-Ipfs-Path`,
+    ///   410). A 404 without that header says only that there is no such page.
+    /// * [`GatewayError::NotABlock`]: the answer is not a raw block.
     /// * [`GatewayError::Http`]: everything else; a block over the limit is
     ///   [`TooLarge`](pinner_http::HttpError::TooLarge).
     ///
     /// # Cancellation
-    /// The request is given up and its connection closed.
+    /// The request is cancelled and its connection closed.
     pub async fn block(&self, cid: &Cid, deadline: Instant) -> Result<Bytes, GatewayError> {
         self.ask(cid, deadline, None).await
     }
 
-    /// The same, tried again by `retry` and not by the client's own policy.
+    /// The same, with `retry` in place of the client's own policy.
     pub(crate) async fn ask(
         &self,
         cid: &Cid,
@@ -69,7 +70,7 @@ impl Gateway {
         let mut request = self
             .client
             .get(&format!("ipfs/{cid}"))
-            // Said twice: some gateways look at the one, some caches before them at the other.
+            // The format is given twice: some gateways read the query, some caches before them the header.
             .query("format", "raw")
             .header(header::ACCEPT, HeaderValue::from_static(RAW));
         if let Some(host) = &self.host {
@@ -106,7 +107,7 @@ impl Gateway {
     }
 }
 
-/// Whether a failure says that the gateway looked for the block and has none.
+/// Whether a failure proves that the gateway looked for the block and does not have it.
 fn proves_absence(status: &StatusError) -> bool {
     match status.status.as_u16() {
         404 => status.headers.contains_key(IPFS_PATH),
@@ -115,8 +116,8 @@ fn proves_absence(status: &StatusError) -> bool {
     }
 }
 
-/// A node's gateway that is called `localhost` sends every path to a name of its own below that, which costs a
-/// second request and a connection a block; called by an address, it answers.
+/// The `Host` header that avoids a redirect. A node's gateway that is addressed as `localhost` redirects every path
+/// to a subdomain, which costs a second request and a connection for each block. Addressed by IP, it answers at once.
 fn path_host(endpoint: &Endpoint) -> Option<HeaderValue> {
     match (endpoint.host(), endpoint.port()) {
         (Some("localhost"), Some(port)) if !endpoint.is_https() => {

@@ -1,9 +1,10 @@
 //! Trustless IPFS gateways as a [`Pinner`](pinner_api::Pinner) without pins: several in order, with failover and
 //! back-off.
 //!
-//! A trustless gateway (<https://specs.ipfs.tech/http-gateways/trustless-gateway/>) hands out raw blocks, which
-//! whoever asks verifies against their CIDs. So it is trusted with nothing but being there, and any number of them, of
-//! whomever, are as good as one. Every Kubo node has one too, and it is the fastest way to the node's blocks.
+//! A trustless gateway (<https://specs.ipfs.tech/http-gateways/trustless-gateway/>) serves raw blocks, which the
+//! client verifies against their CIDs. So a gateway is trusted with availability alone, and any number of gateways,
+//! whoever runs them, can stand in for each other. Every Kubo node has one too, and it is the fastest way to the
+//! node's blocks.
 //!
 //! ```no_run
 //! use std::time::Duration;
@@ -24,23 +25,25 @@
 //!
 //! # The way of one block
 //!
-//! 1. [`GatewayPinner`]: which gateway is asked, for how long, and which after it. One absolute deadline holds for
-//!    all of it; a gateway that is not the last to be asked gets a share of what is left, so that one which hangs
-//!    leaves time for the others.
-//! 2. `rest`: a gateway that failed is passed over for a while, longer each time, and for as long as it asked for.
-//! 3. [`Gateway`]: one request, `GET /ipfs/<CID>` for `application/vnd.ipld.raw`, and whether what comes back can be
-//!    a block.
-//! 4. [`GatewayError`]: why not.
+//! 1. [`GatewayPinner`] decides which gateway is asked, for how long, and which one after it. One absolute deadline
+//!    covers all of them. Each gateway but the last gets a share of the time left, so that one that hangs leaves time
+//!    for the others.
+//! 2. `rest`: a gateway that failed is skipped for a while, longer each time, and for as long as it asked for.
+//! 3. [`Gateway`] sends one request, `GET /ipfs/<CID>` for `application/vnd.ipld.raw`, and checks whether the answer
+//!    can be a block.
+//! 4. [`GatewayError`] says why it cannot.
 //!
 //! # Only raw blocks
 //!
-//! Gateways hand out whole DAGs and ranges of files as CARs too. Those save round trips, and cost more than they save:
-//! a node writes each as one stream, block after block, where raw blocks side by side use all its cores and are
-//! verified and staged as they come. Measured on Kubo 0.43.0 with 1 MiB leaves, in MB/s of one run each: blocks that
-//! the node has, raw 365-415 (1 to 4 in flight), CAR whole 172, in ranges of 8 MiB 123-235; blocks of a node behind
-//! it, raw 22, 89, 89, 100 (1, 4, 8, 16 in flight), CAR whole 38, in ranges 40 (one) and 76 (four at a time).
-//! [`Pinner::blocks`](pinner_api::Pinner::blocks) is therefore raw requests side by side, as many as may be in
-//! flight.
+//! Gateways also serve whole DAGs and ranges of files as CARs. CARs save round trips but cost more than they save: a
+//! node writes each CAR as one stream, block after block. Concurrent requests for raw blocks use all its cores, and
+//! each block is verified and staged as it arrives. Measured on Kubo 0.43.0 with 1 MiB leaves, in MB/s, one run each:
+//!
+//! * Blocks that the node has: raw 365-415 (1 to 4 in flight), whole CAR 172, CARs of 8 MiB ranges 123-235.
+//! * Blocks of a node behind it: raw 22, 89, 89, 100 (1, 4, 8, 16 in flight), whole CAR 38, CARs of ranges 40 (one at
+//!   a time) and 76 (four at a time).
+//!
+//! [`Pinner::blocks`](pinner_api::Pinner::blocks) therefore sends concurrent raw requests, up to the limit in flight.
 
 mod error;
 mod gateway;
@@ -50,5 +53,5 @@ mod rest;
 pub use error::GatewayError;
 pub use gateway::Gateway;
 pub use pinner::{GatewayPinner, GatewayPinnerBuilder};
-/// How gateways are named and asked.
+/// Addresses of gateways, and how they are asked.
 pub use pinner_http::{Auth, Client, Endpoint, HttpError, Redirects, RetryPolicy};

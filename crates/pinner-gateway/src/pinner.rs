@@ -1,6 +1,7 @@
 //! [`GatewayPinner`]: several gateways in order, behind the `Pinner` trait.
 //!
-//! Owns who is asked, in which order and for how long. What one gateway's answer means is `gateway`'s business.
+//! This module decides which gateways are asked, in which order and for how long. `gateway` interprets the answer of
+//! one gateway.
 
 use std::{
     fmt,
@@ -10,10 +11,7 @@ use std::{
 
 use cid::Cid;
 use futures_util::{StreamExt, stream};
-use pinner_api::{
-    BoxStream, Bytes, Capabilities, Holder, Origin, Pin, PinDepth, Pinner, PinnerError,
-    async_trait, refused,
-};
+use pinner_api::{BoxStream, Bytes, Origin, Pinner, PinnerError, async_trait};
 use pinner_http::{Auth, Client, Endpoint, Redirects, RetryPolicy};
 use tokio::time::{Instant, sleep_until};
 
@@ -28,14 +26,14 @@ const IDENTITY: u64 = 0x00;
 
 /// Trustless gateways in the order of preference.
 ///
-/// Blocks alone: every pin is refused. Identity CIDs are answered without asking anybody.
+/// It serves blocks only and refuses every pin. Identity CIDs are answered without a request.
 ///
-/// A block is asked of the first gateway that is not resting, and of the next where that one fails or has none, until
-/// one gives it, all have answered for good, or its deadline passes. What is asked of no further gateway gets all
-/// the time that is left, everybody else an equal share of it. Where all that failed may yet succeed, they are
-/// asked again, by the [`RetryPolicy`].
+/// A request for a block goes to the first gateway that is not resting. If that gateway fails or does not have the
+/// block, the request goes to the next, until one returns the block, all have given a final answer, or the deadline
+/// passes. The last gateway in the order gets all the time that is left; each one before it gets an equal share. If
+/// gateways failed in a way that may pass, they are asked again, by the [`RetryPolicy`].
 ///
-/// A block is [`NotFound`](PinnerError::NotFound) only where every gateway says so.
+/// A block is [`NotFound`](PinnerError::NotFound) only if every gateway says so.
 pub struct GatewayPinner {
     gateways: Vec<Ranked>,
     deadline: Duration,
@@ -49,7 +47,7 @@ struct Ranked {
 }
 
 impl GatewayPinner {
-    /// No gateway yet.
+    /// Returns a builder without gateways.
     pub fn builder() -> GatewayPinnerBuilder {
         GatewayPinnerBuilder::default()
     }
@@ -62,7 +60,7 @@ impl GatewayPinner {
     async fn fetch(&self, cid: &Cid) -> Result<Bytes, PinnerError> {
         let deadline = Instant::now() + self.deadline;
         let fail = |error: GatewayError| match error.into_pinner(cid) {
-            // Of several shares the last one ended, but what passed is the deadline.
+            // The error has the last gateway's share; if the deadline has passed, report the whole of it.
             PinnerError::TimedOut { operation, after } => PinnerError::TimedOut {
                 operation,
                 after: match Instant::now() >= deadline {
@@ -72,7 +70,7 @@ impl GatewayPinner {
             },
             error => error,
         };
-        // Who has not answered for good, and the gravest of the answers of those who have.
+        // The gateways without a final answer, and the gravest of the final answers.
         let mut open: Vec<&Ranked> = self.gateways.iter().collect();
         let mut settled: Option<GatewayError> = None;
         let mut rounds = 0;
@@ -91,7 +89,7 @@ impl GatewayPinner {
                 }
                 Order::Nobody => return Err(fail(settled.unwrap_or(GatewayError::NoGateway))),
             };
-            // The failure that allows the soonest further round.
+            // The failure that allows the next round the soonest.
             let mut passing: Option<(Option<Duration>, GatewayError)> = None;
             rounds += 1;
             for (place, ranked) in turn.iter().enumerate() {
@@ -99,7 +97,7 @@ impl GatewayPinner {
                     Ok(block) => return Ok(block),
                     Err(error) => error,
                 };
-                tracing::debug!(%cid, %error, "a gateway gives no block");
+                tracing::debug!(%cid, %error, "a gateway returned no block");
                 if error.gravity() == Gravity::MayPass {
                     let wait = match &error {
                         GatewayError::Http(error) => self.retry.wait(rounds, error),
@@ -111,7 +109,7 @@ impl GatewayPinner {
                         (Some(wait), Some(other)) => wait < *other,
                         (Some(_), None) => true,
                         (None, Some(_)) => false,
-                        // Of those that end it, the last one told.
+                        // Neither allows another round: keep the latest.
                         (None, None) => true,
                     };
                     if passing.as_ref().is_none_or(|(other, _)| sooner(other)) {
@@ -128,7 +126,7 @@ impl GatewayPinner {
                 }
             }
             let Some((wait, error)) = passing else {
-                // Nobody is left, or only those who asked to be left alone.
+                // The gateways that remain, if any, asked to be left alone.
                 continue;
             };
             match wait.map(|wait| Instant::now() + wait) {
@@ -139,17 +137,17 @@ impl GatewayPinner {
     }
 }
 
-/// Whom to ask now, of those who have not answered for good.
+/// Which gateways to ask now, of those without a final answer.
 enum Order<'a> {
     /// These, one after the other.
     Ask(Vec<&'a Ranked>),
-    /// Nobody before then: all have asked to be left alone.
+    /// None before this instant: all have asked to be left alone.
     Wait(Instant),
-    /// All have answered for good.
+    /// None: all have given a final answer.
     Nobody,
 }
 
-/// The ready in their order; behind them those that rest, the one whose rest ends first before the others.
+/// Returns the ready gateways in their order, then the resting ones, earliest end of rest first.
 fn order<'a>(open: &[&'a Ranked]) -> Order<'a> {
     let now = Instant::now();
     let (mut ready, mut resting, mut barred) = (Vec::new(), Vec::new(), None);
@@ -162,7 +160,7 @@ fn order<'a>(open: &[&'a Ranked]) -> Order<'a> {
             }
         }
     }
-    // Stable: equals keep their order.
+    // The sort is stable: equals keep their order.
     resting.sort_by_key(|(until, _)| *until);
     ready.extend(resting.into_iter().map(|(_, ranked)| ranked));
     match (ready.is_empty(), barred) {
@@ -172,7 +170,7 @@ fn order<'a>(open: &[&'a Ranked]) -> Order<'a> {
     }
 }
 
-/// The end of an equal share of the time that is left, where so many are to share it.
+/// The end of an equal share of the time that is left, divided among this many gateways.
 fn share(deadline: Instant, among: usize) -> Instant {
     let now = Instant::now();
     let left = deadline.saturating_duration_since(now);
@@ -185,7 +183,7 @@ fn share(deadline: Instant, among: usize) -> Instant {
 impl Ranked {
     async fn ask(&self, cid: &Cid, deadline: Instant) -> Result<Bytes, GatewayError> {
         let began = Instant::now();
-        // Once: what is tried again, and where, is decided with the others in view.
+        // No retry here: the caller decides on retries with all gateways in view.
         let answer = self
             .gateway
             .ask(cid, deadline, Some(RetryPolicy::NEVER))
@@ -203,17 +201,13 @@ impl Ranked {
     }
 
     fn rest(&self) -> std::sync::MutexGuard<'_, Rest> {
-        // Plain values, whole whatever thread panicked beside them.
+        // The values are plain and stay consistent even if a thread panicked while it held the lock.
         self.rest.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 #[async_trait]
 impl Pinner for GatewayPinner {
-    fn capabilities(&self) -> Capabilities {
-        Capabilities::blocks_only()
-    }
-
     async fn block(&self, cid: &Cid, _origin: &Origin) -> Result<Bytes, PinnerError> {
         if cid.hash().code() == IDENTITY {
             return Ok(Bytes::copy_from_slice(cid.hash().digest()));
@@ -221,7 +215,7 @@ impl Pinner for GatewayPinner {
         self.fetch(cid).await
     }
 
-    /// Side by side, as many as may be in flight: the deadline of a block begins when it is asked for.
+    /// Fetches concurrently, up to the limit in flight. The deadline of each block begins when it is asked for.
     fn blocks<'a>(
         &'a self,
         cids: &'a [Cid],
@@ -231,23 +225,6 @@ impl Pinner for GatewayPinner {
             .map(move |cid| async move { (*cid, self.block(cid, origin).await) })
             .buffer_unordered(self.in_flight)
             .boxed()
-    }
-
-    async fn pin(&self, _: &Holder, _: &Cid, depth: PinDepth) -> Result<(), PinnerError> {
-        Err(PinnerError::Unsupported {
-            operation: match depth {
-                PinDepth::Recursive => "recursive pins",
-                PinDepth::Lazy => "lazy pins",
-            },
-        })
-    }
-
-    async fn unpin(&self, _: &Holder, _: &Cid) -> Result<(), PinnerError> {
-        Err(PinnerError::Unsupported { operation: "pins" })
-    }
-
-    fn pins(&self) -> BoxStream<'_, Result<Pin, PinnerError>> {
-        refused("pins")
     }
 }
 
@@ -284,52 +261,52 @@ impl Default for GatewayPinnerBuilder {
 }
 
 impl GatewayPinnerBuilder {
-    /// With this gateway behind those already named.
+    /// Adds a gateway, after those already added.
     pub fn gateway(self, endpoint: Endpoint) -> Self {
         self.gateway_with(endpoint, Auth::None)
     }
 
-    /// With this gateway behind those already named, and the credentials that it, and nobody else, is shown.
+    /// Adds a gateway, after those already added, with credentials that are sent to this gateway only.
     pub fn gateway_with(mut self, endpoint: Endpoint, auth: Auth) -> Self {
         self.gateways.push((endpoint, auth));
         self
     }
 
-    /// With these gateways behind those already named.
+    /// Adds these gateways, after those already added.
     pub fn gateways(self, endpoints: impl IntoIterator<Item = Endpoint>) -> Self {
         endpoints.into_iter().fold(self, Self::gateway)
     }
 
-    /// How long one block may take, whoever is asked and however often. 30 seconds unless set.
+    /// How long one block may take, over all gateways and retries. 30 seconds unless set.
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.deadline = deadline;
         self
     }
 
-    /// How long a connection may take to be made. 5 seconds unless set.
+    /// How long connecting may take. 5 seconds unless set.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout;
         self
     }
 
-    /// How many blocks may be asked for at once, of each gateway. 16 unless set; zero is taken as one.
+    /// How many blocks may be requested at once from each gateway. 16 unless set; zero means one.
     pub fn in_flight(mut self, calls: usize) -> Self {
         self.in_flight = calls.max(1);
         self
     }
 
-    /// How often all of those that may yet succeed are asked, and how long is waited between. Three times unless
-    /// set ([`RetryPolicy::default`]).
+    /// How often the gateways that may still succeed are asked, and how long to wait between rounds. Three times
+    /// unless set ([`RetryPolicy::default`]).
     pub fn retry(mut self, policy: RetryPolicy) -> Self {
         self.retry = policy;
         self
     }
 
-    /// The gateways as a backend. Connects nowhere yet.
+    /// Returns the gateways as a backend. It does not connect to any of them yet.
     ///
     /// # Errors
-    /// [`GatewayError::NoGateway`]; [`GatewayError::Http`] for credentials that cannot be sent, and where an `https`
-    /// gateway is named on a machine that trusts no certificates.
+    /// [`GatewayError::NoGateway`]. [`GatewayError::Http`] for credentials that cannot be sent, and for an `https`
+    /// gateway on a machine that trusts no certificates.
     pub fn build(self) -> Result<GatewayPinner, GatewayError> {
         if self.gateways.is_empty() {
             return Err(GatewayError::NoGateway);

@@ -1,6 +1,6 @@
-//! How long a gateway that failed is passed over.
+//! How long a gateway that failed is skipped.
 //!
-//! Pure: what happened and when in, whether it is to be asked out. The clock is the caller's.
+//! Pure: events and their times go in, whether to ask the gateway comes out. The caller has the clock.
 
 use std::time::Duration;
 
@@ -8,18 +8,19 @@ use tokio::time::Instant;
 
 /// The first rest.
 const FIRST: Duration = Duration::from_millis(500);
-/// How many times as long as a call that failed took the rest is at least: of the time of those who ask, no more than
-/// a part goes to a gateway that hangs.
+/// A rest is at least this many times as long as the failed call took. This bounds the part of the callers' time that
+/// a gateway that hangs can waste.
 const TIMES_WASTED: u32 = 4;
-/// The longest of the rests that we choose.
+/// The longest rest that we choose.
 const LONGEST: Duration = Duration::from_secs(60);
-/// The longest that a gateway can ask for: a wrong one is not to be lost for the life of the process.
+/// The longest rest that a gateway can ask for, so that a wrong `Retry-After` does not remove a gateway for the life
+/// of the process.
 const LONGEST_ASKED: Duration = Duration::from_secs(600);
 
-/// What is known of one gateway.
+/// The recent failures of one gateway.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Rest {
-    /// Failures in a row, each of a call that began after the rest from the one before.
+    /// Failures in a row, each of a call that began after the rest for the previous failure.
     failures: u32,
     failed_at: Option<Instant>,
     /// The end of the rest that we chose.
@@ -31,31 +32,31 @@ pub(crate) struct Rest {
 /// Whether a gateway is to be asked now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Readiness {
-    /// As well as any.
+    /// Yes.
     Ready,
-    /// Rather not before then; but better than nobody.
+    /// Preferably not before this instant, but rather than no gateway at all.
     Resting(Instant),
-    /// Not before then: it said so.
+    /// Not before this instant, at the gateway's own request.
     Barred(Instant),
 }
 
 impl Rest {
-    /// A call that began at `began` succeeded, or failed for a reason that is not the gateway's.
+    /// Records that a call that began at `began` succeeded, or failed for a reason that is not the gateway's.
     pub(crate) fn worked(&mut self, began: Instant) {
-        // A call from before a failure says nothing about afterwards.
+        // A call that began before the failure says nothing about the time after it.
         if self.failed_at.is_none_or(|failed| began >= failed) {
             *self = Self::default();
         }
     }
 
-    /// A call that began at `began` failed now; the gateway asks for `asked`.
+    /// Records that a call that began at `began` failed at `now`, and that the gateway asked for a rest of `asked`.
     pub(crate) fn failed(&mut self, began: Instant, now: Instant, asked: Option<Duration>) {
         if let Some(asked) = asked {
             let until = now + asked.min(LONGEST_ASKED);
             self.asked_until = self.asked_until.max(Some(until));
         }
-        // Of many calls in flight that fail together, one counts, and none of those for which there was nobody else
-        // to ask.
+        // Calls in flight that fail together count as one failure. Calls made during a rest, because there was no
+        // other gateway to ask, do not count.
         if self.until.is_some_and(|until| began < until) {
             return;
         }
@@ -110,7 +111,7 @@ mod tests {
         }
         let first = began + Duration::from_millis(1);
         assert_eq!(rest.readiness(first), Readiness::Resting(first + FIRST));
-        // And one that began before, and comes back well, does not end the rest.
+        // A call that began before and succeeds does not end the rest.
         rest.worked(began);
         assert_eq!(rest.readiness(first), Readiness::Resting(first + FIRST));
     }

@@ -1,4 +1,4 @@
-//! The conformance suite: over a toy gateway, over several of them with faults, and over real Kubo nodes' gateways.
+//! The conformance suite: over one toy gateway, over several with faults, and over the gateways of real Kubo nodes.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -14,7 +14,7 @@ use pinner_conformance::{
 use pinner_gateway::{GatewayPinner, GatewayPinnerBuilder, RetryPolicy};
 use toy_http::{Asked, Reply, Step, ToyServer};
 
-/// A node's answer to a request for a block that it may have.
+/// A gateway's answer to a request for a block that its node may have.
 fn answer(blocks: &HashMap<Vec<u8>, Bytes>, asked: &Asked) -> Reply {
     let path = asked.path();
     let cid: Option<Cid> = path.strip_prefix("/ipfs/").and_then(|cid| cid.parse().ok());
@@ -27,7 +27,7 @@ fn answer(blocks: &HashMap<Vec<u8>, Bytes>, asked: &Asked) -> Reply {
     }
 }
 
-/// What a toy gateway answers: from its blocks, the request, and how often it was asked for the same.
+/// A toy gateway's answer, by its blocks, the request, and how often that request came before.
 type Script = fn(&HashMap<Vec<u8>, Bytes>, &Asked, usize) -> Reply;
 
 /// Toy gateways, and the pinner over them.
@@ -38,13 +38,14 @@ struct Toys {
 }
 
 impl Toys {
-    /// One server a script.
+    /// Starts one server for each script.
     async fn start(scripts: Vec<Script>, content: Content) -> FixtureResult<Self> {
         let mut servers = Vec::new();
         let all: Vec<Block> = content.blocks.into_iter().chain(content.oversize).collect();
         let count = scripts.len();
         for (number, script) in scripts.into_iter().enumerate() {
-            // Each block lies at one of them; what is too large at all, so that no other can prove its absence.
+            // Each block is at one of them. A block that is too large is at all of them, so that no other can prove its
+            // absence.
             let blocks: HashMap<_, _> = all
                 .iter()
                 .enumerate()
@@ -115,7 +116,7 @@ mod blocks_spread_over_three {
 mod one_that_fails_at_first {
     use super::*;
 
-    /// Each block comes from the third attempt on: after an error, and after a part of it.
+    /// Each block arrives at the third attempt: the first is an error, the second a part of the block.
     fn failing(blocks: &HashMap<Vec<u8>, Bytes>, asked: &Asked, time: usize) -> Reply {
         match time {
             1 => Reply::with(503, &[], "not now"),
@@ -133,13 +134,13 @@ mod one_that_fails_at_first {
     pinner_conformance::conformance_tests!(|content| Toys::start(vec![failing], content));
 }
 
-/// The gateway of a Kubo node, and where it can fetch from, if anywhere.
+/// The gateway of a Kubo node, and the node that it can fetch from, if any.
 struct Kubo {
     pinner: Arc<GatewayPinner>,
     node: Arc<Nodes>,
 }
 
-/// The nodes of one configuration; they serve all its cases, and end with the test's process.
+/// The nodes of one configuration. They serve all its cases, and end with the test's process.
 struct Nodes {
     asked: Daemon,
     behind: Option<Daemon>,
@@ -151,38 +152,24 @@ impl Kubo {
         let url = nodes.asked.gateway_url().ok_or("the node has no gateway")?;
         let mut builder: GatewayPinnerBuilder = GatewayPinner::builder().gateway(url.parse()?);
         if nodes.absence == Absence::Unproven {
-            // It looks for what is nowhere until the deadline.
+            // The node searches for a missing block until the deadline.
             builder = builder.deadline(Duration::from_secs(3));
         }
         let pinner = Arc::new(builder.build()?);
         let node = nodes.clone();
         tokio::task::spawn_blocking(move || -> FixtureResult<()> {
             for block in content.blocks.iter().chain(&content.oversize) {
-                put(&nodes.asked, block)?;
+                nodes.asked.put_block(&block.cid, &block.bytes)?;
             }
             if let Some(behind) = &nodes.behind {
                 for block in &content.elsewhere {
-                    put(behind, block)?;
+                    behind.put_block(&block.cid, &block.bytes)?;
                 }
             }
             Ok(())
         })
         .await??;
         Ok(Self { pinner, node })
-    }
-}
-
-fn put(node: &Daemon, block: &Block) -> FixtureResult<()> {
-    let codec = match block.cid.codec() {
-        0x55 => "raw",
-        0x70 => "dag-pb",
-        0x71 => "dag-cbor",
-        other => return Err(format!("no name for the codec {other:#x}").into()),
-    };
-    let cid = node.rpc().block_put(codec, "sha2-256", &block.bytes)?;
-    match cid.hash() == block.cid.hash() {
-        true => Ok(()),
-        false => Err(format!("{} was put as {cid}", block.cid).into()),
     }
 }
 
@@ -210,7 +197,7 @@ impl Backend for Kubo {
     }
 }
 
-/// Every case against the gateway of such nodes.
+/// Runs every case against the gateway of such nodes.
 fn against(nodes: Nodes) {
     let nodes = Arc::new(nodes);
     let mut run = 0;

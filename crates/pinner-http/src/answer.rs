@@ -1,4 +1,4 @@
-//! [`Answer`]: the whole of a body, in memory, and no more of it than was asked for.
+//! [`Answer`]: a whole body in memory, never more of it than was asked for.
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, StatusCode, header};
@@ -15,18 +15,18 @@ pub struct Answer {
     pub headers: HeaderMap,
     /// The body, whole.
     pub body: Bytes,
-    /// What came behind the body.
+    /// The trailers, which come after the body.
     pub trailers: HeaderMap,
 }
 
 impl Answer {
-    /// The media type, without its parameters, in lower case; empty where there is none.
+    /// The media type, without its parameters, in lower case; empty if there is none.
     pub fn media_type(&self) -> String {
         media_type(&self.headers)
     }
 }
 
-/// The whole of `body`, at most `limit` bytes.
+/// Reads the whole of `body`, at most `limit` bytes.
 pub(crate) async fn read_whole(
     body: &mut Body,
     headers: &HeaderMap,
@@ -44,10 +44,10 @@ pub(crate) async fn read_whole(
         return Err(too_large());
     }
     let Some(second) = body.next().await? else {
-        // All of it came at once: nothing is copied.
+        // The whole body came at once: nothing is copied.
         return Ok(first);
     };
-    // What the server announces is believed up to the limit, which is what the caller is ready to hold.
+    // The announced length is trusted up to the limit, because the caller is ready to hold that much.
     let expected = announced.map_or(0, |length| length as usize);
     let mut whole = BytesMut::with_capacity(expected.max(first.len() + second.len()).min(limit));
     whole.extend_from_slice(&first);
@@ -62,7 +62,7 @@ pub(crate) async fn read_whole(
     Ok(whole.freeze())
 }
 
-/// The length that the header announces, in bytes.
+/// The length in the header, in bytes.
 fn announced_length(headers: &HeaderMap) -> Option<u64> {
     headers
         .get(header::CONTENT_LENGTH)?

@@ -1,17 +1,17 @@
-//! Credentials, and that nobody sees them.
+//! Credentials, and the means to keep them secret.
 //!
-//! They leave this file only as the value of one header, marked as sensitive.
+//! They leave this file only as the value of one header, which is marked as sensitive.
 
 use std::fmt;
 
 use http::HeaderValue;
 
-/// How a server is told who asks. `Debug` shows the kind alone; no error and no display of an
+/// The credentials of a client. `Debug` shows only their kind, and neither an error nor the display of an
 /// [`Endpoint`](crate::Endpoint) holds the secret.
 #[derive(Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Auth {
-    /// Not at all.
+    /// No credentials.
     #[default]
     None,
     /// A token: `Authorization: Bearer …`.
@@ -26,12 +26,12 @@ pub enum Auth {
 }
 
 impl Auth {
-    /// By a token.
+    /// Credentials that are a token.
     pub fn bearer(token: impl Into<String>) -> Self {
         Self::Bearer(token.into())
     }
 
-    /// By a name and a password.
+    /// Credentials that are a name and a password.
     pub fn basic(user: impl Into<String>, password: impl Into<String>) -> Self {
         Self::Basic {
             user: user.into(),
@@ -39,7 +39,7 @@ impl Auth {
         }
     }
 
-    /// The value of the header `Authorization`; the error says what is wrong, without the secret.
+    /// The value of the header `Authorization`. The error says what is wrong, without the secret.
     pub(crate) fn header(&self) -> Result<Option<HeaderValue>, &'static str> {
         let text = match self {
             Self::None => return Ok(None),
@@ -53,7 +53,7 @@ impl Auth {
             }
         };
         let mut value = HeaderValue::try_from(text).map_err(
-            |_| "the credentials hold a character that no header can, such as a newline",
+            |_| "the credentials hold a character that a header cannot hold, such as a newline",
         )?;
         value.set_sensitive(true);
         Ok(Some(value))

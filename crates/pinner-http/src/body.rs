@@ -1,4 +1,4 @@
-//! A body as it comes: frames, counted, and at its end the trailers. Everything that reads a body reads it here.
+//! A body that is being received: its frames, counted, and at its end the trailers. Every body is read here.
 
 use std::{error::Error, io, sync::Arc};
 
@@ -8,7 +8,7 @@ use http_body_util::BodyExt;
 
 use crate::{Endpoint, HttpError, error::Source};
 
-/// Where a node puts the failure of an answer that had begun.
+/// The header in which a node reports that an answer failed after it had begun.
 const STREAM_ERROR: HeaderName = HeaderName::from_static("x-stream-error");
 
 /// A body that is being read.
@@ -16,7 +16,7 @@ const STREAM_ERROR: HeaderName = HeaderName::from_static("x-stream-error");
 pub(crate) struct Body {
     body: reqwest::Body,
     endpoint: Arc<Endpoint>,
-    /// Bytes that came.
+    /// The number of bytes received.
     received: u64,
     trailers: HeaderMap,
     state: State,
@@ -25,15 +25,15 @@ pub(crate) struct Body {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Open,
-    /// Read to its end, which was a good one.
+    /// The body was read to its end, without an error.
     Ended,
-    /// An error was given; there is nothing to come.
+    /// An error was returned; nothing more will come.
     Failed,
 }
 
 impl Body {
     /// # Errors
-    /// [`HttpError::CutShort`], where nothing says where the body ends: it ends with the connection then, whatever
+    /// [`HttpError::CutShort`] if nothing says where the body ends. Such a body ends with the connection, whatever
     /// broke that.
     pub(crate) fn new(
         answer: http::Response<reqwest::Body>,
@@ -60,10 +60,10 @@ impl Body {
         })
     }
 
-    /// The next bytes, never none of them; `None` at the end.
+    /// Returns the next bytes, never an empty chunk; `None` at the end.
     ///
     /// # Errors
-    /// [`HttpError::CutShort`], again and again; [`HttpError::StreamError`] at the end.
+    /// [`HttpError::CutShort`], and again on every later call; [`HttpError::StreamError`] at the end.
     pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, HttpError> {
         loop {
             match self.state {
@@ -71,7 +71,7 @@ impl Body {
                 State::Ended => return Ok(None),
                 State::Failed => return Err(self.cut_short("it has failed before".into())),
             }
-            // Failed while it waits: whoever drops this future in the middle has lost nothing, since a frame is
+            // The state is set to failed only after the wait. A dropped future loses nothing, because a frame is
             // taken whole or not at all.
             match self.body.frame().await {
                 None => {
@@ -99,12 +99,12 @@ impl Body {
         }
     }
 
-    /// What came behind the body; empty before its end.
+    /// The trailers, which come after the body; empty before its end.
     pub(crate) fn trailers(&self) -> &HeaderMap {
         &self.trailers
     }
 
-    /// The end, whether the server's words say so or not.
+    /// Fails if the trailers say that the answer failed.
     fn check_trailers(&self) -> Result<(), HttpError> {
         match self.trailers.get(STREAM_ERROR) {
             None => Ok(()),
@@ -124,19 +124,19 @@ impl Body {
     }
 }
 
-/// The error without the URL that it would show, whose query may hold what others are not to see.
+/// The error without its URL. The query may hold a secret, and the error's message would show it.
 pub(crate) fn without_url(error: reqwest::Error) -> Source {
     Box::new(error.without_url())
 }
 
-/// The first of the causes that is a `T`.
+/// The first error in the chain of causes that is a `T`.
 pub(crate) fn cause<'a, T: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a T> {
     let mut error = Some(error);
     while let Some(this) = error {
         if let Some(found) = this.downcast_ref() {
             return Some(found);
         }
-        // What an I/O error wraps is not among its sources, but the sources of that are.
+        // The error that an I/O error wraps is not one of its sources, but the sources of the wrapped error are.
         let wrapped = this
             .downcast_ref::<io::Error>()
             .and_then(io::Error::get_ref);

@@ -1,27 +1,30 @@
-//! [`Client`]: the connections to one server, and how many calls may be in flight.
+//! [`Client`]: the connections to one server, and the limit on calls in flight.
 //!
-//! The only place that builds the HTTP library's client, so that its defaults are all decided here.
+//! The only place that builds the HTTP library's client, so all of its defaults are decided here.
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use http::{HeaderValue, Method};
+use http::HeaderValue;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use rustls::pki_types::CertificateDer;
 use rustls_platform_verifier::Verifier;
 use tokio::sync::Semaphore;
 
 use crate::{
-    Auth, Endpoint, HttpError, Redirects, Request, RetryPolicy, endpoint::is_localhost,
-    error::Source,
+    auth::Auth,
+    endpoint::{Endpoint, is_localhost},
+    error::{HttpError, Source},
+    redirect::Redirects,
+    retry::RetryPolicy,
 };
 
 /// The connections to one server, shared by all clones.
 ///
-/// Servers of `https` are trusted as the system trusts them (on Linux the variables `SSL_CERT_FILE` and `SSL_CERT_DIR`
-/// name other certificates), and by the certificates of [`ClientBuilder::trust`]. A proxy that the environment names (`HTTPS_PROXY`, `NO_PROXY`, …) is used, but never to
-/// reach this machine itself.
+/// Servers of `https` are trusted as the system trusts them (on Linux the variables `SSL_CERT_FILE` and
+/// `SSL_CERT_DIR` name other certificates), and by the certificates of [`ClientBuilder::trust`]. A proxy that the
+/// environment names (`HTTPS_PROXY`, `NO_PROXY`, …) is used, but never to reach this machine itself.
 ///
-/// A call takes a kept connection if one is idle, else it opens one; so there are never more connections than calls
+/// A call takes an idle connection if there is one, or else opens one. So there are never more connections than calls
 /// in flight.
 #[derive(Clone)]
 pub struct Client {
@@ -33,7 +36,7 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client of the server at `endpoint`, to be set up further.
+    /// Starts to set up a client of the server at `endpoint`.
     pub fn builder(endpoint: Endpoint) -> ClientBuilder {
         ClientBuilder {
             endpoint,
@@ -47,28 +50,18 @@ impl Client {
         }
     }
 
-    /// Where it asks.
+    /// The server that the client calls.
     pub fn endpoint(&self) -> &Endpoint {
         &self.endpoint
     }
 
-    /// The same connections with a limit of calls in flight of its own, so that long calls and short ones do not
-    /// take each other's turns. Zero is taken as one.
+    /// The same connections, with a limit of its own on calls in flight, so that long and short calls do not take
+    /// each other's turns. Zero counts as one.
     pub fn lane(&self, in_flight: usize) -> Self {
         Self {
             turns: turns(in_flight),
             ..self.clone()
         }
-    }
-
-    /// A GET of `path`: segments joined by `/`, each escaped, below the endpoint's own path.
-    pub fn get(&self, path: &str) -> Request {
-        Request::new(self.clone(), Method::GET, path)
-    }
-
-    /// A POST to `path`, as [`get`](Self::get) has it, with an empty body.
-    pub fn post(&self, path: &str) -> Request {
-        Request::new(self.clone(), Method::POST, path)
     }
 }
 
@@ -97,60 +90,62 @@ pub struct ClientBuilder {
     retry: RetryPolicy,
     redirects: Redirects,
     user_agent: String,
-    /// In DER.
+    /// Certificates in DER.
     trusted: Vec<Vec<u8>>,
 }
 
 impl ClientBuilder {
-    /// Who asks. Nobody in particular unless set.
+    /// Sets the credentials. The default is none.
     pub fn auth(mut self, auth: Auth) -> Self {
         self.auth = auth;
         self
     }
 
-    /// How long a connection may take to be made, TLS included. 5 seconds unless set; a call's deadline, if it
-    /// comes first, ends it as well.
+    /// Sets how long making a connection may take, TLS included. The default is 5 seconds. A call's deadline, if it
+    /// comes first, ends it too.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout;
         self
     }
 
-    /// How many calls may be in flight at once; the others wait for their turn. 16 unless set; zero is taken as one.
+    /// Sets how many calls may be in flight at once; the others wait for their turn. The default is 16. Zero counts
+    /// as one.
     pub fn in_flight(mut self, calls: usize) -> Self {
         self.in_flight = calls;
         self
     }
 
-    /// When calls are made again. [`RetryPolicy::default`] unless set; a request can have its own.
+    /// Sets when calls are retried. The default is [`RetryPolicy::default`]; a request can have a policy of its own.
     pub fn retry(mut self, policy: RetryPolicy) -> Self {
         self.retry = policy;
         self
     }
 
-    /// Which redirects are followed. None unless set.
+    /// Sets which redirects are followed. The default is none.
     pub fn redirects(mut self, redirects: Redirects) -> Self {
         self.redirects = redirects;
         self
     }
 
-    /// What the client calls itself. `wasi-ipfs/` and the version unless set.
+    /// Sets the client's user agent. The default is `wasi-ipfs/` and the version.
     pub fn user_agent(mut self, name: impl Into<String>) -> Self {
         self.user_agent = name.into();
         self
     }
 
-    /// Trusts servers whose certificate is this one or was signed by it (X.509, in DER), beside those that the system
-    /// trusts: a private server with an authority of its own. May be said several times.
+    /// Trusts servers whose certificate is this one or was signed by it (X.509, in DER), in addition to those that
+    /// the system trusts. This is for a private server with a certificate authority of its own. May be called several
+    /// times.
     pub fn trust(mut self, certificate: impl Into<Vec<u8>>) -> Self {
         self.trusted.push(certificate.into());
         self
     }
 
-    /// The client. Connects nowhere yet.
+    /// Builds the client. It connects nowhere yet.
     ///
     /// # Errors
-    /// [`HttpError::Unusable`]: credentials that no header can hold; a certificate to trust that is none; no
-    /// trusted certificates at all, where the endpoint is `https`.
+    /// [`HttpError::Unusable`]: credentials that no header can hold; a certificate to trust that is not a
+    /// certificate; no trusted certificates at all, where the endpoint is `https`.
     pub fn build(self) -> Result<Client, HttpError> {
         let endpoint = Arc::new(self.endpoint);
         let unusable = |reason: &str, source: Option<Source>| HttpError::Unusable {
@@ -163,7 +158,7 @@ impl ClientBuilder {
             .header()
             .map_err(|reason| unusable(reason, None))?;
         let redirects = match endpoint.socket() {
-            // Another host would be asked through the same socket.
+            // A redirect would send calls for another host through the same socket.
             Some(_) => Redirects::Never,
             None => self.redirects,
         };
@@ -181,12 +176,12 @@ impl ClientBuilder {
             .tcp_nodelay(true)
             .redirect(redirects.policy())
             .referer(false)
-            // Its own retries would go on without knowing of ours.
+            // The library would retry without knowing of our own retries.
             .retry(reqwest::retry::never())
             .dns_resolver(Arc::new(SystemResolver))
             .user_agent(self.user_agent);
         if endpoint.is_local() {
-            // A proxy of the environment's has another idea of what this machine is.
+            // A proxy from the environment would see another machine under these addresses.
             http = http.no_proxy();
         }
         if let Some(path) = endpoint.socket() {
@@ -205,7 +200,7 @@ impl ClientBuilder {
     }
 }
 
-/// TLS by *ring*, whose build needs nothing but a C compiler, for servers that the system or the caller trusts.
+/// TLS by *ring*, which needs only a C compiler to build, for servers that the system or the caller trusts.
 fn tls(
     endpoint: &Endpoint,
     redirects: Redirects,
@@ -224,7 +219,7 @@ fn tls(
     };
     let encrypted = endpoint.is_https();
     if !encrypted && redirects == Redirects::Never {
-        // Reading the system's certificates takes milliseconds, and a container may have none.
+        // Skip reading the system's certificates: it takes milliseconds, and a container may have none.
         return trusting_nobody();
     }
     let asked_for = !trusted.is_empty();
@@ -242,8 +237,8 @@ fn tls(
     }
 }
 
-/// The system's resolver, but that every name below `localhost` is this machine (RFC 6761): not every system knows,
-/// and a local gateway redirects to such names.
+/// The system's resolver, except that every name below `localhost` is this machine (RFC 6761). Not every system knows
+/// that, and a local gateway redirects to such names.
 #[derive(Debug)]
 struct SystemResolver;
 
@@ -254,7 +249,7 @@ impl Resolve for SystemResolver {
                 true => "localhost",
                 false => name.as_str(),
             };
-            // The port is put in by the connector.
+            // The connector sets the port.
             let found: Vec<_> = tokio::net::lookup_host((host, 0)).await?.collect();
             Ok(Box::new(found.into_iter()) as Addrs)
         })

@@ -1,7 +1,7 @@
-//! [`Endpoint`]: where a server is.
+//! [`Endpoint`]: the address of a server.
 //!
-//! Owns the three ways in which one is written. Knows no credentials: a URL that holds some is refused, since what
-//! displays an endpoint would display them.
+//! Owns the three ways to write an address. Knows no credentials: a URL that holds some is refused, because
+//! displaying the endpoint would display them.
 
 mod multiaddr;
 
@@ -13,20 +13,21 @@ use std::{
 
 use reqwest::Url;
 
-/// Where a server is: a host and a port, over TCP or TLS, or a Unix socket; and the path that all its paths start
-/// with.
+/// The address of a server: a host and a port, over TCP or TLS, or a Unix socket; and the path that all request paths
+/// start with.
 ///
 /// Parsed from
 /// * a multiaddr: `/ip4/127.0.0.1/tcp/5001`, `/ip6/::1/tcp/5001`, `/dns/example.org/tcp/443/https` (`dns4` and `dns6`
-///   are taken as `dns`), with `/http`, `/https` or `/tls/http` behind it or nothing, which is HTTP; `/unix/run/x.sock`
-///   is the socket `/run/x.sock`;
+///   are read as `dns`), followed by `/http`, `/https` or `/tls/http`, or by nothing, which means HTTP;
+///   `/unix/run/x.sock` is the socket `/run/x.sock`;
 /// * a URL: `https://example.org/some/prefix`;
-/// * `host:port`, which is HTTP.
+/// * `host:port`, which means HTTP.
 ///
-/// Displayed as a URL, or as a multiaddr where it is a Unix socket; either parses to an equal endpoint.
+/// An endpoint is displayed as a URL, or as a multiaddr if it is a Unix socket. Either form parses to an equal
+/// endpoint.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Endpoint {
-    /// With a path that ends in `/`, and no query, fragment or credentials. Of a Unix socket: `http://localhost/`.
+    /// Its path ends in `/`. It has no query, fragment or credentials. For a Unix socket it is `http://localhost/`.
     base: Url,
     socket: Option<PathBuf>,
 }
@@ -35,26 +36,26 @@ impl Endpoint {
     /// The server that listens on the Unix socket at `path`.
     ///
     /// # Errors
-    /// Where the path is not absolute: what it would mean depended on the working directory.
+    /// If the path is not absolute: its meaning would depend on the working directory.
     pub fn unix(path: impl Into<PathBuf>) -> Result<Self, ParseEndpointError> {
         let path = path.into();
         let wrong = |why| ParseEndpointError::new(&path.display().to_string(), why);
         if !path.is_absolute() {
             return Err(wrong("the path of a Unix socket has to be absolute"));
         }
-        let base = Url::parse("http://localhost/").map_err(|_| wrong("it is no URL"))?;
+        let base = Url::parse("http://localhost/").map_err(|_| wrong("it is not a URL"))?;
         Ok(Self {
             base,
             socket: Some(path),
         })
     }
 
-    /// The path of the Unix socket, where it is one.
+    /// The path of the Unix socket, if it is one.
     pub fn socket(&self) -> Option<&Path> {
         self.socket.as_deref()
     }
 
-    /// The host as a URL has it (an IPv6 address in brackets); `None` of a Unix socket.
+    /// The host as in a URL (an IPv6 address in brackets); `None` for a Unix socket.
     pub fn host(&self) -> Option<&str> {
         match self.socket {
             Some(_) => None,
@@ -62,7 +63,7 @@ impl Endpoint {
         }
     }
 
-    /// The port; `None` of a Unix socket.
+    /// The port; `None` for a Unix socket.
     pub fn port(&self) -> Option<u16> {
         match self.socket {
             Some(_) => None,
@@ -75,7 +76,7 @@ impl Endpoint {
         self.base.scheme() == "https"
     }
 
-    /// Whether the server is on this machine by its address: a Unix socket, a loopback address, `localhost`.
+    /// Whether the address is on this machine: a Unix socket, a loopback address, or `localhost`.
     pub fn is_local(&self) -> bool {
         self.socket.is_some()
             || match self.base.host() {
@@ -86,24 +87,24 @@ impl Endpoint {
             }
     }
 
-    /// The URL of `path` (segments joined by `/`) below this endpoint. Whatever the segments hold is escaped, but
-    /// for `.` and `..`, which a URL cannot hold and which are left out.
+    /// The URL of `path` (segments joined by `/`) below this endpoint. The content of segments is escaped, except `.`
+    /// and `..`, which a URL cannot hold and which are left out.
     pub(crate) fn url(&self, path: &str) -> Url {
         let mut url = self.base.clone();
-        // Fails only for URLs that cannot be a base, such as `data:`; this one has a host.
+        // Fails only for URLs that cannot be a base, such as `data:`. This URL has a host.
         if let Ok(mut segments) = url.path_segments_mut() {
             segments.pop_if_empty().extend(path.split('/'));
         }
         url
     }
 
-    /// From a URL whose scheme is `http` or `https`.
+    /// Parses a URL whose scheme is `http` or `https`.
     fn from_url(text: &str) -> Result<Self, ParseEndpointError> {
         let wrong = |why| ParseEndpointError::new(text, why);
-        let mut base = Url::parse(text).map_err(|_| wrong("it is no valid URL"))?;
+        let mut base = Url::parse(text).map_err(|_| wrong("it is not a valid URL"))?;
         if !base.username().is_empty() || base.password().is_some() {
             return Err(wrong(
-                "credentials do not belong in an address, which is shown: give them by themselves",
+                "credentials do not belong in an address, which is shown; give them separately",
             ));
         }
         if base.query().is_some() || base.fragment().is_some() {
@@ -123,7 +124,7 @@ impl Endpoint {
     }
 }
 
-/// Whether the name is `localhost` or below it, which is this machine by RFC 6761.
+/// Whether the name is `localhost` or below it. RFC 6761 says that these names are this machine.
 pub(crate) fn is_localhost(name: &str) -> bool {
     let name = name.strip_suffix('.').unwrap_or(name);
     let last = name.rsplit('.').next().unwrap_or(name);
@@ -177,11 +178,11 @@ impl fmt::Debug for Endpoint {
     }
 }
 
-/// A text that is no [`Endpoint`].
+/// The error for a text that is not an [`Endpoint`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "'{text}' is no address of a server: {why}; a multiaddr (/ip4/127.0.0.1/tcp/5001, /dns/example.org/tcp/443/https, \
-     /unix/run/ipfs.sock), an http or https URL, or host:port is wanted"
+    "invalid server address '{text}': {why}; expected a multiaddr (/ip4/127.0.0.1/tcp/5001, \
+     /dns/example.org/tcp/443/https, /unix/run/ipfs.sock), an http or https URL, or host:port"
 )]
 pub struct ParseEndpointError {
     text: String,
@@ -190,7 +191,7 @@ pub struct ParseEndpointError {
 
 impl ParseEndpointError {
     fn new(text: &str, why: &'static str) -> Self {
-        // What stands before an @ may be a password.
+        // The part before an @ may be a password.
         let text = match text.rsplit_once('@') {
             Some((_, rest)) => format!("…@{rest}"),
             None => text.to_owned(),

@@ -1,7 +1,7 @@
 //! The crate's one error, and the one place where it becomes a `PinnerError`.
 //!
-//! A variant is what the caller can do about it. Every variant names the endpoint; none holds credentials, a whole
-//! URL (a token may be in its query) or more of an answer than a few lines.
+//! Each variant is one way for the caller to react. Every variant names the endpoint. None holds credentials, a whole
+//! URL (a token may be in its query) or more than a few lines of an answer.
 
 use std::{error::Error, fmt, sync::Arc, time::Duration};
 
@@ -10,25 +10,25 @@ use pinner_api::{Cause, PinnerError};
 
 use crate::Endpoint;
 
-/// What an error of another crate is kept as.
+/// An error of another crate.
 pub(crate) type Source = Box<dyn Error + Send + Sync>;
 
 /// Why a call failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum HttpError {
-    /// The client cannot be made, or the request cannot be sent, as it is: credentials that no header can hold, a
-    /// server that speaks no TLS, or whose certificate is not trusted. Nothing was sent; asking again changes nothing.
+    /// The client cannot be made, or the request cannot be sent as it is: no header can hold the credentials, or the
+    /// server speaks no TLS, or its certificate is not trusted. Nothing was sent, and asking again changes nothing.
     #[error("no call to {endpoint} can be made: {reason}")]
     Unusable {
         /// The server.
         endpoint: Arc<Endpoint>,
-        /// What is wrong.
+        /// The reason.
         reason: String,
-        /// The cause, where there is one.
+        /// The cause, if there is one.
         source: Option<Source>,
     },
-    /// No connection, or one that went away before an answer came. May pass.
+    /// There is no connection, or it went away before an answer came. The failure may pass.
     #[error("{endpoint} cannot be reached; is a server running there?")]
     Unreachable {
         /// The server.
@@ -36,40 +36,40 @@ pub enum HttpError {
         /// The cause.
         source: Source,
     },
-    /// The deadline passed, or a stream made no progress. May pass.
+    /// The deadline passed, or a stream made no progress. The failure may pass.
     #[error("{endpoint} did not answer within {after:?}: {waiting}")]
     TimedOut {
         /// The server.
         endpoint: Arc<Endpoint>,
-        /// How long it was waited for.
+        /// How long the caller waited.
         after: Duration,
-        /// What for.
+        /// The step that the caller waited for.
         waiting: Waiting,
     },
-    /// The server answered with a status that is no success.
+    /// The server answered with a status that is not a success.
     #[error("{endpoint} answered {0}", endpoint = .0.endpoint)]
     Status(Box<StatusError>),
-    /// The server sends the client elsewhere, which is not allowed ([`Redirects`](crate::Redirects)).
+    /// The server redirects the client, which is not allowed ([`Redirects`](crate::Redirects)).
     #[error(
-        "{endpoint} redirects to {to}, which is not followed; name the right address, if that is it"
+        "{endpoint} redirects to {to}, which is not followed; if that is the right address, name it instead"
     )]
     Redirected {
         /// The server.
         endpoint: Arc<Endpoint>,
-        /// Scheme and host of where to.
+        /// The scheme and host of the redirect's target.
         to: String,
     },
-    /// The answer ended before its end, or nothing in it says where its end is. May pass.
+    /// The answer ended too early, or nothing in it says where it ends. The failure may pass.
     #[error("the answer of {endpoint} was cut short after {received} bytes")]
     CutShort {
         /// The server.
         endpoint: Arc<Endpoint>,
-        /// How many bytes of the body came.
+        /// The number of bytes of the body that were received.
         received: u64,
         /// The cause.
         source: Source,
     },
-    /// The answer is larger than was asked for; no more than the limit was read.
+    /// The answer is larger than was asked for. No more than the limit was read.
     #[error("the answer of {endpoint} is larger than {limit} bytes")]
     TooLarge {
         /// The server.
@@ -77,15 +77,15 @@ pub enum HttpError {
         /// The limit in bytes.
         limit: usize,
     },
-    /// The answer began well, and its trailer `X-Stream-Error` says that it failed.
+    /// The answer began well, but its trailer `X-Stream-Error` says that it failed.
     #[error("{endpoint} failed in the middle of its answer: {message}")]
     StreamError {
         /// The server.
         endpoint: Arc<Endpoint>,
-        /// The server's words.
+        /// The server's own words.
         message: String,
     },
-    /// What came is no HTTP.
+    /// The answer is not HTTP.
     #[error("{endpoint} does not speak HTTP, or garbles it")]
     Malformed {
         /// The server.
@@ -95,29 +95,29 @@ pub enum HttpError {
     },
 }
 
-/// What was waited for when a deadline passed.
+/// The step of a call that a deadline ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Waiting {
-    /// One of the calls in flight to end, so that this one could begin.
+    /// Waiting for a turn: for one of the calls in flight to end.
     Turn,
-    /// A connection, and the first line of an answer.
+    /// Waiting for a connection and the first line of an answer.
     Answer,
-    /// The rest of an answer.
+    /// Waiting for the rest of an answer.
     Rest,
 }
 
 impl fmt::Display for Waiting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Turn => "as many calls were in flight as are allowed",
+            Self::Turn => "the limit on calls in flight was reached",
             Self::Answer => "no answer began",
-            Self::Rest => "the answer did not come to its end",
+            Self::Rest => "the answer did not end",
         })
     }
 }
 
-/// An answer that is no success.
+/// An answer whose status is not a success.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct StatusError {
@@ -127,19 +127,20 @@ pub struct StatusError {
     pub status: StatusCode,
     /// The headers.
     pub headers: HeaderMap,
-    /// The start of the body, at most 4 KiB; what is no UTF-8 in it is replaced.
+    /// The start of the body, at most 4 KiB, with bytes that are not UTF-8 replaced.
     pub body: String,
-    /// When to ask again, where the server says.
+    /// How long to wait before the next call, if the server says.
     pub retry_after: Option<Duration>,
 }
 
 impl StatusError {
-    /// The media type, without its parameters, in lower case; empty where there is none.
+    /// The media type, without its parameters, in lower case; empty if there is none.
     pub fn media_type(&self) -> String {
         media_type(&self.headers)
     }
 
-    /// The first line of the body, at most 200 characters, control characters escaped; nothing of a web page.
+    /// The first line of the body, at most 200 characters, with control characters escaped. Shows nothing of a web
+    /// page.
     fn words(&self) -> String {
         let line = self.body.trim().lines().next().unwrap_or_default();
         if self.media_type() == "text/html" || line.starts_with('<') {
@@ -164,7 +165,7 @@ impl fmt::Display for StatusError {
     }
 }
 
-/// The media type of an answer, without its parameters, in lower case; empty where there is none.
+/// The media type of an answer, without its parameters, in lower case; empty if there is none.
 pub(crate) fn media_type(headers: &HeaderMap) -> String {
     let value = headers.get(header::CONTENT_TYPE);
     let value = value
@@ -190,7 +191,7 @@ impl HttpError {
         }
     }
 
-    /// The answer, where there was one that is no success.
+    /// The answer, if there was one and its status is not a success.
     pub fn status(&self) -> Option<&StatusError> {
         match self {
             Self::Status(status) => Some(status),
@@ -205,24 +206,24 @@ impl HttpError {
         }
     }
 
-    /// When to ask again, where the server says.
+    /// How long to wait before the next call, if the server says.
     pub fn retry_after(&self) -> Option<Duration> {
         self.status().and_then(|status| status.retry_after)
     }
 
-    /// As a [`PinnerError`] about `operation`, which says what was asked for (`block bafy…`); where it was asked is
-    /// added. Whatever a status means to one backend alone (a 404 that proves an absence, a 500 with a message) is
-    /// that backend's to take out before.
+    /// Turns the error into a [`PinnerError`] about `operation`, which says what was asked for (`block bafy…`). The
+    /// endpoint is added. A status may have a meaning to one backend alone (a 404 that proves an absence, a 500 with
+    /// a message). That backend has to handle it before it calls this.
     ///
-    /// | what happened | what it becomes |
+    /// | failure | result |
     /// |---|---|
     /// | 401, 403, 407, 451, and every 4xx not named here | `Denied` |
     /// | 429 | `RateLimited` |
     /// | 404, 405, 408, 410, 425, 5xx and every other status | `Unavailable` |
     /// | a redirect that is not followed, a request that cannot be sent | `Denied` |
-    /// | no connection, a trailer that tells of a failure | `Unavailable` |
+    /// | no connection, a trailer that reports a failure | `Unavailable` |
     /// | a deadline | `TimedOut` |
-    /// | cut short, too large, no HTTP | `Corrupt` |
+    /// | cut short, too large, not HTTP | `Corrupt` |
     pub fn into_pinner(self, operation: impl fmt::Display) -> PinnerError {
         let operation = format!("{operation} at {}", self.endpoint());
         match self {
@@ -253,7 +254,7 @@ impl StatusError {
                 operation,
                 retry_after: self.retry_after,
             },
-            // The path is not there, or not yet: the wrong server, most likely, or one that is starting.
+            // The path is not there, or not yet. Most likely this is the wrong server, or one that is starting.
             404 | 405 | 408 | 410 | 425 => PinnerError::Unavailable {
                 operation,
                 source: Some(Cause::new(HttpError::Status(Box::new(self)))),
@@ -270,7 +271,7 @@ impl StatusError {
     }
 }
 
-/// An error's words and those of its causes.
+/// An error's message and those of its causes.
 fn with_causes(error: &dyn Error) -> String {
     let mut words = error.to_string();
     let mut cause = error.source();

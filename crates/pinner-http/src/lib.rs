@@ -1,25 +1,25 @@
 //! HTTP for backends: kept-alive connections over TCP, TLS and Unix sockets, with deadlines, limits, retries and
 //! trailers.
 //!
-//! What a backend that speaks to a node or a gateway needs and no HTTP client gives by itself: every call ends by a
-//! deadline of its own, however slowly the server drips; no answer is larger than was asked for; an answer that was
-//! cut short, or whose trailer says that it failed, is an error and never a short success; and an error says what
-//! the caller can do about it.
+//! This crate has what a backend needs for a node or a gateway, and what no HTTP client has by itself. Every call
+//! ends by its own deadline, however slowly the server drips. No answer is larger than was asked for. An answer that
+//! was cut short, or whose trailer says that it failed, is an error and never a short success. An error says what the
+//! caller can do about it.
 //!
-//! It is about HTTP alone: which paths there are, and what an answer means, is the backends' business. HTTP/1.1
-//! only, over connections that are kept: one connection serves one call at a time, so that a call which is given up
-//! closes one connection and disturbs no other.
+//! The crate is about HTTP alone: which paths there are, and what an answer means, is up to the backends. It speaks
+//! HTTP/1.1 only, over connections that are kept. One connection serves one call at a time, so a call that is given
+//! up closes one connection and disturbs no other.
 //!
-//! # The way of one call
+//! # The steps of a call
 //!
-//! 1. [`Endpoint`]: where the server is, from a multiaddr, a URL or `host:port`.
-//! 2. [`ClientBuilder`], with [`Auth`] and [`Redirects`]: a [`Client`], which holds the connections and the limit of
-//!    calls in flight.
-//! 3. [`Request`]: what is asked for; it is sent, and sent again as [`RetryPolicy`] has it.
-//! 4. [`Answer`]: the whole of a body, up to a limit, by one absolute deadline; or
-//!    [`Streamed`]: bytes or lines as they come, with a deadline for each step forward.
-//! 5. [`HttpError`]: what went wrong, and [`HttpError::into_pinner`], the one place where it becomes a
-//!    [`PinnerError`](pinner_api::PinnerError).
+//! 1. [`Endpoint`]: the server's address, from a multiaddr, a URL or `host:port`.
+//! 2. [`ClientBuilder`], with [`Auth`] and [`Redirects`]: a [`Client`], which holds the connections and the limit on
+//! calls in flight.
+//! 3. [`Request`]: one call, which is sent, and sent again according to the [`RetryPolicy`].
+//! 4. [`Answer`]: a whole body, up to a limit, by one absolute deadline; or [`Streamed`]: bytes or lines as they
+//! come, with a deadline for each step forward.
+//! 5. [`HttpError`]: why a call failed, and [`HttpError::into_pinner`], the one place where it becomes a
+//! [`PinnerError`](pinner_api::PinnerError).
 //!
 //! # Example
 //!

@@ -1,24 +1,24 @@
 //! Which redirects are followed.
 //!
-//! A server that is not trusted must not choose whom this machine asks: a redirect may lead into the private
-//! network. So only those within the server's own site are followed.
+//! A server that is not trusted must not choose which servers this machine calls: a redirect may lead into the
+//! private network. So only redirects within the server's own site are followed.
 
 use reqwest::{Url, redirect::Policy};
 
-/// What is done when a server sends the client elsewhere. Credentials are never sent to another host, port or scheme,
-/// and no redirect leads from `https` to `http`.
+/// The client's reaction to a redirect. Credentials are never sent to another host, port or scheme, and
+/// no redirect leads from `https` to `http`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Redirects {
-    /// Nothing: [`HttpError::Redirected`](crate::HttpError::Redirected).
+    /// Follows no redirect: [`HttpError::Redirected`](crate::HttpError::Redirected).
     #[default]
     Never,
-    /// Followed to the same host and to hosts below it (`bafy….ipfs.example.org` of `example.org`), at most five
-    /// times. Never on a Unix socket.
+    /// Follows redirects to the same host and to hosts below it (`bafy….ipfs.example.org` of `example.org`), at most
+    /// five times. Never on a Unix socket.
     WithinSite,
 }
 
-/// How many redirects in a row are followed.
+/// The largest number of redirects that are followed in a row.
 const LONGEST_CHAIN: usize = 5;
 
 impl Redirects {
@@ -27,7 +27,7 @@ impl Redirects {
             Self::Never => Policy::none(),
             Self::WithinSite => Policy::custom(|attempt| {
                 let previous = attempt.previous();
-                // The first of the chain is what was asked for.
+                // The first URL of the chain is the one that was asked for.
                 let follows = previous.len() <= LONGEST_CHAIN
                     && previous
                         .first()

@@ -1,26 +1,26 @@
-//! [`Request`]: one call, made again as the policy has it, inside its deadline.
+//! [`Request`]: one call, retried as the policy says, within its deadline.
 
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use reqwest::Url;
-use tokio::{
-    sync::OwnedSemaphorePermit,
-    time::{Instant, sleep_until, timeout_at},
-};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::{
-    Answer, Client, HttpError, RetryPolicy, StatusError, Streamed, Waiting,
-    answer::read_whole,
+    answer::{Answer, read_whole},
     body::{Body, cause, without_url},
-    error::Source,
+    client::Client,
+    error::{HttpError, Source, StatusError, Waiting},
+    retry::RetryPolicy,
+    stream::{Begun, Streamed},
 };
 
 /// How much of the body of a failure is kept, in bytes.
 const EXCERPT: usize = 4096;
 
-/// One call to be made. Dropping the future that makes it closes its connection: the server sees that nobody waits.
+/// One call to be made. Dropping the future that makes the call closes its connection, so the server sees that nobody
+/// waits.
 #[must_use = "nothing is sent before `whole` or `stream`"]
 #[derive(Debug)]
 pub struct Request {
@@ -33,16 +33,20 @@ pub struct Request {
     wrong: Option<String>,
 }
 
-/// An answer whose body has not been read, and the turn it takes until it is.
-pub(crate) struct Begun {
-    pub(crate) status: http::StatusCode,
-    pub(crate) headers: HeaderMap,
-    pub(crate) body: Body,
-    pub(crate) turn: OwnedSemaphorePermit,
+impl Client {
+    /// A GET of `path` below the endpoint's own path. Its segments are joined by `/`, and each is escaped.
+    pub fn get(&self, path: &str) -> Request {
+        Request::new(self.clone(), Method::GET, path)
+    }
+
+    /// A POST to `path`, which is as for [`get`](Self::get), with an empty body.
+    pub fn post(&self, path: &str) -> Request {
+        Request::new(self.clone(), Method::POST, path)
+    }
 }
 
 impl Request {
-    pub(crate) fn new(client: Client, method: Method, path: &str) -> Self {
+    fn new(client: Client, method: Method, path: &str) -> Self {
         Self {
             url: client.endpoint.url(path),
             retry: client.retry,
@@ -54,28 +58,28 @@ impl Request {
         }
     }
 
-    /// With `name=value` in the query; a name may stand there several times.
+    /// Adds `name=value` to the query. A name may occur several times.
     pub fn query(mut self, name: &str, value: &str) -> Self {
         self.url.query_pairs_mut().append_pair(name, value);
         self
     }
 
-    /// With this header.
+    /// Sets this header.
     pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.insert(name, value);
         self
     }
 
-    /// With this body.
+    /// Sets the body.
     pub fn body(mut self, media_type: HeaderValue, bytes: impl Into<Bytes>) -> Self {
         self.headers.insert(header::CONTENT_TYPE, media_type);
         self.body = Some(bytes.into());
         self
     }
 
-    /// With one file as its body, in a multipart form under the name `file`, which is how nodes take files.
+    /// Sets one file as the body, in a multipart form under the name `file`, as nodes expect files.
     pub fn file(self, bytes: &[u8]) -> Self {
-        // A boundary must not occur in what it bounds.
+        // A boundary must not occur in the content that it bounds.
         let mut boundary = String::from("a-file-ends-here");
         while bytes
             .windows(boundary.len())
@@ -98,20 +102,20 @@ impl Request {
         }
     }
 
-    /// Made again by this policy, not by the client's.
+    /// Retries by this policy instead of the client's.
     pub fn retry(mut self, policy: RetryPolicy) -> Self {
         self.retry = policy;
         self
     }
 
-    /// The whole answer: at most `limit` bytes of body, and at its end by `deadline`, waiting for a turn, connecting
-    /// and every further attempt included.
+    /// Returns the whole answer, with at most `limit` bytes of body. It must end by `deadline`, which includes the
+    /// wait for a turn, the connection and every further attempt.
     ///
     /// # Errors
-    /// Every [`HttpError`]. A status that is no success is [`HttpError::Status`].
+    /// Every [`HttpError`]. A status that is not a success is [`HttpError::Status`].
     ///
     /// # Cancellation
-    /// The connection of a call in the middle is closed. Whether the server has done what was asked is not known.
+    /// Closes the connection of a call in progress. The server may or may not have done what was asked.
     pub async fn whole(self, limit: usize, deadline: Instant) -> Result<Answer, HttpError> {
         let mut attempts = Attempts::by(deadline);
         loop {
@@ -122,14 +126,14 @@ impl Request {
         }
     }
 
-    /// The answer as a stream: it has to begin by `begin`, and from then on no step forward (bytes of the body, or
-    /// its end) may take longer than `stall`. A failure after the beginning is not tried again.
+    /// Returns the answer as a stream. It has to begin by `begin`. From then on, no step forward (bytes of the body,
+    /// or its end) may take longer than `stall`. A failure after the beginning is not retried.
     ///
     /// # Errors
-    /// Those of [`whole`](Self::whole); what comes later is given by the stream.
+    /// Those of [`whole`](Self::whole). The stream returns later errors.
     ///
     /// # Cancellation
-    /// As of [`whole`](Self::whole). A stream that is dropped before its end closes its connection.
+    /// As for [`whole`](Self::whole). A stream that is dropped before its end closes its connection.
     pub async fn stream(self, begin: Instant, stall: Duration) -> Result<Streamed, HttpError> {
         let mut attempts = Attempts::by(begin);
         loop {
@@ -140,7 +144,7 @@ impl Request {
         }
     }
 
-    /// One attempt, up to the end of the body.
+    /// Makes one attempt, up to the end of the body.
     async fn attempt_whole(&self, limit: usize, deadline: Instant) -> Result<Answer, Attempt> {
         let mut begun = self.begin(deadline).await?;
         let too_large = || HttpError::TooLarge {
@@ -157,7 +161,7 @@ impl Request {
         })
     }
 
-    /// One attempt, up to the headers of a success.
+    /// Makes one attempt, up to the headers of a success.
     async fn begin(&self, deadline: Instant) -> Result<Begun, Attempt> {
         let endpoint = &self.client.endpoint;
         let turn = timeout_at(deadline, self.client.turns.clone().acquire_owned())
@@ -190,7 +194,7 @@ impl Request {
         })
     }
 
-    /// What is sent.
+    /// The message that is sent.
     fn message(&self) -> Result<reqwest::Request, HttpError> {
         if let Some(reason) = &self.wrong {
             return Err(self.unusable(reason, None));
@@ -203,7 +207,7 @@ impl Request {
                 .insert(header::AUTHORIZATION, value.clone());
         }
         if self.body.as_ref().is_some_and(Bytes::is_empty) {
-            // Else no length is sent at all, and some proxies refuse a POST without one.
+            // Otherwise no length is sent at all, and some proxies refuse a POST without one.
             let none = HeaderValue::from_static("0");
             message.headers_mut().insert(header::CONTENT_LENGTH, none);
         }
@@ -211,11 +215,11 @@ impl Request {
         Ok(message)
     }
 
-    /// An answer that is no success, with the start of what the server says, if that comes by the deadline.
+    /// The error for a status that is not a success, with the start of the body if that comes by the deadline.
     async fn refused(&self, answer: http::Response<reqwest::Body>, deadline: Instant) -> HttpError {
         let (status, headers) = (answer.status(), answer.headers().clone());
         let mut body = Vec::new();
-        // Whatever is wrong with the rest, the status has come.
+        // The status has come, so a failure of the rest does not matter.
         if let Ok(mut rest) = Body::new(answer, self.client.endpoint.clone()) {
             while body.len() <= EXCERPT
                 && let Ok(Ok(Some(bytes))) = timeout_at(deadline, rest.next()).await
@@ -233,16 +237,16 @@ impl Request {
         }))
     }
 
-    /// Why no answer came at all.
+    /// The error for a call that got no answer at all.
     fn not_sent(&self, error: reqwest::Error) -> HttpError {
         let endpoint = self.client.endpoint.clone();
         if error.is_builder() {
             return self.unusable("the request is not valid", Some(without_url(error)));
         }
-        // No HTTP, no TLS, or a certificate of somebody else's is no matter of waiting.
+        // A server that does not speak TLS, or has another server's certificate, does not improve by waiting.
         if cause::<rustls::Error>(&error).is_some() {
             return self.unusable(
-                "TLS fails; is it the right address, and is its certificate to be trusted?",
+                "TLS failed; is the address right, and is its certificate trusted?",
                 Some(without_url(error)),
             );
         }
@@ -262,7 +266,7 @@ impl Request {
         }
     }
 
-    /// Scheme and host of a redirect's target.
+    /// The scheme and host of a redirect's target.
     fn target(&self, headers: &HeaderMap) -> String {
         let location = headers
             .get(header::LOCATION)
@@ -272,7 +276,7 @@ impl Request {
                 Some(host) => format!("{}://{host}", url.scheme()),
                 None => format!("{}:", url.scheme()),
             },
-            Some(Err(_)) | None => "nowhere that is named".to_owned(),
+            Some(Err(_)) | None => "an unknown place".to_owned(),
         }
     }
 }
@@ -293,8 +297,8 @@ impl Attempts {
         }
     }
 
-    /// Waits until the next attempt may be made; the failure itself where there is none, or where it would come
-    /// after the deadline.
+    /// Waits until the next attempt may be made. Returns the failure itself if there is no next attempt, or if it
+    /// would come after the deadline.
     async fn wait_after(&mut self, failed: Attempt, request: &Request) -> Result<(), HttpError> {
         let error = match failed {
             Attempt::Failed(error) => error,
@@ -308,20 +312,21 @@ impl Attempts {
         let Some(wait) = request.retry.wait(self.failed, &error) else {
             return Err(error);
         };
-        let again = Instant::now() + wait;
-        if again >= self.deadline {
+        // A server may ask for more time than a clock can count.
+        let again = Instant::now().checked_add(wait);
+        let Some(again) = again.filter(|again| *again < self.deadline) else {
             return Err(error);
-        }
+        };
         tracing::debug!(%error, failed = self.failed, ?wait, "a call failed and is made again");
         sleep_until(again).await;
         Ok(())
     }
 }
 
-/// The deadline passed.
+/// The deadline passed at this step.
 pub(crate) struct Late(Waiting);
 
-/// How one attempt ended that did not succeed.
+/// How an attempt failed.
 enum Attempt {
     Late(Late),
     Failed(HttpError),
@@ -346,7 +351,7 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
         return Some(Duration::from_secs(seconds));
     }
     let when = httpdate::parse_http_date(text).ok()?;
-    // What lies behind us is now.
+    // A date in the past means now.
     Some(
         when.duration_since(std::time::SystemTime::now())
             .unwrap_or_default(),

@@ -1,6 +1,6 @@
-//! When a call is made again, and how long is waited before.
+//! When a call is retried, and how long to wait before.
 //!
-//! Pure: it decides; the waiting and the deadline are the request's.
+//! Pure: this module decides; the request does the waiting and has the deadline.
 
 use std::{
     hash::{BuildHasher, RandomState},
@@ -9,25 +9,25 @@ use std::{
 
 use crate::HttpError;
 
-/// How often, and after which failures, a call is made again: a POST as well as a GET, so that a call which must not
-/// take effect twice needs [`NEVER`](Self::NEVER). The call's own deadline bounds all of it: where the
-/// wait would end behind the deadline, the failure is given at once.
+/// How often, and after which failures, a call is retried. A POST is retried like a GET, so a call that must not take
+/// effect twice needs [`NEVER`](Self::NEVER). The call's own deadline bounds all attempts: if the next wait would end
+/// after the deadline, the failure is returned at once.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct RetryPolicy {
-    /// How many times a call is made at most, the first included. One is never again; zero is one.
+    /// The largest number of attempts, the first included. One means no retry; zero counts as one.
     pub attempts: u32,
-    /// The wait after the first failure. It doubles with each further one, and of each wait a random half to whole
-    /// is waited, so that clients which failed together do not return together.
+    /// The wait after the first failure. It doubles with each further failure. The actual wait is a random part of
+    /// it, between half and all, so that clients that failed together do not return together.
     pub first_wait: Duration,
     /// The longest wait, unless the server asks for a longer one (`Retry-After`).
     pub longest_wait: Duration,
-    /// Further failures after which the call is made again, such as a backend's own meaning of a status 500.
+    /// Selects further failures to retry after, such as a status 500 that means something else to a backend.
     pub also: Option<fn(&HttpError) -> bool>,
 }
 
 impl Default for RetryPolicy {
-    /// Three times, after 50 ms and 100 ms.
+    /// Three attempts, with waits of 50 ms and 100 ms.
     fn default() -> Self {
         Self {
             attempts: 3,
@@ -39,7 +39,7 @@ impl Default for RetryPolicy {
 }
 
 impl RetryPolicy {
-    /// Once and never again.
+    /// One attempt and no retry.
     pub const NEVER: Self = Self {
         attempts: 1,
         first_wait: Duration::ZERO,
@@ -47,12 +47,12 @@ impl RetryPolicy {
         also: None,
     };
 
-    /// With so many attempts, the first included.
+    /// Sets the number of attempts, the first included.
     pub const fn with_attempts(self, attempts: u32) -> Self {
         Self { attempts, ..self }
     }
 
-    /// With `first` as the first wait and `longest` as the longest.
+    /// Sets the first wait and the longest wait.
     pub const fn with_waits(self, first: Duration, longest: Duration) -> Self {
         Self {
             first_wait: first,
@@ -61,7 +61,7 @@ impl RetryPolicy {
         }
     }
 
-    /// Again after these failures as well.
+    /// Also retries after the failures that `also` selects.
     pub const fn with_also(self, also: fn(&HttpError) -> bool) -> Self {
         Self {
             also: Some(also),
@@ -69,8 +69,8 @@ impl RetryPolicy {
         }
     }
 
-    /// How long to wait before the next attempt after `failed` attempts, the last of which failed with `error`;
-    /// `None` where there is none.
+    /// How long to wait before the next attempt, after `failed` attempts of which the last failed with `error`.
+    /// `None` if there is no next attempt.
     pub fn wait(&self, failed: u32, error: &HttpError) -> Option<Duration> {
         if failed >= self.attempts || !self.passes(error) {
             return None;
@@ -98,7 +98,7 @@ impl RetryPolicy {
     }
 }
 
-/// From half of `wait` to all of it, by chance: each `RandomState` hashes differently.
+/// A random part of `wait`, between half and all: each `RandomState` hashes differently.
 fn jittered(wait: Duration) -> Duration {
     let chance = (RandomState::new().hash_one(()) >> 32) as f64 / f64::from(u32::MAX);
     wait.mul_f64(0.5 + chance.min(1.0) / 2.0)

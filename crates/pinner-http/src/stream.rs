@@ -1,4 +1,4 @@
-//! [`Streamed`]: an answer as it comes, with a deadline for each step forward.
+//! [`Streamed`]: an answer that is read as it comes, with a deadline for each step forward.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -7,21 +7,34 @@ use futures_core::stream::Stream;
 use http::{HeaderMap, StatusCode};
 use tokio::{sync::OwnedSemaphorePermit, time::timeout};
 
-use crate::{Endpoint, HttpError, Waiting, body::Body, request::Begun};
+use crate::{
+    body::Body,
+    endpoint::Endpoint,
+    error::{HttpError, Waiting},
+};
+
+/// An answer whose body has not been read, and the turn that it takes until then.
+pub(crate) struct Begun {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Body,
+    pub(crate) turn: OwnedSemaphorePermit,
+}
 
 /// An answer that is being read. It takes one of the client's turns until it is dropped.
 ///
-/// Its end is a good one: a body that is cut off, or whose trailer tells of a failure, ends with an error, and asking
-/// again gives an error again. After [`HttpError::TimedOut`] alone it may be asked on: there may be more to come.
+/// Its end means success: a body that is cut off, or whose trailer reports a failure, ends with an error, and every
+/// further call returns an error again. Only after [`HttpError::TimedOut`] may the caller ask again, because there
+/// may be more to come.
 pub struct Streamed {
     status: StatusCode,
     headers: HeaderMap,
     body: Body,
     endpoint: Arc<Endpoint>,
     stall: Duration,
-    /// What came and was not given as a line yet.
+    /// The bytes received that were not returned yet.
     pending: BytesMut,
-    /// How much of `pending` is known to hold no end of line.
+    /// The number of bytes of `pending` that are known to hold no end of line.
     searched: usize,
     _turn: OwnedSemaphorePermit,
 }
@@ -50,15 +63,15 @@ impl Streamed {
         &self.headers
     }
 
-    /// What came behind the body; empty before its end.
+    /// The trailers, which come after the body; empty before its end.
     pub fn trailers(&self) -> &HeaderMap {
         self.body.trailers()
     }
 
-    /// The next bytes, as they came; `None` at the end.
+    /// Returns the next bytes as they came; `None` at the end.
     ///
     /// # Errors
-    /// [`HttpError::TimedOut`] where nothing came for the time of a stall; [`HttpError::CutShort`],
+    /// [`HttpError::TimedOut`] if nothing came for the stall time; [`HttpError::CutShort`];
     /// [`HttpError::StreamError`].
     ///
     /// # Cancellation
@@ -71,11 +84,11 @@ impl Streamed {
         self.receive().await
     }
 
-    /// The next line, without its end (`\n` or `\r\n`); what stands behind the last of them is a line too, unless it
-    /// is empty. `None` at the end. For newline-delimited JSON.
+    /// Returns the next line, without its end (`\n` or `\r\n`); `None` at the end. Bytes after the last end of line
+    /// are a line too. This reads newline-delimited JSON.
     ///
     /// # Errors
-    /// As of [`chunk`](Self::chunk), and [`HttpError::TooLarge`] for a line of more than `limit` bytes.
+    /// Those of [`chunk`](Self::chunk), and [`HttpError::TooLarge`] for a line of more than `limit` bytes.
     ///
     /// # Cancellation
     /// Nothing is lost: the next call goes on from there.
@@ -112,7 +125,7 @@ impl Streamed {
         }
     }
 
-    /// Its chunks as a stream, which ends after an error.
+    /// The chunks as a stream, which ends after an error.
     pub fn into_chunks(self) -> impl Stream<Item = Result<Bytes, HttpError>> + Send {
         futures_util::stream::try_unfold(self, |mut streamed| async move {
             let chunk = streamed.chunk().await?;
@@ -120,7 +133,7 @@ impl Streamed {
         })
     }
 
-    /// Its lines as a stream, which ends after an error; see [`line`](Self::line).
+    /// The lines as a stream, which ends after an error; see [`line`](Self::line).
     pub fn into_lines(self, limit: usize) -> impl Stream<Item = Result<Bytes, HttpError>> + Send {
         futures_util::stream::try_unfold(self, move |mut streamed| async move {
             let line = streamed.line(limit).await?;

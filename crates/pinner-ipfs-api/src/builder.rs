@@ -1,4 +1,4 @@
-//! Making an [`IpfsApiPinner`] of a client: the limits, and the one question that the node is asked beforehand.
+//! Makes an [`IpfsApiPinner`] from a client: the limits, and the one call to the node beforehand.
 
 use std::{fmt, num::NonZeroUsize, time::Duration};
 
@@ -8,41 +8,19 @@ use pinner_api::{Cause, PinnerError};
 use serde::Deserialize;
 
 use crate::{
-    IpfsApiPinner,
     error::{Asked, CallError, ConnectError, Subject},
+    pinner::IpfsApiPinner,
     request,
-    rpc::{Connector, Rpc},
+    rpc::{Connector, Limits, Rpc},
 };
 
-/// What is waited for, and how many calls are made at once.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Limits {
-    pub(crate) block_deadline: Duration,
-    pub(crate) call_deadline: Duration,
-    pub(crate) no_progress_deadline: Duration,
-    pub(crate) in_flight: NonZeroUsize,
-    pub(crate) pins_in_flight: NonZeroUsize,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            block_deadline: Duration::from_secs(60),
-            call_deadline: Duration::from_secs(30),
-            no_progress_deadline: Duration::from_secs(120),
-            in_flight: const { NonZeroUsize::new(16).unwrap() },
-            pins_in_flight: const { NonZeroUsize::new(4).unwrap() },
-        }
-    }
-}
-
-/// What makes an [`IpfsApiPinner`], with other limits than the usual ones.
+/// Builds an [`IpfsApiPinner`] with limits other than the defaults.
 pub struct Builder<C: Connector> {
     client: IpfsClient<C>,
     limits: Limits,
 }
 
-// The client has no `Debug`, and knows a password.
+// By hand: the client has no `Debug`, and holds a password.
 impl<C: Connector> fmt::Debug for Builder<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Builder")
@@ -51,62 +29,77 @@ impl<C: Connector> fmt::Debug for Builder<C> {
     }
 }
 
-/// The answer of `version`, as far as it is of use.
+/// The part of the answer of `version` that is used.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct VersionAnswer {
     version: String,
 }
 
-/// The longest answer of `version`, and how much of a wrong one is shown.
+/// The longest answer of `version`, in bytes, and how much of a wrong one is shown, in characters.
 const MOST_VERSION: usize = 16 * 1024;
 const SHOWN: usize = 200;
 
+impl<C: Connector> IpfsApiPinner<C> {
+    /// Connects through this client, with the default limits.
+    ///
+    /// # Errors
+    /// See [`Builder::connect`].
+    pub async fn connect(client: IpfsClient<C>) -> Result<Self, ConnectError> {
+        Builder::new(client).connect().await
+    }
+
+    /// Returns a builder over this client, to set other limits.
+    pub fn builder(client: IpfsClient<C>) -> Builder<C> {
+        Builder::new(client)
+    }
+}
+
 impl<C: Connector> Builder<C> {
-    pub(crate) fn new(client: IpfsClient<C>) -> Self {
+    fn new(client: IpfsClient<C>) -> Self {
         Self {
             client,
             limits: Limits::default(),
         }
     }
 
-    /// The absolute deadline of one block, from when it is its turn: 60 s unless set.
+    /// The absolute deadline of one block, from the start of its turn. 60 s unless set.
     pub fn block_deadline(mut self, deadline: Duration) -> Self {
         self.limits.block_deadline = deadline;
         self
     }
 
-    /// The absolute deadline of everything that is neither a block nor a recursive pin: 30 s unless set. For a
-    /// listing of pins, of each piece of it.
+    /// The absolute deadline of calls for anything other than blocks and recursive pins. 30 s unless set. In a listing
+    /// of pins, it applies to each piece.
     pub fn call_deadline(mut self, deadline: Duration) -> Self {
         self.limits.call_deadline = deadline;
         self
     }
 
-    /// How long a recursive pin may go without a node or a byte more: 120 s unless set.
+    /// How long a recursive pin may go without another block or byte. 120 s unless set.
     pub fn no_progress_deadline(mut self, deadline: Duration) -> Self {
         self.limits.no_progress_deadline = deadline;
         self
     }
 
-    /// How many calls are made at once, each of which has a connection of its own: 16 unless set. The others wait.
-    /// Recursive pins and listings are not counted.
+    /// How many calls are made at once, each with a connection of its own. 16 unless set. The others wait. Recursive
+    /// pins and listings are not counted.
     pub fn in_flight(mut self, calls: NonZeroUsize) -> Self {
         self.limits.in_flight = calls;
         self
     }
 
-    /// How many recursive pins are made at once: 4 unless set. The others wait.
+    /// How many recursive pins are made at once. 4 unless set. The others wait.
     pub fn pins_in_flight(mut self, pins: NonZeroUsize) -> Self {
         self.limits.pins_in_flight = pins;
         self
     }
 
-    /// Asks the node for its version, which decides about lazy pins, and makes the pinner. The node is not asked
-    /// again: after it was replaced by an older one, connect anew.
+    /// Asks the node for its version, which decides whether there are lazy pins, and returns the pinner. The node is
+    /// not asked again: if it is replaced by an older one, connect anew.
     ///
     /// # Errors
-    /// [`ConnectError`] says what to look at. Nothing was changed on the node.
+    /// [`ConnectError`] says what to check. Nothing was changed on the node.
     pub async fn connect(self) -> Result<IpfsApiPinner<C>, ConnectError> {
         let rpc = Rpc::new(self.client, self.limits);
         let deadline = self.limits.call_deadline;
@@ -139,7 +132,7 @@ fn unfit(error: CallError, deadline: Duration) -> ConnectError {
             Reason::RateLimited | Reason::DeadlineExceeded => ConnectError::Unreachable {
                 source: CallError::Refused(refusal).about(asked, deadline),
             },
-            // A node refuses `version` to nobody whom it lets in.
+            // A Kubo node refuses `version` only for the reasons above.
             Reason::BlockAbsent { .. }
             | Reason::NotPinned
             | Reason::UpdateFromGone

@@ -1,6 +1,6 @@
-//! What went wrong: the client's errors and the node's refusals, turned into [`PinnerError`]; and [`ConnectError`].
+//! Converts the client's errors and the node's refusals to [`PinnerError`], and declares [`ConnectError`].
 //!
-//! The client keeps of a refused call only its body: the status and the headers are gone. So a refusal is understood
+//! The client keeps only the body of a refused call; the status and the headers are lost. So a refusal is interpreted
 //! by its words alone, and a `Retry-After` is not known.
 
 use std::time::Duration;
@@ -10,62 +10,62 @@ use ipfs_api_prelude::Error as PreludeError;
 use kubo_protocol::{Reason, Refusal};
 use pinner_api::{Cause, Cid, PinnerError};
 
-/// Why no [`IpfsApiPinner`](crate::IpfsApiPinner) could be made of a client.
+/// Why no [`IpfsApiPinner`](crate::IpfsApiPinner) could be made from a client.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConnectError {
-    /// Nobody answers where the client asks, or not in time.
+    /// No server answers at the client's address, or not in time.
     #[error(
         "no node answers the client's call `version`: check the address that the client was made with, and that the \
-         node runs"
+         node is running"
     )]
     Unreachable {
-        /// What happened.
+        /// The error of the call.
         source: PinnerError,
     },
     /// The node wants other credentials.
     #[error(
-        "the node refuses the client's call `version`: {reason}; this client can give a user's name and password \
-         (`with_credentials`), and no bearer token"
+        "the node refuses the client's call `version`: {reason}; this client can send a user name and password \
+         (`with_credentials`), but not a bearer token"
     )]
     Denied {
         /// The node's words.
         reason: String,
     },
-    /// Something answers, and it is no Kubo node.
+    /// A server answers, but it is not a Kubo node.
     #[error(
-        "what answers the client's call `version` is no Kubo node: {answer:?}; the address has to be that of the RPC \
+        "the client's call `version` is not answered by a Kubo node: {answer:?}; the address must be that of the RPC \
          (port 5001 unless it was changed), not that of the gateway"
     )]
     NotKubo {
-        /// The beginning of what it said.
+        /// The beginning of its answer.
         answer: String,
     },
 }
 
-/// Why a call brought no answer.
+/// Why a call has no usable answer.
 #[derive(Debug)]
 pub(crate) enum CallError {
-    /// The node answered that it will not, or cannot.
+    /// The node answered that it refuses, or cannot do it.
     Refused(Refusal),
-    /// The client failed: no connection, or one that broke.
+    /// The client failed: it could not connect, or the connection broke.
     Client(Cause),
     /// The deadline passed.
     TimedOut(Duration),
-    /// What came cannot be the answer: too much, too little, or something else.
+    /// The bytes cannot be the answer: they are too many, too few, or malformed.
     Garbled(String),
 }
 
-/// What a call was about, for the error that says so.
+/// A call and its subject, for errors.
 #[derive(Clone, Debug)]
 pub(crate) struct Asked {
     /// `block/get bafy…`.
     pub(crate) operation: String,
-    /// What the node may say the absence of.
+    /// The thing that the node may report as absent.
     pub(crate) subject: Subject,
 }
 
-/// What a call was about.
+/// The subject of a call.
 #[derive(Clone, Debug)]
 pub(crate) enum Subject {
     /// A block, or the DAG below it.
@@ -77,7 +77,7 @@ pub(crate) enum Subject {
 }
 
 impl CallError {
-    /// Why the node refused, if that is what happened.
+    /// Why the node refused, if it did.
     pub(crate) fn reason(&self) -> Option<Reason> {
         match self {
             Self::Refused(refusal) => Some(refusal.reason),
@@ -85,7 +85,7 @@ impl CallError {
         }
     }
 
-    /// As the trait has it.
+    /// Converts it to the trait's error.
     pub(crate) fn about(self, asked: Asked, deadline: Duration) -> PinnerError {
         let Asked { operation, subject } = asked;
         let refusal = match self {
@@ -108,7 +108,7 @@ impl CallError {
                 operation,
                 after: deadline,
             },
-            // A block that the node will not keep, or ask for, is refused the next time as well.
+            // A block that the node will not keep or ask for is refused next time as well.
             (
                 Reason::Denied | Reason::NoSuchCommand | Reason::NotUnixFs | Reason::BadRequest,
                 _,
@@ -143,7 +143,7 @@ impl From<ClientError> for CallError {
     fn from(error: ClientError) -> Self {
         match error {
             ClientError::Api(error) => Self::Refused(Refusal::from_message(&error.message)),
-            // A refusal that is no command's: plain text, or a page of a proxy's.
+            // A refusal that does not come from a command: plain text, or a proxy's error page.
             ClientError::IpfsClientError(PreludeError::UnrecognizedApiError(text)) => {
                 Self::Refused(Refusal::new(None, text.as_bytes()))
             }

@@ -1,13 +1,14 @@
-//! The CIDs of a `pin/ls` answer, as it comes in, and the proof that it came in whole.
+//! Reads the CIDs of a `pin/ls` answer as it comes in, and proves that it is complete.
 //!
-//! The client drops HTTP's trailers, and in a streamed `pin/ls` an error on the way is in the trailer alone: a
-//! listing that broke off looks like a shorter one. Asked without `stream`, Kubo gives one JSON document,
-//! `{"Keys":{"<CID>":{"Type":"recursive","Name":""},…}}`, or an error status instead; and a document that was cut is
-//! no document. It may be of any size, so it is read here as it comes, and only one key at a time is held.
+//! The client drops HTTP's trailers, and a streamed `pin/ls` reports an error on the way only in the trailer: a listing
+//! that broke off looks like a shorter one. Without `stream`, Kubo sends one JSON document,
+//! `{"Keys":{"<CID>":{"Type":"recursive","Name":""},…}}`, or an error status instead. A truncated document is not valid
+//! JSON, so it cannot be mistaken for a complete one. It may have any size, so it is parsed as it comes in, and only
+//! one key at a time is held.
 //!
-//! Pure. Not a check of JSON: only what tells the keys, and the end.
+//! Pure. This is not a JSON validator: it recognises the keys and the end, and nothing else.
 
-/// The longest key. A CID of ours has 130 characters; others may be longer.
+/// The longest key, in bytes. Our CIDs have 130 characters; others may be longer.
 const MOST_KEY: usize = 1024;
 
 /// The reader of one answer.
@@ -15,12 +16,12 @@ const MOST_KEY: usize = 1024;
 pub(crate) struct PinKeys {
     /// How many braces are open.
     depth: usize,
-    /// Whether the one document has ended.
+    /// Whether the document has ended.
     ended: bool,
-    /// The text of a string where there are keys, while it comes in.
+    /// The text so far of a string that may be a key.
     text: Vec<u8>,
     state: State,
-    /// Whether the last string was a key's text, and a colon would make it one.
+    /// Whether the last string is a key if a colon follows.
     may_be_key: bool,
 }
 
@@ -29,26 +30,26 @@ enum State {
     #[default]
     Between,
     InString,
-    /// Behind a backslash.
+    /// After a backslash.
     Escaped,
 }
 
-/// What came is no answer of `pin/ls`.
+/// The bytes are not an answer of `pin/ls`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("it is no answer of `pin/ls`")]
+#[error("it is not an answer of `pin/ls`")]
 pub(crate) struct Garbled;
 
-/// The depth of `Keys`, and the only name that the document may have: any other document is no answer of `pin/ls`, and
-/// must not pass for a node without pins.
+/// The depth of `Keys`, and the only name that the document may have. Any other document is not an answer of `pin/ls`,
+/// and must not be taken for a node without pins.
 const OF_NAMES: usize = 1;
 const NAME: &[u8] = b"Keys";
 /// The depth of the CIDs: inside the document, and inside `Keys`.
 const OF_KEYS: usize = 2;
-/// What is in the values of the keys, and deeper, is none of ours; but it has to be bounded.
+/// The deepest nesting. The values of the keys are ignored, but their depth has to be bounded.
 const DEEPEST: usize = 16;
 
 impl PinKeys {
-    /// Takes the next bytes, and hands each key to `found`.
+    /// Parses the next bytes, and passes each key to `found`.
     pub(crate) fn take(
         &mut self,
         bytes: &[u8],
@@ -67,7 +68,7 @@ impl PinKeys {
         Ok(())
     }
 
-    /// Whether the document is there to its end.
+    /// Whether the document is complete.
     pub(crate) fn is_whole(&self) -> bool {
         self.ended
     }
@@ -103,7 +104,7 @@ impl PinKeys {
             b' ' | b'\t' | b'\r' | b'\n' => self.may_be_key = may_be_key,
             _ if self.ended => return Err(Garbled),
             b'{' if self.depth < DEEPEST => self.depth += 1,
-            // Everything is inside the one document.
+            // Everything has to be inside the document.
             _ if self.depth == 0 => return Err(Garbled),
             b'}' => {
                 self.depth -= 1;
@@ -118,7 +119,7 @@ impl PinKeys {
                     return Err(Garbled);
                 }
             }
-            // A CID has no character that would have to be escaped: a key with one is nobody's.
+            // No character of a CID has to be escaped, so a key with an escape is not a CID.
             b':' if may_be_key && !self.text.contains(&b'\\') => {
                 found(std::str::from_utf8(&self.text).map_err(|_| Garbled)?);
             }
@@ -185,7 +186,7 @@ mod tests {
             assert_eq!(read(&[text.as_bytes()]), Err(Garbled), "{text}");
         }
         assert_eq!(read(&[b"{\"Keys\":{\"\xff\":1}}"]), Err(Garbled));
-        // Strings elsewhere are no keys.
+        // Strings elsewhere are not keys.
         let elsewhere = br#"{"Keys":{"a":{"b":"c"},"d":["e",{"f":1}]}}"#;
         let (found, whole) = read(&[elsewhere]).expect("it is JSON");
         assert!(whole && found == ["a", "d"], "{found:?}");

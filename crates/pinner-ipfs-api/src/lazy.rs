@@ -1,31 +1,28 @@
 //! Counted lazy pins: one entry in MFS for each `(holder, root)`; see [`mfs`].
 //!
-//! Invariants: writes of MFS go one after another, since each syncs MFS's root on the node and they would only wait
-//! there. A holder's directory goes with its last entry, so that processes that come and go leave nothing behind.
+//! Invariants: writes to MFS happen one at a time, since each syncs MFS's root on the node and concurrent ones would
+//! only wait there. A holder's directory is removed with its last entry, so that processes that come and go leave
+//! nothing behind.
 
 use futures_util::{Stream, StreamExt, TryStreamExt, stream};
 use kubo_protocol::{Listing, Reason, mfs};
 use pinner_api::{Cid, Holder, Origin, Pin, PinDepth, Pinner, PinnerError};
 
 use crate::{
-    IpfsApiPinner,
     error::{Asked, CallError, Subject},
+    pinner::IpfsApiPinner,
     request,
     rpc::Connector,
 };
-
-/// Whose turn it is to write into MFS.
-#[derive(Debug, Default)]
-pub(crate) struct Turn(tokio::sync::Mutex<()>);
 
 impl<C: Connector> IpfsApiPinner<C> {
     pub(crate) async fn pin_lazily(&self, holder: &Holder, root: &Cid) -> Result<(), PinnerError> {
         if !self.has_lazy_pins() {
             return Err(PinnerError::Unsupported {
-                operation: "lazy pins (a node of Kubo 0.43 or newer has them)",
+                operation: "lazy pins (they need Kubo 0.43 or newer)",
             });
         }
-        // Here first: `files/cp` resolves its source with the lock held that a collection waits for.
+        // Fetch the block first: `files/cp` resolves its source while it holds a lock that a collection waits for.
         self.block(root, &Origin::root(*root)).await?;
         let (source, entry) = (format!("/ipfs/{root}"), mfs::pin_path(holder, root));
         let _turn = self.lazy.0.lock().await;
@@ -33,7 +30,7 @@ impl<C: Connector> IpfsApiPinner<C> {
             ("arg", &source),
             ("arg", &entry),
             ("parents", "true"),
-            // A block that a collection has just taken is not fetched again with that lock held.
+            // Do not fetch a block that a collection has just removed while that lock is held.
             ("offline", "true"),
         ]);
         match self.rpc.silence(call).await {
@@ -51,7 +48,7 @@ impl<C: Connector> IpfsApiPinner<C> {
         if !self.remove(&mfs::pin_path(holder, root), "false").await? {
             return Ok(());
         }
-        // Nobody but this value writes into the holder's directory, and it is this call's turn.
+        // Only this value writes into the holder's directory, and it is this call's turn.
         let directory = mfs::holder_path(holder);
         if self.list(&directory).await?.names().next().is_none() {
             self.remove(&directory, "true").await?;
@@ -59,7 +56,7 @@ impl<C: Connector> IpfsApiPinner<C> {
         Ok(())
     }
 
-    /// Removes an entry; whether there was one.
+    /// Removes an entry. Returns whether there was one.
     async fn remove(&self, path: &str, recursive: &str) -> Result<bool, PinnerError> {
         let call = request::FilesRm(&[("arg", path), ("recursive", recursive)]);
         match self.rpc.silence(call).await {
@@ -69,7 +66,7 @@ impl<C: Connector> IpfsApiPinner<C> {
         }
     }
 
-    /// The names in a directory; none where there is no such directory.
+    /// Lists a directory; empty if there is no such directory.
     async fn list(&self, path: &str) -> Result<Listing, PinnerError> {
         let call = request::FilesLs(&[("arg", path)]);
         match self.rpc.document(call).await {
@@ -93,7 +90,7 @@ impl<C: Connector> IpfsApiPinner<C> {
         error.about(asked, self.rpc.limits().call_deadline)
     }
 
-    /// Every entry, one holder's directory after another.
+    /// Lists every entry, one holder's directory after another.
     pub(crate) fn lazy_pins(&self) -> impl Stream<Item = Result<Pin, PinnerError>> + Send + '_ {
         let holders = stream::once(async {
             match self.has_lazy_pins() {
@@ -112,13 +109,7 @@ impl<C: Connector> IpfsApiPinner<C> {
                 let pins: Vec<_> = listing
                     .names()
                     .filter_map(mfs::parse_root)
-                    .map(|root| {
-                        Ok(Pin {
-                            holder,
-                            root,
-                            depth: PinDepth::Lazy,
-                        })
-                    })
+                    .map(|root| Ok(Pin::new(holder, root, PinDepth::Lazy)))
                     .collect();
                 Ok(stream::iter(pins))
             })

@@ -1,10 +1,10 @@
 //! Answers that come line by line, each line JSON.
 //!
-//! Pure: bytes in, lines out. A line has a longest length, so that a node that never ends one fills no memory.
+//! Pure: bytes in, lines out. The length of a line is bounded, so that a node that never ends one cannot fill memory.
 
 use serde::de::DeserializeOwned;
 
-/// The longest line, in bytes: any of Kubo's has some hundred.
+/// The longest line, in bytes. Kubo's lines have some hundred.
 const MOST_LINE: usize = 64 * 1024;
 
 /// The beginning of a line that has not ended.
@@ -14,9 +14,9 @@ pub(crate) struct Lines {
 }
 
 impl Lines {
-    /// Takes the next bytes, and gives each line that they end.
+    /// Takes the next bytes and returns the lines that they complete.
     ///
-    /// The error says what is wrong with the answer; the lines before it are lost, since such an answer is none.
+    /// The error says what is wrong with the answer. Earlier lines are dropped, since the whole answer is invalid.
     pub(crate) fn take<T: DeserializeOwned>(&mut self, bytes: &[u8]) -> Result<Vec<T>, String> {
         let mut lines = Vec::new();
         for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
@@ -31,7 +31,7 @@ impl Lines {
         Ok(lines)
     }
 
-    /// The last line, where the answer does not end with a line's end.
+    /// Returns the last line, if the answer does not end with a line break.
     pub(crate) fn end<T: DeserializeOwned>(&mut self) -> Result<Option<T>, String> {
         let line = std::mem::take(&mut self.open);
         if line.trim_ascii().is_empty() {
@@ -39,7 +39,7 @@ impl Lines {
         }
         serde_json::from_slice(&line)
             .map(Some)
-            .map_err(|wrong| format!("a line that is no answer: {wrong}"))
+            .map_err(|wrong| format!("a line is not an answer: {wrong}"))
     }
 }
 

@@ -1,4 +1,4 @@
-//! What a mutable name stands for, by the node's word.
+//! Resolves mutable names. The node is trusted with the answer.
 
 use kubo_protocol::Resolution;
 use pinner_api::{Names, PinnerError, Resolved, async_trait};
@@ -13,7 +13,7 @@ use crate::{
 #[async_trait]
 impl<C: Connector> Names for IpfsApiPinner<C> {
     async fn resolve(&self, name: &str) -> Result<Resolved, PinnerError> {
-        // The node would take nothing at all for its own key, and the rest for a path below the name.
+        // The node would take an empty name for its own key, and read the text after a slash as a path below the name.
         if name.is_empty() || name.contains('/') {
             return Err(PinnerError::NameNotFound {
                 name: name.to_owned(),

@@ -1,10 +1,9 @@
-//! The trait's methods: which call answers which, and what may be believed of the answer.
+//! The trait's methods: the call behind each, and how far its answer is trusted.
 
 use std::fmt;
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
-use ipfs_api_backend_hyper::IpfsClient;
 use kubo_protocol::Version;
 use multihash_codetable::{Code, MultihashDigest};
 use pinner_api::{
@@ -13,15 +12,15 @@ use pinner_api::{
 };
 
 use crate::{
-    builder::Builder,
-    error::{Asked, CallError, ConnectError, Subject},
-    lazy, recursive, request,
+    error::{Asked, CallError, Subject},
+    known::{Known, Turn},
+    request,
     rpc::{Connector, Rpc},
 };
 
-/// The code of the identity hash: such a CID is its own block.
+/// The code of the identity hash: the digest is the block.
 const IDENTITY: u64 = 0x00;
-/// What is hashed at once on an asynchronous thread, in bytes. More goes to a blocking one.
+/// The most bytes that are hashed on an asynchronous thread. Larger blocks are hashed on a blocking thread.
 const HASHED_AT_ONCE: usize = 64 * 1024;
 
 /// A Kubo node, through the host's client.
@@ -30,30 +29,17 @@ const HASHED_AT_ONCE: usize = 64 * 1024;
 pub struct IpfsApiPinner<C: Connector> {
     pub(crate) rpc: Rpc<C>,
     version: Version,
-    pub(crate) recursive: recursive::Known,
-    pub(crate) lazy: lazy::Turn,
+    pub(crate) recursive: Known,
+    pub(crate) lazy: Turn,
 }
 
 impl<C: Connector> IpfsApiPinner<C> {
-    /// Over this client, with the usual limits.
-    ///
-    /// # Errors
-    /// As [`Builder::connect`].
-    pub async fn connect(client: IpfsClient<C>) -> Result<Self, ConnectError> {
-        Builder::new(client).connect().await
-    }
-
-    /// Over this client, with other limits.
-    pub fn builder(client: IpfsClient<C>) -> Builder<C> {
-        Builder::new(client)
-    }
-
     pub(crate) fn over(rpc: Rpc<C>, version: Version) -> Self {
         Self {
             rpc,
             version,
-            recursive: recursive::Known::default(),
-            lazy: lazy::Turn::default(),
+            recursive: Known::default(),
+            lazy: Turn::default(),
         }
     }
 
@@ -67,7 +53,7 @@ impl<C: Connector> IpfsApiPinner<C> {
     }
 }
 
-// By hand: derived, it would ask for a connector that has it.
+// By hand: the derived implementation would require `Debug` of the connector.
 impl<C: Connector> fmt::Debug for IpfsApiPinner<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("IpfsApiPinner")
@@ -128,7 +114,7 @@ impl<C: Connector> Pinner for IpfsApiPinner<C> {
     }
 }
 
-/// The stream ends at its first error, whatever would come behind it.
+/// Ends the stream after its first error.
 fn up_to_first_error<T, E>(
     stream: impl Stream<Item = Result<T, E>>,
 ) -> impl Stream<Item = Result<T, E>> {
@@ -139,21 +125,20 @@ fn up_to_first_error<T, E>(
     })
 }
 
-/// That these bytes are the block, and not its beginning: an answer that broke off cannot be told from one that
-/// ended, but by its hash.
+/// Checks that these bytes are the whole block and not its beginning. Only the hash tells an answer that broke off
+/// from a complete one.
 ///
-/// Whoever asked will hash the block again, since a backend's word counts for nothing. This hash is to say what
-/// happened.
+/// The caller will hash the block again, since backends are not trusted. This hash exists to report what happened.
 async fn whole_block(cid: Cid, bytes: Bytes, asked: Asked) -> Result<Bytes, PinnerError> {
     let Asked { operation, .. } = asked;
     let Ok(code) = Code::try_from(cid.hash().code()) else {
-        // Nobody here can tell. The caller cannot either, and will refuse it.
+        // The hash function is unknown here. The caller does not know it either, and will refuse the block.
         return Ok(bytes);
     };
     let length = bytes.len();
     let hashes_to = move |bytes: &Bytes| {
         let digest = code.digest(bytes);
-        // A CID may hold a digest cut short.
+        // A CID may hold a truncated digest.
         !cid.hash().digest().is_empty() && digest.digest().starts_with(cid.hash().digest())
     };
     let (bytes, is_whole) = match length > HASHED_AT_ONCE {

@@ -1,12 +1,9 @@
 //! Counted recursive pins: one pinned wrapper for each `(holder, root)`; see [`Wrapper`].
 //!
-//! Invariants: nobody's root is pinned itself, so no pin of the node's owner is touched. A wrapper that is pinned is
-//! not pinned again: Kubo takes the old pin out first, and does not put it back if the new one fails or is abandoned.
+//! Invariants: roots are never pinned themselves, so no pin of the node's owner is touched. A pinned wrapper is not
+//! pinned again: Kubo removes the old pin first, and does not restore it if the new one fails or is cancelled.
 
-use std::{
-    collections::{HashMap, VecDeque},
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
-};
+use std::collections::VecDeque;
 
 use futures_util::{Stream, TryStreamExt, stream};
 use kubo_protocol::{PinAddLine, Pinned, Reason, Wrapper};
@@ -14,73 +11,19 @@ use pinner_api::{Cause, Cid, Holder, Pin, PinDepth, PinnerError};
 use tokio::time::Instant;
 
 use crate::{
-    IpfsApiPinner,
     error::{Asked, CallError, Subject},
     keys::PinKeys,
     lines::Lines,
+    pinner::IpfsApiPinner,
     request,
     rpc::{Answer, Connector},
 };
 
-/// How many roots are remembered, with a holder that pinned them.
-const MOST_REMEMBERED: usize = 1024;
-
-/// What this value knows of the recursive pins: hints, and turns. The register itself is on the node.
-#[derive(Debug, Default)]
-pub(crate) struct Known {
-    /// The last holder that pinned a root here: whose wrapper a second holder's can be made from at once.
-    pinned: Mutex<HashMap<Cid, Holder>>,
-    /// One pin of a pair at a time.
-    turns: Mutex<HashMap<Wrapper, Weak<tokio::sync::Mutex<()>>>>,
-}
-
-impl Known {
-    fn turn(&self, wrapper: &Wrapper) -> Arc<tokio::sync::Mutex<()>> {
-        let mut turns = lock(&self.turns);
-        if let Some(turn) = turns.get(wrapper).and_then(Weak::upgrade) {
-            return turn;
-        }
-        turns.retain(|_, turn| turn.strong_count() > 0);
-        let turn = Arc::default();
-        turns.insert(*wrapper, Arc::downgrade(&turn));
-        turn
-    }
-
-    fn remember(&self, wrapper: &Wrapper) {
-        let mut pinned = lock(&self.pinned);
-        if pinned.len() >= MOST_REMEMBERED && !pinned.contains_key(&wrapper.root) {
-            // Any will do: a root that is not remembered costs its next holder a `pin/add`.
-            if let Some(any) = pinned.keys().next().copied() {
-                pinned.remove(&any);
-            }
-        }
-        pinned.insert(wrapper.root, wrapper.holder);
-    }
-
-    /// A wrapper of the same root that was pinned here, of another holder.
-    fn beside(&self, wrapper: &Wrapper) -> Option<Wrapper> {
-        let holder = *lock(&self.pinned).get(&wrapper.root)?;
-        (holder != wrapper.holder).then_some(Wrapper::new(holder, wrapper.root))
-    }
-
-    fn forget(&self, wrapper: &Wrapper) {
-        let mut pinned = lock(&self.pinned);
-        if pinned.get(&wrapper.root) == Some(&wrapper.holder) {
-            pinned.remove(&wrapper.root);
-        }
-    }
-}
-
-/// Nothing panics while it holds one of these; and what they hold are hints.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// The end of an answer that should have gone on: the client does not tell the trailer that says why.
+/// The answer ended too early. The trailer that says why is dropped by the client.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "the node ended its answer before the pin was made; a block may be missing, or the node out of time (its reason is \
-     in an HTTP trailer, which this client drops)"
+    "the node ended its answer before the pin was made; a block may be missing, or the node ran out of time (its \
+     reason is in an HTTP trailer, which this client drops)"
 )]
 struct EndedEarly;
 
@@ -111,8 +54,10 @@ impl<C: Connector> IpfsApiPinner<C> {
                 let read = keys.take(&answer, |key| listed |= key == text);
                 match read.is_ok() && keys.is_whole() && listed {
                     true => Ok(true),
-                    false => Err(CallError::Garbled("it does not say what was asked".into())
-                        .about(asked(&call, wrapper), deadline)),
+                    false => Err(
+                        CallError::Garbled("the answer does not list the CID".into())
+                            .about(asked(&call, wrapper), deadline),
+                    ),
                 }
             }
             Err(error) if error.reason() == Some(Reason::NotPinned) => Ok(false),
@@ -120,8 +65,8 @@ impl<C: Connector> IpfsApiPinner<C> {
         }
     }
 
-    /// Makes the pin from another holder's of the same root, if there is one that is known here: the node then has
-    /// the DAG, and does not walk it again. Whether it is made.
+    /// Makes the pin from another holder's pin of the same root, if one is known here: the node then has the DAG and
+    /// does not walk it again. Returns whether the pin was made.
     async fn copy_pin(&self, wrapper: &Wrapper, text: &str) -> Result<bool, PinnerError> {
         let Some(other) = self.recursive.beside(wrapper) else {
             return Ok(false);
@@ -129,11 +74,11 @@ impl<C: Connector> IpfsApiPinner<C> {
         let from = other.to_string();
         let call = request::PinUpdate(&[("arg", &from), ("arg", text), ("unpin", "false")]);
         match self.rpc.document::<_, Pinned>(call).await {
-            Ok(Pinned { pins }) if pins.iter().any(|pin| pin.contains(text)) => Ok(true),
+            Ok(Pinned { pins, .. }) if pins.iter().any(|pin| pin.contains(text)) => Ok(true),
             Ok(Pinned { .. }) => Ok(false),
             Err(error) => match error.reason() {
                 Some(Reason::UpdateToThere) => Ok(true),
-                // Released, or taken by somebody who may: the long way then.
+                // Released, or removed by the node's owner: the DAG has to be walked.
                 Some(Reason::UpdateFromGone) => {
                     self.recursive.forget(&other);
                     Ok(false)
@@ -161,7 +106,7 @@ impl<C: Connector> IpfsApiPinner<C> {
                 None => lines.end().map(|line| line.into_iter().collect()),
             };
             for line in read.map_err(|wrong| fails(CallError::Garbled(wrong)))? {
-                // Named, whatever else comes: nothing but this line is a success.
+                // Only a line that names the pin is a success, whatever else comes.
                 if line.pins.iter().flatten().any(|pin| pin == text) {
                     return Ok(());
                 }
@@ -193,7 +138,7 @@ impl<C: Connector> IpfsApiPinner<C> {
         }
     }
 
-    /// Every wrapper among the node's recursive pins, as the listing comes in.
+    /// Returns every wrapper among the node's recursive pins, as the listing comes in.
     pub(crate) fn recursive_pins(
         &self,
     ) -> impl Stream<Item = Result<Pin, PinnerError>> + Send + '_ {
@@ -206,7 +151,7 @@ impl<C: Connector> IpfsApiPinner<C> {
             };
             error.about(asked, patience)
         };
-        // Made when the stream is first polled, as the calls of the other methods are.
+        // The call is made when the stream is first polled, as with the other methods.
         let answer = stream::once(async move { self.rpc.answer(call) });
         answer
             .map_ok(move |answer| {
@@ -227,7 +172,7 @@ impl<C: Connector> IpfsApiPinner<C> {
     }
 }
 
-/// Reads on; whether the answer goes on.
+/// Reads the next piece. Returns whether there is more.
 async fn more_pins(
     answer: &mut Answer,
     keys: &mut PinKeys,
@@ -238,16 +183,15 @@ async fn more_pins(
     match answer.next_until(until, patience).await? {
         Some(bytes) => keys
             .take(&bytes, |key| {
-                found.extend(Wrapper::parse(key).map(|wrapper| Pin {
-                    holder: wrapper.holder,
-                    root: wrapper.root,
-                    depth: PinDepth::Recursive,
-                }));
+                found
+                    .extend(Wrapper::parse(key).map(|wrapper| {
+                        Pin::new(wrapper.holder, wrapper.root, PinDepth::Recursive)
+                    }));
             })
             .map(|()| true)
             .map_err(|wrong| CallError::Garbled(wrong.to_string())),
         None if keys.is_whole() => Ok(false),
-        None => Err(CallError::Garbled("the listing breaks off".into())),
+        None => Err(CallError::Garbled("the listing is incomplete".into())),
     }
 }
 

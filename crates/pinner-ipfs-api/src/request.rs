@@ -1,7 +1,7 @@
-//! The calls that are made, as the client's `ApiRequest`s: their path, and their query as it stands in the URL.
+//! The calls of this crate, as the client's `ApiRequest`s: their paths, and their queries as in the URL.
 //!
-//! The client has some of these itself, without the arguments that are needed here (`pin/ls` of one type, `pin/add`
-//! with an answer that can be read line by line), and lacks others (`pin/update`, `files/cp` with parents).
+//! The client has some of these itself, but without the arguments needed here (`pin/ls` of one type, `pin/add` with an
+//! answer that can be read line by line), and lacks others (`pin/update`, `files/cp` with parents).
 
 use ipfs_api_prelude::ApiRequest;
 use serde::Serialize;
@@ -31,7 +31,7 @@ requests! {
     Version = "/version";
 }
 
-/// What a request is called in errors: `block/get`.
+/// The name of a request in errors: `block/get`.
 pub(crate) fn name_of<R: ApiRequest>(_: &R) -> &'static str {
     R::PATH.trim_start_matches('/')
 }

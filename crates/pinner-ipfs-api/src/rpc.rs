@@ -1,10 +1,10 @@
-//! One call after another through the host's client, with what the client has not: deadlines, limits, an end.
+//! Calls through the host's client, with the deadlines and limits that the client lacks.
 //!
-//! Invariants: no call waits for ever, and no answer takes more memory than its limit. (An exception that cannot be
-//! mended from outside: the client reads the body of a *refused* call whole before it hands on the error, so that
+//! Invariants: no call waits for ever, and no answer takes more memory than its limit. (There is one exception that
+//! cannot be fixed from outside: the client reads the whole body of a *refused* call before it returns the error, so
 //! only the deadline bounds it.)
 
-use std::{fmt, time::Duration};
+use std::{fmt, num::NonZeroUsize, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use futures_util::{StreamExt, stream::BoxStream};
@@ -17,14 +17,38 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use crate::{builder::Limits, error::CallError};
+use crate::{error::CallError, lines::Lines};
 
-/// The longest answer that is read whole and is no block: a listing of an MFS directory, of some 100 bytes an entry.
+/// The longest answer other than a block that is read whole: a listing of an MFS directory, with some 100 bytes for
+/// each entry.
 const MOST_ANSWER: usize = 64 * 1024 * 1024;
 
-/// What a connector has to be for the client to be of use here.
+/// Deadlines, and how many calls are made at once.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    pub(crate) block_deadline: Duration,
+    pub(crate) call_deadline: Duration,
+    pub(crate) no_progress_deadline: Duration,
+    pub(crate) in_flight: NonZeroUsize,
+    pub(crate) pins_in_flight: NonZeroUsize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            block_deadline: Duration::from_secs(60),
+            call_deadline: Duration::from_secs(30),
+            no_progress_deadline: Duration::from_secs(120),
+            in_flight: const { NonZeroUsize::new(16).unwrap() },
+            pins_in_flight: const { NonZeroUsize::new(4).unwrap() },
+        }
+    }
+}
+
+/// The bounds that the client's connector has to satisfy here.
 ///
-/// Implemented by everything that is so: `hyper` 0.14's `HttpConnector`, and those of the client's TLS features.
+/// Implemented for every type that satisfies them: `hyper` 0.14's `HttpConnector`, and those of the client's TLS
+/// features.
 pub trait Connector: Connect + Clone + Send + Sync + 'static {}
 
 impl<C: Connect + Clone + Send + Sync + 'static> Connector for C {}
@@ -33,9 +57,9 @@ impl<C: Connect + Clone + Send + Sync + 'static> Connector for C {}
 pub(crate) struct Rpc<C: Connector> {
     client: IpfsClient<C>,
     limits: Limits,
-    /// For what ends soon.
+    /// For short calls.
     calls: Semaphore,
-    /// For what may take hours, so that it leaves the others their turn.
+    /// For pins, which may take hours, so that they do not delay the short calls.
     pins: Semaphore,
 }
 
@@ -53,13 +77,13 @@ impl<C: Connector> Rpc<C> {
         &self.limits
     }
 
-    /// A turn for a pin that may take long.
+    /// Waits for a turn to make a pin, which may take long.
     pub(crate) async fn pin_turn(&self) -> Option<SemaphorePermit<'_>> {
-        // It is never closed.
+        // The semaphore is never closed.
         self.pins.acquire().await.ok()
     }
 
-    /// The whole answer, of at most `most` bytes, within `deadline` from when it is this call's turn.
+    /// Returns the whole answer, of at most `most` bytes, within `deadline` from the start of this call's turn.
     pub(crate) async fn whole<R: ApiRequest>(
         &self,
         request: R,
@@ -79,7 +103,7 @@ impl<C: Connector> Rpc<C> {
         Ok(whole.freeze())
     }
 
-    /// An answer that is one JSON document.
+    /// Returns an answer that is one JSON document.
     pub(crate) async fn document<R: ApiRequest, T: DeserializeOwned>(
         &self,
         request: R,
@@ -90,17 +114,17 @@ impl<C: Connector> Rpc<C> {
             .map_err(|wrong| CallError::Garbled(format!("{} bytes, {wrong}", whole.len())))
     }
 
-    /// The answer of a call that says nothing when it succeeds.
+    /// Makes a call whose answer is empty when it succeeds.
     ///
-    /// What it says, with status 200, is why it failed: one JSON string a line. That the last of the errors is in the
-    /// trailer, and so lost, does no harm here.
+    /// A body with status 200 says why it failed, with one JSON string on each line. The last of the errors is in the
+    /// trailer, and so lost, which does no harm here.
     pub(crate) async fn silence<R: ApiRequest>(&self, request: R) -> Result<(), CallError> {
         let deadline = self.limits.call_deadline;
         let said = self.whole(request, 64 * 1024, deadline).await?;
         if said.is_empty() {
             return Ok(());
         }
-        let mut lines = crate::lines::Lines::default();
+        let mut lines = Lines::default();
         let mut words: Vec<String> = lines.take(&said).map_err(CallError::Garbled)?;
         words.extend(lines.end().map_err(CallError::Garbled)?);
         let words = words.join("; ");
@@ -109,7 +133,7 @@ impl<C: Connector> Rpc<C> {
         )))
     }
 
-    /// The answer as it comes in. Takes no turn: whoever reads it may stop in the middle for as long as they like.
+    /// Returns the answer as it comes in. It takes no turn, because its reader may pause for any time.
     pub(crate) fn answer<R: ApiRequest>(&self, request: R) -> Result<Answer, CallError> {
         let request = self.client.build_base_request(request, None)?;
         Ok(Answer(self.client.request_stream_bytes(request).boxed()))
@@ -118,7 +142,7 @@ impl<C: Connector> Rpc<C> {
 
 impl<C: Connector> fmt::Debug for Rpc<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The client has no `Debug`, and knows a password.
+        // The client has no `Debug`, and holds a password.
         f.debug_struct("Rpc")
             .field("limits", &self.limits)
             .field("calls", &self.calls.available_permits())
@@ -126,17 +150,17 @@ impl<C: Connector> fmt::Debug for Rpc<C> {
     }
 }
 
-/// An answer that comes in. Dropping it closes the connection, which ends the call on the node too.
+/// An answer as it comes in. Dropping it closes the connection, which also ends the call on the node.
 pub(crate) struct Answer(BoxStream<'static, Result<Bytes, ipfs_api_backend_hyper::Error>>);
 
 impl Answer {
-    /// The next bytes, or the answer's end; `deadline` is what the error names.
+    /// Returns the next bytes, or `None` at the answer's end. The error names `deadline`.
     pub(crate) async fn next_until(
         &mut self,
         until: Instant,
         deadline: Duration,
     ) -> Result<Option<Bytes>, CallError> {
-        // Looked at first: a node from which there is always something to read would never be out of time.
+        // Check the time first: a node that always has something to read would otherwise never time out.
         if Instant::now() >= until {
             return Err(CallError::TimedOut(deadline));
         }

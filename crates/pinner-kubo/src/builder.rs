@@ -1,4 +1,4 @@
-//! [`KuboBuilder`]: the settings, and the first words with a node.
+//! [`KuboBuilder`]: the settings, and the first calls to a node.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -9,42 +9,43 @@ use serde::Deserialize;
 use tokio::{sync::Semaphore, time::Instant};
 
 use crate::{
-    KuboError, KuboPinner,
     cluster::Front,
     discover::Repo,
+    error::KuboError,
     gateway::{Gateway, Ownership},
+    pinner::KuboPinner,
     rpc::{CallError, call},
     turns::Turns,
 };
 
-/// The oldest node that is spoken to: from it on, the calls that are made and the words of refusals that are
-/// understood are those of 0.43, which is the one that is tested with.
+/// The oldest supported node. From this version on, the calls that we make, and the wording of refusals, are the same
+/// as in 0.43, with which this crate is tested.
 const OLDEST: Version = Version::new(0, 20, 0);
 
-/// The longest that a node may take to say which version it is.
+/// How long a node may take to report its version.
 const GREETING: Duration = Duration::from_secs(10);
 
-/// Calls in flight that are neither for blocks nor pins that may take hours.
+/// The limit of calls in flight other than those for blocks and for pins that may take hours.
 const CONTROL_CALLS: usize = 8;
 
-/// Recursive pins under way. The others wait, and no deadline runs for them: those before them may take hours.
+/// The limit of recursive pins under way. Further pins wait without a deadline: those before them may take hours.
 const LONG_CALLS: usize = 4;
 
-/// No deadline is longer: a sum with the time of day stays in range.
+/// The longest deadline, so that adding one to the current time cannot overflow.
 const LONGEST_DEADLINE: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
-/// Where blocks come from, besides the RPC. Only blocks are ever asked of a gateway.
+/// Where blocks come from, besides the RPC. A gateway is only ever asked for blocks.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum GatewayChoice {
-    /// The gateway that the repository's daemon says it has, if it proves to be the node's that was connected to:
-    /// it has to show a block that only that node has. Where there is none, the RPC alone.
+    /// The gateway that the repository's daemon names, if it proves to belong to the connected node by serving a
+    /// block that only that node has. Otherwise the RPC alone.
     #[default]
     Auto,
-    /// The one at this address, which is taken for the node's on the caller's word. The RPC is asked for what it
-    /// does not give.
+    /// The gateway at this address. The caller vouches that it is the node's. The RPC is asked for blocks that the
+    /// gateway does not return.
     At(Endpoint),
-    /// None: the RPC alone.
+    /// No gateway: the RPC alone.
     Off,
 }
 
@@ -62,16 +63,17 @@ pub struct KuboBuilder {
     retries: u32,
 }
 
-/// The answer of `version`, as far as it is looked at.
+/// The part of the answer of `version` that is used.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Greeting {
     version: String,
 }
 
-impl KuboBuilder {
-    pub(crate) fn new() -> Self {
-        Self {
+impl KuboPinner {
+    /// Returns a builder with the default settings.
+    pub fn builder() -> KuboBuilder {
+        KuboBuilder {
             address: None,
             repo: None,
             gateway: GatewayChoice::default(),
@@ -83,75 +85,77 @@ impl KuboBuilder {
             retries: 2,
         }
     }
+}
 
+impl KuboBuilder {
     /// The address of the node's RPC. Unless set, it is found as `ipfs` itself finds it: in the file `api` of the
-    /// repository at `$IPFS_PATH`, or else at `~/.ipfs`.
+    /// repository at `$IPFS_PATH`, or else `~/.ipfs`.
     pub fn address(mut self, endpoint: Endpoint) -> Self {
         self.address = Some(endpoint);
         self
     }
 
-    /// The repository in which the files `api` and `gateway` are looked for, instead of `$IPFS_PATH`.
+    /// The repository with the files `api` and `gateway`, instead of `$IPFS_PATH`.
     pub fn repo(mut self, path: impl Into<PathBuf>) -> Self {
         self.repo = Some(path.into());
         self
     }
 
-    /// Which gateway blocks come through. [`GatewayChoice::Auto`] unless set.
+    /// The gateway from which blocks come. [`GatewayChoice::Auto`] unless set.
     pub fn gateway(mut self, choice: GatewayChoice) -> Self {
         self.gateway = choice;
         self
     }
 
-    /// By which credentials the RPC is asked. By none unless set. A gateway is never shown them.
+    /// The credentials for the RPC. None unless set. They are never sent to a gateway.
     ///
-    /// Where the node's `API.Authorizations` allows some calls alone, blocks need `version`, `id` and `block`; pins
-    /// `pin` and `files` as well; names `name`; and through IPFS Cluster's proxy also `refs`.
+    /// If the node's `API.Authorizations` allows only some calls: blocks need `version`, `id` and `block`; pins also
+    /// need `pin` and `files`; names need `name`; and IPFS Cluster's proxy also needs `refs`.
     pub fn auth(mut self, auth: Auth) -> Self {
         self.auth = auth;
         self
     }
 
-    /// How long a connection may take to be made. 5 seconds unless set.
+    /// How long connecting may take. 5 seconds unless set.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout;
         self
     }
 
-    /// How long a block may take, from the call to its last byte, everything included; and so every other call that
-    /// is no pin, such as resolving a name. 30 seconds unless set.
+    /// How long a block may take, from the call to its last byte, everything included. The same holds for every other
+    /// call that is not a pin, such as resolving a name. 30 seconds unless set.
     pub fn block_deadline(mut self, deadline: Duration) -> Self {
         self.block_deadline = deadline;
         self
     }
 
-    /// How long a recursive pin may go without the node finding a further block; and how long a change of the node's
-    /// pins may wait for a collection that is going on. Two minutes unless set.
+    /// How long a recursive pin may go without the node finding another block, and how long a change of the node's
+    /// pins may wait for a garbage collection in progress. Two minutes unless set.
     pub fn pin_stall_deadline(mut self, deadline: Duration) -> Self {
         self.pin_stall_deadline = deadline;
         self
     }
 
-    /// How many blocks are asked for at once; the others wait for their turn. 32 unless set; zero is taken as one.
+    /// How many blocks are requested at once; the others wait for their turn. 32 unless set; zero means one.
     pub fn in_flight(mut self, calls: usize) -> Self {
         self.in_flight = calls;
         self
     }
 
-    /// How many more times a call is made that failed by what may pass (no connection, an answer cut short, the
-    /// server's 429, 502, 503 and 504), within its deadline. Twice unless set.
+    /// How many times a call is retried within its deadline if it failed for a reason that may pass: no connection, an
+    /// answer cut short, or status 429, 502, 503 or 504. Twice unless set.
     pub fn retries(mut self, retries: u32) -> Self {
         self.retries = retries;
         self
     }
 
-    /// Asks the node which version it is, and looks for its gateway.
+    /// Asks the node for its version, and looks for its gateway.
     ///
     /// # Errors
-    /// Every [`KuboError`]. A gateway that does not work is none of them.
+    /// Every [`KuboError`]. A gateway that does not work is not an error.
     ///
     /// # Cancellation
-    /// Nothing is left behind but, maybe, the block by which the gateway is recognised.
+    /// Nothing is left behind, except possibly the block by which the gateway is recognised.
     pub async fn connect(self) -> Result<KuboPinner, KuboError> {
         let repo = match &self.repo {
             Some(path) => Some(Repo::at(path.clone())),
@@ -213,7 +217,10 @@ impl KuboBuilder {
                 Some(Ok(Some(endpoint))) => {
                     let gateway = gateway(endpoint, Ownership::Proven)?;
                     let deadline = Instant::now() + block_deadline;
-                    gateway.proves(&node, deadline).await.then_some(gateway)
+                    gateway
+                        .proves(&node.control, deadline)
+                        .await
+                        .then_some(gateway)
                 }
                 Some(Ok(None)) | None => None,
                 Some(Err(error)) => {
@@ -270,7 +277,7 @@ fn no_greeting(endpoint: Box<Endpoint>, within: Duration, error: CallError) -> K
                 endpoint,
                 reason: status.to_string(),
             },
-            // What is between us and the node says that it cannot be reached now.
+            // A server between us and the node says that the node cannot be reached now.
             429 | 500.. => KuboError::Unreachable {
                 endpoint,
                 source: Cause::new(HttpError::Status(status)),

@@ -1,26 +1,23 @@
-//! IPFS Cluster's proxy in front of a node: what is different there.
+//! The differences if IPFS Cluster's proxy stands in front of a node.
 //!
-//! The proxy takes the calls for pins to the cluster's pinset, and hands all others to one Kubo node. Wrappers are
-//! pins as any other, so recursive pins carry over, counted. Not all does:
+//! The proxy applies the calls for pins to the cluster's pinset, and forwards all others to one Kubo node. Wrappers
+//! are ordinary pins, so counted recursive pins work unchanged. Some things differ:
 //!
-//! * MFS is that one node's, and the cluster knows nothing of it: there are no lazy pins.
-//! * `pin/add` answers when the cluster has noted the pin, before anything is fetched. So the DAG is fetched to the
-//!   node behind the proxy first; only then is it pinned.
-//! * Which nodes of the cluster keep the content, and when they have it, is the cluster's business, and cannot be
-//!   asked through the proxy. A node follows its pinset a second or two later: a collection that runs on the node
-//!   behind the proxy in that time may take what was fetched, and the cluster fetches it again, if anybody has it.
+//! * MFS belongs to that one node, and the cluster knows nothing of it: there are no lazy pins.
+//! * `pin/add` answers when the cluster has recorded the pin, before anything is fetched. So the DAG is first fetched
+//!   to the node behind the proxy, and only then pinned.
+//! * The cluster decides which of its nodes keep the content, and when, and the proxy cannot be asked about it. A node
+//!   follows the pinset a second or two later. A garbage collection on the node behind the proxy in that time may
+//!   remove the fetched blocks; the cluster then fetches them again, if anybody has them.
 
 use std::time::Duration;
 
-use cid::Cid;
-use pinner_api::{Cause, PinnerError};
 use pinner_http::{Client, HeaderMap, header};
-use serde::Deserialize;
 use tokio::time::Instant;
 
-use crate::{pinner::KuboPinner, rpc::call};
+use crate::rpc::call;
 
-/// What answers at the RPC's address.
+/// The server that answers at the RPC's address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Front {
     /// The node itself.
@@ -29,11 +26,11 @@ pub(crate) enum Front {
     ClusterProxy,
 }
 
-/// A CID of nothing, which nobody has to look for: its data, none, are in it.
+/// The identity CID of the empty block. It contains its data, so no node has to look for it.
 const NOTHING: &str = "bafkqaaa";
 
 impl Front {
-    /// Finds out, by a call that the proxy answers itself, and signs.
+    /// Finds out by a call that the proxy answers itself, with its name in the header `Server`.
     pub(crate) async fn of(client: &Client, within: Duration) -> Self {
         let answer = call(client, "pin/ls", NOTHING)
             .arg(NOTHING)
@@ -42,7 +39,7 @@ impl Front {
             .await;
         match &answer {
             Ok(answer) => Self::signed(&answer.headers),
-            // That it is not pinned is the usual answer.
+            // The usual answer is an error: it is not pinned.
             Err(error) => match error.http.status() {
                 Some(status) => Self::signed(&status.headers),
                 None => Self::Node,
@@ -59,41 +56,5 @@ impl Front {
             true => Self::ClusterProxy,
             false => Self::Node,
         }
-    }
-}
-
-/// A line of `refs`.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Reference {
-    #[serde(default)]
-    err: String,
-}
-
-impl KuboPinner {
-    /// Fetches the whole DAG to the node, which may take as long as it gets on.
-    pub(crate) async fn complete(&self, root: &Cid) -> Result<(), PinnerError> {
-        let mut references = call(&self.long, "refs", root)
-            .arg(root)
-            .option("recursive", true)
-            .option("unique", true)
-            .stream(self.pin_stall_deadline)
-            .await
-            .map_err(|error| error.into_pinner(Some(root)))?;
-        // Each line is a block that was found, so that no further look at progress is needed.
-        while let Some(reference) = references
-            .next::<Reference>()
-            .await
-            .map_err(|error| error.into_pinner(Some(root)))?
-        {
-            let Reference { err } = reference?;
-            if !err.is_empty() {
-                return Err(PinnerError::Unavailable {
-                    operation: format!("refs {root} at {}", self.long.endpoint()),
-                    source: Some(Cause::new(err)),
-                });
-            }
-        }
-        Ok(())
     }
 }

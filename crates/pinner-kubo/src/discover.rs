@@ -1,7 +1,7 @@
-//! Where a node is, as `ipfs` itself finds it: by the files that the daemon leaves in its repository.
+//! Finds a node as `ipfs` itself does: by the files that the daemon leaves in its repository.
 //!
-//! Reads two small files and the environment; asks no node. The environment is handed in, so that nothing here
-//! depends on the process it runs in.
+//! This reads two small files and the environment, and asks no node. The caller passes the environment in, so that
+//! nothing here depends on the process.
 
 use std::{
     ffi::OsString,
@@ -11,37 +11,37 @@ use std::{
 
 use pinner_http::Endpoint;
 
-use crate::KuboError;
+use crate::error::KuboError;
 
-/// A repository of Kubo's: the directory in which a running daemon says where it listens.
+/// A Kubo repository: the directory in which a running daemon records where it listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Repo(PathBuf);
 
 impl Repo {
-    /// That one.
+    /// The repository at this path.
     pub(crate) fn at(path: PathBuf) -> Self {
         Self(path)
     }
 
-    /// `$IPFS_PATH`, else `~/.ipfs`. `None` where neither variable (`IPFS_PATH`, `HOME`) says anything.
+    /// The repository at `$IPFS_PATH`, else `~/.ipfs`. `None` if neither `IPFS_PATH` nor `HOME` is set.
     pub(crate) fn found(variable: impl Fn(&str) -> Option<OsString>) -> Option<Self> {
         let set = |name| variable(name).filter(|value| !value.is_empty());
         let home = set("HOME").map(PathBuf::from);
         let Some(given) = set("IPFS_PATH").map(PathBuf::from) else {
             return Some(Self(home?.join(".ipfs")));
         };
-        // `ipfs` expands a tilde that no shell has.
+        // `ipfs` itself expands a tilde that the shell left alone.
         Some(Self(match (given.strip_prefix("~"), home) {
             (Ok(below), Some(home)) => home.join(below),
             (Ok(_) | Err(_), _) => given,
         }))
     }
 
-    /// Where the RPC is.
+    /// Returns the address of the RPC.
     ///
     /// # Errors
-    /// [`KuboError::NoAddress`] where there is no such file, that is no daemon that listens;
-    /// [`KuboError::BadAddress`] where it cannot be understood.
+    /// * [`KuboError::NoAddress`]: there is no such file, so no daemon is listening.
+    /// * [`KuboError::BadAddress`]: the file cannot be parsed.
     pub(crate) fn rpc(&self) -> Result<Endpoint, KuboError> {
         let file = self.0.join("api");
         match address(&file)? {
@@ -50,7 +50,7 @@ impl Repo {
         }
     }
 
-    /// Where the gateway is, if the daemon has one.
+    /// Returns the address of the gateway, if the daemon has one.
     ///
     /// # Errors
     /// [`KuboError::BadAddress`].
@@ -59,9 +59,9 @@ impl Repo {
     }
 }
 
-/// The address in a file of one line; `None` where there is no such file.
+/// Reads the address from a file of one line; `None` if there is no such file.
 fn address(file: &Path) -> Result<Option<Endpoint>, KuboError> {
-    /// No address is longer. What is, is not read.
+    /// The most bytes that are read of a file. No address is longer.
     const LONGEST: u64 = 4096;
     let wrong = |reason: String| KuboError::BadAddress {
         file: file.to_owned(),

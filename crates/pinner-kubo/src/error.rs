@@ -1,6 +1,6 @@
-//! Why there is no [`KuboPinner`](crate::KuboPinner): what building one can meet.
+//! The errors of connecting a [`KuboPinner`](crate::KuboPinner).
 //!
-//! Once there is one, its calls fail by [`PinnerError`](pinner_api::PinnerError).
+//! Once it is connected, its calls fail with [`PinnerError`](pinner_api::PinnerError).
 
 use std::{path::PathBuf, time::Duration};
 
@@ -9,7 +9,7 @@ use pinner_http::Endpoint;
 
 use kubo_protocol::Version;
 
-/// Why a node could not be connected to. A variant is what can be done about it.
+/// Why a node could not be connected to. There is a variant for each thing that can be done about it.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum KuboError {
@@ -28,56 +28,56 @@ pub enum KuboError {
         /// The file in which a running daemon leaves its address.
         looked_for: PathBuf,
     },
-    /// A file of the repository's holds no address.
-    #[error("{} holds no address that can be used: {reason}", file.display())]
+    /// A file in the repository does not hold an address.
+    #[error("{} does not hold a usable address: {reason}", file.display())]
     BadAddress {
         /// The file.
         file: PathBuf,
-        /// What is wrong with it.
+        /// Why the address is not usable.
         reason: String,
     },
-    /// A setting of the builder's cannot be used.
+    /// A setting of the builder cannot be used.
     #[error("these settings cannot be used for {endpoint}: {reason}")]
     Settings {
-        /// Whom they are for.
+        /// The server that they are for.
         endpoint: Box<Endpoint>,
-        /// What is wrong with which.
+        /// Which setting cannot be used, and why.
         reason: String,
     },
-    /// Nobody answers there.
+    /// No server answers at the address.
     #[error(
         "no Kubo node can be reached at {endpoint}: is the daemon running, and is this its RPC's address?"
     )]
     Unreachable {
         /// The address of the RPC.
         endpoint: Box<Endpoint>,
-        /// What the attempt met.
+        /// The error of the attempt.
         source: Cause,
     },
-    /// Somebody accepts the connection, and does not answer in time.
+    /// A server accepts the connection but does not answer in time.
     #[error(
-        "the Kubo node at {endpoint} does not say within {after:?} which version it is: is it overloaded, or stopped?"
+        "the Kubo node at {endpoint} did not report its version within {after:?}: is it overloaded, or stopped?"
     )]
     NoAnswer {
         /// The address of the RPC.
         endpoint: Box<Endpoint>,
-        /// How long was waited.
+        /// The time waited.
         after: Duration,
     },
-    /// Somebody answers there, but not as Kubo's RPC does.
+    /// A server answers, but not as Kubo's RPC does.
     #[error(
-        "what answers at {endpoint} is not the RPC of a Kubo node: {reason}; the RPC's port is 5001 unless the node's \
-         Addresses.API says otherwise, and its gateway (8080) is another thing"
+        "the server at {endpoint} is not the RPC of a Kubo node: {reason}; the RPC's port is 5001 unless the node's \
+         Addresses.API says otherwise, and is not the gateway's (8080)"
     )]
     NotANode {
         /// The address that was asked.
         endpoint: Box<Endpoint>,
-        /// What it answered.
+        /// How its answer differs.
         reason: String,
     },
     /// The node wants other credentials.
     #[error(
-        "the Kubo node at {endpoint} refuses these credentials: {reason}; the secret has to be one of the node's \
+        "the Kubo node at {endpoint} refuses these credentials: {reason}; the secret must be one of the node's \
          API.Authorizations, with /api/v0 among its AllowedPaths"
     )]
     Refused {
@@ -86,16 +86,16 @@ pub enum KuboError {
         /// The node's words.
         reason: String,
     },
-    /// The node is older than this library knows how to speak to.
+    /// The node is older than this library supports.
     #[error(
-        "the Kubo node at {endpoint} is version {version}, at least {minimum} is wanted: update it"
+        "the Kubo node at {endpoint} has version {version}, but at least {minimum} is required: update it"
     )]
     TooOld {
         /// The address of the RPC.
         endpoint: Box<Endpoint>,
-        /// What it is.
+        /// The node's version.
         version: Version,
-        /// What it would have to be.
+        /// The oldest supported version.
         minimum: Version,
     },
 }

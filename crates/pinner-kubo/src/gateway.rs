@@ -1,6 +1,6 @@
-//! The node's own gateway as the way to its blocks: more than twice as fast as the RPC, and never needed.
+//! The node's own gateway as a source of its blocks: more than twice as fast as the RPC, and optional.
 //!
-//! Invariant: whatever the gateway cannot do, the RPC is asked for. A gateway that fails, or that turns out to be
+//! Invariant: the RPC is asked for whatever the gateway cannot do. A gateway that fails, or that turns out to be
 //! another node's, is left alone for a while, and has to prove itself before it is used again.
 
 use std::{
@@ -16,24 +16,20 @@ use pinner_http::{Client, HeaderValue, HttpError, Waiting, header};
 use serde::Deserialize;
 use tokio::time::Instant;
 
-use crate::{
-    blocks::may_be_empty,
-    pinner::KuboPinner,
-    rpc::{CallError, call},
-};
+use crate::rpc::{CallError, call, may_be_empty};
 
-/// How long a gateway is left alone after its first failure; twice as long after each further one.
+/// How long a gateway is left alone after its first failure. The time doubles with each further failure.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// The longest pause.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
-/// How long proving may take at most.
+/// How long the proof may take.
 const PROVING: Duration = Duration::from_secs(5);
 
 const RAW_BLOCK: HeaderValue = HeaderValue::from_static("application/vnd.ipld.raw");
 const ONLY_IF_CACHED: HeaderValue = HeaderValue::from_static("only-if-cached");
 const RAW: u64 = 0x55;
 
-/// A gateway, and whether it is used at the moment.
+/// A gateway, and whether it is in use at the moment.
 #[derive(Debug)]
 pub(crate) struct Gateway {
     blocks: pinner_gateway::Gateway,
@@ -42,26 +38,26 @@ pub(crate) struct Gateway {
     state: Mutex<State>,
 }
 
-/// Why a gateway is taken for the node's.
+/// Why a gateway is taken to be the node's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ownership {
-    /// Whoever set it says so.
+    /// The caller says so.
     Given,
-    /// It has to show a block that only this node has.
+    /// It has to serve a block that only this node has.
     Proven,
 }
 
 #[derive(Clone, Copy, Debug)]
 enum State {
     Works,
-    /// Not to be asked before then. The next pause would be that long.
+    /// Not to be asked before `until`. The next pause takes `next`.
     Paused {
         until: Instant,
         next: Duration,
     },
 }
 
-/// The answer of `id`, as far as it is looked at.
+/// The part of the answer of `id` that is used.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 struct Identity {
@@ -78,20 +74,20 @@ impl Gateway {
         }
     }
 
-    /// Where it is.
+    /// The gateway's address.
     pub(crate) fn endpoint(&self) -> &pinner_http::Endpoint {
         self.client.endpoint()
     }
 
-    /// The block by the deadline; `None` where the RPC is to be asked.
+    /// Returns the block by the deadline, or `None` if the RPC is to be asked. `node` is that RPC.
     pub(crate) async fn block(
         &self,
-        node: &KuboPinner,
+        node: &Client,
         cid: &Cid,
         deadline: Instant,
     ) -> Option<Result<Bytes, PinnerError>> {
-        // Half the time: a gateway that hangs leaves the other half to the RPC. A block that is not found by then is
-        // looked for again, by a node that has met whoever might have it.
+        // The gateway gets half the time, so that one that hangs leaves the other half to the RPC. A block that is not
+        // found by then is looked for again through the RPC, by a node that is now connected to possible providers.
         let now = Instant::now();
         let share = now + deadline.saturating_duration_since(now) / 2;
         if !self.usable(node, share).await {
@@ -99,22 +95,22 @@ impl Gateway {
         }
         match self.blocks.block(cid, share).await {
             Ok(block) if block.is_empty() && !may_be_empty(cid) => {
-                self.pause("it gives an empty body for a block");
+                self.pause("it returned an empty body for a block that is not empty");
                 None
             }
             Ok(block) => {
-                self.works();
+                self.resume();
                 Some(Ok(block))
             }
             Err(error) => self.failed(cid, error),
         }
     }
 
-    /// What a failure is: the answer, or a reason to ask the RPC.
+    /// Decides whether a failure is the answer, or a reason to ask the RPC (`None`).
     fn failed(&self, cid: &Cid, error: GatewayError) -> Option<Result<Bytes, PinnerError>> {
         let error = match error {
             GatewayError::Http(error) => error,
-            // An absence: the node itself is asked before that is believed.
+            // An absence is not believed until the node itself has been asked.
             GatewayError::Absent { .. } => return None,
             other => {
                 self.pause(&other.to_string());
@@ -122,15 +118,15 @@ impl Gateway {
             }
         };
         match &error {
-            // It would be as large by the RPC.
+            // The block would be as large through the RPC.
             HttpError::TooLarge { .. } => Some(Err(error.into_pinner(format_args!("block {cid}")))),
-            // The gateway was not asked: as many calls as are allowed were in flight.
+            // The gateway was not asked: the limit of calls in flight was reached.
             HttpError::TimedOut {
                 waiting: Waiting::Turn,
                 ..
             } => None,
             HttpError::Status(status) => {
-                // A block that was not found in time, or may not be given: another one may be.
+                // This block was not found in time, or may not be served. Others may still come.
                 if !matches!(status.status.as_u16(), 451 | 504) {
                     self.pause(&error.to_string());
                 }
@@ -143,16 +139,17 @@ impl Gateway {
         }
     }
 
-    /// Shows that this is the gateway of `node`: it has, without fetching it, a block that only that node has.
+    /// Whether this is the gateway of the node whose RPC is `node`: it has to serve, without fetching it, a block
+    /// that only that node has.
     ///
-    /// The block is put on the node for this, once: it is the same each time, named after the node's key, and not
-    /// pinned.
-    pub(crate) async fn proves(&self, node: &KuboPinner, deadline: Instant) -> bool {
+    /// The block is put on the node for this purpose, once. It is the same each time, contains the node's ID, and is
+    /// not pinned.
+    pub(crate) async fn proves(&self, node: &Client, deadline: Instant) -> bool {
         let deadline = deadline.min(Instant::now() + PROVING);
         match self.shows_its_nodes_block(node, deadline).await {
             Ok(shows) => shows,
             Err(error) => {
-                tracing::debug!(?error, "whose gateway it is could not be found out");
+                tracing::debug!(?error, "cannot find out whether the gateway is the node's");
                 false
             }
         }
@@ -160,10 +157,10 @@ impl Gateway {
 
     async fn shows_its_nodes_block(
         &self,
-        node: &KuboPinner,
+        node: &Client,
         deadline: Instant,
     ) -> Result<bool, CallError> {
-        let identity = call(&node.control, "id", "")
+        let identity = call(node, "id", "")
             .json::<Identity>(64 * 1024, deadline)
             .await?;
         let Ok(Identity { id }) = identity else {
@@ -174,7 +171,7 @@ impl Gateway {
         if self.shows(&cid, block.as_bytes(), deadline).await {
             return Ok(true);
         }
-        call(&node.control, "block/put", cid)
+        call(node, "block/put", cid)
             .option("cid-codec", "raw")
             .file(block.as_bytes())
             .done(deadline)
@@ -194,8 +191,8 @@ impl Gateway {
         answer.is_ok_and(|answer| answer.body == block)
     }
 
-    /// Whether it may be asked now. After a pause, one caller tries it out while the others go on without.
-    async fn usable(&self, node: &KuboPinner, deadline: Instant) -> bool {
+    /// Whether the gateway may be asked now. After a pause, one caller tries it while the others go on without it.
+    async fn usable(&self, node: &Client, deadline: Instant) -> bool {
         {
             let mut state = self.state();
             match *state {
@@ -209,25 +206,26 @@ impl Gateway {
             Ownership::Proven => self.proves(node, deadline).await,
         };
         if proves && self.ownership == Ownership::Proven {
-            self.works();
+            self.resume();
         }
         proves
     }
 
-    fn works(&self) {
+    /// Uses the gateway again from now on.
+    fn resume(&self) {
         *self.state() = State::Works;
     }
 
     fn pause(&self, why: &str) {
         let mut state = self.state();
         if let State::Works = *state {
-            tracing::debug!(gateway = %self.endpoint(), why, "blocks come by the RPC for a while");
+            tracing::debug!(gateway = %self.endpoint(), why, "blocks come through the RPC for a while");
             *state = paused(FIRST_PAUSE);
         }
     }
 
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
-        // One value is put for another: a panic elsewhere leaves it whole.
+        // The value is only ever replaced as a whole, so a panic elsewhere cannot leave it inconsistent.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,13 +1,13 @@
 //! Lazy pins: an entry in MFS, the node's own file system, one for each holder and root.
 //!
-//! Kubo's collector keeps what lies below MFS's root and does not miss what is not there, which is just what a lazy
-//! pin is. Entries are `/wasi-ipfs-pins/<holder>/<CID>`.
+//! Kubo's garbage collector keeps the blocks below MFS's root that it has and tolerates missing ones, which is exactly
+//! what a lazy pin needs. Entries are `/wasi-ipfs-pins/<holder>/<CID>`.
 //!
-//! Writes are flushed: one that is not lives in the node's memory alone, and a node that is killed would have lost
-//! pins whose holders live. One at a time: each rewrites the directories up to MFS's root.
+//! Writes are flushed. An unflushed write exists only in the node's memory, and a node that is killed would lose pins
+//! whose holders live. Writes happen one at a time, because each rewrites the directories up to MFS's root.
 //!
-//! Invariant (I5): only entries of that form are made and removed. A root is not asked of the network while MFS
-//! waits for it: `files/cp` of what cannot be found would hold up the node's collection.
+//! Invariant (I5): only entries of that form are made and removed. MFS never waits for a root from the network:
+//! `files/cp` of a block that cannot be found would hold up the node's collection.
 
 use std::time::Duration;
 
@@ -22,14 +22,14 @@ use crate::{
     rpc::{CallError, call},
 };
 
-/// How long one change of MFS may take, once the root's block is on the node. It may wait for a collection.
+/// How long one change of MFS may take, once the root's block is on the node. It may have to wait for a collection.
 const CHANGE: Duration = Duration::from_secs(10);
 
-/// The answer of `files/stat`, as far as it is looked at.
+/// The part of the answer of `files/stat` that is used.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Stat {
-    /// The links of the directory's own block: none where the directory is empty.
+    /// The number of links in the directory's own block: zero if the directory is empty.
     #[serde(default)]
     blocks: u64,
 }
@@ -49,18 +49,18 @@ impl KuboPinner {
             Ok(()) => Ok(()),
             Err(error) if error.is(Reason::EntryThere) => Ok(()),
             Err(error) => {
-                // It may have been made, and only the answer was lost; an error says that nothing is pinned.
+                // The entry may have been made and only the answer lost, but an error promises that nothing is pinned.
                 if let Err(error) = self.remove_entry(holder, root).await {
-                    tracing::debug!(?error, %root, "an entry that failed could not be made sure to be gone");
+                    tracing::debug!(?error, %root, "cannot make sure that a failed entry is gone");
                 }
                 Err(error.into_pinner(Some(root)))
             }
         }
     }
 
-    /// Removes the entry, and the holder's directory with the last of them. What is not there is done.
+    /// Removes the entry, and with the holder's last entry its directory. An absent entry is a success.
     pub(crate) async fn unpin_lazy(&self, holder: &Holder, root: &Cid) -> Result<(), PinnerError> {
-        // Held over all of it: a directory is removed as empty, and nobody of this process fills it meanwhile.
+        // Held throughout, so that nobody in this process adds to the directory between the check and its removal.
         let _writing = self.mfs.lock().await;
         self.remove_entry(holder, root)
             .await
@@ -72,7 +72,7 @@ impl KuboPinner {
         Ok(())
     }
 
-    /// Has the root's block on the node, by its own deadline: what is not to be had is found out here, where no
+    /// Brings the root's block to the node, by its own deadline. A block that cannot be found fails here, while no
     /// collection waits for it.
     async fn bring(&self, root: &Cid) -> Result<(), PinnerError> {
         let deadline = Instant::now() + self.block_deadline;
@@ -84,7 +84,7 @@ impl KuboPinner {
         match local {
             Ok(()) => Ok(()),
             Err(error) => match error.refusal().map(|refusal| refusal.reason) {
-                // By the RPC: a gateway that was named may be another node's.
+                // Through the RPC: a configured gateway may be another node's.
                 Some(Reason::BlockAbsent { .. }) => {
                     self.block_get(root, deadline).await.map(|_| ())
                 }
@@ -94,7 +94,7 @@ impl KuboPinner {
     }
 
     async fn remove_entry(&self, holder: &Holder, root: &Cid) -> Result<(), CallError> {
-        // By force: absent is fine then, and so is a root that is a directory, or whose block is gone.
+        // With `force`, an absent entry is a success, and a root may be a directory or have lost its block.
         let path = mfs::pin_path(holder, root);
         call(&self.control, "files/rm", &path)
             .arg(&path)

@@ -1,10 +1,10 @@
-//! Every pin of this library's on the node, read back from where pins are: the node's list of recursive pins, and
-//! its own file system.
+//! Lists this library's pins on the node, read back from the node's list of recursive pins and from its own file
+//! system.
 //!
-//! Invariant (I5): what `kubo-protocol` does not recognise to the byte is not ours, and not listed.
+//! Invariant (I5): a pin that `kubo-protocol` does not recognise to the byte is not ours, and is not listed.
 //!
-//! A listing is read to its end before any of it is given: the node holds its pins locked while it lists them, and
-//! must not wait for whoever takes the pins from here. Of the foreign pins nothing is kept meanwhile.
+//! A listing is read to its end before any of it is returned: the node holds its pins locked while it lists them, and
+//! must not wait for our consumer. Foreign pins are dropped as they are read.
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use kubo_protocol::{Listing, PinLsLine, Reason, Wrapper, mfs};
@@ -17,7 +17,7 @@ use crate::{pinner::KuboPinner, rpc::call};
 const DIRECTORY: usize = 64 * 1024 * 1024;
 
 impl KuboPinner {
-    /// Both registries, one after the other. An error ends it.
+    /// Lists both registries, one after the other. An error ends the stream.
     pub(crate) fn list(&self) -> BoxStream<'_, Result<Pin, PinnerError>> {
         let registries = [PinDepth::Recursive, PinDepth::Lazy].into_iter();
         stream::try_unfold(registries, async |mut registries| {
@@ -35,21 +35,17 @@ impl KuboPinner {
 
     /// The recursive pins.
     async fn wrapped(&self) -> Result<Vec<Pin>, PinnerError> {
-        let pin = |wrapper: Wrapper| Pin {
-            holder: wrapper.holder,
-            root: wrapper.root,
-            depth: PinDepth::Recursive,
-        };
+        let pin = |wrapper: Wrapper| Pin::new(wrapper.holder, wrapper.root, PinDepth::Recursive);
         let wrappers = self.wrappers(|_| true).await?;
         Ok(wrappers.into_iter().map(pin).collect())
     }
 
-    /// The wrappers among the node's recursive pins that are wanted.
+    /// Returns the wrappers among the node's recursive pins that `wanted` accepts.
     pub(crate) async fn wrappers(
         &self,
         wanted: impl Fn(&Wrapper) -> bool,
     ) -> Result<Vec<Wrapper>, PinnerError> {
-        // Without the type the node would walk every DAG that it pins.
+        // Without the type, the node would walk every DAG that it pins.
         let mut lines = call(&self.control, "pin/ls", "of the recursive pins")
             .option("type", "recursive")
             .option("stream", true)
@@ -67,7 +63,7 @@ impl KuboPinner {
         Ok(found)
     }
 
-    /// The lazy pins: one directory a holder.
+    /// The lazy pins: one directory for each holder.
     async fn entries(&self) -> Result<Vec<Pin>, PinnerError> {
         let mut pins = Vec::new();
         for name in self.directory(mfs::REGISTRY).await? {
@@ -81,7 +77,7 @@ impl KuboPinner {
         Ok(pins)
     }
 
-    /// The names in a directory of MFS; none where there is no such directory.
+    /// Returns the names in a directory of MFS; none if there is no such directory.
     async fn directory(&self, path: &str) -> Result<Vec<String>, PinnerError> {
         let deadline = Instant::now() + self.block_deadline;
         let listing = call(&self.control, "files/ls", path)
@@ -97,9 +93,5 @@ impl KuboPinner {
 }
 
 fn lazy_pin(holder: Holder, root: Cid) -> Pin {
-    Pin {
-        holder,
-        root,
-        depth: PinDepth::Lazy,
-    }
+    Pin::new(holder, root, PinDepth::Lazy)
 }

@@ -1,7 +1,7 @@
-//! `/ipns/<name>`: what a key or a DNSLink domain stands for now, by the node's word.
+//! `/ipns/<name>`: resolves a key or a DNSLink domain. The node is trusted with the answer.
 //!
-//! Nothing in the answer can be verified here but that it is an immutable path. What lies below the CID is verified
-//! as ever.
+//! The only thing that can be checked here is that the answer is an immutable path. The content below the CID is
+//! verified as usual.
 
 use kubo_protocol::{Reason, Resolution};
 use pinner_api::{Names, PinnerError, Resolved, async_trait};
@@ -25,7 +25,7 @@ impl Names for KuboPinner {
         let resolution = call(&self.control, "name/resolve", name)
             .arg(format!("/ipns/{name}"))
             .option("recursive", true)
-            // The node gives the search up a little before the call, so that it can say so.
+            // The node stops searching a little before the call's deadline, so that it can still report that.
             .option(
                 "dht-timeout",
                 format!("{}ms", (self.block_deadline * 9 / 10).as_millis().max(1)),
@@ -45,7 +45,8 @@ impl Names for KuboPinner {
     }
 }
 
-/// Whether it is a name at all: what is not cannot stand for anything, and must not be read by the node as a path.
+/// Whether the text is a name at all. Anything else cannot stand for content, and must not reach the node, which would
+/// read it as a path.
 fn is_one_segment(name: &str) -> bool {
     !matches!(name, "" | "." | "..")
         && !name.contains(['/', '\\', ':', '?', '#'])

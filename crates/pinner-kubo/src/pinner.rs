@@ -1,4 +1,4 @@
-//! [`KuboPinner`]: a node that answered, as a [`Pinner`]. Each call of the trait is handed to the file that owns it.
+//! [`KuboPinner`]: a connected node as a [`Pinner`]. Each call of the trait is passed to the file that owns it.
 
 use std::time::Duration;
 
@@ -11,25 +11,25 @@ use pinner_api::{
 use pinner_http::{Client, Endpoint};
 use tokio::{sync::Semaphore, time::Instant};
 
-use crate::{KuboBuilder, cluster::Front, gateway::Gateway, turns::Turns};
+use crate::{cluster::Front, gateway::Gateway, turns::Turns};
 
 /// A Kubo node.
 ///
 /// # Pins
 /// They are counted by holder, on the node itself: any number of processes may hold the same content on one node. A
-/// holder is one process's at a time, as `pinset`'s are: two processes that pin and release *as the same holder* side
-/// by side may lose a pin of that holder's, and no other's.
+/// holder belongs to one process at a time, as those of `pinset` do. Two processes that pin and release *as the same
+/// holder* concurrently may lose a pin of that holder, but of no other.
 ///
 /// # Cancellation
-/// A call that is dropped closes its connection, upon which the node gives up what it was doing. Whether a pin was
-/// made, or released, is then not known; [`unpin`](Pinner::unpin) makes it so, whatever it was.
+/// Dropping a call closes its connection, and the node then stops the work. Whether the pin was made or released is
+/// unknown afterwards; [`unpin`](Pinner::unpin) releases it in either case.
 ///
 /// # Errors
-/// As [`PinnerError`] has them. [`NotFound`](PinnerError::NotFound) is given by nodes that are offline; one with a
-/// network behind it cannot prove that a block is nowhere, and gives [`TimedOut`](PinnerError::TimedOut).
+/// See [`PinnerError`]. A node that is offline returns [`NotFound`](PinnerError::NotFound). A node on a network cannot
+/// prove that a block exists nowhere, and returns [`TimedOut`](PinnerError::TimedOut).
 #[derive(Debug)]
 pub struct KuboPinner {
-    /// The RPC, in lanes: calls for blocks, pins that may take hours, and the rest do not take each other's turns.
+    /// The RPC, in lanes: calls for blocks, pins that may take hours, and other calls do not wait for each other.
     pub(crate) blocks: Client,
     pub(crate) long: Client,
     pub(crate) control: Client,
@@ -40,35 +40,30 @@ pub struct KuboPinner {
     pub(crate) block_deadline: Duration,
     pub(crate) pin_stall_deadline: Duration,
     pub(crate) turns: Turns,
-    /// How many recursive pins are under way. A pin waits for its place here for as long as it takes.
+    /// Bounds the recursive pins under way. A pin waits here without a deadline.
     pub(crate) places: Semaphore,
     /// Held while MFS is written.
     pub(crate) mfs: tokio::sync::Mutex<()>,
 }
 
 impl KuboPinner {
-    /// What sets one up.
-    pub fn builder() -> KuboBuilder {
-        KuboBuilder::new()
-    }
-
     /// The address of the node's RPC.
     pub fn endpoint(&self) -> &Endpoint {
         self.control.endpoint()
     }
 
-    /// The gateway that blocks come through, where there is one.
+    /// The gateway from which blocks come, if there is one.
     pub fn gateway(&self) -> Option<&Endpoint> {
         self.gateway.as_ref().map(Gateway::endpoint)
     }
 
-    /// Whether what answers at [`endpoint`](Self::endpoint) is IPFS Cluster's proxy: pins are the cluster's then,
-    /// and there are no lazy ones.
+    /// Whether IPFS Cluster's proxy answers at [`endpoint`](Self::endpoint). Pins are then the cluster's, and there are
+    /// no lazy pins.
     pub fn is_cluster_proxy(&self) -> bool {
         self.front == Front::ClusterProxy
     }
 
-    /// What the node was when it was connected to.
+    /// The node's version when it was connected to.
     pub fn version(&self) -> Version {
         self.version
     }
@@ -80,13 +75,13 @@ impl Pinner for KuboPinner {
         self.capabilities
     }
 
-    /// The origin is not used: the node keeps no session from one call to the next, and asks everybody whom it is
-    /// connected to, which those are that had the root.
+    /// The origin is not used. The node keeps no session between calls; it asks all its connected peers, which include
+    /// those that had the root.
     async fn block(&self, cid: &Cid, _origin: &Origin) -> Result<Bytes, PinnerError> {
         let deadline = Instant::now() + self.block_deadline;
         let fetched = self.fetch(cid, deadline).await;
         fetched.map_err(|error| match error {
-            // Not the share of the one that was asked last.
+            // The error has the share of the server asked last; report the whole deadline.
             PinnerError::TimedOut { operation, .. } => PinnerError::TimedOut {
                 operation,
                 after: self.block_deadline,
@@ -100,8 +95,8 @@ impl Pinner for KuboPinner {
             PinDepth::Recursive => self.pin_recursive(holder, root).await,
             PinDepth::Lazy if !self.capabilities.lazy_pins => Err(PinnerError::Unsupported {
                 operation: match self.front {
-                    Front::Node => "lazy pins (a Kubo node has them from 0.43 on)",
-                    Front::ClusterProxy => "lazy pins (IPFS Cluster's proxy takes no part in MFS)",
+                    Front::Node => "lazy pins (they need Kubo 0.43 or newer)",
+                    Front::ClusterProxy => "lazy pins (IPFS Cluster does not share MFS)",
                 },
             }),
             PinDepth::Lazy => self.pin_lazy(holder, root).await,
@@ -110,7 +105,7 @@ impl Pinner for KuboPinner {
 
     async fn unpin(&self, holder: &Holder, root: &Cid) -> Result<(), PinnerError> {
         let recursive = self.unpin_recursive(holder, root).await;
-        // Even if that failed: what can be released is.
+        // Release this one even if the other failed.
         let lazy = match self.capabilities.lazy_pins {
             true => self.unpin_lazy(holder, root).await,
             false => Ok(()),

@@ -1,25 +1,26 @@
-//! One call of Kubo's RPC: a POST with its arguments in the query, and what a refusal of it means.
+//! One call of Kubo's RPC: a POST with its arguments in the query, and the meaning of a refusal.
 //!
-//! Knows no command by name. Every call that has an absolute deadline tells it to the node as well, so that the node
-//! does not go on for nobody.
+//! This module knows no command by name. A call with an absolute deadline also sends it to the node, so that the node
+//! does not work on after the caller has stopped waiting.
 
 use std::{fmt, time::Duration};
 
 use cid::Cid;
 use kubo_protocol::{Reason, Refusal};
+use multihash_codetable::{Code, MultihashDigest};
 use pinner_api::{Cause, PinnerError};
 use pinner_http::{Answer, Client, HttpError, Request, Streamed};
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
-/// The longest answer that is no block and no listing, in bytes.
+/// The longest answer that is neither a block nor a listing, in bytes.
 const SHORT_ANSWER: usize = 64 * 1024;
 
 /// One call, before it is made.
 #[derive(Debug)]
 pub(crate) struct Call {
     request: Request,
-    /// Said in errors: the command and what it is about.
+    /// The command and its subject, for errors.
     operation: String,
 }
 
@@ -27,14 +28,15 @@ pub(crate) struct Call {
 #[derive(Debug)]
 pub(crate) struct CallError {
     operation: String,
-    /// How long it could take.
+    /// The time that the call had.
     after: Duration,
-    /// Whether that was over when it failed: the node's answer may have come, and its words not any more.
+    /// Whether that time had passed when the call failed: the head of the node's answer may have arrived, but not its
+    /// message.
     late: bool,
     pub(crate) http: HttpError,
 }
 
-/// A call of `command` (`pin/add`), about `subject`, which only errors name.
+/// Prepares a call of `command` (`pin/add`). The `subject` is only named in errors.
 pub(crate) fn call(client: &Client, command: &str, subject: impl fmt::Display) -> Call {
     Call {
         request: client.post(&format!("api/v0/{command}")),
@@ -43,27 +45,27 @@ pub(crate) fn call(client: &Client, command: &str, subject: impl fmt::Display) -
 }
 
 impl Call {
-    /// With `arg=value`: a positional argument.
+    /// Adds `arg=value`, a positional argument.
     pub(crate) fn arg(self, value: impl ToString) -> Self {
         self.option("arg", value)
     }
 
-    /// With an option.
+    /// Adds an option.
     pub(crate) fn option(mut self, name: &str, value: impl ToString) -> Self {
         self.request = self.request.query(name, &value.to_string());
         self
     }
 
-    /// With a file as its body.
+    /// Adds a file as the body.
     pub(crate) fn file(mut self, bytes: &[u8]) -> Self {
         self.request = self.request.file(bytes);
         self
     }
 
-    /// Makes it; the answer has at most `limit` bytes, and is there by the deadline.
+    /// Makes the call and returns the whole answer, of at most `limit` bytes, by the deadline.
     pub(crate) async fn whole(self, limit: usize, deadline: Instant) -> Result<Answer, CallError> {
         let after = deadline.saturating_duration_since(Instant::now());
-        // Kubo reads a duration as Go does: with its unit. One without gets an empty answer of status 200.
+        // Kubo parses a duration as Go does, with its unit. Without a unit, it answers with status 200 and no body.
         let told = self
             .request
             .query("timeout", &format!("{}ms", after.as_millis().max(1)));
@@ -75,10 +77,10 @@ impl Call {
         })
     }
 
-    /// Makes it; the answer is JSON.
+    /// Makes the call and parses the answer as JSON.
     ///
     /// # Errors
-    /// As what this becomes; `Corrupt` where the answer is something else.
+    /// The outer error is that of the call. The inner one is `Corrupt` if the answer cannot be parsed.
     pub(crate) async fn json<T: DeserializeOwned>(
         self,
         limit: usize,
@@ -89,14 +91,15 @@ impl Call {
         Ok(parsed(&operation, &answer.body))
     }
 
-    /// Makes it for its effect. What the node says of a success is read and not looked at.
+    /// Makes the call for its effect. The answer to a successful call is read and ignored.
     pub(crate) async fn done(self, deadline: Instant) -> Result<(), CallError> {
         self.whole(SHORT_ANSWER, deadline).await.map(|_| ())
     }
 
-    /// Makes it; the answer begins within `stall`, and comes in steps that take no longer.
+    /// Makes the call and returns the answer as a stream. It must begin within `stall`, and each further piece must
+    /// arrive within `stall`.
     ///
-    /// The node is told no deadline: such a call may rightly take hours, and a connection that is closed ends it.
+    /// No deadline is sent to the node: the call may legitimately take hours, and closing the connection ends it.
     pub(crate) async fn stream(self, stall: Duration) -> Result<Lines, CallError> {
         let operation = self.operation;
         match self.request.stream(Instant::now() + stall, stall).await {
@@ -124,7 +127,7 @@ pub(crate) struct Lines {
 }
 
 impl Lines {
-    /// The next, or `None` at an end that is a good one.
+    /// Returns the next line, or `None` at the end of a complete answer.
     pub(crate) async fn next<T: DeserializeOwned>(
         &mut self,
     ) -> Result<Option<Result<T, PinnerError>>, CallError> {
@@ -144,19 +147,19 @@ impl Lines {
 fn parsed<T: DeserializeOwned>(operation: &str, json: &[u8]) -> Result<T, PinnerError> {
     serde_json::from_slice(json).map_err(|error| PinnerError::Corrupt {
         operation: operation.to_owned(),
-        reason: format!("the answer is not what a Kubo node gives: {error}"),
+        reason: format!("the answer is not one of a Kubo node: {error}"),
     })
 }
 
 impl CallError {
-    /// What the node means, where it was the node that refused.
+    /// The meaning of the refusal, if it was the node that refused.
     pub(crate) fn refusal(&self) -> Option<Refusal> {
         if let Some(status) = self.http.status() {
             let code = status.status.as_u16();
             return Some(Refusal::new(Some(code), status.body.as_bytes()));
         }
         match &self.http {
-            // Status 200, some lines, and behind them that it failed.
+            // Status 200 and some lines, followed by a trailer that says that the call failed.
             HttpError::StreamError { message, .. } => Some(Refusal::from_message(message)),
             _ => None,
         }
@@ -168,7 +171,7 @@ impl CallError {
             .is_some_and(|refusal| refusal.reason == reason)
     }
 
-    /// As the trait's error; `about` is the block that the call was about, if there is one.
+    /// Converts it to the trait's error; `about` is the block that the call was about, if there is one.
     pub(crate) fn into_pinner(self, about: Option<&Cid>) -> PinnerError {
         let Some(refusal) = self.refusal() else {
             return self.http.into_pinner(self.operation);
@@ -190,7 +193,7 @@ impl CallError {
             Reason::Denied => PinnerError::Denied {
                 operation,
                 reason: format!(
-                    "{refusal}; the secret has to be one of the node's API.Authorizations, and this call among its \
+                    "{refusal}; the secret must be one of the node's API.Authorizations, and this call among its \
                      AllowedPaths"
                 ),
             },
@@ -211,10 +214,40 @@ impl CallError {
     }
 }
 
-/// The node fails for reasons of its own, in its own words.
+/// The error for a failure inside the node, with the node's own words.
 fn unavailable(operation: String, refusal: Refusal) -> PinnerError {
     PinnerError::Unavailable {
         operation,
         source: Some(Cause::new(refusal)),
+    }
+}
+
+/// Whether the empty block can have this CID. An unknown hash function counts as yes.
+pub(crate) fn may_be_empty(cid: &Cid) -> bool {
+    match Code::try_from(cid.hash().code()) {
+        Ok(code) => code.digest(b"").digest() == cid.hash().digest(),
+        Err(_) => cid.hash().code() != 0 || cid.hash().digest().is_empty(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_hash_of_nothing_is_a_hash_of_nothing() {
+        let empty = Cid::new_v1(0x55, Code::Sha2_256.digest(b""));
+        assert!(may_be_empty(&empty));
+        assert!(!may_be_empty(&Cid::new_v1(
+            0x55,
+            Code::Blake3_256.digest(b"x")
+        )));
+        let identity = |data: &[u8]| {
+            Cid::new_v1(
+                0x55,
+                cid::multihash::Multihash::wrap(0, data).expect("short"),
+            )
+        };
+        assert!(may_be_empty(&identity(b"")) && !may_be_empty(&identity(b"x")));
     }
 }

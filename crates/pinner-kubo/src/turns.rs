@@ -1,8 +1,8 @@
-//! One recursive pin of a pair at a time.
+//! Serialises the recursive pins of each pair of holder and root.
 //!
-//! Kubo answers a second `pin/add` of what is pinned by taking the pin out first, and does not put it back if that
-//! call fails or is given up. So a pair is pinned only after it was seen not to be, and nobody else of this process
-//! is at it meanwhile.
+//! A second `pin/add` of a pinned CID makes Kubo remove the pin first, and Kubo does not restore it if that call fails
+//! or is cancelled. So a pair is pinned only after a check that it is not pinned, and no other task of this process
+//! pins the same pair meanwhile.
 
 use std::{
     collections::HashMap,
@@ -15,23 +15,23 @@ use tokio::sync::OwnedMutexGuard;
 
 type Pair = (Holder, Cid);
 
-/// Whose turn it is, by pair.
+/// The turns, by pair.
 #[derive(Debug, Default)]
 pub(crate) struct Turns(Mutex<HashMap<Pair, Weak<tokio::sync::Mutex<()>>>>);
 
 impl Turns {
-    /// Waits until nobody else has the turn of this pair. Dropping the future, or the guard, lets the next one.
+    /// Waits for this pair's turn. Dropping the future or the guard passes the turn on.
     pub(crate) async fn of(&self, holder: &Holder, root: &Cid) -> OwnedMutexGuard<()> {
         self.turn((*holder, *root)).lock_owned().await
     }
 
     fn turn(&self, pair: Pair) -> Arc<tokio::sync::Mutex<()>> {
-        // A panic of another thread's cannot leave the map half-changed.
+        // A panic in another thread cannot leave the map half-changed.
         let mut turns = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(turn) = turns.get(&pair).and_then(Weak::upgrade) {
             return turn;
         }
-        // Pins are far slower than this, so there are never many that are still going on.
+        // Pins are far slower than this scan, so there are never many in progress.
         turns.retain(|_, turn| turn.strong_count() > 0);
         let turn = Arc::default();
         turns.insert(pair, Arc::downgrade(&turn));
@@ -56,7 +56,7 @@ mod tests {
         assert!(waits.is_err(), "two turns of one pair");
         drop((held, other));
         drop(turns.of(&one, &root).await);
-        // What is over is forgotten.
+        // Finished turns are forgotten.
         drop(turns.of(&two, &Cid::default()).await);
         let left = turns.0.lock().expect("not poisoned").len();
         assert!(left <= 1, "{left} turns are remembered");

@@ -1,4 +1,4 @@
-//! Garbage collection: what no pin protects goes.
+//! Garbage collection: removes what no pin protects.
 //!
 //! Invariant: a collection that fails removes nothing.
 
@@ -9,7 +9,7 @@ use pinner_api::PinDepth;
 
 use crate::{MockError, MockNode, dag};
 
-/// What a collection removed.
+/// The blocks that a collection removed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Collected {
@@ -20,13 +20,14 @@ pub struct Collected {
 impl MockNode {
     /// Removes every block that no pin protects.
     ///
-    /// A recursive pin, and a foreign one, protects its whole DAG; a lazy pin protects what its root leads to
-    /// through blocks that are there. What lies [elsewhere](Self::put_remote) is out of a collection's reach.
+    /// A recursive pin, or a foreign one, protects its whole DAG. A lazy pin protects the blocks that its root leads
+    /// to through blocks that are there. Blocks [elsewhere](Self::put_remote) are out of a collection's reach.
     ///
     /// # Errors
     /// * [`NoCollector`](MockError::NoCollector): by its capabilities, the node does not collect.
-    /// * [`Poisoned`](MockError::Poisoned): a pin leads to a block that is there and that a node does not accept:
-    ///   no dag-pb under a dag-pb CID, or a link with a hash function or digest length out of the list.
+    /// * [`Poisoned`](MockError::Poisoned): a pin leads to a block that is there but that a node does not accept:
+    ///   bytes under a dag-pb CID that are not dag-pb, or a link whose hash function or digest length is not on the
+    ///   list.
     /// * [`Incomplete`](MockError::Incomplete): a block of a recursive pin was [removed](Self::remove).
     pub fn collect_garbage(&self) -> Result<Collected, MockError> {
         if !self.can().collects {

@@ -1,6 +1,6 @@
-//! What is reachable from a root, and what of it a node would not accept.
+//! The blocks that are reachable from a root, and those among them that a node would not accept.
 //!
-//! Knows dag-pb's links and which hash functions Kubo takes. Pure: what is where is told by the caller.
+//! Knows dag-pb's links and the hash functions that Kubo accepts. Pure: the caller says which block is where.
 
 use std::collections::HashSet;
 
@@ -9,14 +9,14 @@ use ipld_dagpb::{DAG_PB_CODE, PbNode};
 
 use crate::store::{IDENTITY, Multihash, Stored};
 
-/// What a walk over a DAG met.
+/// The result of a walk over a DAG.
 #[derive(Debug, Default)]
 pub(crate) struct Reached {
     /// The blocks that are there. A block is listed once, whatever CIDs led to it.
     pub(crate) present: HashSet<Multihash>,
-    /// The first block that is not there, if any; the walk went on beside it.
+    /// The first block that is not there, if any. The walk went on past it.
     pub(crate) missing: Option<Cid>,
-    /// The first block that is there and would stop a node's collector, if any, and what is wrong with it.
+    /// The first block that is there and would stop a node's collector, if any, and its defect.
     pub(crate) poisoned: Option<(Cid, String)>,
 }
 
@@ -35,7 +35,7 @@ pub(crate) fn reach(root: &Cid, find: impl Fn(&Cid) -> Option<Stored>) -> Reache
             continue;
         };
         reached.present.insert(*cid.hash());
-        // Only now are the bytes looked at, and only where they can hold links: leaves may be made anew each time.
+        // The bytes are read only now, and only if they can hold links: a leaf may be generated at each read.
         if cid.codec() != DAG_PB_CODE {
             continue;
         }
@@ -45,7 +45,7 @@ pub(crate) fn reach(root: &Cid, find: impl Fn(&Cid) -> Option<Stored>) -> Reache
                 ahead.extend(links.filter(|link| seen.insert(*link)));
             }
             Err(error) => {
-                let reason = format!("is no dag-pb ({error})");
+                let reason = format!("is not dag-pb ({error})");
                 reached.poisoned.get_or_insert((cid, reason));
             }
         }
@@ -53,7 +53,7 @@ pub(crate) fn reach(root: &Cid, find: impl Fn(&Cid) -> Option<Stored>) -> Reache
     reached
 }
 
-/// Whether a node takes a CID of this hash function and digest length: Kubo's list (`verifcid`).
+/// Whether a node accepts a CID with this hash function and digest length, by Kubo's list (`verifcid`).
 fn accepted(cid: &Cid) -> Result<(), String> {
     const SHORTEST: u8 = 20;
     let (code, len) = (cid.hash().code(), cid.hash().size());
@@ -67,10 +67,10 @@ fn accepted(cid: &Cid) -> Result<(), String> {
     };
     match known {
         false => Err(format!(
-            "has a hash function, {code:#x}, that no node takes"
+            "has a hash function, {code:#x}, that no node accepts"
         )),
         true if len < SHORTEST => Err(format!(
-            "has a digest of {len} bytes, and {SHORTEST} are the least a node takes"
+            "has a digest of {len} bytes, but a node accepts no fewer than {SHORTEST}"
         )),
         true => Ok(()),
     }

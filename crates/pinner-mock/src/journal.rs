@@ -1,39 +1,39 @@
-//! What was asked of the node: the calls in order, and counters.
+//! The record of the calls on the node: the calls in order, and counters.
 //!
-//! Invariant: a call counts when it arrives, whatever becomes of it, and is in flight until it ends or is dropped.
+//! Invariant: a call counts when it arrives, however it ends, and is in flight until it ends or is dropped.
 
 use std::collections::HashMap;
 
 use cid::Cid;
 use pinner_api::{Holder, Origin, PinDepth};
 
-use crate::{MockNode, store::Multihash};
+use crate::store::Multihash;
 
-/// One call on the node, as it arrived: refused and abandoned ones too.
+/// One call on the node, recorded when it arrives. Refused and abandoned calls are recorded too.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Call {
-    /// `block`, by itself or out of `blocks`.
+    /// `block`, called directly or by `blocks`.
     Block {
-        /// The CID as it was asked for.
+        /// The CID as the caller gave it.
         cid: Cid,
         /// The hint that came with it.
         origin: Origin,
     },
     /// `pin`.
     Pin {
-        /// Who pins.
+        /// The holder that pins.
         holder: Holder,
-        /// What.
+        /// The root to pin.
         root: Cid,
-        /// How deep.
+        /// How deep to pin it.
         depth: PinDepth,
     },
     /// `unpin`.
     Unpin {
-        /// Who releases.
+        /// The holder that releases.
         holder: Holder,
-        /// What.
+        /// The root to release.
         root: Cid,
     },
     /// `pins`, at its first poll.
@@ -45,13 +45,13 @@ pub enum Call {
     },
 }
 
-/// How much of the calls is kept.
+/// How much of the calls is recorded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Recording {
     /// Every call (some 200 bytes each), and the counters.
     #[default]
     Calls,
-    /// The counters alone: for millions of calls. [`MockNode::log`] is empty then.
+    /// The counters alone, for millions of calls. [`MockNode::log`](crate::MockNode::log) is empty then.
     Counters,
 }
 
@@ -61,9 +61,9 @@ pub enum Recording {
 pub struct Counters {
     /// Blocks asked for.
     pub blocks: u64,
-    /// Bytes handed out, wrong ones included.
+    /// Bytes returned, wrong ones included.
     pub bytes: u64,
-    /// Blocks brought from elsewhere, for reads and for pins.
+    /// Blocks fetched from elsewhere, for reads and for pins.
     pub fetched: u64,
     /// Calls of `pin`.
     pub pins: u64,
@@ -73,9 +73,9 @@ pub struct Counters {
     pub listings: u64,
     /// Names asked for.
     pub resolutions: u64,
-    /// Calls of all kinds that are not over yet.
+    /// Calls of all kinds that have not ended yet.
     pub in_flight: u64,
-    /// The most there were at one time.
+    /// The largest number of calls that were in flight at one time.
     pub in_flight_max: u64,
 }
 
@@ -88,7 +88,8 @@ pub(crate) struct Journal {
 }
 
 impl Journal {
-    fn begin(&mut self, call: Call) {
+    /// Counts the call as arrived, and as in flight.
+    pub(crate) fn begin(&mut self, call: Call) {
         let counters = &mut self.counters;
         match &call {
             Call::Block { cid, .. } => {
@@ -108,7 +109,12 @@ impl Journal {
         }
     }
 
-    /// Forgets everything but what is in flight.
+    /// Records that one call has ended.
+    pub(crate) fn end(&mut self) {
+        self.counters.in_flight -= 1;
+    }
+
+    /// Forgets everything except the calls in flight.
     pub(crate) fn clear(&mut self) {
         let in_flight = self.counters.in_flight;
         self.calls.clear();
@@ -118,22 +124,5 @@ impl Journal {
             in_flight_max: in_flight,
             ..Counters::default()
         };
-    }
-}
-
-/// A call that is in flight until this is dropped.
-#[derive(Debug)]
-pub(crate) struct InFlight<'a>(&'a MockNode);
-
-impl<'a> InFlight<'a> {
-    pub(crate) fn begin(node: &'a MockNode, call: Call) -> Self {
-        node.state().journal.begin(call);
-        Self(node)
-    }
-}
-
-impl Drop for InFlight<'_> {
-    fn drop(&mut self) {
-        self.0.state().journal.counters.in_flight -= 1;
     }
 }

@@ -1,5 +1,5 @@
-//! An in-memory IPFS node that behaves, for anybody's tests: a [`Pinner`](pinner_api::Pinner) whose pins are
-//! counted by holder, whose garbage collector takes what nothing protects, and which fails when it is told to.
+//! An in-memory IPFS node for tests: a [`Pinner`](pinner_api::Pinner) that counts pins by holder, has a garbage
+//! collector that removes what nothing protects, and fails when a test tells it to.
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")]
@@ -22,22 +22,22 @@
 //! # }
 //! ```
 //!
-//! A [`MockNode`] is a handle: clones are other handles to the same node, as other processes would have them.
+//! A [`MockNode`] is a handle: its clones are handles to the same node, as other processes would have them.
 //!
-//! * [`MockNode`], [`Builder`]: the node, and what a test does to it behind the trait's back.
-//! * [`When`], [`Fault`], [`Gate`], [`Oversize`]: what goes wrong, and at which call.
-//! * [`Call`], [`Counters`], [`Recording`]: what was asked of it.
-//! * [`Collected`], [`MockError`]: what a collection did, and why one fails.
+//! * [`MockNode`], [`Builder`]: the node, and the methods by which a test changes it without the trait.
+//! * [`When`], [`Fault`], [`Gate`], [`Oversize`]: which calls fail, and how.
+//! * [`Call`], [`Counters`], [`Recording`]: the record of the calls.
+//! * [`Collected`], [`MockError`]: the result of a collection, and the reasons why one fails.
 //!
-//! # What it knows of a DAG
+//! # DAGs and time
 //!
-//! Links of dag-pb blocks are followed. Every other codec is a leaf, dag-cbor too. Whatever its CID's codec, a
-//! block is stored and found by its multihash. Time passes only in [`Fault::Delay`], on tokio's clock, which a
-//! test can pause.
+//! The links of dag-pb blocks are followed. A block of any other codec is a leaf, dag-cbor included. A block is
+//! stored and found by its multihash, whatever its CID's codec. Time passes only in [`Fault::Delay`], on tokio's
+//! clock, which a test can pause.
 
 #![allow(
     clippy::result_large_err,
-    reason = "an error that names two CIDs is large, and no test is the slower for it"
+    reason = "an error that names two CIDs is large, and tests do not notice"
 )]
 
 mod collect;

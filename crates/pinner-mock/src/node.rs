@@ -1,6 +1,6 @@
-//! The node: what is on it, and what a test does to it behind the trait's back.
+//! The node: its blocks, pins and names, and the methods by which a test changes them without the trait.
 //!
-//! Invariant: the one lock is never held across an await, so that dropping a call leaves the state whole.
+//! Invariant: the one lock is never held across an await, so a dropped call leaves the state whole.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -15,20 +15,21 @@ use multihash_codetable::{Code, MultihashDigest};
 use pinner_api::{Capabilities, Pin, PinnerError, Resolved};
 
 use crate::{
-    Call, Counters, Fault, MockError, Recording, When, dag,
-    journal::Journal,
-    script::Script,
+    dag,
+    error::MockError,
+    journal::{Call, Counters, Journal, Recording},
+    script::{Fault, Script, When},
     store::{Store, Stored},
 };
 
-/// An in-memory IPFS node. A clone is another handle to the same one.
+/// An in-memory IPFS node. A clone is another handle to the same node.
 #[derive(Clone)]
 pub struct MockNode {
     capabilities: Capabilities,
     state: Arc<Mutex<State>>,
 }
 
-/// Numbers alone: a node may have a million blocks, and whoever has one inside shows it in its logs.
+/// Shows numbers alone: a node may have a million blocks, and types that contain a node print it in logs.
 impl fmt::Debug for MockNode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = self.state();
@@ -43,7 +44,7 @@ impl fmt::Debug for MockNode {
 pub(crate) struct State {
     /// The blocks on the node.
     pub(crate) here: Store,
-    /// The blocks that it can fetch.
+    /// The blocks that the node can fetch.
     pub(crate) elsewhere: Store,
     pub(crate) pins: BTreeSet<Pin>,
     pub(crate) foreign: BTreeSet<Cid>,
@@ -58,7 +59,7 @@ impl State {
         self.here.get(cid).or_else(|| self.elsewhere.get(cid))
     }
 
-    /// The block, which is on the node from now on.
+    /// The block. If it was elsewhere, it is on the node from now on.
     pub(crate) fn fetch(&mut self, cid: &Cid) -> Option<Stored> {
         if let Some(stored) = self.here.get(cid) {
             return Some(stored);
@@ -69,7 +70,7 @@ impl State {
         Some(stored)
     }
 
-    /// Brings the whole DAG onto the node; does nothing where that cannot be.
+    /// Brings the whole DAG onto the node. Where that is impossible, changes nothing and fails.
     pub(crate) fn complete(&mut self, root: &Cid) -> Result<(), PinnerError> {
         let reached = dag::reach(root, |cid| self.find(cid));
         if let Some((block, reason)) = reached.poisoned {
@@ -89,7 +90,7 @@ impl State {
     }
 }
 
-/// What a node can do, before it is made. See [`MockNode::builder`].
+/// The settings of a node that is not built yet. See [`MockNode::builder`].
 #[derive(Clone, Debug)]
 pub struct Builder {
     capabilities: Capabilities,
@@ -97,19 +98,19 @@ pub struct Builder {
 }
 
 impl Builder {
-    /// What the node can do; it refuses the rest. Everything unless said otherwise.
+    /// Sets what the node can do; it refuses the rest. The default is everything.
     pub fn capabilities(mut self, capabilities: Capabilities) -> Self {
         self.capabilities = capabilities;
         self
     }
 
-    /// How much of the calls is kept. All unless said otherwise.
+    /// Sets how much of the calls is recorded. The default is every call.
     pub fn recording(mut self, recording: Recording) -> Self {
         self.recording = recording;
         self
     }
 
-    /// The node, empty.
+    /// Builds the node, empty.
     pub fn build(self) -> MockNode {
         let mut state = State::default();
         state.journal.recording = self.recording;
@@ -132,7 +133,7 @@ impl MockNode {
         Self::builder().build()
     }
 
-    /// A node to be configured.
+    /// Starts to configure a node.
     pub fn builder() -> Builder {
         Builder {
             capabilities: Capabilities::blocks_only()
@@ -149,14 +150,14 @@ impl MockNode {
     }
 
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
-        // A test that panicked under the lock has failed already; its node stays fit for others to look at.
+        // A test that panicked under the lock has failed already. Other tests may still look at its node.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Blocks.
 impl MockNode {
-    /// Stores the bytes under their CIDv1 of `codec`, by sha2-256, and gives it.
+    /// Stores the bytes under their CIDv1 with `codec` and sha2-256. Returns that CID.
     pub fn put(&self, codec: u64, bytes: impl Into<Bytes>) -> Cid {
         let bytes = bytes.into();
         let cid = Cid::new_v1(codec, Code::Sha2_256.digest(&bytes));
@@ -164,11 +165,11 @@ impl MockNode {
         cid
     }
 
-    /// Stores the bytes under `cid`, once it is checked that they are its.
+    /// Stores the bytes under `cid` if they hash to it.
     ///
     /// # Errors
-    /// [`WrongBytes`](MockError::WrongBytes), or [`UnknownHash`](MockError::UnknownHash) where that cannot be
-    /// checked. Nothing is stored then.
+    /// [`WrongBytes`](MockError::WrongBytes) if they do not, [`UnknownHash`](MockError::UnknownHash) if that cannot
+    /// be checked. Nothing is stored then.
     pub fn put_block(&self, cid: Cid, bytes: impl Into<Bytes>) -> Result<(), MockError> {
         let bytes = bytes.into();
         check(&cid, &bytes)?;
@@ -176,39 +177,40 @@ impl MockNode {
         Ok(())
     }
 
-    /// Stores any bytes under `cid`: a node that lies. [`Pinner::block`](pinner_api::Pinner::block) hands them
-    /// out as they are, but answers `Corrupt` where they are more than a block may be.
+    /// Stores any bytes under `cid`, unchecked: this makes a node that lies.
+    /// [`Pinner::block`](pinner_api::Pinner::block) returns the bytes as they are, but answers `Corrupt` if they are
+    /// more than a block may have.
     pub fn put_unchecked(&self, cid: Cid, bytes: impl Into<Bytes>) {
         let stored = Stored::Bytes(bytes.into());
         self.state().here.put(cid, stored);
     }
 
-    /// Stores a block that is made anew, unchecked, whenever it is looked at: a gigabyte of them needs no memory.
+    /// Stores a block, unchecked, that is generated at each read, so that a gigabyte of blocks needs no memory.
     ///
-    /// `make` gives the same bytes each time. A pin or a collection calls it for blocks that can hold links, with
-    /// the node locked: it must not call the node.
+    /// `make` returns the same bytes each time. A pin or a collection calls it for blocks that can hold links, while
+    /// the node is locked, so it must not call the node.
     pub fn put_generated(&self, cid: Cid, make: Arc<dyn Fn() -> Bytes + Send + Sync>) {
         self.state().here.put(cid, Stored::Generated(make));
     }
 
-    /// Lets the node fetch this block "from the network": it is not on the node until a read or a recursive pin
-    /// wants it. Unchecked.
+    /// Lets the node fetch this block "from the network". The block is not on the node until a read or a recursive
+    /// pin wants it. It is unchecked.
     pub fn put_remote(&self, cid: Cid, bytes: impl Into<Bytes>) {
         let stored = Stored::Bytes(bytes.into());
         self.state().elsewhere.put(cid, stored);
     }
 
-    /// [`put_remote`](Self::put_remote) of a block that is made anew, as [`put_generated`](Self::put_generated) has it.
+    /// [`put_remote`](Self::put_remote) for a block that is generated, as by [`put_generated`](Self::put_generated).
     pub fn put_remote_generated(&self, cid: Cid, make: Arc<dyn Fn() -> Bytes + Send + Sync>) {
         self.state().elsewhere.put(cid, Stored::Generated(make));
     }
 
-    /// Takes the block off the node, pinned or not; whether it was there. It may still be fetched anew.
+    /// Removes the block from the node, pinned or not. Returns whether it was there. It may be fetched again.
     pub fn remove(&self, cid: &Cid) -> bool {
         self.state().here.remove(cid).is_some()
     }
 
-    /// Takes the block out of what the node can fetch; whether it was there.
+    /// Removes the block from those that the node can fetch. Returns whether it was there.
     pub fn remove_remote(&self, cid: &Cid) -> bool {
         self.state().elsewhere.remove(cid).is_some()
     }
@@ -228,7 +230,7 @@ impl MockNode {
         self.len() == 0
     }
 
-    /// The CIDs of the blocks on the node itself, as each was first put, in no order.
+    /// The CIDs of the blocks on the node itself, in no order. Each is the CID that the block was first put under.
     pub fn blocks(&self) -> Vec<Cid> {
         self.state().here.cids().collect()
     }
@@ -236,16 +238,16 @@ impl MockNode {
 
 /// Pins and names.
 impl MockNode {
-    /// The pins of this library's, in order: what [`Pinner::pins`](pinner_api::Pinner::pins) streams, without a
-    /// call being logged.
+    /// The pins that this library made, in order: those that [`Pinner::pins`](pinner_api::Pinner::pins) streams. Logs
+    /// no call.
     pub fn pinned(&self) -> Vec<Pin> {
         self.state().pins.iter().copied().collect()
     }
 
-    /// Pins the whole DAG as the node's owner: no holder's call lists it, changes it or releases it.
+    /// Pins the whole DAG as the node's owner. No holder's call lists, changes or releases this pin.
     ///
     /// # Errors
-    /// As those of a recursive [`pin`](pinner_api::Pinner::pin).
+    /// The errors of a recursive [`pin`](pinner_api::Pinner::pin).
     pub fn foreign_pin(&self, root: &Cid) -> Result<(), PinnerError> {
         let mut state = self.state();
         state.complete(root)?;
@@ -253,7 +255,7 @@ impl MockNode {
         Ok(())
     }
 
-    /// Releases the owner's pin; whether there was one.
+    /// Releases the owner's pin. Returns whether there was one.
     pub fn foreign_unpin(&self, root: &Cid) -> bool {
         self.state().foreign.remove(root)
     }
@@ -263,7 +265,7 @@ impl MockNode {
         self.state().foreign.iter().copied().collect()
     }
 
-    /// Lets `name` (without `/ipns/`) stand for `path` below `root`. `ttl`: how long an answer may be kept.
+    /// Lets `name` (without `/ipns/`) point to `path` below `root`. `ttl` is how long an answer may be kept.
     pub fn set_name(
         &self,
         name: impl Into<String>,
@@ -271,31 +273,32 @@ impl MockNode {
         path: impl Into<String>,
         ttl: Option<Duration>,
     ) {
-        let path = path.into();
-        let resolved = Resolved { root, path, ttl };
+        let mut resolved = Resolved::new(root, path);
+        resolved.ttl = ttl;
         self.state().names.insert(name.into(), resolved);
     }
 
-    /// Lets `name` stand for nothing; whether it stood for something.
+    /// Lets `name` point to nothing. Returns whether it pointed to something.
     pub fn remove_name(&self, name: &str) -> bool {
         self.state().names.remove(name).is_some()
     }
 }
 
-/// Faults, and what was asked.
+/// Faults, and the record of calls.
 impl MockNode {
-    /// Lets the calls that `when` names go wrong as `fault` says.
+    /// Makes the calls that `when` selects fail as `fault` says.
     ///
-    /// Several rules may meet in one call: they apply in the order in which they were scripted, until one ends it.
+    /// Several rules may select one call. They apply in the order in which they were scripted, until one ends the
+    /// call.
     ///
     /// # Panics
-    /// Where the calls cannot go wrong in that way: a fault of a block's bytes for calls that give no block, or
+    /// If these calls cannot fail in that way: a fault of a block's bytes for calls that return no block, or
     /// [`Missing`](Fault::Missing) for listings.
     pub fn script(&self, when: When, fault: Fault) {
         self.state().script.add(when, fault);
     }
 
-    /// Forgets all rules. Calls that hang already hang on.
+    /// Forgets all rules. Calls that already hang go on hanging.
     pub fn clear_script(&self) {
         self.state().script = Script::default();
     }
@@ -321,18 +324,18 @@ impl MockNode {
         self.state().journal.counters
     }
 
-    /// Forgets the log and the totals; what is in flight stays counted.
+    /// Forgets the log and the totals. Calls in flight stay counted.
     pub fn clear_log(&self) {
         self.state().journal.clear();
     }
 
-    /// Changes how much of the calls is kept from now on.
+    /// Changes how much of the calls is recorded from now on.
     pub fn record(&self, recording: Recording) {
         self.state().journal.recording = recording;
     }
 }
 
-/// Whether the bytes are those of the CID.
+/// Whether the bytes hash to the CID.
 fn check(cid: &Cid, bytes: &[u8]) -> Result<(), MockError> {
     let code = cid.hash().code();
     if code == crate::store::IDENTITY {

@@ -1,7 +1,7 @@
-//! The node as a [`Pinner`] and as [`Names`]: each call is logged, goes wrong as scripted, and takes effect at once.
+//! The node as a [`Pinner`] and as [`Names`]: each call is logged, fails as scripted, and takes effect at once.
 //!
-//! Invariant: a call waits only before its effect, and has its effect under one lock. So a call that is dropped
-//! has had none.
+//! Invariant: a call waits only before its effect, and has its effect under one lock. So a call that is dropped while
+//! it waits has had no effect.
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -13,13 +13,13 @@ use pinner_api::{
 };
 
 use crate::{
-    Call, MockNode,
-    journal::InFlight,
-    script::{Orders, Subject},
+    journal::Call,
+    node::MockNode,
+    script::{Orders, Subject, too_large},
 };
 
 impl MockNode {
-    /// Waits and fails as scripted; gives what is left to be done to the answer.
+    /// Waits and fails as scripted. Returns the orders that still apply to the answer.
     async fn obey(&self, subject: Subject<'_>) -> Result<Orders, PinnerError> {
         let faults = self.state().script.next(&subject);
         Orders::follow(faults, &subject).await
@@ -44,7 +44,7 @@ impl MockNode {
         }
     }
 
-    /// The pins as `pins` streams them, with the error that may end the stream.
+    /// The pins as `pins` streams them, and the error that may end the stream.
     async fn listing(&self) -> Vec<Result<Pin, PinnerError>> {
         let _in_flight = InFlight::begin(self, Call::Pins);
         if let Err(unsupported) = self.refuse_any() {
@@ -78,7 +78,7 @@ impl Pinner for MockNode {
         let _in_flight = InFlight::begin(self, call);
         let orders = self.obey(Subject::Block(cid)).await?;
         let stored = self.state().fetch(cid);
-        // Outside of the lock: a generated block may take its time.
+        // Outside the lock: generating a block may take its time.
         let genuine = stored.map(|stored| stored.bytes());
         let genuine = match genuine {
             Some(bytes) if bytes.len() > MAX_BLOCK => Err(too_large(cid, bytes.len())),
@@ -91,11 +91,7 @@ impl Pinner for MockNode {
     }
 
     async fn pin(&self, holder: &Holder, root: &Cid, depth: PinDepth) -> Result<(), PinnerError> {
-        let pin = Pin {
-            holder: *holder,
-            root: *root,
-            depth,
-        };
+        let pin = Pin::new(*holder, *root, depth);
         let call = Call::Pin {
             holder: *holder,
             root: *root,
@@ -160,10 +156,19 @@ impl Names for MockNode {
     }
 }
 
-/// What an honest backend says of a source that sends more than a block.
-pub(crate) fn too_large(cid: &Cid, len: usize) -> PinnerError {
-    PinnerError::Corrupt {
-        operation: format!("block {cid}"),
-        reason: format!("{len} bytes came, and a block has at most {MAX_BLOCK}"),
+/// Counts a call as in flight until this is dropped.
+#[derive(Debug)]
+struct InFlight<'a>(&'a MockNode);
+
+impl<'a> InFlight<'a> {
+    fn begin(node: &'a MockNode, call: Call) -> Self {
+        node.state().journal.begin(call);
+        Self(node)
+    }
+}
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.0.state().journal.end();
     }
 }

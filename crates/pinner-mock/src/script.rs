@@ -1,7 +1,7 @@
-//! Scripted faults: which calls go wrong, and how.
+//! Scripted faults: which calls fail, and how.
 //!
-//! [`When`] selects calls, [`Fault`] says what happens to them, [`Script`] counts which call is whose turn. Knows
-//! nothing of what a call does when it is left alone.
+//! [`When`] selects calls, [`Fault`] says what happens to them, and [`Script`] counts the calls of each rule. Knows
+//! nothing of what a call does without faults.
 
 mod gate;
 
@@ -12,11 +12,11 @@ use cid::Cid;
 use pinner_api::{MAX_BLOCK, PinnerError};
 
 pub use self::gate::Gate;
-use crate::{pinner::too_large, store::Multihash};
+use crate::store::Multihash;
 
-/// Which calls a [`Fault`] is for.
+/// The calls that a [`Fault`] applies to.
 ///
-/// Calls are counted for each rule by itself, from the moment it is scripted, and only those that it selects.
+/// Each rule counts calls by itself, from the moment it is scripted, and counts only those that it selects.
 #[derive(Clone, Debug)]
 pub struct When {
     operation: Operation,
@@ -84,7 +84,7 @@ impl When {
         Self::all(Operation::Resolve, None)
     }
 
-    /// Of these calls only the `n`-th from now on; the next one is the first.
+    /// Only the `n`-th of these calls from now on. The next call is the first.
     pub const fn nth(self, n: u64) -> Self {
         Self {
             first: n,
@@ -93,7 +93,7 @@ impl When {
         }
     }
 
-    /// Of these calls only the next `k`.
+    /// Only the next `k` of these calls.
     pub const fn first(self, k: u64) -> Self {
         Self {
             first: 1,
@@ -102,7 +102,7 @@ impl When {
         }
     }
 
-    /// Of these calls all from the `n`-th from now on.
+    /// All of these calls, except those before the `n`-th from now on.
     pub const fn from_nth(self, n: u64) -> Self {
         Self {
             first: n,
@@ -112,44 +112,45 @@ impl When {
     }
 }
 
-/// What happens to a call.
+/// A fault: how a call fails or is delayed.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Fault {
-    /// It fails, without effect.
+    /// The call fails, without effect.
     Error(PinnerError),
-    /// It has its effect, and the answer is lost on the way: it fails all the same. A listing of pins gives half
-    /// of them first.
+    /// The call has its effect, but its answer is lost on the way, so it fails. A listing of pins returns half of
+    /// them first.
     ErrorAfter(PinnerError),
-    /// The thing is absent: `NotFound`, or `NameNotFound`. Not for listings, which name no thing.
+    /// The block or name is absent: the call fails with `NotFound` or `NameNotFound`. Not for listings, which ask for
+    /// neither.
     Missing,
-    /// It takes that long, and then goes on.
+    /// The call waits for that long, and then goes on.
     Delay(Duration),
-    /// It never ends. To know when a call has come this far, use [`HangUntil`](Self::HangUntil).
+    /// The call never ends. To learn when a call has come this far, use [`HangUntil`](Self::HangUntil).
     Hang,
-    /// It waits until the gate is opened, and then goes on.
+    /// The call waits until the gate is opened, and then goes on.
     HangUntil(Gate),
     /// One bit of the block's bytes is wrong. An empty block gets one byte.
     WrongBytes,
-    /// Only so many of the block's bytes come, and nobody says that there are more.
+    /// The answer has only that many of the block's bytes, and nothing says that there are more.
     Truncated(usize),
-    /// Other bytes come in the place of the block's, at any length, present or not.
+    /// The answer has these bytes instead of the block's, at any length, whether the block is present or not.
     Replaced(Bytes),
-    /// More bytes come than a block has.
+    /// The source sends more bytes than a block may have.
     Oversize(Oversize),
 }
 
-/// What a backend does whose source sends more than a block.
+/// How a backend reacts to a source that sends more bytes than a block may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Oversize {
-    /// What the contract wants: it stops reading and answers `Corrupt`.
+    /// As the contract requires: it stops reading and answers `Corrupt`.
     Noticed,
-    /// It hands out all of it, a byte more than is allowed: a backend that breaks its contract.
+    /// It returns all of the bytes, one more than is allowed: this backend breaks its contract.
     HandedOut,
 }
 
 impl Fault {
-    /// Whether such a call can go wrong in this way.
+    /// Whether a call of this kind can fail in this way.
     fn fits(&self, operation: Operation) -> bool {
         match self {
             Self::WrongBytes | Self::Truncated(_) | Self::Replaced(_) | Self::Oversize(_) => {
@@ -165,7 +166,7 @@ impl Fault {
     }
 }
 
-/// A call, as far as the script looks at it.
+/// A call, reduced to what the script looks at.
 #[derive(Debug)]
 pub(crate) enum Subject<'a> {
     Block(&'a Cid),
@@ -186,7 +187,7 @@ impl Subject<'_> {
         }
     }
 
-    /// The error that says that the call's thing is absent; a listing has none.
+    /// The error for an absent block or name; a listing has none.
     fn missing(&self) -> Option<PinnerError> {
         match self {
             Self::Block(cid) | Self::Pin(cid) | Self::Unpin(cid) => {
@@ -208,7 +209,7 @@ pub(crate) struct Script(Vec<Rule>);
 struct Rule {
     when: When,
     fault: Fault,
-    /// How many calls it has seen that it selects.
+    /// How many of the calls that it selects it has seen.
     seen: u64,
 }
 
@@ -216,7 +217,7 @@ impl Script {
     pub(crate) fn add(&mut self, when: When, fault: Fault) {
         assert!(
             fault.fits(when.operation),
-            "{fault:?} cannot happen to a call of {:?}: script it for another, or another fault",
+            "{fault:?} cannot happen to a call of {:?}: script it for another call, or script another fault",
             when.operation
         );
         self.0.push(Rule {
@@ -226,7 +227,7 @@ impl Script {
         });
     }
 
-    /// The faults of this call, which each rule that selects it counts.
+    /// The faults of this call. Each rule that selects the call counts it.
     pub(crate) fn next(&mut self, subject: &Subject<'_>) -> Vec<Fault> {
         let (operation, cid) = subject.operation();
         let mut faults = Vec::new();
@@ -247,7 +248,7 @@ impl Script {
     }
 }
 
-/// What is left to be done to a call's answer once it has waited.
+/// The faults that still apply to the answer of a call once it has waited.
 #[derive(Debug, Default)]
 pub(crate) struct Orders {
     of_bytes: Vec<Fault>,
@@ -278,12 +279,12 @@ impl Orders {
         Ok(orders)
     }
 
-    /// The answer of a call without one.
+    /// The result of a call that returns no data.
     pub(crate) fn answer(self) -> Result<(), PinnerError> {
         self.lost.map_or(Ok(()), Err)
     }
 
-    /// The answer of a block's call: the genuine one, spoilt as ordered.
+    /// The result of a call for a block: the genuine answer, spoilt as ordered.
     pub(crate) fn bytes(
         self,
         cid: &Cid,
@@ -312,7 +313,7 @@ impl Orders {
     }
 }
 
-/// The bytes with one bit of the middle one changed.
+/// The bytes with one bit of the middle byte changed.
 fn flip(bytes: Bytes) -> Bytes {
     let mut bytes = bytes.to_vec();
     let middle = bytes.len() / 2;
@@ -321,4 +322,12 @@ fn flip(bytes: Bytes) -> Bytes {
         None => bytes.push(0),
     }
     bytes.into()
+}
+
+/// The answer of an honest backend to a source that sends more bytes than a block may have.
+pub(crate) fn too_large(cid: &Cid, len: usize) -> PinnerError {
+    PinnerError::Corrupt {
+        operation: format!("block {cid}"),
+        reason: format!("{len} bytes, but a block has at most {MAX_BLOCK}"),
+    }
 }

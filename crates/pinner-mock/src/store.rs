@@ -1,6 +1,6 @@
-//! Blocks by multihash: in memory, or made anew at each use so that a gigabyte need not be.
+//! Blocks by multihash, either in memory or generated at each read so that a gigabyte of blocks needs no memory.
 //!
-//! Knows nothing of pins, of the network, or of whether bytes are what their CID says.
+//! Knows nothing of pins, of the network, or of whether bytes match their CID.
 
 use std::{collections::HashMap, fmt, sync::Arc};
 
@@ -10,10 +10,10 @@ use cid::Cid;
 /// The key of a block: its multihash, with digests of up to 64 bytes.
 pub(crate) type Multihash = cid::multihash::Multihash<64>;
 
-/// Multihash code of the identity function, whose "digest" is the data.
+/// The multihash code of the identity function, whose "digest" is the data.
 pub(crate) const IDENTITY: u64 = 0x00;
 
-/// One block's bytes, or what makes them.
+/// One block: its bytes, or a function that makes them.
 #[derive(Clone)]
 pub(crate) enum Stored {
     Bytes(Bytes),
@@ -43,12 +43,12 @@ impl fmt::Debug for Stored {
 pub(crate) struct Store(HashMap<Multihash, (Cid, Stored)>);
 
 impl Store {
-    /// Puts the block, in the place of the one with the same multihash.
+    /// Puts the block, and replaces a block with the same multihash.
     pub(crate) fn put(&mut self, cid: Cid, stored: Stored) {
         self.0.insert(*cid.hash(), (cid, stored));
     }
 
-    /// The block; an identity CID's is always there.
+    /// The block. The block of an identity CID is always there.
     pub(crate) fn get(&self, cid: &Cid) -> Option<Stored> {
         if cid.hash().code() == IDENTITY {
             let data = Bytes::copy_from_slice(cid.hash().digest());

@@ -1,15 +1,15 @@
-//! Sequential reads out of a backend of a given latency, through a pinset, beside what a host could do with the backend
-//! alone; and what read-ahead costs a reader once everything is staged.
+//! Sequential reads through a pinset from a backend with a given latency, beside reads of a host that uses the backend
+//! directly; and the cost of read-ahead for a reader once everything is staged.
 //!
-//! `cargo bench -p pinset --bench cold [-- MIB]`, of 256 MiB unless said otherwise. Each figure is the best of three
-//! runs (the first column's of one), each over a fresh cache, taken in turns, so that what else the machine does
-//! befalls all alike.
+//! `cargo bench -p pinset --bench cold [-- MIB]`, of 256 MiB by default. Each figure is the best of three runs (in the
+//! first column, of one), each over a fresh cache. The runs take turns, so that other load on the machine affects all
+//! alike.
 //!
-//! * `one by one`: awaits `Pinner::block` of each leaf, one after the other, and hashes it: the plain loop.
-//! * `16 at once`: a stream of the same calls with 16 of them in flight, hashed on blocking threads: by hand, and with
-//!   the list of leaves known beforehand, the most that can be had. It stages nothing.
+//! * `one by one`: the plain loop. It awaits `Pinner::block` for each leaf, one after the other, and hashes it.
+//! * `16 at once`: a stream of the same calls, written by hand, with 16 in flight, hashed on blocking threads. It knows
+//!   the list of leaves beforehand and stages nothing, so this is the best possible result.
 //! * `pinset`: `File::read_at`, 64 KiB at a time; verified and staged.
-//! * `in flight`: the most calls that the pinset had under way.
+//! * `in flight`: the most calls that the pinset had in flight.
 
 use std::{
     sync::Arc,
@@ -21,17 +21,15 @@ use futures_util::{StreamExt, stream};
 use multihash_codetable::{Code, MultihashDigest};
 use pinner_api::{Origin, Pinner};
 use pinner_mock::{Fault, MockNode, Recording, When};
-use pinset::{Advice, CacheMode, Node, Pinset};
-
-#[path = "../tests/content/balanced.rs"]
-mod balanced;
+use pinset::{Advice, IpfsPath, Node, PinsetBuilder};
+use test_support::balanced;
 
 const MIB: usize = 1 << 20;
 const RUNS: usize = 3;
 const IN_FLIGHT: usize = 16;
 
 fn main() {
-    // `cargo bench` hands on its own `--bench`.
+    // `cargo bench` adds `--bench`, which is not a number.
     let mib = std::env::args().find_map(|argument| argument.parse().ok());
     let mib: usize = mib.unwrap_or(256);
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -81,7 +79,7 @@ fn main() {
     }
 }
 
-/// Everything is staged: what read-ahead costs then, by the time of a read of 4 KiB with it and without it.
+/// Measures the cost of read-ahead when everything is staged: the time of a read of 4 KiB with and without it.
 fn warm(runtime: &tokio::runtime::Runtime) {
     println!("warm sequential reads of 4 KiB, ns each, best of 15");
     println!("{:<10}{:>14}{:>14}", "leaf", "read-ahead", "none");
@@ -89,11 +87,11 @@ fn warm(runtime: &tokio::runtime::Runtime) {
         let node = MockNode::new();
         let file = balanced::file(&node, 64 * MIB, leaf);
         let dir = tempfile::tempdir().expect("a directory");
-        let pinset = Pinset::new(Arc::new(node), 1 << 30).lock_dir(dir.path().join("lock"));
+        let pinset = PinsetBuilder::new(Arc::new(node), 1 << 30).lock_dir(dir.path().join("lock"));
         let mut best = [Duration::MAX; 2];
         runtime.block_on(async {
-            let mode = CacheMode::from(pinset.shared().expect("a pinset"));
-            let path = format!("/ipfs/{}", file.root);
+            let mode = pinset.shared().await.expect("a pinset");
+            let path = IpfsPath::root(file.root);
             mode.prefetch(&path, &()).await.expect("all of it");
             for _ in 0..15 {
                 for (best, advice) in best.iter_mut().zip([Advice::Sequential, Advice::Random]) {
@@ -149,9 +147,10 @@ async fn at_once(node: &MockNode, file: &balanced::Balanced) -> Duration {
 
 async fn through_pinset(node: &MockNode, file: &balanced::Balanced) -> Duration {
     let dir = tempfile::tempdir().expect("a directory");
-    let pinset = Pinset::new(Arc::new(node.clone()), 4 << 30).lock_dir(dir.path().join("lock"));
-    let mode = CacheMode::from(pinset.shared().expect("a pinset"));
-    let open = mode.open(&format!("/ipfs/{}", file.root)).await;
+    let pinset =
+        PinsetBuilder::new(Arc::new(node.clone()), 4 << 30).lock_dir(dir.path().join("lock"));
+    let mode = pinset.shared().await.expect("a pinset");
+    let open = mode.open(&file.root.into()).await;
     let Ok(Node::File(open)) = open else {
         panic!("no file: {open:?}");
     };

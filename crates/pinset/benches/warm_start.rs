@@ -1,5 +1,5 @@
-//! How long a persistent staging directory takes to open, and what the first use of what is in it costs: a budget's
-//! worth of blocks of one size, opened with its files in the page cache and without.
+//! The time to open a persistent staging directory, and the cost of the first use of its blocks. The directory holds a
+//! budget's worth of blocks of one size, and is opened with and without its files in the page cache.
 //!
 //! `cargo bench -p pinset --bench warm_start [-- <MiB> [<directory>]]`. One line of JSON for each size of block.
 #![allow(
@@ -17,16 +17,16 @@ use std::{
 use cid::Cid;
 use multihash_codetable::{Code, MultihashDigest};
 use pinner_mock::MockNode;
-use pinset::{CacheMode, Node, Pinset};
+use pinset::{CacheMode, Node, PinsetBuilder};
 
 /// The sizes of blocks, in bytes.
 const SIZES: [usize; 3] = [1 << 20, 256 << 10, 4 << 10];
 
-/// How often each is opened; the median counts.
+/// How often each directory is opened; the median counts.
 const TIMES: usize = 5;
 
 fn main() {
-    // `cargo bench` adds `--bench`, `cargo test --benches` does not: then it is only to be built.
+    // `cargo bench` adds `--bench`. `cargo test --benches` does not, and only builds it.
     let mut arguments = std::env::args().skip(1);
     if !std::env::args().any(|argument| argument == "--bench") {
         return;
@@ -59,15 +59,15 @@ fn block(number: usize, size: usize) -> Vec<u8> {
     words.collect()
 }
 
-fn open(node: &MockNode, place: &Path, budget: u64) -> CacheMode {
-    let pinset = Pinset::new(Arc::new(node.clone()), budget)
+async fn open(node: &MockNode, place: &Path, budget: u64) -> CacheMode {
+    let pinset = PinsetBuilder::new(Arc::new(node.clone()), budget)
         .lock_dir(place.join("locks"))
         .staging(place.join("staging"));
-    pinset.shared().expect("a pinset").into()
+    pinset.shared().await.expect("a pinset")
 }
 
 async fn read(mode: &CacheMode, cid: &Cid) {
-    match mode.open(&format!("/ipfs/{cid}")).await.expect("a file") {
+    match mode.open(&(*cid).into()).await.expect("a file") {
         Node::File(file) => drop(file.read_at(0, usize::MAX).await.expect("its bytes")),
         other => panic!("{other:?}"),
     }
@@ -86,7 +86,7 @@ async fn measure(place: &Path, size: usize, mib: usize) {
             cid
         })
         .collect();
-    let mode = open(&node, place, budget);
+    let mode = open(&node, place, budget).await;
     for cid in &cids {
         read(&mode, cid).await;
     }
@@ -102,14 +102,14 @@ async fn measure(place: &Path, size: usize, mib: usize) {
                 forget(&place.join("staging"));
             }
             let start = Instant::now();
-            let mode = open(&node, place, budget);
+            let mode = open(&node, place, budget).await;
             times.push(start.elapsed());
             assert_eq!(mode.stats().blocks_staged, staged);
         }
     }
     let [cold, cached] = opened.map(median);
 
-    let mode = open(&node, place, budget);
+    let mode = open(&node, place, budget).await;
     let before = mode.stats();
     let start = Instant::now();
     for cid in &cids {
@@ -124,7 +124,7 @@ async fn measure(place: &Path, size: usize, mib: usize) {
     let stats = mode.stats();
     assert_eq!(stats.blocks_reverified, staged);
     assert_eq!(stats.blocks_fetched, before.blocks_fetched);
-    let along = open(&node, place, budget);
+    let along = open(&node, place, budget).await;
     let start = Instant::now();
     for cid in &cids {
         read(&along, cid).await;
@@ -155,7 +155,7 @@ fn median(mut times: Vec<Duration>) -> Duration {
     times[times.len() / 2]
 }
 
-/// Takes the files of a directory out of the page cache.
+/// Removes the files of a directory from the page cache.
 fn forget(dir: &Path) {
     for file in fs::read_dir(dir).expect("a directory") {
         let file = fs::File::open(file.expect("a file").path()).expect("a file");

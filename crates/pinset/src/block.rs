@@ -1,6 +1,6 @@
 //! Verification: the one place where unverified bytes become a [`Block`] (I1).
 //!
-//! Knows nothing of where the bytes came from or where they go.
+//! It does not know where the bytes come from or where they go.
 
 use bytes::Bytes;
 use cid::Cid;
@@ -11,16 +11,12 @@ use crate::{
     unixfs::{Codec, Target},
 };
 
-/// What a block is kept under: its multihash, so that one block named by two codecs is one block.
-pub(crate) type Key = multihash::Multihash<64>;
-
-/// How keys are hashed: fast, since they are digests already, and with a random state, since guests choose them.
-pub(crate) type KeyHash = foldhash::quality::RandomState;
+pub(crate) use crate::staging::{Key, KeyHash};
 
 /// The multihash code of identity "hashes".
 pub(crate) const IDENTITY: u64 = 0x00;
 
-/// What a CID points at: its block, or what lies in the CID itself.
+/// Returns the target of a CID: its block, or the data that lies in the CID itself.
 pub(crate) fn target_of(cid: &Cid) -> Target {
     if cid.hash().code() == IDENTITY {
         Target::Inline {
@@ -32,7 +28,7 @@ pub(crate) fn target_of(cid: &Cid) -> Target {
     }
 }
 
-/// The CID of a target, for messages and identities. An identity CID with more than the 64 bytes that fit is cut.
+/// Returns the CID of a target, for messages and identities. An identity CID is cut to the 64 bytes that fit.
 pub(crate) fn cid_of(target: &Target) -> Cid {
     match target {
         Target::Block(cid) => *cid,
@@ -44,11 +40,16 @@ pub(crate) fn cid_of(target: &Target) -> Cid {
     }
 }
 
-/// The shortest digest that is accepted, in bytes: Kubo's limit (boxo's `verifcid`). A shorter one could be found
-/// by trying.
+/// Returns the CIDv1 of a CID, so that both versions of it compare equal.
+pub(crate) fn canonical(cid: Cid) -> Cid {
+    Cid::new_v1(cid.codec(), *cid.hash())
+}
+
+/// The shortest digest that is accepted, in bytes: Kubo's limit (boxo's `verifcid`). Bytes for a shorter digest could
+/// be found by trying.
 const MIN_DIGEST: u8 = 20;
 
-/// Bytes that a backend gave, and that nobody has verified.
+/// Bytes that a backend returned and that have not been verified.
 pub(crate) struct UnverifiedBlock(Bytes);
 
 impl UnverifiedBlock {
@@ -60,15 +61,15 @@ impl UnverifiedBlock {
         self.0.len()
     }
 
-    /// Hashes the bytes and compares with `cid`.
+    /// Hashes the bytes and compares the digest with `cid`.
     ///
     /// # Errors
-    /// [`Error::Corrupt`] where they differ; [`Error::Unsupported`] where the hash function is not known.
+    /// [`Error::Corrupt`] if they differ; [`Error::Unsupported`] as for [`acceptable`].
     pub(crate) fn verify(self, cid: &Cid) -> Result<Block, Error> {
         let wanted = cid.hash();
         let code = acceptable(cid)?;
         let got = code.digest(&self.0);
-        // A digest may be cut (multihash allows it); what there is of it has to match.
+        // Multihash allows a digest to be cut. The part that is there has to match.
         if wanted.size() <= got.size() && got.digest().starts_with(wanted.digest()) {
             Ok(Block(self.0))
         } else {
@@ -80,7 +81,7 @@ impl UnverifiedBlock {
     }
 }
 
-/// The hash function of `cid`, where it is one that can be verified.
+/// Returns the hash function of `cid`, if it can be verified.
 ///
 /// # Errors
 /// [`Error::Unsupported`] for an unknown function or a digest that is too short to prove anything.
@@ -151,7 +152,7 @@ mod tests {
             right().verify(&cut(0)),
             Err(Error::Unsupported { .. })
         ));
-        // Longer than the function's own digest: zeros behind it prove nothing.
+        // A digest that is longer than the function's own: zeros behind it prove nothing.
         let mut long = full.digest().to_vec();
         long.push(0);
         let long = Cid::new_v1(0x55, Key::wrap(0x12, &long).unwrap());

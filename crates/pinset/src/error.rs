@@ -3,8 +3,11 @@
 
 use std::sync::Arc;
 
+use block_staging::{StagingError, lock_dir::LockDirError};
 use cid::Cid;
 use pinner_api::PinnerError;
+
+use crate::path::root_cid::RootCid;
 
 /// Why the pinset could not do what it was asked.
 ///
@@ -64,10 +67,10 @@ pub enum Error {
         cid: Cid,
     },
     /// The session was not granted this root (I10).
-    #[error("the root {cid} was not granted")]
+    #[error("the root {root} was not granted")]
     NotGranted {
         /// The root.
-        cid: Cid,
+        root: RootCid,
     },
     /// A file or symlink where a directory is needed.
     #[error("{path} is no directory")]
@@ -88,10 +91,12 @@ pub enum Error {
         path: String,
     },
     /// More symlinks than [`MAX_SYMLINKS`](crate::MAX_SYMLINKS) on one path.
-    #[error("more than {limit} symlinks on the way of '{path}'", limit = crate::MAX_SYMLINKS)]
+    #[error("more than {limit} symlinks on the way of '{path}'")]
     TooManySymlinks {
         /// The path as it was given.
         path: String,
+        /// The limit.
+        limit: usize,
     },
     /// A block could not be had.
     #[error("block {cid} could not be fetched")]
@@ -200,5 +205,23 @@ impl std::fmt::Display for Limit {
             Self::Targets => "distinct targets",
             Self::FetchedBytes => "fetched bytes",
         })
+    }
+}
+
+impl From<LockDirError> for Error {
+    fn from(error: LockDirError) -> Self {
+        Self::Staging {
+            what: error.to_string(),
+            source: error.into_io().map(Arc::new),
+        }
+    }
+}
+
+impl From<StagingError> for Error {
+    fn from(error: StagingError) -> Self {
+        Self::Staging {
+            what: error.to_string(),
+            source: error.into_io().map(Arc::new),
+        }
     }
 }

@@ -1,7 +1,7 @@
-//! Single flight: one piece of work at a time under each key, whoever waits for it (I6).
+//! Single flight: one piece of work at a time under each key, however many wait for it (I6).
 //!
-//! The work is polled by whoever waits. It goes on while anybody does, and is dropped with the last: cancelling
-//! one waiter harms no other.
+//! The work is polled by those who wait for it. It goes on while anybody waits, and is dropped with the last waiter:
+//! cancelling one waiter does not affect the others.
 
 use std::{collections::HashMap, hash::Hash, sync::Arc};
 
@@ -14,10 +14,10 @@ use crate::sync::{AtomicU64, Mutex, Ordering, lock};
 
 type Work<T> = BoxFuture<'static, T>;
 
-/// Each flight by its key, with the number that tells it from an earlier one under the same key.
+/// The flights by key, each with a number that distinguishes it from an earlier one under the same key.
 type UnderWay<K, T> = Mutex<HashMap<K, (u64, WeakShared<Work<T>>)>>;
 
-/// What is under way, by key.
+/// The work under way, by key.
 pub(crate) struct Flights<K, T: Clone> {
     under_way: Arc<UnderWay<K, T>>,
     next: AtomicU64,
@@ -35,10 +35,10 @@ where
         }
     }
 
-    /// The work under way for `key`, or `start`'s, which is then under way.
+    /// Returns the work under way for `key`, or starts it with `start`.
     ///
-    /// Between the end of one piece of work and this call another may have ended: `start`'s first step is to look
-    /// whether there is still anything to do.
+    /// Another piece of work for `key` may have ended just before this call, so the first step of `start` must be to
+    /// check whether there is still anything to do.
     pub(crate) fn join<F>(&self, key: K, start: impl FnOnce() -> F) -> Shared<Work<T>>
     where
         F: Future<Output = T> + Send + 'static,
@@ -67,14 +67,14 @@ where
         shared
     }
 
-    /// How many are under way.
+    /// The number of flights under way.
     #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         lock(&self.under_way).len()
     }
 }
 
-/// Takes its flight off the list, whether it ends or is dropped.
+/// Removes its flight from the map, whether the flight ends or is dropped.
 struct Landing<K: Eq + Hash, T: Clone> {
     flights: Arc<UnderWay<K, T>>,
     key: K,
@@ -84,7 +84,7 @@ struct Landing<K: Eq + Hash, T: Clone> {
 impl<K: Eq + Hash, T: Clone> Drop for Landing<K, T> {
     fn drop(&mut self) {
         let mut under_way = lock(&self.flights);
-        // Another may have taken the place already, once nobody waited for this one.
+        // Once nobody waited for this flight, another may already have taken its place.
         if under_way
             .get(&self.key)
             .is_some_and(|(number, _)| *number == self.number)

@@ -1,24 +1,43 @@
 //! A verified, bounded cache of IPFS content: resolves paths, stages blocks under a byte budget, keeps pins.
 //!
-//! Works over any [`Pinner`](pinner_api::Pinner), and knows nothing of wasm, Kubo, or HTTP. A [`Pinset`] makes a
-//! [`PinsetCache`] or an [`IsolatedPinset`]; a [`CacheMode`] is either. A guest gets a [`Session`]: which roots it
+//! Works over any [`Pinner`](pinner_api::Pinner), and knows nothing of wasm, Kubo, or HTTP. A [`PinsetBuilder`]
+//! makes a [`CacheMode`]: a [`PinsetCache`] for all guests, or an [`IsolatedPinset`] for one. A guest gets a [`Session`]: which roots it
 //! may ask for, and how much of everything.
+//!
+//! # The floors
+//!
+//! Each module imports only from those below it in this list.
+//!
+//! 1. `host`: what an embedder holds. `builder`, `cache` ([`CacheMode`]), `fix` (resolves a name once), `stats`,
+//!    [`metrics`].
+//! 2. `whole`: whole things. `stream` (a file's content), `prefetch` (a DAG into staging), `materialize` (a tree into
+//!    a host directory).
+//! 3. `resolve`: from a path to an open handle. `walk` goes segment by segment through verified directory blocks;
+//!    `open` makes a handle of what it found.
+//! 4. `read`: what is open. `node`, `dir`, `listing`, `file`; `tree` goes from an offset to its leaf; `readahead`,
+//!    `pace` and `latency` fetch what a sequential reader will want next.
+//! 5. `session`: one guest's context, which every handle carries.
+//! 6. `fetch`: from a target to its verified block. `engine` fetches it once for everyone who waits, verifies and
+//!    stages it; `reverify` hashes at its first use what an earlier run or another process staged; `counters`.
+//! 7. `pins`: pins on the backend. `lazy` and `ensure` make them, `worker` and `keeper` make and release them beside
+//!    the reads, [`recovery`] releases what the dead left.
+//! 8. `path`: paths as text and the places they name. `ipfs_path`, `name` and `fixed_name` (`/ipns`), `place`, `walked`
+//!    (where a path led before).
+//! 9. `grant`: what a session is granted. `access` (which roots), `allowance` (how much of everything).
+//! 10. `cache`: what is here. `store` and `staged` (blocks), `persistent` (blocks that outlive the process), `nodes`
+//!     (decoded nodes).
+//! 11. `policy`: which entries stay. [`replacement`] decides.
+//! 12. `metadata`, `block` (the only way from unverified bytes to a block), `error`, `flight` (single flight), `task`,
+//!     `sync`.
+//!
+//! Below all of it: [`unixfs`] (one verified block in, a compact node out), [`staging`] (blocks' bytes on the disk),
+//! `budget` (how much of a total that several pinsets share is whose), [`lock_dir`] (whose process lives).
 //!
 //! # The way of one read
 //!
-//! 1. `path`: the text of a path; `walk`: its segments, through verified directory blocks, to the `place` that it names;
-//!    `walked`: where it led before.
-//! 2. `dir`, `node`, `file`: what is open.
-//! 3. `pins`: a lazy pin on the target, queued beside the reads.
-//! 4. `tree`: from an offset to its leaf, through the decoded nodes that `nodes` keeps and `unixfs` decodes.
-//! 5. `store`: the staged blocks; `staging`: their bytes under the budget; [`replacement`]: which stay.
-//!    `warm`, `reverify`: what an earlier run or another process staged is found, and hashed at its first use.
-//!    `budget`: how much of a total that several pinsets share is whose.
-//! 6. `engine`: what is not there is fetched once for all who wait (`flight`), verified (`block`), and staged.
-//! 7. `readahead`: what a sequential reader will want next.
-//!
-//! Beside it: `names` (`/ipns`, resolved once and held fixed), `whole` (streams, prefetch, copies), [`lock_dir`] and
-//! [`recovery`] (whose process lives, and what the dead left), `session` (access and limits), `stats` and [`metrics`].
+//! `resolve::walk` → `resolve::open`, which queues a lazy pin (`pins::lazy`) → `read::file` → `read::tree` →
+//! `cache::store`, where the block is staged already; else `fetch::engine` → [`pinner_api::Pinner::block`] →
+//! `block::UnverifiedBlock::verify` → `cache::store` → the reader.
 
 #![allow(
     clippy::result_large_err,
@@ -26,59 +45,57 @@
 )]
 
 mod block;
-mod budget;
-/// Not a part of `budget.rs`, which `tests/concurrency` builds as well.
-#[cfg(test)]
-#[path = "budget/tests.rs"]
-mod budget_tests;
-mod builder;
-mod dir;
-mod engine;
+mod cache;
 mod error;
-mod file;
+mod fetch;
 mod flight;
-/// Likewise.
+/// Not a part of `flight.rs`, which `tests/concurrency` builds as well.
 #[cfg(test)]
 #[path = "flight/tests.rs"]
 mod flight_tests;
-pub mod lock_dir;
-pub mod metrics;
-mod mode;
-mod names;
-mod node;
-mod nodes;
+mod grant;
+mod host;
+mod metadata;
 mod path;
 mod pins;
-mod place;
-mod private_dir;
-mod readahead;
-pub mod recovery;
-pub mod replacement;
-mod reverify;
+mod policy;
+mod read;
+mod resolve;
 mod session;
 pub mod staging;
-mod stats;
-mod store;
 mod sync;
 mod task;
-mod tree;
-pub mod unixfs;
-mod walk;
-mod walked;
-mod warm;
 mod whole;
 
-pub use budget::Budget;
-pub use builder::Pinset;
-pub use dir::{Dir, Entries, Entry, EntryKind};
+pub use ::unixfs;
+pub use block_staging::{Budget, lock_dir};
 pub use error::{Error, Limit};
-pub use file::File;
-pub use mode::{CacheMode, IsolatedPinset, PinsetCache};
-pub use names::{FixedName, IpnsName, IpnsPath};
-pub use node::{Identity, Kind, MadeBy, Metadata, Mtime, Node, Symlink};
-pub use path::IpfsPath;
-pub use readahead::Advice;
-pub use session::{Access, Limits, Session, Symlinks};
-pub use stats::{FetchFailures, Stats};
-pub use walk::MAX_SYMLINKS;
-pub use whole::{Fetched, Progress};
+pub use fetch::counters::FetchFailures;
+pub use grant::{access::Access, allowance::Limits};
+pub use host::{
+    builder::PinsetBuilder,
+    cache::{CacheMode, IsolatedPinset, PinsetCache},
+    metrics,
+    stats::Stats,
+};
+pub use metadata::{Identity, Kind, MadeBy, Metadata, Mtime};
+pub use path::{
+    fixed_name::FixedName,
+    ipfs_path::{IpfsPath, Symlinks},
+    name::{ContentPath, IpnsName, IpnsPath},
+    root_cid::RootCid,
+};
+pub use pins::recovery;
+pub use policy::replacement;
+pub use read::{
+    dir::Dir,
+    file::File,
+    listing::{Entries, Entry, EntryKind},
+    node::{Node, Symlink},
+    readahead::Advice,
+};
+pub use resolve::walk::MAX_SYMLINKS;
+pub use session::Session;
+pub use whole::{prefetch::Fetched, progress::Progress, stream::ContentStream};
+
+use block_staging::budget;

@@ -1,18 +1,15 @@
-//! The primitives of what is proven under a scheduler of its own (`tests/concurrency`, which has another `sync`), and
-//! the one way to take a lock here. No lock of this crate is held across an await.
+//! The primitives of the modules that `tests/concurrency` builds with another `sync` and tests under a scheduler of its
+//! own, and the one way to take a lock in this crate. No lock of this crate is held across an await.
 
 use std::sync::PoisonError;
 
-pub(crate) use std::{
-    sync::{
-        Mutex, MutexGuard,
-        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
-    },
-    thread::sleep,
+pub(crate) use std::sync::{
+    Mutex, MutexGuard,
+    atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
 };
 
-/// Locks `mutex`. A holder that panicked left the state between two statements at worst: everything behind these
-/// locks stays usable then (a block too much or too few in a list), so poison is passed over.
+/// Locks `mutex`, and ignores poison. A holder that panicked left the state between two statements at worst, and then
+/// everything behind these locks is still usable (with a block too many or too few in a list).
 pub(crate) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,18 +1,30 @@
-//! Work that goes on beside its owner, and ends with it.
+//! Work that runs beside its owner and ends with it.
 
-use tokio::{runtime::Handle, task::AbortHandle};
+use std::{
+    fmt, panic,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use tokio::{
+    runtime::Handle,
+    task::{AbortHandle, JoinError, JoinHandle},
+};
+use tracing::Instrument;
+
+use crate::error::Error;
 
 /// A spawned task that is cancelled when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Task(Option<AbortHandle>);
 
 impl Task {
-    /// Nothing to do.
+    /// A task with nothing to do.
     pub(crate) fn none() -> Self {
         Self(None)
     }
 
-    /// Spawns `work`; outside a runtime it is dropped instead, which costs its speed and nothing else.
+    /// Spawns `work`. Outside a runtime `work` is dropped instead, which costs only speed.
     pub(crate) fn spawn(work: impl Future<Output = ()> + Send + 'static) -> Self {
         Self(
             Handle::try_current()
@@ -21,7 +33,7 @@ impl Task {
         )
     }
 
-    /// Whether there is nothing left of it to be done.
+    /// Returns whether nothing is left to be done.
     pub(crate) fn is_over(&self) -> bool {
         self.0.as_ref().is_none_or(AbortHandle::is_finished)
     }
@@ -30,6 +42,82 @@ impl Task {
 impl Drop for Task {
     fn drop(&mut self) {
         if let Some(task) = &self.0 {
+            task.abort();
+        }
+    }
+}
+
+/// Does `work` on a blocking thread. If the future is dropped, work that has not begun is left, and the result of work
+/// that has is dropped there.
+///
+/// # Errors
+/// Those of the work; [`Error::Closed`] where the runtime is ending.
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    Answer(Work::Spawned(tokio::task::spawn_blocking(work))).await
+}
+
+/// The answer of work that is polled once by whoever waits for it, and then gets on by itself: one who keeps this
+/// without polling it holds up nobody (I11). Dropping it cancels the work.
+pub(crate) struct Answer<T>(Work<T>);
+
+enum Work<T> {
+    Fresh(Pin<Box<dyn Future<Output = Result<T, Error>> + Send>>),
+    Spawned(JoinHandle<Result<T, Error>>),
+    Over,
+}
+
+impl<T: Send + 'static> Answer<T> {
+    pub(crate) fn of(work: impl Future<Output = Result<T, Error>> + Send + 'static) -> Self {
+        Self(Work::Fresh(Box::pin(work)))
+    }
+}
+
+impl<T: Send + 'static> Future for Answer<T> {
+    type Output = Result<T, Error>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        if let Work::Fresh(work) = &mut self.0 {
+            if let Poll::Ready(answer) = work.as_mut().poll(context) {
+                return Poll::Ready(answer);
+            }
+            // Outside a runtime it is polled here.
+            let Ok(runtime) = Handle::try_current() else {
+                return Poll::Pending;
+            };
+            if let Work::Fresh(work) = std::mem::replace(&mut self.0, Work::Over) {
+                self.0 = Work::Spawned(runtime.spawn(work.in_current_span()));
+            }
+        }
+        match &mut self.0 {
+            Work::Spawned(task) => {
+                let answer = ready!(Pin::new(task).poll(context));
+                Poll::Ready(answer.unwrap_or_else(|error| Err(ended(error))))
+            }
+            // coverage: nobody polls what is over.
+            Work::Fresh(_) | Work::Over => Poll::Pending,
+        }
+    }
+}
+
+/// Hands a panic on. Without one, the runtime is ending.
+fn ended(error: JoinError) -> Error {
+    if let Ok(panic) = error.try_into_panic() {
+        panic::resume_unwind(panic);
+    }
+    Error::Closed
+}
+
+impl<T> fmt::Debug for Answer<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Answer")
+    }
+}
+
+impl<T> Drop for Answer<T> {
+    fn drop(&mut self) {
+        if let Work::Spawned(task) = &self.0 {
             task.abort();
         }
     }

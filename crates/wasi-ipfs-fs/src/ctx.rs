@@ -1,28 +1,26 @@
-//! What one guest gets: a session of the cache, the names, and the mounts. It knows no wasmtime.
+//! The IPFS of one guest: a session of the cache, names, and mounts. This module knows no wasmtime.
 //!
-//! Invariants (I10): a mount grants what lies below its own root, and only through itself; `/ipfs` obeys the
-//! [`Access`] that the embedder chose, and has besides it what the granted names lead to, whatever is mounted. Each
-//! name is resolved once, before the guest starts, however often it is granted or mounted.
+//! Invariants (I10): a mount grants only what lies below its own root, and only through itself. Paths below `/ipfs`
+//! obey the [`Access`] that the embedder chose, and reach the targets of granted names besides, whatever is mounted.
+//! Each name is resolved once, before the guest starts, however often it is granted or mounted.
 
 use std::{collections::HashMap, fmt, sync::Arc};
 
-use pinset::{
-    Access, CacheMode, Dir, FixedName, IpfsPath, IpnsName, IpnsPath, Limits, Node, Session,
-};
+use pinset::{Access, CacheMode, ContentPath, Dir, FixedName, IpnsName, Limits, Node, Session};
 
-use crate::Error;
+use crate::error::Error;
 
-/// The guest's name of the tree of all content.
+/// The tree of all content, as the guest sees it.
 pub(crate) const IPFS: &str = "/ipfs";
 
-/// The guest's name of the directory of the names that it was granted; there with the first of them.
+/// The directory of granted names, as the guest sees it. It exists if at least one name was granted.
 pub(crate) const IPNS: &str = "/ipns";
 
 /// One guest's IPFS: which roots it may read, under which limits, and what is mounted where. Cheap to clone; all
 /// clones are one guest.
 ///
 /// Give each guest its own: the limits are counted here. Two guests that share a cache share it by two contexts with
-/// the same `Arc<PinsetCache>`.
+/// clones of one [`CacheMode`].
 #[derive(Clone)]
 pub struct IpfsCtx(Arc<Inner>);
 
@@ -36,7 +34,7 @@ struct Inner {
 pub(crate) struct Mount {
     /// Its absolute name in the guest.
     pub(crate) guest: String,
-    /// What is there.
+    /// The directory that the guest finds there.
     pub(crate) dir: Dir,
 }
 
@@ -63,7 +61,7 @@ impl IpfsCtx {
         self.0.session.names()
     }
 
-    /// The guest's session: its limits, and what it fetched.
+    /// The guest's session, which has its limits and counts what it fetched.
     pub fn session(&self) -> &Session {
         &self.0.session
     }
@@ -88,26 +86,26 @@ pub struct IpfsCtxBuilder {
     cache: CacheMode,
     access: Access,
     limits: Limits,
-    names: Vec<String>,
-    mounts: Vec<(String, String)>,
+    names: Vec<IpnsName>,
+    mounts: Vec<(String, ContentPath)>,
 }
 
 impl IpfsCtxBuilder {
-    /// What the guest may use; [`Limits::default`] unless set.
+    /// Sets the guest's limits; [`Limits::default`] unless set.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
         self
     }
 
-    /// Grants the mutable name `name`, a key or a domain with a DNSLink record, without `/ipns/`.
+    /// Grants the mutable name `name`, a key or a domain with a DNSLink record.
     ///
     /// It is resolved by the backend when the context is built, once, and stands for that as long as the guest lives:
     /// the guest finds a link `/ipns/<name>` to `/ipfs/<CID>`, and may read what is below that CID, of which every
     /// block is verified. **Which CID it is is the backend's word**, which nobody can verify: grant names to guests
     /// for which the content may be chosen by the backend's owner and by whoever publishes the name. A guest cannot
     /// ask for other names, which would be a way to send data out.
-    pub fn name(mut self, name: impl Into<String>) -> Self {
-        self.names.push(name.into());
+    pub fn name(mut self, name: IpnsName) -> Self {
+        self.names.push(name);
         self
     }
 
@@ -117,7 +115,7 @@ impl IpfsCtxBuilder {
     /// The mount's name is absolute, without `.` and `..`, no other mount's, and not `/ipfs`, `/ipns` or below them. A
     /// mount comes after
     /// wasmtime-wasi's preopened directories; where both have one name, the usual libraries take the mount.
-    pub fn mount(mut self, guest: impl Into<String>, path: impl Into<String>) -> Self {
+    pub fn mount(mut self, guest: impl Into<String>, path: impl Into<ContentPath>) -> Self {
         self.mounts.push((guest.into(), path.into()));
         self
     }
@@ -140,14 +138,13 @@ impl IpfsCtxBuilder {
         for name in &self.names {
             let granted = self.fix(name, &mut fixed).await;
             names.push(granted.map_err(|source| Error::Name {
-                name: name.clone(),
+                name: name.to_string(),
                 source: Box::new(source),
             })?);
         }
         let mut mounts: Vec<Mount> = Vec::with_capacity(self.mounts.len());
         for (name, path) in &self.mounts {
             let guest = guest_name(name)?;
-            let path = path.clone();
             if mounts.iter().any(|mount| mount.guest == guest) {
                 return Err(Error::MountName {
                     guest: name.clone(),
@@ -155,15 +152,16 @@ impl IpfsCtxBuilder {
                 });
             }
             // By the host's own right: what the guest itself may ask for is decided by its session.
-            match self.open(&path, &mut fixed).await {
+            match self.open(path, &mut fixed).await {
                 Ok(Node::Dir(dir)) => mounts.push(Mount { guest, dir }),
                 Ok(Node::File(_) | Node::Symlink(_)) => {
+                    let path = path.to_string();
                     return Err(Error::MountNotDirectory { guest, path });
                 }
                 Err(source) => {
                     return Err(Error::Mount {
                         guest,
-                        path,
+                        path: path.to_string(),
                         source: Box::new(source),
                     });
                 }
@@ -181,31 +179,29 @@ impl IpfsCtxBuilder {
 
     async fn open(
         &self,
-        path: &str,
+        path: &ContentPath,
         fixed: &mut HashMap<IpnsName, FixedName>,
     ) -> Result<Node, pinset::Error> {
-        let path: IpfsPath = match IpnsPath::prefixed(path) {
-            Some(_) => {
-                let IpnsPath { name, rest } = path.parse()?;
-                self.fix(name.as_str(), fixed).await?.below(&rest)
+        match path {
+            ContentPath::Ipfs(path) => self.cache.open(path).await,
+            ContentPath::Ipns(path) => {
+                let name = self.fix(path.name(), fixed).await?;
+                self.cache.open(&name.join(path.rest())?).await
             }
-            None => path.parse()?,
-        };
-        self.cache.open(&path.to_string()).await
+        }
     }
 
     /// What `name` stands for: asked for the first time, remembered after that.
     async fn fix(
         &self,
-        name: &str,
+        name: &IpnsName,
         fixed: &mut HashMap<IpnsName, FixedName>,
     ) -> Result<FixedName, pinset::Error> {
-        let name: IpnsName = name.parse()?;
-        if let Some(known) = fixed.get(&name) {
+        if let Some(known) = fixed.get(name) {
             return Ok(known.clone());
         }
-        let found = self.cache.fix(&name).await?;
-        fixed.insert(name, found.clone());
+        let found = self.cache.fix(name).await?;
+        fixed.insert(name.clone(), found.clone());
         Ok(found)
     }
 }
@@ -230,10 +226,10 @@ fn guest_name(name: &str) -> Result<String, Error> {
         })
     };
     let Some(relative) = name.strip_prefix('/') else {
-        return refused("an absolute name like /data is wanted");
+        return refused("the name must be absolute, like /data");
     };
     if name.contains('\0') {
-        return refused("a name holds no NUL");
+        return refused("the name must not contain a NUL byte");
     }
     let segments: Vec<_> = relative
         .split('/')
@@ -243,7 +239,7 @@ fn guest_name(name: &str) -> Result<String, Error> {
         .iter()
         .any(|segment| matches!(*segment, "." | ".."))
     {
-        return refused("a name without . and .. is wanted");
+        return refused("the name must not contain . or ..");
     }
     if segments.first() == IPFS.strip_prefix('/').as_ref() {
         return refused("/ipfs is where all content is; choose a name outside it");

@@ -1,11 +1,11 @@
-//! The one error of this crate: what an embedder meets while setting a guest up. What the guest meets while it
-//! runs is `errno.rs`'s.
+//! The one error of this crate: what an embedder meets while setting a guest up. Errors that the guest meets while it
+//! runs belong to `errno.rs`.
 
 /// Why a guest could not be set up.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A name that was to be granted could not be resolved, or what it stands for could not be had.
+    /// A name could not be resolved, or its target could not be loaded, so it was not granted.
     #[error("cannot grant the name '{name}'")]
     Name {
         /// The name as it was given.
@@ -18,10 +18,10 @@ pub enum Error {
     MountName {
         /// The name as it was given.
         guest: String,
-        /// What is wrong with it, and what is wanted.
+        /// Why it cannot be used.
         reason: &'static str,
     },
-    /// What is to be mounted could not be opened.
+    /// The target of a mount could not be opened.
     #[error("cannot mount '{path}' at '{guest}'")]
     Mount {
         /// The name in the guest.
@@ -31,8 +31,8 @@ pub enum Error {
         /// Why.
         source: Box<pinset::Error>,
     },
-    /// What is to be mounted is a file or a symlink.
-    #[error("cannot mount '{path}' at '{guest}': it is no directory")]
+    /// The target of a mount is a file or a symlink.
+    #[error("cannot mount '{path}' at '{guest}': it is not a directory")]
     MountNotDirectory {
         /// The name in the guest.
         guest: String,
@@ -49,26 +49,29 @@ pub enum Error {
         /// `/ipfs`, `/ipns` where there are names, and the mounts.
         preopens: usize,
     },
-    /// Bytes that are no WebAssembly, or broken WebAssembly.
-    #[error("'{guest}' is no WebAssembly program: {reason}")]
+    /// Bytes that are not WebAssembly, or broken WebAssembly.
+    #[cfg(feature = "p1")]
+    #[error("'{guest}' is not a WebAssembly program: {reason}")]
     NotWasm {
         /// The guest, as the caller names it.
         guest: String,
-        /// What was found instead.
+        /// Why the bytes are not a WebAssembly program.
         reason: String,
     },
     /// WebAssembly of a kind that cannot be run as a WASI program.
+    #[cfg(feature = "p1")]
     #[error("'{guest}' cannot be run as a WASI program: {reason}")]
     WrongKind {
         /// The guest, as the caller names it.
         guest: String,
-        /// What it lacks, and what is wanted.
+        /// Why it cannot be run, and what is expected.
         reason: String,
     },
-    /// A preview 1 module whose allocator would take the adapter's memory for its own.
+    /// A preview 1 module whose allocator would overwrite the adapter's memory.
+    #[cfg(feature = "p1")]
     #[error(
-        "'{guest}' was built by {compiler} with a wasi-libc whose malloc takes all memory it finds: adapted to \
-         preview 2 it would overwrite the adapter. Link it with an exported `cabi_realloc` that calls `realloc`, \
+        "'{guest}' was built by {compiler} with a wasi-libc whose malloc takes all memory it finds; once adapted to \
+         preview 2, it would overwrite the adapter. Link it with an exported `cabi_realloc` that calls `realloc`, \
          or keep its name section, or build it with clang 16 or later and its wasi-libc"
     )]
     UnsafeAllocator {
@@ -78,11 +81,12 @@ pub enum Error {
         compiler: String,
     },
     /// The preview 1 adapter could not be joined to the module.
+    #[cfg(feature = "p1")]
     #[error("'{guest}' could not be turned into a component: {reason}")]
     Adapt {
         /// The guest, as the caller names it.
         guest: String,
-        /// The encoder's words, with their causes.
+        /// The encoder's message, with its causes.
         reason: String,
     },
 }

@@ -31,38 +31,34 @@
 //! # fn linked(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<State>> {
 //! let mut linker = Linker::<State>::new(engine);
 //! wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
-//! wasi_ipfs_fs::add_to_linker_async(&mut linker)?; // shadows wasi:filesystem/{types,preopens}
+//! wasi_ipfs_fs::p2::add_to_linker_async(&mut linker)?; // shadows wasi:filesystem/{types,preopens}
 //! # Ok(linker)
 //! # }
 //! ```
 //!
 //! # The way of one read
 //!
-//! 1. [`load`](mod@load): a preview 1 module becomes a component, so that both previews take one way.
-//! 2. [`ctx`](IpfsCtx): what one guest gets: a session of the cache, the names, and the mounts.
-//! 3. `view`: the linker functions, and which state the host calls see.
-//! 4. `preopens`: `/ipfs`, `/ipns` and the mounts appear beside wasmtime-wasi's preopened directories.
-//! 5. `table`: our nodes in wasmtime's `ResourceTable`, and how they are recognised.
-//! 6. `descriptor`: every method of a descriptor, one by one: ours, or delegated. `stat` says what a node looks like.
-//! 7. `stream`, `dirstream`: a file's bytes and a directory's entries as the guest pulls them.
-//! 8. `errno`: the only place that makes a guest's error code.
+//! 1. [`ctx`](IpfsCtx): what one guest gets: a session of the cache, the names, and the mounts.
+//! 2. [`view`](IpfsView): what every preview asks of the embedder's state.
+//! 3. [`p2`]: the linker function, and `wasi:filesystem` of preview 2.
+//! 4. `errno`: the one table of a guest's error codes, for all previews.
+//!
+//! # Features
+//!
+//! * `p1` (off by default): `p1::load`, which makes a component of a preview 1 module. It brings `wit-component` and
+//!   wasmtime's adapter with it; components need neither.
+//!
+//! No feature of wasmtime beyond `runtime`, `component-model`, `async` and `std` is asked for: whether guests are
+//! compiled here or ahead of time, and whether compilations are cached, is the embedder's.
 
 mod ctx;
-mod descriptor;
-mod dirstream;
 mod errno;
 mod error;
-pub mod load;
-mod preopens;
-mod stat;
-mod stream;
-mod table;
+#[cfg(feature = "p1")]
+pub mod p1;
+pub mod p2;
 mod view;
 
 pub use ctx::{IpfsCtx, IpfsCtxBuilder};
 pub use error::Error;
-pub use load::load;
-pub use view::{
-    IpfsFilesystem, IpfsFilesystemView, IpfsPreopens, IpfsPreopensView, IpfsView,
-    add_to_linker_async,
-};
+pub use view::IpfsView;

@@ -1,93 +1,11 @@
-//! The linker functions, and which part of the embedder's state the host calls see.
+//! The trait by which every preview reaches the embedder's state.
 
-use wasmtime::component::{HasData, Linker};
-use wasmtime_wasi::{
-    WasiView,
-    filesystem::{WasiFilesystemCtxView, WasiFilesystemView as _},
-    p2::bindings::filesystem::{preopens, types},
-};
+use wasmtime_wasi::WasiView;
 
-use crate::{
-    IpfsCtx,
-    table::{self, Fd, Open},
-};
+use crate::ctx::IpfsCtx;
 
-/// The embedder's state: wasmtime-wasi's, and IPFS where the guest has it.
+/// The embedder's state: that of wasmtime-wasi, and IPFS if the guest has it.
 pub trait IpfsView: WasiView {
-    /// The guest's IPFS. `None`: exactly wasmtime-wasi, nothing is intercepted and nothing is added.
+    /// The guest's IPFS. With `None`, everything behaves exactly as in wasmtime-wasi: nothing is intercepted or added.
     fn ipfs(&self) -> Option<&IpfsCtx>;
-}
-
-/// Adds `wasi:filesystem/types` and `wasi:filesystem/preopens` with IPFS to a linker that already has
-/// wasmtime-wasi's own ([`wasmtime_wasi::p2::add_to_linker_async`]), in whose place they step.
-///
-/// Shadowing is allowed for these two interfaces only; the linker's flag has no getter, so that it is **off** when
-/// this returns, whatever it was before.
-///
-/// The async linker is the only one: an embedder without a runtime of its own wraps the run in
-/// [`wasmtime_wasi::runtime::in_tokio`].
-///
-/// # Errors
-/// As [`Linker::instance`]; with a linker of one's own definitions under these names of another shape.
-pub fn add_to_linker_async<T: IpfsView + 'static>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
-    linker.allow_shadowing(true);
-    let added = types::add_to_linker::<T, IpfsFilesystem>(linker, |state| IpfsFilesystemView {
-        wasi: state.filesystem(),
-    })
-    .and_then(|()| {
-        preopens::add_to_linker::<T, IpfsPreopens>(linker, |state| {
-            let ipfs = state.ipfs().cloned();
-            IpfsPreopensView {
-                wasi: state.filesystem(),
-                ipfs,
-            }
-        })
-    });
-    linker.allow_shadowing(false);
-    added
-}
-
-/// The [`HasData`] of `wasi:filesystem/types` with IPFS.
-#[derive(Debug)]
-pub struct IpfsFilesystem;
-
-impl HasData for IpfsFilesystem {
-    type Data<'a> = IpfsFilesystemView<'a>;
-}
-
-/// The state of `wasi:filesystem/types`: wasmtime-wasi's is enough, since our nodes bring their session along.
-#[expect(
-    missing_debug_implementations,
-    reason = "wasmtime-wasi's view has none"
-)]
-pub struct IpfsFilesystemView<'a> {
-    /// wasmtime-wasi's own, to which every call on a native descriptor goes.
-    pub wasi: WasiFilesystemCtxView<'a>,
-}
-
-impl IpfsFilesystemView<'_> {
-    /// The node, if the descriptor is ours.
-    pub(crate) fn ours(&self, fd: &Fd) -> Option<&Open> {
-        table::get(self.wasi.table, fd)
-    }
-}
-
-/// The [`HasData`] of `wasi:filesystem/preopens` with IPFS.
-#[derive(Debug)]
-pub struct IpfsPreopens;
-
-impl HasData for IpfsPreopens {
-    type Data<'a> = IpfsPreopensView<'a>;
-}
-
-/// The state of `wasi:filesystem/preopens`.
-#[expect(
-    missing_debug_implementations,
-    reason = "wasmtime-wasi's view has none"
-)]
-pub struct IpfsPreopensView<'a> {
-    /// wasmtime-wasi's own.
-    pub wasi: WasiFilesystemCtxView<'a>,
-    /// The guest's IPFS, if it has any.
-    pub ipfs: Option<IpfsCtx>,
 }

@@ -1,9 +1,9 @@
-//! Kind, mode and time of a node as `ls -l` and `stat` print them: the same text on every host.
+//! Formats the kind, mode and time of a node for `ls -l` and `stat`. The text is the same on every host.
 
 use pinset::{Kind, Mtime};
 
-/// The ten characters that `ls -l` starts with. Where UnixFS holds no mode, it is shown as dashes would not be:
-/// by the kind and nine question marks.
+/// The ten characters at the start of a line of `ls -l`. If UnixFS records no mode, they are the kind and nine question
+/// marks, since dashes would mean a mode without permissions.
 pub(crate) fn mode(kind: Kind, mode: Option<u32>) -> String {
     let letter = match kind {
         Kind::File => '-',
@@ -38,7 +38,7 @@ pub(crate) fn kind(kind: Kind) -> &'static str {
     }
 }
 
-/// `2024-02-29T12:00:00Z`: UTC, so that it is the same everywhere.
+/// The time as `2024-02-29T12:00:00Z`, in UTC, so that it is the same everywhere.
 pub(crate) fn time(mtime: Mtime) -> String {
     let days = mtime.seconds.div_euclid(86_400);
     let second = mtime.seconds.rem_euclid(86_400);
@@ -55,8 +55,8 @@ pub(crate) fn time(mtime: Mtime) -> String {
     )
 }
 
-/// The Gregorian date of a day counted from 1970-01-01, by counting from 0000-03-01, where every cycle of 400
-/// years (146,097 days) starts alike and leap days come last. Wide enough for any `i64` of seconds.
+/// The Gregorian date of a day counted from 1970-01-01. It counts from 0000-03-01, so that all cycles of 400 years
+/// (146,097 days) are alike and a leap day is the last day of its year. It works for any `i64` of seconds.
 fn civil_date(days_since_epoch: i64) -> (i64, i64, i64) {
     let days = days_since_epoch + 719_468;
     let cycle = days.div_euclid(146_097);

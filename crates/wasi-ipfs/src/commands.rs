@@ -1,4 +1,4 @@
-//! One file a subcommand: its flags, its `--help`, and what it does.
+//! One file for each subcommand: its flags, its `--help`, and its implementation.
 
 pub(crate) mod cache;
 pub(crate) mod cat;

@@ -1,6 +1,6 @@
-//! A guest: its bytes compiled, its WASI set up, its run, and what its end means for our exit status.
+//! Compiles a guest, sets up its WASI, runs it, and turns its end into our exit status.
 //!
-//! Everything that is not below `/ipfs` or a mount is wasmtime-wasi's own, as `wasmtime run` sets it up.
+//! Everything that is not below `/ipfs` or a mount is handled by wasmtime-wasi, set up as `wasmtime run` does.
 
 use std::path::{Path, PathBuf};
 
@@ -14,26 +14,26 @@ use wasmtime_wasi::{
     FsPerms, I32Exit, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView, p2::bindings::Command,
 };
 
-/// The status of a guest that trapped: 128 and SIGABRT, as `wasmtime run` has it.
+/// The status of a guest that trapped: 128 + SIGABRT, as with `wasmtime run`.
 const TRAPPED: i32 = 134;
 
-/// What the guest is given beside `/ipfs`.
+/// The guest's arguments, environment and host directories.
 #[derive(Debug)]
 pub(crate) struct Surroundings {
     /// Its arguments, its own name first.
     pub(crate) arguments: Vec<String>,
-    /// Its environment: only what is listed.
+    /// Its environment: these variables and no others.
     pub(crate) environment: Vec<(String, String)>,
-    /// Host directories it may use, by the names it sees.
+    /// The host directories that it may use, with the names that it sees.
     pub(crate) directories: Vec<Preopen>,
 }
 
 /// A host directory that the guest may read and write.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Preopen {
-    /// Where it is on the host.
+    /// Its path on the host.
     pub(crate) host: PathBuf,
-    /// What the guest calls it.
+    /// Its name in the guest.
     pub(crate) guest: String,
 }
 
@@ -46,9 +46,9 @@ pub(crate) struct Guest {
 }
 
 impl Guest {
-    /// Reads and compiles a preview 1 module or a preview 2 component; a compilation is kept in wasmtime's cache.
+    /// Loads and compiles a preview 1 module or a preview 2 component. wasmtime's cache keeps the result.
     ///
-    /// Takes seconds for large guests: not for an async thread.
+    /// This takes seconds for large guests, so it must not run on an async thread.
     pub(crate) fn load(path: &Path) -> anyhow::Result<Self> {
         let name = path.display().to_string();
         let wasm =
@@ -58,11 +58,11 @@ impl Guest {
             Ok(cache) => {
                 config.cache(Some(cache));
             }
-            // No home directory, no cache: slower, and no reason to stop.
+            // Without a home directory there is no cache. That is slower, but not a reason to stop.
             Err(error) => tracing::warn!("compilations are not cached: {error}"),
         }
         let engine = Engine::new(&config).map_err(from_wasmtime)?;
-        let component = wasi_ipfs_fs::load(&name, &wasm)?;
+        let component = wasi_ipfs_fs::p1::load(&name, &wasm)?;
         let component = Component::new(&engine, &component)
             .map_err(from_wasmtime)
             .with_context(|| format!("cannot compile '{name}'"))?;
@@ -73,11 +73,11 @@ impl Guest {
         })
     }
 
-    /// Runs the guest to its end, and gives the status it ends with.
+    /// Runs the guest to its end, and returns its exit status.
     ///
     /// # Cancellation
-    /// Dropping the future stops the guest at its next host call; what it had open is closed. A guest that makes
-    /// none runs on until the process ends.
+    /// Dropping the future stops the guest at its next host call and closes what it had open. A guest that makes no
+    /// host call runs on until the process ends.
     pub(crate) async fn run(
         self,
         surroundings: &Surroundings,
@@ -89,7 +89,7 @@ impl Guest {
             ipfs,
         };
         let name = self.name.clone();
-        // A task of its own: a guest that computes without a pause must not keep a signal from being seen.
+        // The guest gets a task of its own: one that computes without a pause must not delay signals.
         let run = tokio::spawn(self.call(state));
         let _stop = AbortOnDrop(run.abort_handle());
         match run.await {
@@ -105,14 +105,14 @@ impl Guest {
                 }
             }
             Err(error) => Err(anyhow::Error::new(error)
-                .context(format!("the run of '{name}' ended in a panic of the host"))),
+                .context(format!("the host panicked while it ran '{name}'"))),
         }
     }
 
     async fn call(self, state: State) -> wasmtime::Result<i32> {
         let mut linker = Linker::<State>::new(&self.engine);
         wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
-        wasi_ipfs_fs::add_to_linker_async(&mut linker)?;
+        wasi_ipfs_fs::p2::add_to_linker_async(&mut linker)?;
         let mut store = Store::new(&self.engine, state);
         let ended = async {
             let command = Command::instantiate_async(&mut store, &self.component, &linker).await?;
@@ -135,8 +135,8 @@ fn wasi(surroundings: &Surroundings) -> anyhow::Result<WasiCtx> {
         .inherit_stdio()
         .args(&surroundings.arguments)
         .envs(&surroundings.environment)
-        // The guest has a thread of the runtime for itself, as it has under `wasmtime run`: native files are
-        // read and written on it.
+        // The guest has a runtime thread to itself, as under `wasmtime run`, so native files are read and written on
+        // that thread.
         .allow_blocking_current_thread(true);
     for Preopen { host, guest } in &surroundings.directories {
         builder
@@ -151,7 +151,7 @@ fn from_wasmtime(error: wasmtime::Error) -> anyhow::Error {
     anyhow::Error::from_boxed(error.into())
 }
 
-/// What the host calls of the guest work on.
+/// The state of the guest's host calls.
 struct State {
     wasi: WasiCtx,
     table: ResourceTable,

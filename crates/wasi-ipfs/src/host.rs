@@ -1,7 +1,7 @@
-//! What stands between a subcommand and its sources: the cache, set up from the flags, and closed at every end.
+//! The cache between a subcommand and its sources: set up from the flags, and always closed at the end.
 //!
-//! Invariant: whatever ends a command (its own end, an error, SIGINT, SIGTERM), the cache is closed before the
-//! process ends: pins released, staging removed unless it is to be kept.
+//! Invariant: however a command ends (by itself, by an error, SIGINT or SIGTERM), the cache is closed before the
+//! process ends: pins are released, and staging is removed unless it is to be kept.
 
 use std::{
     path::{Path, PathBuf},
@@ -10,20 +10,21 @@ use std::{
 
 use anyhow::Context;
 use clap::Args;
-use pinset::{CacheMode, Pinset, Stats, lock_dir::LockDir};
+use pinset::{CacheMode, PinsetBuilder, lock_dir::LockDir};
 use wasi_ipfs_fs::IpfsCtx;
 
 use crate::{
     signals::{Signals, Stop},
     source::{SourceArgs, Sources, Total},
-    units::{parse_duration, parse_size, show_size},
+    summary::Summary,
+    units::{parse_duration, parse_size},
     usage::Usage,
 };
 
-/// How long a close may take once a signal asked for the end. What it cannot release, the next start does.
+/// How long a close may take after a signal. Pins that are not released by then are released by the next start.
 const CLOSES_WITHIN: Duration = Duration::from_millis(1200);
 
-/// How long those who still hold the closed cache (a guest that was told to stop, a fetch on its way) are waited for.
+/// How long to wait for holders of the closed cache: a guest that was told to stop, or a fetch in flight.
 const LETS_GO_WITHIN: Duration = Duration::from_millis(300);
 
 /// Sources, and how they are cached.
@@ -38,8 +39,8 @@ pub(crate) struct HostArgs {
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Cache")]
 struct CacheArgs {
-    /// Disk space for staged blocks: bytes, or 64MiB, 1G (1 GiB), 1.5GB. Never exceeded; what is larger is
-    /// read all the same
+    /// Disk space for staged blocks: bytes, or 64MiB, 1G (1 GiB), 1.5GB. It is never exceeded; content larger than it
+    /// can be read too
     #[arg(long, value_name = "SIZE", default_value = "1GiB", value_parser = parse_size)]
     budget: u64,
 
@@ -48,49 +49,48 @@ struct CacheArgs {
     #[arg(long, value_name = "DIR")]
     staging: Option<PathBuf>,
 
-    /// Keep the staged blocks: the next run with --keep finds them, and fetches only what is not there. Else they go
-    /// at the end. One run at a time stages; others at the same time read along. See `wasi-ipfs cache`
+    /// Keep the staged blocks. The next run with --keep uses them, and fetches only the missing ones. Without it, they
+    /// are removed at the end. Only one run at a time stages blocks; concurrent runs read them. See `wasi-ipfs cache`
     #[arg(long)]
     keep: bool,
 
-    /// How long one block, or the resolution of a name, may take: 500ms, 30s, 2m. What takes longer is an I/O error
+    /// How long one block, or the resolution of a name, may take: 500ms, 30s, 2m. Longer is an I/O error
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_duration)]
     timeout: Duration,
 
-    /// At the end, print on standard error what was fetched, staged and served
+    /// At the end, print to standard error what was fetched, staged and served
     #[arg(long)]
     stats: bool,
 }
 
-/// Who may share the cache.
+/// Which guests may share the cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Sharing {
     /// All guests of this process.
     Shared,
-    /// One guest alone.
+    /// Only one guest.
     Isolated,
 }
 
-/// The cache over the sources, and what is to be said at the end. `C` is the cache itself, or what a guest was
-/// given of it.
+/// The cache over the sources, and what to report at the end. `C` is the cache itself, or a guest's view of it.
 pub(crate) struct Host<C = CacheMode> {
     /// The cache.
     pub(crate) cache: C,
-    /// Roots that the sources name.
+    /// The roots that the sources name.
     pub(crate) roots: Vec<cid::Cid>,
     total: Option<Total>,
     report: Report,
     staging: Staging,
 }
 
-/// What becomes of the staging directory at the end.
+/// Whether the staging directory is kept at the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Staging {
     Goes,
     Stays,
 }
 
-/// A cache, or what owns one.
+/// A cache, or a value that owns one.
 pub(crate) trait Cache {
     /// The cache.
     fn mode(&self) -> &CacheMode;
@@ -109,7 +109,7 @@ impl Cache for IpfsCtx {
 }
 
 impl Host {
-    /// Hands the cache over to what `give` makes of it, with the roots that the sources name.
+    /// Replaces the cache by the value that `give` makes from it and from the roots that the sources name.
     pub(crate) async fn give<C>(
         self,
         give: impl AsyncFnOnce(CacheMode, &[cid::Cid]) -> anyhow::Result<C>,
@@ -152,7 +152,7 @@ impl HostArgs {
         } = &self.cache;
         if *keep && sharing == Sharing::Isolated {
             return Err(Usage::invalid(
-                "--keep would show a guest what others have read before it; leave out --isolated or --keep",
+                "--keep would show a guest what earlier guests have read; leave out --isolated or --keep",
             ));
         }
         if timeout.is_zero() {
@@ -160,11 +160,11 @@ impl HostArgs {
                 "--timeout 0 leaves no time for any block; give 30s",
             ));
         }
-        // Pinset's own check comes after the imports, which may be long.
-        if *budget < Pinset::MIN_BUDGET {
+        // `pinset` checks this too, but only after the imports, which may take long.
+        if *budget < PinsetBuilder::MIN_BUDGET {
             return Err(anyhow::Error::new(pinset::Error::BudgetTooSmall {
                 budget_bytes: *budget,
-                minimum_bytes: Pinset::MIN_BUDGET,
+                minimum_bytes: PinsetBuilder::MIN_BUDGET,
             })
             .context("--budget"));
         }
@@ -175,7 +175,7 @@ impl HostArgs {
             roots,
             total,
         } = self.sources.open(&scratch, *timeout).await?;
-        let mut pinset = Pinset::new(pinner, *budget).block_deadline(*timeout);
+        let mut pinset = PinsetBuilder::new(pinner, *budget).block_deadline(*timeout);
         if let Some(lock_dir) = lock_dir {
             pinset = pinset.lock_dir(lock_dir);
         }
@@ -183,8 +183,8 @@ impl HostArgs {
             pinset = pinset.staging(kept_in(staging.as_deref())?);
         }
         let cache = match sharing {
-            Sharing::Shared => pinset.shared().map(CacheMode::from),
-            Sharing::Isolated => pinset.isolated().map(CacheMode::from),
+            Sharing::Shared => pinset.shared().await,
+            Sharing::Isolated => pinset.isolated().await,
         }
         .context("cannot set up the cache")?;
         Ok(Host {
@@ -203,31 +203,31 @@ impl HostArgs {
     }
 }
 
-/// The lock directory in the `--staging` directory: one of our own, as in the one for temporary files, since it must
-/// be closed to others.
+/// The lock directory in the `--staging` directory. It is a directory of our own, as in the directory for temporary
+/// files, since it must be closed to others.
 pub(crate) fn lock_dir_in(staging: &Path) -> anyhow::Result<PathBuf> {
     anyhow::ensure!(
         staging.is_dir(),
-        "--staging '{}' is no directory; make it first, or name another",
+        "--staging '{}' is not a directory; create it first, or choose another",
         staging.display()
     );
     let user = rustix::process::getuid().as_raw();
     Ok(staging.join(format!("wasi-ipfs-{user}")))
 }
 
-/// The directory of the blocks that are kept: in the lock directory, which is closed to others.
+/// The directory of the kept blocks. It is in the lock directory, which is closed to others.
 pub(crate) fn kept_in(staging: Option<&Path>) -> anyhow::Result<PathBuf> {
     let lock_dir = staging.map_or_else(|| Ok(LockDir::default_path()), lock_dir_in)?;
     Ok(lock_dir.join("blocks"))
 }
 
-/// Opens a host, runs `body` on its cache, and closes it: at the end of `body`, at an error, or at a signal, which
-/// ends `body` by dropping it. Gives the status to exit with.
+/// Opens a host, runs `body` on its cache, and closes it: at the end of `body`, after an error, or after a signal,
+/// which ends `body` by dropping it. Returns the exit status.
 pub(crate) async fn with_host<C: Cache>(
     open: impl Future<Output = anyhow::Result<Host<C>>>,
     body: impl AsyncFnOnce(&C) -> anyhow::Result<i32>,
 ) -> anyhow::Result<i32> {
-    // Before anything is on the disk.
+    // Listen before anything is on the disk.
     let mut signals = Signals::listen().context("cannot catch signals")?;
     let host = tokio::select! {
         stop = signals.next() => return Ok(stop.status()),
@@ -255,8 +255,8 @@ pub(crate) async fn with_host<C: Cache>(
 
 /// Waits until a temporary staging directory is gone.
 async fn let_go_of(staging: &Path) {
-    // The last who lets go removes the staging directory and then the lock that stands beside it, and may be on
-    // another thread: the process must not end in between.
+    // The last holder to be dropped removes the staging directory and then the lock beside it. It may be on another
+    // thread, so the process must wait for both.
     let lock = staging.with_extension("lock");
     let let_go = async {
         while staging.exists() || lock.exists() {
@@ -264,13 +264,13 @@ async fn let_go_of(staging: &Path) {
         }
     };
     if tokio::time::timeout(LETS_GO_WITHIN, let_go).await.is_err() {
-        // A guest that never pauses keeps what it has open until the process ends: its blocks are gone since the
-        // close, and the empty directory goes now. The next start removes the lock beside it.
+        // A guest that never pauses keeps its handles open until the process ends. The close has removed the blocks;
+        // the empty directory is removed now. The next start removes the lock beside it.
         let _ = std::fs::remove_dir_all(staging);
     }
 }
 
-/// Closes the cache: in its own time, or, once a signal came, in ours. Gives the signal that came meanwhile.
+/// Closes the cache, without a limit of time until a signal comes. Returns the signal that came meanwhile.
 async fn close(mode: &CacheMode, stopped: Option<Stop>, signals: &mut Signals) -> Option<Stop> {
     let closing = mode.close();
     tokio::pin!(closing);
@@ -298,7 +298,7 @@ async fn close(mode: &CacheMode, stopped: Option<Stop>, signals: &mut Signals) -
     stopped_now
 }
 
-/// Until a signal comes: for what needs no cache.
+/// Runs `body` to its end or until a signal comes, for commands that need no cache.
 pub(crate) async fn until_stopped(
     body: impl Future<Output = anyhow::Result<i32>>,
 ) -> anyhow::Result<i32> {
@@ -306,69 +306,5 @@ pub(crate) async fn until_stopped(
     tokio::select! {
         stop = signals.next() => Ok(stop.status()),
         ended = body => ended,
-    }
-}
-
-/// The lines of `--stats`. A line is `name: figures`; names and their order are kept.
-struct Summary<'a>(&'a Stats, Option<Total>);
-
-impl std::fmt::Display for Summary<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self(stats, total) = self;
-        let size = show_size;
-        match total {
-            Some(total) => writeln!(
-                f,
-                "fetched: {} of {} blocks, {} of {} bytes ({} of {})",
-                stats.blocks_fetched,
-                total.blocks,
-                stats.bytes_fetched,
-                total.bytes,
-                size(stats.bytes_fetched),
-                size(total.bytes),
-            )?,
-            None => writeln!(
-                f,
-                "fetched: {} blocks, {} bytes ({})",
-                stats.blocks_fetched,
-                stats.bytes_fetched,
-                size(stats.bytes_fetched),
-            )?,
-        }
-        writeln!(
-            f,
-            "staged: {} blocks, {} of {} bytes ({} of {}); {} evicted, {} passed by",
-            stats.blocks_staged,
-            stats.bytes_staged,
-            stats.budget_bytes,
-            size(stats.bytes_staged),
-            size(stats.budget_bytes),
-            stats.evictions,
-            stats.unstaged_blocks,
-        )?;
-        writeln!(
-            f,
-            "served: {} bytes ({}); {} hits, {} misses, {} blocks read ahead",
-            stats.bytes_served,
-            size(stats.bytes_served),
-            stats.hits,
-            stats.misses,
-            stats.read_ahead_blocks,
-        )?;
-        writeln!(
-            f,
-            "pins: {} held, {} dropped, {} failed, {} not released",
-            stats.pins_held, stats.pins_dropped, stats.pin_failures, stats.pins_unreleased,
-        )?;
-        writeln!(
-            f,
-            "kept from earlier runs: {} blocks verified and used, {} wrong",
-            stats.blocks_reverified, stats.blocks_rotten,
-        )?;
-        writeln!(
-            f,
-            "failures: {} fetches, {} corrupt blocks",
-            stats.fetch_failures, stats.corrupt_blocks,
-        )
     }
 }

@@ -1,4 +1,4 @@
-//! An import beside the async threads, with progress, that stops when nobody waits for it any more.
+//! Runs an import on a blocking thread, with progress. It stops when its caller stops waiting.
 
 use std::{
     ops::ControlFlow,
@@ -16,10 +16,10 @@ use pinner_car::{CarError, ImportOptions, Imported};
 
 use crate::{progress::Line, units::show_size};
 
-/// How long a dropped import is waited for: it looks at its flag after each chunk.
+/// How long to wait for a dropped import, which checks its flag after each chunk.
 const STOPS_WITHIN: Duration = Duration::from_secs(1);
 
-/// Imports `path` into a CAR at `car`, which is whole or as it was.
+/// Imports `path` into a CAR at `car`. On failure, `car` is unchanged.
 ///
 /// # Cancellation
 /// Dropping the future stops the import and waits until its temporary file is gone.
@@ -51,7 +51,7 @@ pub(crate) async fn to_car(
         })
     })
     .await
-    .context("the import ended in a panic")?
+    .context("the import panicked")?
     .map_err(|error: CarError| {
         anyhow::Error::new(error).context(format!("cannot import '{}'", path.display()))
     })?;
@@ -61,7 +61,7 @@ pub(crate) async fn to_car(
 
 struct StopOnDrop {
     cancelled: Arc<AtomicBool>,
-    /// Nothing is ever sent: it ends when the import, and its temporary file with it, is gone.
+    /// Nothing is ever sent. The channel closes when the import has ended and its temporary file is gone.
     end: mpsc::Receiver<()>,
 }
 

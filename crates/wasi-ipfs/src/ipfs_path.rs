@@ -1,31 +1,23 @@
-//! Paths as a person writes them on the command line, brought into the form `/ipfs/<CID>/a/b` or `/ipns/<name>/a/b`.
+//! Paths as users write them on the command line, normalised to `/ipfs/<CID>/a/b` or `/ipns/<name>/a/b`.
 //!
-//! Only the first segment is looked at here, so that a typing error is a usage error before anything is opened; what
-//! is below it is for `pinset` to check. A name becomes an immutable path once, by [`ContentPath::resolve`].
+//! Only the first segment is checked here, so that a typing error is a usage error before anything is opened. `pinset`
+//! checks the rest. A name becomes an immutable path once, by [`ContentPath::resolve`].
 
 use anyhow::Context;
-use cid::Cid;
-use pinset::{CacheMode, IpfsPath, IpnsPath};
+use pinset::{CacheMode, IpfsPath, RootCid};
 
 /// A path to content.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ContentPath {
-    start: Start,
-    /// The whole, with `/ipfs/` or `/ipns/` before what was written.
+    path: pinset::ContentPath,
+    /// The whole path, starting with `/ipfs/` or `/ipns/`.
     text: String,
 }
 
-/// What it starts with.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Start {
-    Root(Cid),
-    Name(IpnsPath),
-}
-
-/// A text that is no path to content.
+/// The text is not a path to content.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "'{text}' is no IPFS path: {reason}; write /ipfs/<CID>/name, <CID>/name or /ipns/<name>/name"
+    "invalid IPFS path '{text}': {reason}; expected /ipfs/<CID>/name, <CID>/name or /ipns/<name>/name"
 )]
 pub(crate) struct ParsePathError {
     text: String,
@@ -33,25 +25,30 @@ pub(crate) struct ParsePathError {
 }
 
 impl ContentPath {
-    /// The path itself.
+    /// The path as text.
     pub(crate) fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// The CID it starts with; none where that is a name's to say.
-    pub(crate) fn root(&self) -> Option<Cid> {
-        match &self.start {
-            Start::Root(cid) => Some(*cid),
-            Start::Name(_) => None,
+    /// The parsed path.
+    pub(crate) fn path(&self) -> &pinset::ContentPath {
+        &self.path
+    }
+
+    /// The CID that it starts with; `None` if it starts with a name.
+    pub(crate) fn root(&self) -> Option<RootCid> {
+        match &self.path {
+            pinset::ContentPath::Ipfs(path) => Some(*path.root_cid()),
+            pinset::ContentPath::Ipns(_) => None,
         }
     }
 
     /// Whether it starts with a name.
     pub(crate) fn is_named(&self) -> bool {
-        matches!(self.start, Start::Name(_))
+        matches!(self.path, pinset::ContentPath::Ipns(_))
     }
 
-    /// The last name: what a copy of it is called. The CID or the name where nothing is below it.
+    /// The last segment, which is the default name of a copy. It is the CID or the name if nothing follows.
     pub(crate) fn last_name(&self) -> &str {
         self.text
             .trim_end_matches('/')
@@ -60,20 +57,17 @@ impl ContentPath {
             .unwrap_or(&self.text)
     }
 
-    /// The immutable path. A name is asked for, at this moment; what it stands for is the word of the source.
+    /// Returns the immutable path. A name is resolved at this moment; the source is trusted with the answer.
     ///
     /// # Errors
-    /// That the source resolves no names, or not this one.
+    /// If the source resolves no names, or not this one.
     pub(crate) async fn resolve(&self, cache: &CacheMode) -> anyhow::Result<IpfsPath> {
-        match &self.start {
-            Start::Root(_) => Ok(self.text.parse()?),
-            Start::Name(IpnsPath { name, rest }) => {
-                let fixed = cache.fix(name).await;
-                let fixed = fixed.with_context(|| format!("cannot resolve '{}'", self.text))?;
-                tracing::info!(%name, path = %fixed.path(), "resolved");
-                Ok(fixed.below(rest))
-            }
+        let resolved = cache.resolve(&self.path).await;
+        let resolved = resolved.with_context(|| format!("cannot resolve '{}'", self.text))?;
+        if let pinset::ContentPath::Ipns(named) = &self.path {
+            tracing::info!(name = %named.name(), path = %resolved, "resolved");
         }
+        Ok(resolved)
     }
 }
 
@@ -86,7 +80,7 @@ impl std::fmt::Display for ContentPath {
 impl std::str::FromStr for ContentPath {
     type Err = ParsePathError;
 
-    /// `/ipfs/<CID>/a`, `ipfs/<CID>/a`, `ipfs://<CID>/a` or `<CID>/a`, and the like of `ipns` but the last.
+    /// Accepts `/ipfs/<CID>/a`, `ipfs/<CID>/a`, `ipfs://<CID>/a` and `<CID>/a`, and the first three forms with `ipns`.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let wrong = |reason: String| ParsePathError {
             text: text.to_owned(),
@@ -94,12 +88,12 @@ impl std::str::FromStr for ContentPath {
         };
         let below = |prefixes: [&str; 3]| prefixes.iter().find_map(|it| text.strip_prefix(it));
         if let Some(named) = below(["/ipns/", "ipns://", "ipns/"]) {
-            let path: IpnsPath = format!("/ipns/{named}")
+            let path: pinset::ContentPath = format!("/ipns/{named}")
                 .parse()
                 .map_err(|error: pinset::Error| wrong(error.to_string()))?;
             return Ok(Self {
                 text: path.to_string(),
-                start: Start::Name(path),
+                path,
             });
         }
         let rest = below(["/ipfs/", "ipfs://", "ipfs/"]).unwrap_or(text);
@@ -107,31 +101,34 @@ impl std::str::FromStr for ContentPath {
         if first.is_empty() {
             let address = ["/ip4/", "/ip6/", "/dns", "/unix/"];
             return Err(wrong(match address.iter().any(|it| text.starts_with(it)) {
-                true => "it is a node's address, which is given as --kubo=ADDR".into(),
+                true => "it is the address of a node; use --kubo=ADDR for that".into(),
                 false => "it has no CID".into(),
             }));
         }
-        let root = Cid::try_from(first)
-            .map_err(|error| wrong(format!("'{first}' is no CID ({error})")))?;
+        let text = format!("/ipfs/{rest}");
+        let path: IpfsPath = text.parse().map_err(|error| match error {
+            pinset::Error::InvalidPath { reason, .. } => wrong(reason),
+            other => wrong(other.to_string()),
+        })?;
         Ok(Self {
-            start: Start::Root(root),
-            text: format!("/ipfs/{rest}"),
+            path: path.into(),
+            text,
         })
     }
 }
 
-/// Every CID that stands behind `/ipfs/` or `ipfs://` anywhere in `argument`.
+/// Returns every CID that follows `/ipfs/` or `ipfs://` anywhere in `argument`.
 ///
-/// What a user writes into a guest's arguments is what the guest is meant to read; a bare CID is not taken, since
-/// a guest may be given one to compare with, not to read.
-pub(crate) fn roots_in(argument: &str) -> impl Iterator<Item = Cid> {
+/// A path in a guest's arguments is meant to be read by the guest. A bare CID is not granted, since it may be there to
+/// compare with, not to read.
+pub(crate) fn roots_in(argument: &str) -> impl Iterator<Item = RootCid> {
     ["/ipfs/", "ipfs://"].into_iter().flat_map(move |prefix| {
         argument.match_indices(prefix).filter_map(move |(at, _)| {
             let rest = &argument[at + prefix.len()..];
             let end = rest
                 .find(|c: char| !c.is_ascii_alphanumeric())
                 .unwrap_or(rest.len());
-            Cid::try_from(&rest[..end]).ok()
+            rest[..end].parse().ok()
         })
     })
 }

@@ -1,11 +1,13 @@
-//! Local sources and one behind them as a single backend: what is local is read here, the rest comes from there.
+//! Joins local sources and one backend behind them into a single backend: local blocks are read here, all others come
+//! from the backend behind.
 //!
-//! Names, capabilities and pins are those of the backend behind. Only a pin on a root that lies here is kept here: a
-//! node that has never heard of it would look for it in vain, and what is local no collection takes. What the local
-//! sources lack *below* such a root comes from behind as ever, without a pin's protection there.
+//! Names, capabilities and pins are those of the backend behind. The exception is a pin on a local root, which is kept
+//! here: a node that has never seen the root would search for it in vain, and no garbage collection removes local
+//! blocks. Blocks that the local sources lack *below* a local root come from behind as usual, without the protection of
+//! a pin there.
 //!
-//! Invariant: what is local is never asked for elsewhere. An error of a local source is no absence: it is given, and
-//! the other is not asked, so that a damaged archive is seen.
+//! Invariant: a local block is never requested from the backend behind. An error of a local source is not an absence:
+//! it is returned and the other backend is not asked, so that a damaged archive is noticed.
 
 use std::{
     collections::BTreeSet,
@@ -26,16 +28,16 @@ pub(crate) struct Layered {
     kept: Mutex<Kept>,
 }
 
-/// Which pins are kept here, in the memory of this process, as a CAR's are.
+/// The pins that are kept here, in the memory of this process, as those of a CAR are.
 #[derive(Default)]
 struct Kept {
     here: BTreeSet<Pin>,
-    /// Pairs of local roots that had to be pinned behind, since they are not complete here.
+    /// Pairs of holder and root that had to be pinned behind, since their DAGs are not complete here.
     behind_too: BTreeSet<(Holder, Cid)>,
 }
 
 impl Layered {
-    /// `local` first, then `behind`. `local` must not collect.
+    /// Asks `local` first, then `behind`. `local` must not garbage-collect.
     pub(crate) fn new(local: Arc<dyn Pinner>, behind: Arc<dyn Pinner>) -> Self {
         Self {
             local,
@@ -48,8 +50,8 @@ impl Layered {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether the pin needs nothing of the backend behind: its root lies here, and below it all that a whole pin
-    /// promises.
+    /// Whether the pin needs nothing from the backend behind: its root is local and, for a recursive pin, so is the
+    /// whole DAG.
     async fn needs_nothing(
         &self,
         holder: &Holder,
@@ -64,7 +66,7 @@ impl Layered {
         if !here || depth == PinDepth::Lazy {
             return Ok(here);
         }
-        // Complete is what the local source says is complete; where it cannot say, it is not.
+        // The local source decides whether the DAG is complete. If it cannot tell, the DAG counts as incomplete.
         match self.local.pin(holder, root, depth).await {
             Ok(()) => Ok(true),
             Err(PinnerError::NotFound { .. } | PinnerError::Unsupported { .. }) => Ok(false),
@@ -84,7 +86,7 @@ impl fmt::Debug for Layered {
 
 #[deny(
     clippy::missing_trait_methods,
-    reason = "a method that is not handed on would be answered by nobody"
+    reason = "a method that is not forwarded would fall back to the trait's default"
 )]
 #[async_trait]
 impl Pinner for Layered {
@@ -111,17 +113,13 @@ impl Pinner for Layered {
     }
 
     async fn pin(&self, holder: &Holder, root: &Cid, depth: PinDepth) -> Result<(), PinnerError> {
-        // What it lacks it refuses, before any effect here.
+        // The backend behind refuses unsupported pins, before anything changes here.
         if !self.capabilities().pins(depth) || !self.needs_nothing(holder, root, depth).await? {
             self.behind.pin(holder, root, depth).await?;
             self.kept().behind_too.insert((*holder, *root));
             return Ok(());
         }
-        self.kept().here.insert(Pin {
-            holder: *holder,
-            root: *root,
-            depth,
-        });
+        self.kept().here.insert(Pin::new(*holder, *root, depth));
         Ok(())
     }
 
@@ -132,7 +130,7 @@ impl Pinner for Layered {
             let behind = kept.behind_too.contains(&(*holder, *root));
             (kept.here.iter().any(pair), behind)
         };
-        // A pair that was not made here is somebody's who died, and can only be behind.
+        // A pair that was not pinned here was left by a process that died, and can only be behind.
         if behind_too || !was_here {
             self.behind.unpin(holder, root).await?;
         }

@@ -1,10 +1,11 @@
-//! The command `wasi-ipfs`: run a WASI program on `/ipfs`, and list, read, copy, fetch and import what is there.
+//! The command `wasi-ipfs`: run a WASI program on `/ipfs`, and list, read, copy, fetch and import content.
 //!
-//! The way of one call: `main` parses the flags; `commands/*` is one file a subcommand; `host` opens the sources
-//! (`source`, `layered`), sets up the cache, and closes it at every end (`signals`); `guest` runs a program. What is printed
-//! goes through `output`, `columns` and `progress`.
+//! The way of one call: `main` parses the flags, and `commands/` has one file for each subcommand. `host` opens the
+//! sources (`source`, `layered`), sets up the cache, and closes it at every end (`signals`). `guest` runs a program.
+//! Output goes through `output`, `columns` and `progress`.
 //!
-//! Statuses: the guest's own from `run`; 0; 1 for an error; 2 for a wrong call; 128 + n for signal n.
+//! Exit statuses: the guest's own from `run`; otherwise 0 for success, 1 for an error, 2 for wrong usage, and 128 + n
+//! for signal n.
 
 mod columns;
 mod commands;
@@ -17,6 +18,7 @@ mod output;
 mod progress;
 mod signals;
 mod source;
+mod summary;
 mod units;
 mod usage;
 
@@ -39,9 +41,9 @@ Examples:
   wasi-ipfs import ./photos -o photos.car          # prints the CID
   wasi-ipfs ls --car photos.car /ipfs/<CID>
   wasi-ipfs run --car photos.car program.wasm /ipfs/<CID>/a.jpg
-  wasi-ipfs run --kubo program.wasm /ipfs/<CID>    # from the Kubo node that `ipfs` speaks to
+  wasi-ipfs run --kubo program.wasm /ipfs/<CID>    # from the Kubo node that `ipfs` talks to
 
-WASI_IPFS_LOG (or RUST_LOG) sets what is logged on standard error: warn, pinset=debug, …";
+WASI_IPFS_LOG (or RUST_LOG) sets what is logged to standard error: warn, pinset=debug, …";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -61,7 +63,7 @@ fn main() -> ExitCode {
     if let Err(error) = start_log() {
         return fail(error);
     }
-    // Two at least: a guest that writes into a full pipe keeps one, and signals need another.
+    // At least two threads: a guest that writes into a full pipe blocks one, and signals need another.
     let threads = std::thread::available_parallelism().map_or(2, |n| n.get().max(2));
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(threads)
@@ -84,10 +86,10 @@ fn main() -> ExitCode {
             Command::Import(args) => commands::import::run(args).await,
         }
     });
-    // Whatever still blocks a thread (a compilation, a full pipe) does not hold up the end.
+    // Do not wait for threads that are still blocked (by a compilation, or a full pipe).
     runtime.shutdown_background();
     match ended {
-        // Not an `ExitCode`: a guest's status may have more than eight bits where the system allows it.
+        // Not an `ExitCode`: a guest's status may have more than eight bits if the system allows it.
         Ok(status) => std::process::exit(status),
         Err(error) => fail(error),
     }
@@ -105,7 +107,7 @@ fn fail(error: anyhow::Error) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// Logs to standard error, without colours, warnings and worse unless the environment says otherwise.
+/// Starts logging to standard error, without colours. The level is warnings unless the environment says otherwise.
 fn start_log() -> anyhow::Result<()> {
     use tracing_subscriber::{filter::Targets, layer::SubscriberExt, util::SubscriberInitExt};
     let wanted = ["WASI_IPFS_LOG", "RUST_LOG"]
@@ -115,7 +117,7 @@ fn start_log() -> anyhow::Result<()> {
         None => Targets::new().with_default(tracing::Level::WARN),
         Some((name, text)) => text.parse().map_err(|error| {
             anyhow::anyhow!(
-                "{name}={text} cannot be read ({error}); write warn, or pinset=debug,warn"
+                "invalid log filter {name}={text}: {error}; expected a level like warn, or pinset=debug,warn"
             )
         })?,
     };

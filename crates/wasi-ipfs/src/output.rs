@@ -1,8 +1,7 @@
-//! Standard output: written beside the main task, so that a full pipe holds up no signal, and a reader that has
-//! gone (`| head`) ends the command quietly.
+//! Standard output. It is written asynchronously, so that a full pipe does not delay signals, and a closed pipe
+//! (`| head`) ends the command quietly.
 //!
-//! Names come from others: on a terminal their control characters are shown, not obeyed; in a pipe they are
-//! passed on as they are.
+//! Names are untrusted: on a terminal, their control characters are escaped; in a pipe, names are written unchanged.
 
 use std::{
     fmt,
@@ -11,7 +10,7 @@ use std::{
 
 use tokio::io::{AsyncWriteExt, BufWriter, Stdout};
 
-/// The reader of our standard output has closed it: nothing is left to do, and nothing went wrong.
+/// The reader of our standard output has closed it. There is nothing left to do, and this is not a failure.
 #[derive(Debug, thiserror::Error)]
 #[error("standard output was closed")]
 pub(crate) struct ReaderGone;
@@ -33,7 +32,7 @@ enum Names {
 }
 
 impl Output {
-    /// The process's own.
+    /// Opens the process's standard output.
     pub(crate) fn new() -> Self {
         Self {
             stdout: BufWriter::with_capacity(64 * 1024, tokio::io::stdout()),
@@ -44,17 +43,17 @@ impl Output {
         }
     }
 
-    /// Content, byte for byte.
+    /// Writes content, byte for byte.
     pub(crate) async fn bytes(&mut self, bytes: &[u8]) -> anyhow::Result<()> {
         self.stdout.write_all(bytes).await.map_err(explain)
     }
 
-    /// One line.
+    /// Writes one line.
     pub(crate) async fn line(&mut self, line: impl fmt::Display) -> anyhow::Result<()> {
         self.bytes(format!("{line}\n").as_bytes()).await
     }
 
-    /// A name as this output can take it.
+    /// Returns a name in the form that suits this output.
     pub(crate) fn name<'a>(&self, name: &'a str) -> std::borrow::Cow<'a, str> {
         match self.names {
             Names::Escaped => escape(name),
@@ -62,13 +61,13 @@ impl Output {
         }
     }
 
-    /// Writes out what is buffered. Without it, the end is lost.
+    /// Flushes the buffer. Without this, the last lines are lost.
     pub(crate) async fn finish(&mut self) -> anyhow::Result<()> {
         self.stdout.flush().await.map_err(explain)
     }
 }
 
-/// `name` with its control characters as escapes: what a terminal must not obey.
+/// Returns `name` with its control characters escaped, so that a terminal does not interpret them.
 pub(crate) fn escape(name: &str) -> std::borrow::Cow<'_, str> {
     match name.contains(char::is_control) {
         false => name.into(),

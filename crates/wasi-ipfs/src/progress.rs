@@ -1,4 +1,4 @@
-//! Progress of what takes long: a line on standard error where that is a terminal, nothing in a pipe.
+//! Progress of long operations: a line on standard error if that is a terminal, nothing in a pipe.
 
 use std::time::Duration;
 
@@ -6,22 +6,23 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::units::show_size;
 
-/// A line that says how far something is. Gone when dropped.
+/// A progress line. It is cleared when dropped.
 #[derive(Debug)]
 pub(crate) struct Line {
     bar: ProgressBar,
-    /// How many bytes there are, where that is known: of the content, which the blocks around it come on top of.
+    /// How many bytes of content there are, if known. The blocks have more bytes in total than their content.
     total_bytes: Option<u64>,
 }
 
 impl Line {
-    /// `what` is being done; shown after a quarter of a second, so that what is quick shows nothing.
+    /// Starts a line for the operation `what`. It appears after a quarter of a second, so that quick operations show
+    /// nothing.
     pub(crate) fn new(what: String) -> Self {
         let bar = ProgressBar::new_spinner().with_prefix(what);
         if let Ok(style) = ProgressStyle::with_template("{spinner} {prefix}: {msg}") {
             bar.set_style(style);
         }
-        // Hidden by indicatif where standard error is no terminal.
+        // indicatif hides it if standard error is not a terminal.
         bar.enable_steady_tick(Duration::from_millis(250));
         Self {
             bar,
@@ -29,13 +30,13 @@ impl Line {
         }
     }
 
-    /// So many bytes of content are to come.
+    /// Sets how many bytes of content there are.
     pub(crate) fn of(mut self, total_bytes: u64) -> Self {
         self.total_bytes = Some(total_bytes);
         self
     }
 
-    /// How far it is.
+    /// Shows the progress.
     pub(crate) fn say(&self, so_far: std::fmt::Arguments<'_>) {
         if !self.bar.is_hidden() {
             self.bar.set_message(so_far.to_string());
@@ -53,7 +54,7 @@ impl pinset::Progress for Line {
     fn advanced(&self, blocks: u64, bytes: u64) {
         let so_far = show_size(bytes);
         match self.total_bytes {
-            // The blocks' own bytes are no progress beyond the end.
+            // The blocks' own overhead must not count beyond 100 %.
             Some(total) if total > 0 => {
                 let percent = bytes.min(total) as u128 * 100 / u128::from(total);
                 let total = show_size(total);

@@ -1,22 +1,22 @@
-//! SIGINT and SIGTERM, and the statuses that the process ends with for them.
+//! SIGINT and SIGTERM, and the exit statuses for them.
 //!
-//! Both are caught before anything is put on disk, so that nothing outlives them.
+//! Both are caught before anything is written to disk, so that they leave nothing behind.
 
 use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// What asked us to stop.
+/// The signal that asked the process to stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stop {
-    /// SIGINT: Ctrl-C.
+    /// SIGINT, from Ctrl-C.
     Interrupt,
-    /// SIGTERM: a supervisor.
+    /// SIGTERM, from a supervisor.
     Terminate,
 }
 
 impl Stop {
-    /// 128 and the signal's number, as a shell shows a process that died of it.
+    /// 128 + the signal's number, as a shell reports a process that died of it.
     pub(crate) fn status(self) -> i32 {
         match self {
             Self::Interrupt => 128 + 2,
@@ -25,7 +25,7 @@ impl Stop {
     }
 }
 
-/// Both signals, caught from the time of [`listen`](Self::listen) on.
+/// Both signals, caught from the call of [`listen`](Self::listen) on.
 #[derive(Debug)]
 pub(crate) struct Signals {
     interrupt: Signal,
@@ -33,7 +33,7 @@ pub(crate) struct Signals {
 }
 
 impl Signals {
-    /// Starts to catch them.
+    /// Starts to catch both signals.
     pub(crate) fn listen() -> io::Result<Self> {
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
@@ -41,7 +41,7 @@ impl Signals {
         })
     }
 
-    /// The next one.
+    /// Waits for the next signal.
     pub(crate) async fn next(&mut self) -> Stop {
         tokio::select! {
             Some(()) = self.interrupt.recv() => Stop::Interrupt,

@@ -1,9 +1,15 @@
-//! Where blocks come from: the flags that name sources, and the sources themselves behind one `Pinner`.
+//! The sources of blocks: the flags that name them, and the sources themselves behind one `Pinner`.
 //!
-//! A further kind of source is a flag in [`SourceArgs`], an arm in [`SourceArgs::open`], and a line in
-//! [`NO_SOURCE`]; nothing else in the command knows what sources there are, but `pins`, which is about a node's.
+//! To add a kind of source, add a flag in [`SourceArgs`], an arm in [`SourceArgs::open`], and a line in [`no_source`].
+//! Nothing else in the command knows the kinds of sources, except `pins`, which is about a node's pins. If a build
+//! leaves a kind out, its flags are in `left_out`, which refuses them by name.
 
+#[cfg(feature = "gateway")]
+mod gateway;
+#[cfg(feature = "kubo")]
 mod kubo;
+#[cfg(not(all(feature = "gateway", feature = "kubo")))]
+mod left_out;
 
 use std::{
     path::{Path, PathBuf},
@@ -16,51 +22,58 @@ use cid::Cid;
 use clap::Args;
 use pinner_api::Pinner;
 use pinner_car::{CarPinner, ImportOptions};
-use pinner_gateway::{Endpoint, GatewayPinner};
 
 use crate::{importing, layered::Layered, usage::Usage};
 
+#[cfg(feature = "gateway")]
+use gateway::GatewayArgs;
+#[cfg(feature = "kubo")]
 pub(crate) use kubo::KuboArgs;
+#[cfg(not(feature = "gateway"))]
+use left_out::GatewayArgs;
+#[cfg(not(feature = "kubo"))]
+pub(crate) use left_out::KuboArgs;
 
-/// What is said where no source is given.
-const NO_SOURCE: &str = "no source of blocks is given. There are:
+/// The message if no source is given.
+fn no_source() -> String {
+    let (kubo, gateway) = (KuboArgs::SUMMARY, GatewayArgs::SUMMARY);
+    format!(
+        "no source of blocks is given. The sources are:
   --car FILE      a CAR archive, as `wasi-ipfs import` and `ipfs dag export` write it
   --add PATH      a local file or directory, imported for this run
-  --kubo[=ADDR]   a Kubo node, the one that `ipfs` speaks to or the one at an address
-  --gateway URL   a trustless HTTP gateway
-Give one or more of them";
+{kubo}{gateway}Pass one or more of them"
+    )
+}
 
-/// Where blocks come from.
+/// The sources of blocks.
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Sources of blocks (at least one)")]
 pub(crate) struct SourceArgs {
-    /// A CAR archive (version 1 or 2); may be given several times. What local sources hold is not asked of others
+    /// A CAR archive (version 1 or 2); may be given several times. Blocks in local sources are never requested from
+    /// others
     #[arg(long, value_name = "FILE")]
     car: Vec<PathBuf>,
 
-    /// A local file or directory: imported into a temporary CAR, its CID printed on standard error; may be given
-    /// several times
+    /// A local file or directory. It is imported into a temporary CAR, and its CID is printed to standard error; may be
+    /// given several times
     #[arg(long, value_name = "PATH")]
     add: Vec<PathBuf>,
 
     #[command(flatten)]
     kubo: KuboArgs,
 
-    /// A trustless HTTP gateway (`https://trustless-gateway.link`), which is trusted with nothing: every block is
-    /// verified. May be given several times: each is asked when those before it fail. Not together with --kubo,
-    /// whose node finds blocks by itself
-    #[arg(long, value_name = "URL", conflicts_with = "kubo")]
-    gateway: Vec<Endpoint>,
+    #[command(flatten)]
+    gateway: GatewayArgs,
 }
 
 /// The sources, open.
 #[derive(Debug)]
 pub(crate) struct Sources {
-    /// All of them as one.
+    /// All sources as one backend.
     pub(crate) pinner: Arc<dyn Pinner>,
-    /// The roots that the sources themselves name: CAR headers', and imports'.
+    /// The roots that the sources themselves name: those of CAR headers and of imports.
     pub(crate) roots: Vec<Cid>,
-    /// What all of them hold together, where that can be counted.
+    /// How much all of them hold together, if that can be counted.
     pub(crate) total: Option<Total>,
 }
 
@@ -74,8 +87,8 @@ pub(crate) struct Total {
 }
 
 impl SourceArgs {
-    /// Opens all of them; imports are made in a temporary directory below `scratch`. A block may take
-    /// `block_deadline`.
+    /// Opens all sources. Imports are made in a temporary directory below `scratch`. `block_deadline` is the longest
+    /// that a block may take.
     ///
     /// # Cancellation
     /// Nothing is left on the disk.
@@ -85,7 +98,7 @@ impl SourceArgs {
         block_deadline: Duration,
     ) -> anyhow::Result<Sources> {
         self.kubo.refuse_unused()?;
-        // Whether a node answers is known at once, and an import may be long.
+        // First, because it shows at once whether a node answers, while an import may take long.
         let remote = self.remote(block_deadline).await?;
         let local = match self.car.is_empty() && self.add.is_empty() {
             true => None,
@@ -102,7 +115,7 @@ impl SourceArgs {
             (Some(_) | None, _) => None,
         };
         let pinner: Arc<dyn Pinner> = match (local, remote) {
-            (None, None) => return Err(Usage::missing(NO_SOURCE)),
+            (None, None) => return Err(Usage::missing(no_source())),
             (Some(local), None) => Arc::new(local),
             (None, Some(remote)) => remote,
             (Some(local), Some(remote)) => Arc::new(Layered::new(Arc::new(local), remote)),
@@ -124,7 +137,7 @@ impl SourceArgs {
                     .tempdir_in(scratch)
                     .with_context(|| {
                         format!(
-                            "cannot make a directory for --add in '{}'; name another by --staging",
+                            "cannot create a directory for --add in '{}'; choose another with --staging",
                             scratch.display()
                         )
                     })?,
@@ -139,25 +152,67 @@ impl SourceArgs {
             }
         }
         let pinner = CarPinner::open(cars).await?;
-        // The imports stay readable through the open files, and are gone from the disk whatever becomes of us.
+        // The imports stay readable through the open files, and are removed from the disk however this process ends.
         drop(imports);
         Ok(pinner)
     }
 
-    /// A node, or gateways; clap lets nobody give both.
+    /// Opens a node, or gateways. clap refuses both together.
     async fn remote(&self, block_deadline: Duration) -> anyhow::Result<Option<Arc<dyn Pinner>>> {
-        if self.kubo.wanted() {
-            let node = self.kubo.connect(block_deadline).await?;
-            return Ok(Some(Arc::new(node)));
+        match self.kubo.wanted() {
+            true => self.kubo.connect(block_deadline).await.map(Some),
+            false => self.gateway.open(block_deadline),
         }
-        if self.gateway.is_empty() {
-            return Ok(None);
+    }
+}
+
+/// Tests of what a build leaves out: run by `cargo test -p wasi-ipfs --no-default-features --bins`.
+#[cfg(all(test, not(all(feature = "gateway", feature = "kubo"))))]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser, Debug)]
+    struct Flags {
+        #[command(flatten)]
+        sources: SourceArgs,
+    }
+
+    /// The message with which the flags are refused.
+    fn refused(flags: &[&str]) -> String {
+        let flags = Flags::parse_from(["it"].iter().chain(flags));
+        let runtime = tokio::runtime::Builder::new_current_thread().build();
+        let opened = flags
+            .sources
+            .open(&std::env::temp_dir(), Duration::from_secs(1));
+        let error = runtime.expect("a runtime").block_on(opened);
+        error.expect_err("it is left out").to_string()
+    }
+
+    #[test]
+    #[cfg(not(feature = "kubo"))]
+    fn a_node_is_refused_by_name() {
+        for flag in [
+            "--kubo",
+            "--kubo=/ip4/127.0.0.1/tcp/5001",
+            "--kubo-auth=s3cret",
+            "--kubo-gateway=off",
+        ] {
+            let said = refused(&[flag]);
+            let name = flag.split('=').next().unwrap_or(flag);
+            assert!(said.starts_with(name) && said.contains("`kubo`"), "{said}");
+            assert!(!said.contains("s3cret"), "{said}");
         }
-        let mut builder = GatewayPinner::builder().deadline(block_deadline);
-        for gateway in &self.gateway {
-            builder = builder.gateway(gateway.clone());
-        }
-        let gateways = builder.build().context("--gateway cannot be used")?;
-        Ok(Some(Arc::new(gateways)))
+    }
+
+    #[test]
+    #[cfg(not(feature = "gateway"))]
+    fn a_gateway_is_refused_by_name() {
+        let said = refused(&["--gateway", "https://example.org"]);
+        assert!(
+            said.contains("--gateway") && said.contains("`gateway`"),
+            "{said}"
+        );
     }
 }

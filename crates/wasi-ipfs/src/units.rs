@@ -1,27 +1,30 @@
-//! Sizes and durations as people write them on a command line, and sizes as people read them.
+//! Parses sizes and durations as people write them on a command line, and formats sizes for people.
 //!
-//! Pure text; an amount that does not fit is an error, never a wrapped number.
+//! Pure. An amount that does not fit is an error, never a wrapped number.
 
 use std::time::Duration;
 
-/// A text that is no size or duration.
+/// The text is not a size or a duration.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum UnitError {
-    /// No number, or an unknown unit, where a size is wanted.
-    #[error("'{0}' is no size; write bytes, or a number and a unit: 64MiB, 1G (1 GiB), 1.5GB")]
+    /// A size without a number, or with an unknown unit.
+    #[error(
+        "invalid size '{0}': expected bytes, or a number with a unit: 64MiB, 1G (1 GiB), 1.5GB"
+    )]
     NotASize(String),
-    /// No number, or an unknown unit, where a duration is wanted.
-    #[error("'{0}' is no duration; write seconds, or a number and a unit: 500ms, 30s, 2m, 1h")]
+    /// A duration without a number, or with an unknown unit.
+    #[error(
+        "invalid duration '{0}': expected seconds, or a number with a unit: 500ms, 30s, 2m, 1h"
+    )]
     NotADuration(String),
-    /// More than 64 bits of bytes, or than a clock can count.
+    /// More bytes than fit in 64 bits, or more time than a clock can count.
     #[error("'{0}' is too large")]
     TooLarge(String),
 }
 
-/// Bytes: `1048576`, `64MiB`, `1G`, `1.5GB`.
+/// Parses a size in bytes: `1048576`, `64MiB`, `1G`, `1.5GB`.
 ///
-/// As in coreutils, `K`, `M`, `G`, `T` and `KiB`… are powers of 1024, `KB`… are powers of 1000. Upper and lower
-/// case are one.
+/// As in coreutils, `K`, `M`, `G`, `T` and `KiB`… are powers of 1024, `KB`… are powers of 1000. Case does not matter.
 pub(crate) fn parse_size(text: &str) -> Result<u64, UnitError> {
     let wrong = || UnitError::NotASize(text.to_owned());
     let (number, unit) = split(text).ok_or_else(wrong)?;
@@ -42,7 +45,7 @@ pub(crate) fn parse_size(text: &str) -> Result<u64, UnitError> {
     u64::try_from(bytes).map_err(|_| UnitError::TooLarge(text.to_owned()))
 }
 
-/// A time: `30` (seconds), `500ms`, `30s`, `2m`, `1h`.
+/// Parses a duration: `30` (seconds), `500ms`, `30s`, `2m`, `1h`.
 pub(crate) fn parse_duration(text: &str) -> Result<Duration, UnitError> {
     let wrong = || UnitError::NotADuration(text.to_owned());
     let too_large = || UnitError::TooLarge(text.to_owned());
@@ -55,14 +58,14 @@ pub(crate) fn parse_duration(text: &str) -> Result<Duration, UnitError> {
         _ => return Err(wrong()),
     };
     let total = number.times(milliseconds).ok_or_else(too_large)?;
-    // A century is for ever, and a clock can still count it.
+    // A century is as good as for ever, and a clock can still count it.
     match u64::try_from(total) {
         Ok(total) if total <= 100 * 365 * 24 * 3_600_000 => Ok(Duration::from_millis(total)),
         _ => Err(too_large()),
     }
 }
 
-/// Bytes for reading: `1.5 GiB`. Whoever needs the exact number prints that beside it.
+/// Formats bytes for people: `1.5 GiB`. Callers that need the exact number print that beside it.
 pub(crate) fn show_size(bytes: u64) -> String {
     const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
     let exponent = match bytes {
@@ -86,13 +89,13 @@ struct Decimal {
 }
 
 impl Decimal {
-    /// The product, rounded down; `None` where it does not fit.
+    /// The product, rounded down; `None` if it does not fit.
     fn times(&self, factor: u128) -> Option<u128> {
         Some(self.digits.checked_mul(factor)? / 10u128.pow(self.places))
     }
 }
 
-/// The number at the start, and the unit behind it in lower case.
+/// Splits the text into the number at its start and the unit after it, in lower case.
 fn split(text: &str) -> Option<(Decimal, String)> {
     let text = text.trim();
     let end = text

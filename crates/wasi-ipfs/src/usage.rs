@@ -1,19 +1,19 @@
-//! Mistakes in how the command was called that clap cannot see: shown as clap shows its own, with status 2.
+//! Usage errors that clap cannot detect. They are shown as clap shows its own, with status 2.
 
 use clap::error::ErrorKind;
 
-/// A wrong call.
+/// A usage error.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
 pub(crate) struct Usage {
-    /// What kind of mistake.
+    /// The kind of mistake.
     pub(crate) kind: ErrorKind,
-    /// What is wrong, and what to do.
+    /// The mistake, and what to do about it.
     message: String,
 }
 
 impl Usage {
-    /// Something that must be given is not.
+    /// A required value is missing.
     pub(crate) fn missing(message: impl Into<String>) -> anyhow::Error {
         Self {
             kind: ErrorKind::MissingRequiredArgument,
@@ -22,7 +22,7 @@ impl Usage {
         .into()
     }
 
-    /// Something that was given cannot be meant.
+    /// A given value is invalid.
     pub(crate) fn invalid(message: impl Into<String>) -> anyhow::Error {
         Self {
             kind: ErrorKind::ValueValidation,

@@ -1,8 +1,8 @@
-//! A guest's arguments: words in order, each named in the usage line that a missing one is answered with.
+//! A guest's arguments: words in order, each named in the usage line, which is the message if one is missing.
 
 use std::{env, fmt::Debug, process, str::FromStr, vec};
 
-/// The words of the command line, behind the program's name.
+/// The words of the command line after the program's name.
 #[derive(Debug)]
 pub struct Arguments {
     left: vec::IntoIter<String>,
@@ -10,9 +10,9 @@ pub struct Arguments {
 }
 
 impl Arguments {
-    /// Takes the command line, and makes every panic an exit status of 1.
+    /// Takes the command line, and turns every panic into an exit status of 1.
     ///
-    /// A panic would else abort, which on WebAssembly is a trap: the host could not tell a guest's failed
+    /// Otherwise a panic would abort, which on WebAssembly is a trap. The host could not tell a guest's failed
     /// assertion from a fault of its own.
     pub fn of(usage: &'static str) -> Self {
         std::panic::set_hook(Box::new(|info| {
@@ -26,12 +26,12 @@ impl Arguments {
         }
     }
 
-    /// The next word, if there is one.
+    /// Returns the next word, if there is one.
     pub fn next_if_any(&mut self) -> Option<String> {
         self.left.next()
     }
 
-    /// The next word, which has to be there.
+    /// Returns the next word. It must exist.
     pub fn word(&mut self) -> String {
         let usage = self.usage;
         self.left
@@ -39,14 +39,14 @@ impl Arguments {
             .unwrap_or_else(|| panic!("an argument is missing; usage: {usage}"))
     }
 
-    /// The next word as a number.
+    /// Returns the next word as a number.
     pub fn number<T: FromStr<Err: Debug>>(&mut self) -> T {
         let (usage, word) = (self.usage, self.word());
         word.parse()
             .unwrap_or_else(|e| panic!("'{word}' is no number: {e:?}; usage: {usage}"))
     }
 
-    /// All that is left.
+    /// Returns all remaining words.
     pub fn rest(self) -> Vec<String> {
         self.left.collect()
     }

@@ -1,4 +1,4 @@
-//! Digests of what was read, and the walk of a tree in an order that does not depend on the file system.
+//! Digests of content, and the walk of a tree in an order that does not depend on the file system.
 
 use std::{
     ffi::OsString,
@@ -7,7 +7,7 @@ use std::{
     path::Path,
 };
 
-/// FNV-1a, 64 bits: enough to tell two contents apart where nobody chose them to collide.
+/// FNV-1a, 64 bits: enough to tell two contents apart if nobody chose them to collide.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fnv(u64);
 
@@ -25,7 +25,7 @@ impl Fnv {
         digest
     }
 
-    /// Takes in `bytes`.
+    /// Adds `bytes` to the digest.
     pub fn update(&mut self, bytes: &[u8]) {
         for byte in bytes {
             self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
@@ -39,7 +39,7 @@ impl fmt::Display for Fnv {
     }
 }
 
-/// Reads all of `from`, in calls of at most `chunk` bytes, and gives its length in bytes and its digest.
+/// Reads all of `from`, in calls of at most `chunk` bytes. Returns its length in bytes and its digest.
 pub fn drain(mut from: impl Read, chunk: usize) -> io::Result<(u64, Fnv)> {
     let mut buffer = vec![0; chunk];
     let mut digest = Fnv::default();
@@ -55,7 +55,7 @@ pub fn drain(mut from: impl Read, chunk: usize) -> io::Result<(u64, Fnv)> {
     }
 }
 
-/// Reads until `buffer` is full or `from` ends; how much that was.
+/// Reads until `buffer` is full or `from` ends. Returns how many bytes that was.
 pub fn fill(mut from: impl Read, buffer: &mut [u8]) -> io::Result<usize> {
     let mut filled = 0;
     while filled < buffer.len() {
@@ -77,7 +77,7 @@ pub fn letter(kind: fs::FileType) -> char {
     }
 }
 
-/// The names in `dir`, sorted.
+/// Returns the names in `dir`, sorted.
 pub fn sorted_names(dir: &Path) -> io::Result<Vec<OsString>> {
     let mut names = fs::read_dir(dir)?
         .map(|entry| entry.map(|entry| entry.file_name()))
@@ -86,7 +86,7 @@ pub fn sorted_names(dir: &Path) -> io::Result<Vec<OsString>> {
     Ok(names)
 }
 
-/// Pseudo-random numbers (xorshift64): the same series in every run, so that a failure comes back.
+/// Pseudo-random numbers (xorshift64): the same series in every run, so that a failure can be reproduced.
 #[derive(Debug)]
 pub struct Series(u64);
 
@@ -97,7 +97,7 @@ impl Default for Series {
 }
 
 impl Series {
-    /// The next number below `bound`, which must not be 0.
+    /// Returns the next number below `bound`, which must not be 0.
     pub fn below(&mut self, bound: u64) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;

@@ -1,8 +1,8 @@
-//! What the guests share: how they take their arguments, how they say what a call gave, and the calls of
-//! POSIX that `std` lacks on WASI.
+//! Shared by the guests: how they take their arguments, how they report the result of a call, and the calls of POSIX
+//! that `std` lacks on WASI.
 //!
-//! A guest checks by itself: a failed assertion is a message on standard error and the exit status 1, so that
-//! a trap is always the host's doing. What only the host can compare is printed on standard output.
+//! A guest checks its own results. A failed assertion is a message on standard error and the exit status 1, so a trap
+//! is always the host's doing. Results that only the host can compare are printed on standard output.
 
 pub mod arguments;
 pub mod content;

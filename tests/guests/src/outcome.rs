@@ -1,11 +1,11 @@
-//! What a call gave, in words that are the same on preview 1, preview 2 and the host: the names of errno.
+//! The result of a call in words that are the same on preview 1, preview 2 and the host: the names of errno.
 //!
 //! Errors are compared by errno and not by `ErrorKind`, since `std` folds several errnos into one kind and
 //! keeps some kinds to itself.
 
 use std::{fmt::Debug, io};
 
-/// The names of the errors that a guest may meet; the numbers differ between WASI and other systems.
+/// The names of the errors that a guest may meet. Their numbers differ between WASI and other systems.
 const NAMES: &[(i32, &str)] = &[
     (libc::EACCES, "EACCES"),
     (libc::EAGAIN, "EAGAIN"),
@@ -39,26 +39,26 @@ const NAMES: &[(i32, &str)] = &[
     (libc::ENOTCAPABLE, "ENOTCAPABLE"),
 ];
 
-/// Leaving the preopen, or writing to what is read-only.
+/// Leaving the preopen, or writing to a read-only tree.
 pub const NOT_PERMITTED: &[i32] = &[libc::EPERM];
 /// No such name.
 pub const NO_ENTRY: &[i32] = &[libc::ENOENT];
-/// A file where a directory is wanted.
+/// A file where a directory is expected.
 pub const NOT_A_DIRECTORY: &[i32] = &[libc::ENOTDIR];
-/// A directory where a file is wanted.
+/// A directory where a file is expected.
 pub const IS_A_DIRECTORY: &[i32] = &[libc::EISDIR];
-/// Too many symlinks, or one where none may be.
+/// Too many symlinks, or a symlink where none is allowed.
 pub const LOOP: &[i32] = &[libc::ELOOP];
-/// The call makes no sense on this.
+/// The call does not apply to this file.
 pub const INVALID: &[i32] = &[libc::EINVAL];
-/// It is there already.
+/// The name exists already.
 pub const EXISTS: &[i32] = &[libc::EEXIST];
-/// Between two file systems.
+/// A rename or link between two file systems.
 pub const CROSS_DEVICE: &[i32] = &[libc::EXDEV];
-/// The content cannot be had.
+/// The content cannot be loaded.
 pub const IO: &[i32] = &[libc::EIO];
 
-/// The error's name: `ENOENT`; what `std` made up by itself is named by its kind: `std:UnexpectedEof`.
+/// Returns the error's name, such as `ENOENT`. An error that `std` made up is named by its kind: `std:UnexpectedEof`.
 pub fn name(error: &io::Error) -> String {
     match error.raw_os_error() {
         None => format!("std:{:?}", error.kind()),
@@ -69,7 +69,7 @@ pub fn name(error: &io::Error) -> String {
     }
 }
 
-/// `ok VALUE`, or the error's name.
+/// Returns `ok VALUE`, or the error's name.
 pub fn text<T: Debug>(result: &io::Result<T>) -> String {
     match result {
         Ok(value) => format!("ok {value:?}"),
@@ -77,25 +77,25 @@ pub fn text<T: Debug>(result: &io::Result<T>) -> String {
     }
 }
 
-/// Prints `what: ` and what the call gave.
+/// Prints `what: ` and the result of the call.
 pub fn show<T: Debug>(what: &str, result: io::Result<T>) {
     println!("{what}: {}", text(&result));
 }
 
-/// The value; an error ends the guest, saying what failed.
+/// Returns the value. An error ends the guest with a message that says what failed.
 #[track_caller]
 pub fn succeeds<T>(what: &str, result: io::Result<T>) -> T {
     result.unwrap_or_else(|error| panic!("{what}: {} ({error})", name(&error)))
 }
 
-/// Asserts that the call failed with one of `wanted`, and prints with which.
+/// Asserts that the call failed with one of `wanted`, and prints which one.
 #[track_caller]
 pub fn fails<T>(what: &str, result: io::Result<T>, wanted: &[i32]) {
     let error = quietly_fails(what, result, wanted);
     println!("{what}: {}", name(&error));
 }
 
-/// Asserts that the call failed with one of `wanted`, and gives the error.
+/// Asserts that the call failed with one of `wanted`, and returns the error.
 #[track_caller]
 pub fn quietly_fails<T>(what: &str, result: io::Result<T>, wanted: &[i32]) -> io::Error {
     let names = || {

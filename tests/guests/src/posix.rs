@@ -1,7 +1,7 @@
-//! The calls of POSIX that `std` does not have on WASI, with `io::Result` around them.
+//! The calls of POSIX that `std` lacks on WASI, wrapped in `io::Result`.
 //!
-//! The only unsafe code of the guests. Invariant: every pointer handed out lives for the call alone, and every
-//! directory stream is closed once, by its drop.
+//! This is the only unsafe code of the guests. Invariant: every pointer passed to a call is used only during the call,
+//! and every directory stream is closed once, by its drop.
 #![allow(
     unsafe_code,
     reason = "libc is the only way to these calls; each block is one call"
@@ -32,7 +32,7 @@ fn count(status: isize) -> io::Result<usize> {
 
 /// Reads at `offset`, without moving the file's position.
 pub fn pread(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-    // An offset that off_t has no room for arrives negative, which is EINVAL, as it should be.
+    // An offset too large for off_t becomes negative, for which EINVAL is the right error.
     let offset = offset as libc::off_t;
     // SAFETY: the buffer is valid for writes of its own length.
     count(unsafe {
@@ -45,7 +45,7 @@ pub fn pread(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
     })
 }
 
-/// Reads at `offset` until `buffer` is full or the file ends; how much that was.
+/// Reads at `offset` until `buffer` is full or the file ends. Returns how many bytes that was.
 pub fn pread_full(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
     let mut filled = 0;
     while filled < buffer.len() {
@@ -64,14 +64,14 @@ pub fn pwrite(file: &File, bytes: &[u8], offset: u64) -> io::Result<usize> {
     count(unsafe { libc::pwrite(file.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), offset) })
 }
 
-/// Makes a symlink at `link` that holds `target`.
+/// Makes a symlink at `link` to `target`.
 pub fn symlink(target: &str, link: &str) -> io::Result<()> {
     let (target, link) = (c_path(target)?, c_path(link)?);
     // SAFETY: both strings end in NUL and outlive the call.
     done(unsafe { libc::symlink(target.as_ptr(), link.as_ptr()) })
 }
 
-/// Reads a symlink into a buffer of `size` bytes, which may be too small for it.
+/// Reads a symlink into a buffer of `size` bytes, which may be too small.
 pub fn readlink(path: &str, size: usize) -> io::Result<Vec<u8>> {
     let path = c_path(path)?;
     let mut buffer = vec![0; size];
@@ -81,18 +81,18 @@ pub fn readlink(path: &str, size: usize) -> io::Result<Vec<u8>> {
     Ok(buffer)
 }
 
-/// What [`access`] asks for.
+/// The right that [`access`] checks.
 #[derive(Clone, Copy, Debug)]
 pub enum Mode {
-    /// That it is there.
+    /// The path exists.
     Exists,
-    /// That it can be read.
+    /// The path can be read.
     Read,
-    /// That it can be written.
+    /// The path can be written.
     Write,
 }
 
-/// Whether the path may be used so.
+/// Checks whether the path may be used in this way.
 pub fn access(path: &str, mode: Mode) -> io::Result<()> {
     let path = c_path(path)?;
     let mode = match mode {
@@ -104,14 +104,14 @@ pub fn access(path: &str, mode: Mode) -> io::Result<()> {
     done(unsafe { libc::access(path.as_ptr(), mode) })
 }
 
-/// What [`open`] and [`open_at`] are to do.
+/// How [`open`] and [`open_at`] open a path.
 #[derive(Clone, Copy, Debug)]
 pub enum Open {
     /// Open for reading.
     Read,
     /// Open for reading, if it is a directory.
     Directory,
-    /// Open for reading, if it is no symlink.
+    /// Open for reading, if it is not a symlink.
     NoFollow,
     /// Open for reading, and empty it.
     Truncate,
@@ -150,10 +150,10 @@ pub fn open_at(directory: &File, path: &str, how: Open) -> io::Result<File> {
     owned(unsafe { libc::openat(directory.as_raw_fd(), path.as_ptr(), how.flags()) })
 }
 
-/// Opens a path below an open directory, handing it to the host just as it is.
+/// Opens a path below an open directory, and passes it to the host unchanged.
 ///
-/// `openat` resolves an absolute path against the preopens inside the guest; whoever writes a guest to break
-/// out leaves that away.
+/// `openat` resolves an absolute path against the preopens inside the guest. A guest that is written to break out skips
+/// that step.
 pub fn open_at_verbatim(directory: &File, path: &str, how: Open) -> io::Result<File> {
     #[cfg(not(target_os = "wasi"))]
     {
@@ -169,14 +169,14 @@ pub fn open_at_verbatim(directory: &File, path: &str, how: Open) -> io::Result<F
     }
 }
 
-/// What `stat` tells beyond `std`'s metadata.
+/// The facts of `stat` that `std`'s metadata lacks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Identity {
     /// The device's number.
     pub device: u64,
-    /// The file's number on it.
+    /// The file's inode number.
     pub inode: u64,
-    /// How many names it has.
+    /// The number of hard links.
     pub links: u64,
 }
 
@@ -196,41 +196,41 @@ fn identity(fill: impl FnOnce(*mut libc::stat) -> c_int) -> io::Result<Identity>
     })
 }
 
-/// The identity of what a path leads to.
+/// Returns the identity of a path's target.
 pub fn identity_of_path(path: &str) -> io::Result<Identity> {
     let path = c_path(path)?;
     // SAFETY: the string ends in NUL, and the pointer is valid for a `stat`.
     identity(|stat| unsafe { libc::stat(path.as_ptr(), stat) })
 }
 
-/// Whether [`identity_of_path`] follows a symlink for the file's number.
+/// Whether [`identity_of_path`] follows a symlink for the inode number.
 ///
-/// The libc of preview 2 asks for the metadata with following, and for the hash that makes the number without.
+/// The libc of preview 2 requests the metadata with following, but the hash that becomes the inode number without.
 pub const NUMBER_IS_FOLLOWED: bool = !cfg!(target_env = "p2");
 
-/// The identity of what a path names, be it a symlink.
+/// Returns the identity of the path itself, even if it is a symlink.
 pub fn identity_of_link(path: &str) -> io::Result<Identity> {
     let path = c_path(path)?;
     // SAFETY: as above.
     identity(|stat| unsafe { libc::lstat(path.as_ptr(), stat) })
 }
 
-/// The identity of an open file.
+/// Returns the identity of an open file.
 pub fn identity_of_file(file: &File) -> io::Result<Identity> {
     // SAFETY: the pointer is valid for a `stat`.
     identity(|stat| unsafe { libc::fstat(file.as_raw_fd(), stat) })
 }
 
-/// Whose times [`set_modified_at`] sets.
+/// Whose time [`set_modified_at`] sets.
 #[derive(Clone, Copy, Debug)]
 pub enum Follow {
-    /// What a symlink leads to.
+    /// The symlink's target.
     Target,
     /// The symlink itself.
     Link,
 }
 
-/// Sets the time of the last change by path; the time of the last access stays.
+/// Sets the time of the last change by path, and keeps the time of the last access.
 #[allow(
     clippy::unnecessary_cast,
     reason = "the widths of these constants differ between systems"
@@ -254,7 +254,7 @@ pub fn set_modified_at(path: &str, time: SystemTime, follow: Follow) -> io::Resu
     done(unsafe { libc::utimensat(libc::AT_FDCWD, path.as_ptr(), times.as_ptr(), flags) })
 }
 
-/// Reserves room in a file; unlike the others, the call returns its error.
+/// Reserves space in a file. Unlike the others, the call returns its error.
 pub fn allocate(file: &File, length: u64) -> io::Result<()> {
     // SAFETY: no pointer is handed over.
     match unsafe { libc::posix_fallocate(file.as_raw_fd(), 0, length as libc::off_t) } {
@@ -263,7 +263,7 @@ pub fn allocate(file: &File, length: u64) -> io::Result<()> {
     }
 }
 
-/// Tells the host how the file will be read; unlike the others, the call returns its error.
+/// Tells the host how the file will be read. Unlike the others, the call returns its error.
 pub fn advise_sequential(file: &File) -> io::Result<()> {
     let advice = libc::POSIX_FADV_SEQUENTIAL;
     // SAFETY: no pointer is handed over.
@@ -273,16 +273,16 @@ pub fn advise_sequential(file: &File) -> io::Result<()> {
     }
 }
 
-/// A directory stream, which unlike `std`'s can be rewound and told its position.
+/// A directory stream. Unlike `std`'s, it can be rewound, and can tell its position.
 #[derive(Debug)]
 pub struct Directory(*mut libc::DIR);
 
-/// One name of a [`Directory`], `.` and `..` among them.
+/// An entry of a [`Directory`]; `.` and `..` are included.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     /// The name.
     pub name: String,
-    /// The file's number, as the listing tells it.
+    /// The file's inode number in the listing.
     pub inode: u64,
 }
 
@@ -298,12 +298,12 @@ impl Directory {
         }
     }
 
-    /// The next entry; none at the end.
+    /// Returns the next entry, or `None` at the end.
     pub fn next_entry(&mut self) -> Option<Entry> {
-        // SAFETY: the stream is open, and `&mut` keeps anybody else from it.
+        // SAFETY: the stream is open, and `&mut` excludes other users.
         let entry = unsafe { libc::readdir(self.0).as_ref()? };
-        // The name is as long as it is: `d_name` is declared as an array of no or of most bytes, so a
-        // reference to it would not cover the name, and its address is taken instead.
+        // `d_name` is declared as an array of zero or of the maximum length, so a reference to it would not cover
+        // the name. Its address is taken instead.
         // SAFETY: `readdir` ends the name in NUL, and it is valid until the next call.
         let name = unsafe { CStr::from_ptr((&raw const entry.d_name).cast()) };
         Some(Entry {
@@ -316,30 +316,30 @@ impl Directory {
         })
     }
 
-    /// The rest of the entries.
+    /// Returns the remaining entries.
     pub fn remaining(&mut self) -> Vec<Entry> {
         std::iter::from_fn(|| self.next_entry()).collect()
     }
 
-    /// Back to the first entry.
+    /// Moves back to the first entry.
     pub fn rewind(&mut self) {
         // SAFETY: the stream is open.
         unsafe { libc::rewinddir(self.0) }
     }
 
-    /// Where the stream stands, for [`seek`](Self::seek).
+    /// Returns the current position, for [`seek`](Self::seek).
     pub fn tell(&mut self) -> libc::c_long {
         // SAFETY: the stream is open.
         unsafe { libc::telldir(self.0) }
     }
 
-    /// To where [`tell`](Self::tell) said it stood.
+    /// Moves to a position from [`tell`](Self::tell).
     pub fn seek(&mut self, position: libc::c_long) {
         // SAFETY: the stream is open.
         unsafe { libc::seekdir(self.0, position) }
     }
 
-    /// The descriptor behind the stream.
+    /// Returns the descriptor behind the stream.
     pub fn descriptor(&self) -> BorrowedFd<'_> {
         // SAFETY: the descriptor is open as long as the stream is, which outlives the borrow.
         unsafe { BorrowedFd::borrow_raw(libc::dirfd(self.0)) }

@@ -1,13 +1,13 @@
-//! The report of llvm-cov, in lcov's format: which line of which file ran how often.
+//! Parses the report of llvm-cov, in lcov's format: how often each line of each file ran.
 
 use std::{collections::BTreeMap, path::Path};
 
 use anyhow::{Context, Result};
 
-/// How often each line of a file ran; lines without code are not in it.
+/// How often each line of a file ran. Lines without code are left out.
 pub(super) type Counts = BTreeMap<usize, u64>;
 
-/// The files below `root`, by their path relative to it.
+/// Returns the counts of the files below `root`, by their path relative to it.
 pub(super) fn parse(report: &str, root: &Path) -> Result<BTreeMap<String, Counts>> {
     let mut files: BTreeMap<String, Counts> = BTreeMap::new();
     let mut current = None;
@@ -16,7 +16,7 @@ pub(super) fn parse(report: &str, root: &Path) -> Result<BTreeMap<String, Counts
             let relative = Path::new(path).strip_prefix(root).ok();
             current = relative.and_then(Path::to_str).map(ToOwned::to_owned);
         } else if let (Some(file), Some(counted)) = (&current, line.strip_prefix("DA:")) {
-            let wrong = || format!("'{line}' is no line of lcov's");
+            let wrong = || format!("'{line}' is not a line of lcov's format");
             let (number, count) = counted.split_once(',').with_context(wrong)?;
             // A checksum may follow the count.
             let count = count.split(',').next().unwrap_or(count);
@@ -24,7 +24,7 @@ pub(super) fn parse(report: &str, root: &Path) -> Result<BTreeMap<String, Counts
                 number.parse().with_context(wrong)?,
                 count.parse().with_context(wrong)?,
             );
-            // A file that several binaries hold is in the report once for each of them, or once in all.
+            // A file that is part of several binaries is in the report once for each of them, or only once.
             let counts = files.entry(file.clone()).or_default();
             let most: &mut u64 = counts.entry(number).or_default();
             *most = count.max(*most);

@@ -1,8 +1,8 @@
-//! A source file as the reader of a report sees it: which of its lines are tests, and which reasons stand where.
+//! A source file for the report: which of its lines are tests, and where its reasons are.
 
 use std::collections::BTreeSet;
 
-/// What a reason opens with.
+/// The mark before a reason.
 const MARK: &str = "// coverage: ";
 
 /// A file's lines.
@@ -13,23 +13,23 @@ pub(super) struct Source<'a> {
     tests_from: Option<usize>,
 }
 
-/// Lines that no test runs, in one paragraph.
+/// Lines of one paragraph that no test runs.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Run<'a> {
-    /// The first, counted from 1.
+    /// The first line, counted from 1.
     pub(super) first: usize,
-    /// The last.
+    /// The last line.
     pub(super) last: usize,
-    /// Why.
+    /// Why they are not run.
     pub(super) excuse: Excuse<'a>,
 }
 
 /// Why lines are not run.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Excuse<'a> {
-    /// Somebody wrote it down.
+    /// A comment gives the reason.
     Given(&'a str),
-    /// Nobody did.
+    /// There is no reason.
     Missing,
 }
 
@@ -37,7 +37,7 @@ impl<'a> Source<'a> {
     /// The file with this content.
     pub(super) fn new(text: &'a str) -> Self {
         let lines: Vec<_> = text.lines().collect();
-        // As everywhere in the project: the tests are the last item of a file.
+        // In this project, the tests are always the last item of a file.
         let opening = lines.windows(2).position(|pair| {
             pair[0] == "#[cfg(test)]" && pair[1].starts_with("mod ") && pair[1].ends_with('{')
         });
@@ -47,14 +47,14 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// Whether the line is a test's: those run by being tests, and would only flatter the figure.
+    /// Whether the line belongs to a test. Lines of tests always run, and would only improve the figure.
     pub(super) fn is_test(&self, file: &str, line: usize) -> bool {
         file.ends_with("/tests.rs")
             || file.contains("/tests/")
             || self.tests_from.is_some_and(|from| line >= from)
     }
 
-    /// The paragraphs of missed lines with their reasons, and the lines of the reasons that excuse nothing.
+    /// Returns the paragraphs of missed lines with their reasons, and the lines of the reasons that excuse nothing.
     pub(super) fn excuse(&self, missed: impl Iterator<Item = usize>) -> (Vec<Run<'a>>, Vec<usize>) {
         let mut stale: BTreeSet<_> = (1..=self.lines.len())
             .filter(|line| {
@@ -64,8 +64,8 @@ impl<'a> Source<'a> {
         let mut runs: Vec<Run<'_>> = Vec::new();
         for line in missed {
             match runs.last_mut() {
-                // Lines without code do not divide a run; a blank one does, so that a reason excuses the
-                // paragraph that it was written for and not what was added below.
+                // A line without code does not end a run, but a blank line does. So a reason excuses only the
+                // paragraph that it was written for, and not code that was added below.
                 Some(run) if !self.blank_between(run.last, line) => run.last = line,
                 _ => runs.push(Run {
                     first: line,

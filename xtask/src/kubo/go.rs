@@ -1,6 +1,6 @@
-//! Builds Go programs out of the module proxy: each in a scratch module of its own, whose folder is kept.
+//! Builds Go programs from the module proxy, each in a scratch module of its own, whose folder is kept.
 //!
-//! Invariant: writes to that folder, the program's path and Go's own caches, and nowhere else.
+//! Invariant: it writes to that folder, the program's path and Go's own caches, and nowhere else.
 
 use std::{
     fs,
@@ -17,31 +17,33 @@ use crate::process;
 pub(super) struct GoProgram {
     /// The module.
     pub(super) module: &'static str,
-    /// The package of the program in it.
+    /// The program's package in the module.
     pub(super) package: &'static str,
     /// The module's version.
     pub(super) version: &'static str,
     /// Versions of other modules that must not be chosen.
     pub(super) excluded: &'static [&'static str],
-    /// Where the versions of what it depends on come from.
+    /// Where the versions of its dependencies come from.
     pub(super) requirements: Requirements,
 }
 
-/// Where the versions of the dependencies come from. `go install` works for neither of the two: it refuses modules
+/// Where the versions of a program's dependencies come from. `go install` works for neither program: it refuses modules
 /// with replacements, and resolves some others to versions that no longer exist.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Requirements {
-    /// The program's own go.mod says them all, by `go get`.
+    /// The program's own go.mod lists all of them, and `go get` uses it.
     OfTheProgram,
-    /// Its go.mod does not: `go mod tidy` finds them from an import, with errors let pass that concern tests alone.
+    /// The program's go.mod is not sufficient. `go mod tidy` finds the versions from an import; `-e` makes it ignore
+    /// errors, which only concern tests.
     OfTheTreeThatResolves,
 }
 
-/// A go.mod's `go` line: no older than what the programs' own say, so that nothing is resolved the old way.
+/// The `go` line of the scratch go.mod. It is no older than those of the programs, so that nothing is resolved by older
+/// rules.
 const LANGUAGE: &str = "1.26";
 
 impl GoProgram {
-    /// Builds it in the folder `build` and puts it at `to`.
+    /// Builds the program in the folder `build`, and moves it to `to`.
     pub(super) fn build(&self, build: &Path, to: &Path) -> Result<()> {
         find_go()?;
         let write = |name: &str, text: String| {
@@ -52,7 +54,7 @@ impl GoProgram {
         fs::create_dir_all(&temporary)
             .with_context(|| format!("cannot make {}", temporary.display()))?;
         write("go.mod", self.go_mod())?;
-        // Left by an earlier version: its sums are checked again, against the checksum database.
+        // A go.sum from an earlier version is emptied, so that its sums are checked again with the checksum database.
         if fs::exists(build.join("go.sum")).unwrap_or(false) {
             write("go.sum", String::new())?;
         }
@@ -66,10 +68,10 @@ impl GoProgram {
                 process::run(go(build).args(["mod", "tidy", "-e"]))?;
             }
         }
-        // Beside it and renamed: what is there is always whole.
+        // Build beside the destination and rename, so that the destination is always complete.
         let made = build.join("made");
         process::run(go(build).args(["build", "-o"]).arg(&made).arg(self.package))?;
-        fs::rename(&made, to).with_context(|| format!("cannot put {} there", to.display()))
+        fs::rename(&made, to).with_context(|| format!("cannot write {}", to.display()))
     }
 
     fn go_mod(&self) -> String {
@@ -84,7 +86,8 @@ impl GoProgram {
         format!("module scratch\n\ngo {LANGUAGE}\n\n{excluded}{required}")
     }
 
-    /// Behind a build tag: a program can be required by an import, and not be compiled as one.
+    /// A file that imports the program, behind a build tag: an import makes Go require a program, but a program cannot
+    /// be compiled as an import.
     fn import(&self) -> String {
         format!(
             "//go:build required\n\npackage scratch\n\nimport _ \"{}\"\n",
@@ -105,12 +108,12 @@ fn find_go() -> Result<()> {
     }
 }
 
-/// A `go` that works in `build` alone. Which toolchain it takes (`GOTOOLCHAIN`) and from where (`GOPROXY`) stays
-/// the user's choice.
+/// A `go` command that only works in `build`. The toolchain (`GOTOOLCHAIN`) and the proxy (`GOPROXY`) remain the user's
+/// choice.
 fn go(build: &Path) -> Command {
     let mut go = Command::new("go");
     go.current_dir(build)
-        // The workspace may lie in somebody's Go workspace, or in a repository that Go would ask for its state.
+        // The workspace may be inside a Go workspace, or in a repository whose state Go would query.
         .env("GOWORK", "off")
         .env("GOFLAGS", "-mod=mod -buildvcs=false")
         .env("GOTMPDIR", build.join("tmp"));

@@ -1,4 +1,4 @@
-//! What each crate must not know, proven by what Cargo would link with it.
+//! Checks what each crate must not know, by its tree of dependencies.
 
 use std::collections::BTreeSet;
 
@@ -9,17 +9,17 @@ use crate::{
     workspace::{Member, Workspace},
 };
 
-/// A crate, and what its tree of normal dependencies must not hold.
+/// A crate, and the crates that its tree of normal dependencies must not contain.
 #[derive(Clone, Copy, Debug)]
 struct Boundary<'a> {
     of: &'a str,
-    /// Names of crates; `*` at the end stands for any rest.
+    /// Names of crates; a `*` at the end matches any rest.
     forbidden: &'static [&'static str],
     /// Exceptions to `forbidden`.
     allowed: &'static [&'static str],
 }
 
-/// What a backend that speaks HTTP must not know: what lies above it, the other backends, and any TLS but ours.
+/// Forbidden in a backend that speaks HTTP: the crates above it, the other backends, and any TLS except ours.
 const BESIDE_BACKENDS: &[&str] = &[
     "aws-lc-*",
     "cap-std",
@@ -34,7 +34,7 @@ const BESIDE_BACKENDS: &[&str] = &[
     "wit-*",
 ];
 
-/// As the table of crates has it: whoever needs one of these in one of those has found a fault in the design.
+/// The boundaries, as in the table of crates. A crate that needs a forbidden one shows a fault in the design.
 const BOUNDARIES: &[Boundary<'static>] = &[
     Boundary {
         of: "pinner-api",
@@ -125,6 +125,43 @@ const BOUNDARIES: &[Boundary<'static>] = &[
         allowed: &["pinner-api", "pinner-gateway", "pinner-http"],
     },
     Boundary {
+        of: "unixfs",
+        forbidden: &[
+            "tokio*",
+            "mio",
+            "hyper*",
+            "h2",
+            "reqwest",
+            "http*",
+            "cap-std",
+            "rustix",
+            "wasmtime*",
+            "pinner-*",
+            "pinset",
+            "wasi-ipfs*",
+        ],
+        allowed: &[],
+    },
+    Boundary {
+        of: "block-staging",
+        forbidden: &[
+            "tokio*",
+            "mio",
+            "hyper*",
+            "reqwest",
+            "http*",
+            "wasmtime*",
+            "wit-*",
+            "pinner-*",
+            "pinset",
+            "unixfs",
+            "prost",
+            "multihash-codetable",
+            "wasi-ipfs*",
+        ],
+        allowed: &[],
+    },
+    Boundary {
         of: "pinset",
         forbidden: &[
             "wasmtime*",
@@ -138,18 +175,31 @@ const BOUNDARIES: &[Boundary<'static>] = &[
         allowed: &["pinner-api"],
     },
     Boundary {
+        of: "test-support",
+        forbidden: &["pinset", "wasi-ipfs*", "wasmtime*"],
+        allowed: &[],
+    },
+    Boundary {
         of: "wasi-ipfs-fs",
-        forbidden: &["pinner-*", "hyper*", "reqwest"],
+        // The embedder chooses the compiler, and the cache of compiled code.
+        forbidden: &[
+            "pinner-*",
+            "hyper*",
+            "reqwest",
+            "cranelift-codegen",
+            "wasmtime-internal-cache",
+            "wasmtime-internal-cranelift",
+        ],
         allowed: &["pinner-api"],
     },
 ];
 
-/// What cannot be resolved without a patch, and stands on what gets no more fixes: whoever has it in its tree cannot be
-/// published. It is in one crate's, and in nobody else's.
+/// Crates that cannot be resolved without a patch, or that depend on crates without further fixes. A crate with one of
+/// them in its tree cannot be published. Only one crate, `ITS_CRATE`, has them.
 const UNPUBLISHABLE: &[&str] = &["core2", "ipfs-api-*", "hyper-multipart-rfc7578"];
 const ITS_CRATE: &str = "pinner-ipfs-api";
 
-/// The boundaries of every member, by its name.
+/// Returns a boundary for every member, so that none contains the unpublishable crates.
 fn of_members<'a>(members: &'a [Member]) -> impl Iterator<Item = Boundary<'a>> {
     let others = members.iter().filter(|member| {
         !UNPUBLISHABLE.contains(&member.name.as_str()) && member.name != ITS_CRATE
@@ -180,7 +230,7 @@ fn matches(pattern: &str, name: &str) -> bool {
     }
 }
 
-/// Looks at each crate's tree, all features on.
+/// Checks each crate's tree, with all features.
 pub(super) fn check(workspace: &Workspace) -> Result<()> {
     let mut crossed = Vec::new();
     let members = workspace.members()?;
@@ -198,7 +248,7 @@ pub(super) fn check(workspace: &Workspace) -> Result<()> {
         let tree = process::output(&mut workspace.cargo(&tree))?;
         for name in boundary.crossed_by(&tree) {
             crossed.push(format!(
-                "{} must not know {name}: `cargo tree -p {} -e normal -i {name}` shows by whom it does",
+                "{} must not depend on {name}: `cargo tree -p {} -e normal -i {name}` shows why it does",
                 boundary.of, boundary.of
             ));
         }

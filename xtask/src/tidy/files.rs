@@ -1,4 +1,4 @@
-//! The rules for source files that no lint knows: how they open, how long they are, and where unsafe code may be.
+//! Checks rules for source files that no lint knows: how they begin, how long they are, and where unsafe code may be.
 
 use std::{fs, path::Path};
 
@@ -6,13 +6,13 @@ use anyhow::{Context, Result, bail};
 
 use crate::{process, workspace::Workspace};
 
-/// A file of more lines is two concepts.
+/// The most lines of a file. A longer file holds two concepts.
 const MOST_LINES: usize = 600;
 
-/// The files that may hold unsafe code, each a small module of its own with a SAFETY line a block.
+/// The files that may hold unsafe code. Each is a small module of its own, with a SAFETY line for each block.
 const MAY_BE_UNSAFE: &[(&str, &str)] = &[
     (
-        "crates/pinset/src/staging/cached.rs",
+        "crates/block-staging/src/platform/cached.rs",
         "no safe wrapper of preadv2 reads into memory that is not initialised",
     ),
     (
@@ -21,10 +21,10 @@ const MAY_BE_UNSAFE: &[(&str, &str)] = &[
     ),
 ];
 
-/// What opens it.
+/// The keyword that begins unsafe code.
 const KEYWORD: &str = "unsafe";
 
-/// Looks at every Rust file that Git knows, or would take.
+/// Checks every Rust file that is in Git or not ignored by it.
 pub(super) fn check(workspace: &Workspace) -> Result<()> {
     let mut git = std::process::Command::new("git");
     git.current_dir(&workspace.root);
@@ -39,7 +39,7 @@ pub(super) fn check(workspace: &Workspace) -> Result<()> {
     let mut wrong = Vec::new();
     for name in process::output(&mut git)?.lines() {
         let path = workspace.root.join(name);
-        // A file that was removed and not yet committed is still listed.
+        // A removed file whose removal is not committed is still listed.
         if path.exists() {
             let source =
                 fs::read_to_string(&path).with_context(|| format!("cannot read {name}"))?;
@@ -49,7 +49,7 @@ pub(super) fn check(workspace: &Workspace) -> Result<()> {
     for (name, _) in MAY_BE_UNSAFE {
         if !Path::new(&workspace.root).join(name).exists() {
             wrong.push(format!(
-                "{name} is gone: take it out of the list of what may be unsafe"
+                "{name} does not exist: remove it from the list of files that may hold unsafe code"
             ));
         }
     }
@@ -63,13 +63,13 @@ fn faults(name: &str, source: &str) -> Vec<String> {
     let mut faults = Vec::new();
     if !source.starts_with("//!") {
         faults.push(format!(
-            "{name}:1: opens without `//!`: say what it owns and what it must not know"
+            "{name}:1: does not begin with `//!`: say what the file owns and what it must not know"
         ));
     }
     let lines = source.lines().count();
     if lines > MOST_LINES {
         faults.push(format!(
-            "{name}: {lines} lines, where {MOST_LINES} are the most: split it by concept"
+            "{name}: {lines} lines, more than {MOST_LINES}: split it by concept"
         ));
     }
     let may_be_unsafe = MAY_BE_UNSAFE.iter().any(|(listed, _)| *listed == name);
@@ -77,18 +77,18 @@ fn faults(name: &str, source: &str) -> Vec<String> {
         let code = line.split("//").next().unwrap_or_default();
         if !may_be_unsafe && has_unsafe(code) {
             faults.push(format!(
-                "{name}:{}: unsafe code outside of the files that are listed for it",
+                "{name}:{}: unsafe code in a file that is not listed for it",
                 at + 1
             ));
         }
         if code.trim_start().starts_with(concat!("#[", "ignore")) {
-            faults.push(format!("{name}:{}: a test that is switched off", at + 1));
+            faults.push(format!("{name}:{}: an ignored test", at + 1));
         }
     }
     faults
 }
 
-/// Whether the keyword opens a block, a function, an implementation, a trait or an attribute here.
+/// Whether the keyword begins a block, a function, an implementation, a trait or an attribute here.
 fn has_unsafe(code: &str) -> bool {
     code.match_indices(KEYWORD).any(|(at, word)| {
         let apart = |c: char| !(c.is_alphanumeric() || c == '_' || c == '"');
@@ -116,7 +116,7 @@ mod tests {
         );
         let ignored = format!("//! Off.\n    #[{}]\n", "ignore");
         assert_eq!(faults("a.rs", &ignored).len(), 1);
-        // Written with another word, or this file would itself be found to be at fault.
+        // Written with another word; otherwise this file itself would be at fault.
         for code in [
             "let x = RISKY { y };",
             "RISKY  impl Send for X {}",

@@ -1,6 +1,6 @@
-//! What somebody else meets who takes these crates: a workspace without a lock file, and packages out of a registry.
+//! Checks the crates as other people get them: resolved without a lock file, and as packages from a registry.
 //!
-//! Invariant: the tree is left as it is. What is resolved or packed is a copy, or below the target directory.
+//! Invariant: the tree is not changed. Resolving works on a copy, and packages are below the target directory.
 
 use std::{fs, path::Path};
 
@@ -8,21 +8,24 @@ use anyhow::{Context, Result, bail};
 
 use crate::{process, workspace::Workspace};
 
-/// The crates whose packages are also built, alone, as a registry would hand them out: what stands on its own, and
-/// the backends that are to be free of the patched dependency. The others pull in wasmtime, which takes minutes to
-/// compile once more, and their packages are as well-formed as those that are built.
+/// The crates whose packages are also built by themselves, as a registry would serve them: those that are useful by
+/// themselves, and the backends that must be free of the patched dependency. The others pull in wasmtime, which takes
+/// minutes to compile again, and their packages are as well-formed as those that are built.
 const BUILT: &[&str] = &[
+    "block-staging",
     "kubo-protocol",
     "pinner-api",
-    // What the others' tests depend on by its version.
+    // The tests of the others depend on it by its version.
     "pinner-conformance",
     "pinner-gateway",
     "pinner-http",
     "pinner-kubo",
+    "pinset",
+    "unixfs",
 ];
 
-/// That Cargo finds a set of versions without the lock file: where it does not, nobody can depend on these crates, and
-/// `cargo update` fails. A release that is yanked is chosen only where a lock file names it.
+/// Checks that Cargo can resolve the versions without the lock file. Otherwise nobody could depend on these crates, and
+/// `cargo update` would fail. A yanked release is only chosen if a lock file names it.
 pub(super) fn resolves_afresh(workspace: &Workspace) -> Result<()> {
     let copy = tempfile::tempdir().context("cannot make a temporary directory")?;
     let mut git = std::process::Command::new("git");
@@ -30,7 +33,8 @@ pub(super) fn resolves_afresh(workspace: &Workspace) -> Result<()> {
     git.args(["ls-files", "--cached", "--others", "--exclude-standard"]);
     for name in process::output(&mut git)?.lines() {
         let from = workspace.root.join(name);
-        // A lock file below is that of another workspace; a file that was removed and not committed is still listed.
+        // Lock files in subfolders belong to other workspaces. A removed file whose removal is not committed is still
+        // listed.
         if name != "Cargo.lock" && from.is_file() {
             copy_to(&from, &copy.path().join(name))?;
         }
@@ -51,10 +55,10 @@ fn copy_to(from: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
-/// That every crate that is to be published can be packed, and those in [`BUILT`] be built from their packages.
+/// Checks that every crate to be published can be packaged, and that those in [`BUILT`] build from their packages.
 ///
-/// A crate that depends on one with `publish = false` cannot: a registry would not have it. (A dependency of tests
-/// alone, by path without a version, is left out of the package, and does no harm.)
+/// A crate that depends on one with `publish = false` cannot be packaged: a registry would not have that one. (A
+/// dev-dependency by path without a version is left out of the package, and does no harm.)
 pub(super) fn packs(workspace: &Workspace) -> Result<()> {
     let members = workspace.members()?;
     let published = members.iter().filter(|member| member.is_published);
@@ -65,16 +69,16 @@ pub(super) fn packs(workspace: &Workspace) -> Result<()> {
         .filter(|name| BUILT.contains(name))
         .collect();
     if built.is_empty() {
-        bail!("none of the crates that are to be built from their packages is published");
+        bail!("none of the crates to build from their packages is published");
     }
-    // Together each time: Cargo then takes the packages of the others for what a registry would have of them.
+    // All in one call: Cargo then uses the packages of the others as if they came from a registry.
     pack(workspace, &published, &["--no-verify"])?;
     pack(workspace, &built, &[])
 }
 
 fn pack(workspace: &Workspace, names: &[&str], flags: &[&str]) -> Result<()> {
     let mut cargo = workspace.cargo(&["package", "--quiet"]);
-    // Of its own, so that packages built another time are still built, and nobody waits for anybody's lock.
+    // A target directory of its own, so that earlier builds there stay valid, and no lock has to be waited for.
     cargo
         .arg("--target-dir")
         .arg(workspace.target.join("packages"));
@@ -83,7 +87,7 @@ fn pack(workspace: &Workspace, names: &[&str], flags: &[&str]) -> Result<()> {
     }
     cargo.args(flags);
     if is_dirty(workspace)? {
-        // Cargo refuses what is not committed, which is right for publishing, and no fault of the tree's before.
+        // Cargo refuses uncommitted changes. That is right for publishing, but they are not a fault before it.
         cargo.arg("--allow-dirty");
     }
     process::run(&mut cargo)

@@ -1,130 +1,47 @@
-//! How to import: profiles, and the options of `ipfs add`.
+//! The options of an import: profiles, and the options of `ipfs add`.
 //!
-//! Owns which options exclude each other, and what of a file's metadata is kept. Touches no file.
+//! Decides which options exclude each other, and which metadata of a file is kept. Accesses no file.
 
-use std::{fmt, fs::Metadata, os::unix::fs::MetadataExt, str::FromStr};
+use std::{fs::Metadata, os::unix::fs::MetadataExt};
 
-use cid::Version;
+use unixfs::{Attributes, Layout, Leaves, Mtime, Profile};
 
-use super::{
-    directory::SizeEstimate,
-    file::{Layout, Leaves},
-    unixfs::Attributes,
-};
 use crate::error::CarError;
 
-/// A set of import parameters that has a name, so that the same content gets the same CID everywhere
-/// (<https://specs.ipfs.tech/ipips/ipip-0499/>).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Profile {
-    /// `unixfs-v1-2025`: CIDv1, raw leaves of 1 MiB, 1024 links a node; a directory is sharded once its block
-    /// would be over 256 KiB.
-    #[default]
-    UnixfsV1_2025,
-    /// `unixfs-v0-2015`: CIDv0, dag-pb leaves of 256 KiB, 174 links a node; a directory is sharded once its names
-    /// and CIDs are over 256 KiB. Kubo's default.
-    UnixfsV0_2015,
-}
-
-impl Profile {
-    /// All there are.
-    pub const ALL: [Self; 2] = [Self::UnixfsV1_2025, Self::UnixfsV0_2015];
-
-    /// As Kubo's configuration spells it.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::UnixfsV1_2025 => "unixfs-v1-2025",
-            Self::UnixfsV0_2015 => "unixfs-v0-2015",
-        }
-    }
-
-    pub(super) const fn cid_version(self) -> Version {
-        match self {
-            Self::UnixfsV1_2025 => Version::V1,
-            Self::UnixfsV0_2015 => Version::V0,
-        }
-    }
-
-    const fn layout(self) -> Layout {
-        match self {
-            Self::UnixfsV1_2025 => Layout {
-                chunk_bytes: 1024 * 1024,
-                max_links: 1024,
-                leaves: Leaves::Raw,
-            },
-            Self::UnixfsV0_2015 => Layout {
-                chunk_bytes: 256 * 1024,
-                max_links: 174,
-                leaves: Leaves::DagPb,
-            },
-        }
-    }
-
-    pub(super) const fn size_estimate(self) -> SizeEstimate {
-        match self {
-            Self::UnixfsV1_2025 => SizeEstimate::Block,
-            Self::UnixfsV0_2015 => SizeEstimate::Links,
-        }
-    }
-}
-
-impl fmt::Display for Profile {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-/// A text that names no [`Profile`].
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("'{0}' is no import profile; there are unixfs-v1-2025 and unixfs-v0-2015")]
-pub struct ParseProfileError(String);
-
-impl FromStr for Profile {
-    type Err = ParseProfileError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Self::ALL
-            .into_iter()
-            .find(|profile| profile.name() == text)
-            .ok_or_else(|| ParseProfileError(text.to_owned()))
-    }
-}
-
-/// How to import, by the names of `ipfs add`'s options.
+/// The options of an import, named like those of `ipfs add`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ImportOptions {
-    /// Chunks, nodes, CIDs and sharding.
+    /// The parameters of chunks, nodes, CIDs and sharding.
     pub profile: Profile,
-    /// `--hidden`: entries whose names start with a dot are imported too. The imported path itself always is.
+    /// `--hidden`: also imports entries whose names start with a dot. The given path itself is always imported.
     pub hidden: bool,
-    /// `--raw-leaves`: whether a chunk is a raw block; the profile says so if this does not.
+    /// `--raw-leaves`: whether a chunk is a raw block. `None` leaves it to the profile.
     pub raw_leaves: Option<bool>,
-    /// `--preserve-mode`: keeps the permissions of files and directories. Not with raw leaves.
+    /// `--preserve-mode`: keeps the permissions of files and directories. Excludes raw leaves.
     pub preserve_mode: bool,
-    /// `--preserve-mtime`: keeps the modification times of files, directories and symlinks. Not with raw leaves.
+    /// `--preserve-mtime`: keeps the modification times of files, directories and symlinks. Excludes raw leaves.
     pub preserve_mtime: bool,
-    /// `--dereference-args`: the imported path is followed where it is a symlink. Symlinks below it never are.
+    /// `--dereference-args`: follows the given path if it is a symlink. Symlinks below it are never followed.
     pub dereference_args: bool,
 }
 
 impl ImportOptions {
-    /// The profile's layout, with the leaves that are asked for.
+    /// The profile's layout, with the requested form of leaves.
     pub(super) fn layout(&self) -> Result<Layout, CarError> {
-        let mut layout = self.profile.layout();
-        match self.raw_leaves {
-            Some(true) => layout.leaves = Leaves::Raw,
-            Some(false) => layout.leaves = Leaves::DagPb,
-            None => {}
-        }
-        if layout.leaves == Leaves::Raw && (self.preserve_mode || self.preserve_mtime) {
+        let layout = self.profile.layout();
+        let layout = match self.raw_leaves {
+            Some(true) => layout.with_leaves(Leaves::Raw),
+            Some(false) => layout.with_leaves(Leaves::DagPb),
+            None => layout,
+        };
+        if layout.leaves() == Leaves::Raw && (self.preserve_mode || self.preserve_mtime) {
             return Err(CarError::MetadataInRawLeaves);
         }
         Ok(layout)
     }
 
-    /// What is kept of a file's or directory's metadata. As in Kubo, no permission at all is kept of a directory
-    /// and not of a file, and a symlink has none.
+    /// The metadata that is kept of a file, directory or symlink. As in Kubo, a mode of zero is kept for a directory
+    /// but not for a file, and the mode of a symlink is never kept.
     pub(super) fn attributes(&self, metadata: &Metadata) -> Attributes {
         let permissions = metadata.mode() & 0o7777;
         let has_mode =
@@ -132,8 +49,11 @@ impl ImportOptions {
         Attributes {
             mode: has_mode.then_some(permissions),
             mtime: self.preserve_mtime.then(|| {
-                let nanoseconds = u32::try_from(metadata.mtime_nsec()).unwrap_or_default();
-                (metadata.mtime(), nanoseconds)
+                let nanos = u32::try_from(metadata.mtime_nsec()).unwrap_or_default();
+                Mtime {
+                    seconds: metadata.mtime(),
+                    nanos,
+                }
             }),
         }
     }

@@ -1,4 +1,4 @@
-//! What an import takes, leaves out and refuses.
+//! Tests of an import: which files it accepts, skips and refuses.
 
 use std::{
     collections::BTreeMap,
@@ -13,6 +13,7 @@ use std::{
 
 use rustix::fs::{AtFlags, CWD, FileType as RustixType, Timespec, Timestamps};
 use tempfile::TempDir;
+use unixfs::Profile;
 
 use super::*;
 use crate::scan::parse_car;
@@ -119,7 +120,7 @@ fn mode_and_mtime_of_files_and_symlinks_are_kubos() {
     }
 }
 
-/// As Kubo: no permission at all is what a file without a mode has, while a directory keeps it.
+/// As in Kubo, a file's mode of zero counts as missing, while a directory keeps it.
 #[test]
 fn no_permission_is_kept_of_directories_alone() {
     let (_temporary, path) = directory();
@@ -171,7 +172,7 @@ fn metadata_and_raw_leaves_exclude_each_other() {
     }
 }
 
-/// By hand, as `ipfs add` gives them: a raw leaf has CIDv1 under the old profile too.
+/// The expected CIDs are taken from `ipfs add`: a raw leaf has CIDv1 under the old profile too.
 #[test]
 fn the_leaves_can_be_chosen_apart_from_the_profile() {
     let (_temporary, path) = directory();
@@ -216,7 +217,7 @@ fn errors_name_the_path() {
     }
 }
 
-/// As an ordinary user, also where the tests run as root, whom no permission stops.
+/// The import runs as an ordinary user even if the tests run as root, which no permission stops.
 #[test]
 fn what_may_not_be_read_is_named_and_nothing_is_left_behind() {
     let (temporary, path) = directory();
@@ -293,7 +294,7 @@ fn special_files_are_refused_and_never_waited_for() {
     );
 }
 
-/// What the walk saw as a file may be something else once it is opened.
+/// A file that the walk has seen may be replaced by something else before it is opened.
 #[test]
 fn what_took_a_files_place_is_not_followed() {
     let (_temporary, path) = directory();
@@ -333,7 +334,7 @@ fn the_argument_is_a_symlink_unless_dereferenced() {
             "{error:?}"
         );
     }
-    // Links below the argument are never followed, and `link/` is the link.
+    // Links below the argument are never followed, and `link/` means the link itself.
     let directory_link = path.join("up");
     symlink(".", &directory_link).unwrap();
     let counted = import(&path, &options, |_, _| Ok(()), go).unwrap();
@@ -469,7 +470,7 @@ fn the_car_has_the_root_and_every_block() {
         fs::write(path.join(name), name).unwrap();
     }
     let destination = temporary.path().join("a.car");
-    // Under the old profile with raw leaves, a file's root is longer than the header was kept for.
+    // Under the old profile with raw leaves, the CID of a file's root is longer than the one the header has room for.
     let raw_v0 = ImportOptions {
         raw_leaves: Some(true),
         ..v0()

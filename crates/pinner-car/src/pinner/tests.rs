@@ -1,4 +1,4 @@
-//! A CAR file as a backend: what it answers, and what it refuses.
+//! Tests of a CAR file as a backend: its answers and its refusals.
 
 use std::task::{Context, Poll, Waker};
 
@@ -168,11 +168,7 @@ async fn a_pin_proves_that_the_dag_is_whole() {
         .pin(&holder(2), &outer.0, PinDepth::Recursive)
         .await
         .unwrap();
-    let pin = |number| Pin {
-        holder: holder(number),
-        root: outer.0,
-        depth: PinDepth::Recursive,
-    };
+    let pin = |number| Pin::new(holder(number), outer.0, PinDepth::Recursive);
     assert_eq!(pins(&pinner).await, [pin(1), pin(2)]);
     for _ in 0..2 {
         pinner.unpin(&holder(1), &outer.0).await.unwrap();
@@ -298,7 +294,7 @@ async fn what_cannot_be_opened_is_named() {
     );
     let error = CarPinner::open([directory.path()]).await.unwrap_err();
     assert!(matches!(error, CarError::NotACar { .. }), "{error:?}");
-    // The second file's fault is the second file's.
+    // The error names the second file, whose fault it is.
     let good = write(&directory, "good.car", &[], &[]);
     let bad = directory.path().join("bad.car");
     std::fs::write(&bad, "no car").unwrap();

@@ -1,4 +1,4 @@
-//! CARs that are sound, cut short at every byte, and wrong in every length they have.
+//! Tests with CARs that are sound, cut short at every byte, and wrong in every length they have.
 
 use multihash_codetable::{Code, MultihashDigest};
 
@@ -33,7 +33,7 @@ fn car(blocks: &[&[u8]]) -> Vec<u8> {
     bytes
 }
 
-/// A CARv2 by hand: pragma, 40 bytes, `gap` bytes of padding, the data, and `tail` as its index.
+/// A CARv2 made by hand: the pragma, 40 bytes of header, `gap` bytes of padding, the data, and `tail` as its index.
 fn v2(data: &[u8], gap: usize, tail: &[u8]) -> Vec<u8> {
     let mut bytes = b"\x0a\xa1\x67version\x02".to_vec();
     bytes.extend([0xff; 16]);
@@ -105,7 +105,7 @@ fn a_car_cut_at_any_byte_is_an_error_or_a_whole_prefix() {
             Err(other) => panic!("cut at {cut}: {other:?}"),
         }
     }
-    // Behind the header, and behind each section but the last.
+    // After the header, and after each section except the last.
     assert_eq!(prefixes, blocks.len());
 }
 
@@ -205,7 +205,7 @@ fn padding_ends_the_payload_and_damage_does_not() {
 #[test]
 fn a_section_without_a_cid_says_where() {
     let good = car(&[b"one"]);
-    // CID version 3, behind a length of one byte; long enough that the length is not what is wrong.
+    // CID version 3, after a length of one byte. The section is long enough that its length is not at fault.
     let bytes = [&good[..], &varint(200), &[3; 200]].concat();
     let error = parse_car(&bytes).unwrap_err();
     assert!(

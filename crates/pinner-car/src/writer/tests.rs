@@ -1,4 +1,4 @@
-//! A CAR is at its destination whole, or not at all.
+//! Tests that a CAR is at its destination whole or not at all.
 
 use std::os::unix::fs::{PermissionsExt, symlink};
 

@@ -1,5 +1,5 @@
-//! Whether a fixture and its backend's capabilities agree: a fixture that denies what the backend claims would
-//! make other cases assert nothing.
+//! Whether a fixture agrees with its backend's capabilities. If a fixture denied what its backend claims, other cases
+//! would assert nothing.
 
 use crate::{
     Content, Dag, Elsewhere, Failure, Start,
@@ -29,7 +29,7 @@ pub(crate) async fn the_fixture_agrees_with_the_capabilities(start: Start) -> Ou
     for pinner in [&it.pinner, &second] {
         agree(
             pinner.names().is_some() == can.names,
-            "`names` of the capabilities says otherwise than `Pinner::names` does",
+            "the capability `names` contradicts `Pinner::names`",
         )?;
     }
 
@@ -37,7 +37,7 @@ pub(crate) async fn the_fixture_agrees_with_the_capabilities(start: Start) -> Ou
     let name = name.map_err(cannot("set a name"))?;
     agree(
         name.is_some() == can.names,
-        "set_name() has to give a name exactly where the backend resolves names",
+        "set_name() has to return a name exactly where the backend resolves names",
     )?;
 
     let foreign = it.fixture.foreign_pin(&dag.root()).await;
@@ -52,13 +52,13 @@ pub(crate) async fn the_fixture_agrees_with_the_capabilities(start: Start) -> Ou
     let reachable = it.abilities().elsewhere == Elsewhere::Reachable;
     agree(
         held.is_some() || !(reachable && can.lazy_pins),
-        "holds() has to tell where lazy pins could fetch too much",
+        "holds() has to return an answer where lazy pins could fetch too much",
     )?;
     agree(
         it.holds(&it.nowhere()).await? != Some(true),
         "holds() claims a block that is nowhere",
     )?;
 
-    // Last, since it takes what the others look at. It compares with `collects` itself.
+    // Last, because it removes what the others look at. It compares the result with `collects` itself.
     it.collect().await
 }

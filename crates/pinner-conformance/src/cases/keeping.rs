@@ -1,4 +1,4 @@
-//! What pins are for: what a garbage collection keeps, and what it takes.
+//! The effect of pins: which blocks a garbage collection keeps, and which it removes.
 //!
 //! On a backend that does not collect, the same cases assert that everything stays.
 
@@ -35,7 +35,7 @@ pub(crate) async fn what_nobody_pins_is_collected(start: Start) -> Outcome {
 pub(crate) async fn two_holders_are_counted(start: Start) -> Outcome {
     let dag = Dag::sample();
     for depth in DEPTHS {
-        // Whichever of the two releases first.
+        // In both orders of release.
         for [first, then] in [[1, 2], [2, 1]] {
             let Some(it) = over(&start, &dag, depth).await? else {
                 continue;
@@ -66,10 +66,10 @@ pub(crate) async fn many_holders_are_counted(start: Start) -> Outcome {
         };
         for holder in 0..10 {
             it.pins_it(holder, &dag.root(), depth).await?;
-            // Pinning twice is one pin, and one release takes it.
+            // Pinning twice makes one pin, and one release removes it.
             it.pins_it(holder, &dag.root(), depth).await?;
         }
-        // The last who came is the first to go, so that a backend which knows one of them alone is found out.
+        // The last holder to pin releases first, so that a backend that remembers only one holder fails.
         for holder in [9, 0, 1, 2, 3, 4, 5, 6, 7, 8] {
             it.collect_keeps(dag.blocks()).await?;
             it.unpins(holder, &dag.root()).await?;
@@ -102,7 +102,7 @@ pub(crate) async fn a_shared_block_stays_while_one_root_is_pinned(start: Start) 
 
 pub(crate) async fn a_lazy_pin_keeps_what_is_there(start: Start) -> Outcome {
     let dag = Dag::sample();
-    // The root, a node below it and one leaf of that.
+    // The root, a node below it, and one leaf of that node.
     let there: Vec<_> = [0, 1, 4].map(|i| dag.blocks()[i].clone()).into();
     let it = Subject::over(&start, Content::of(there.clone())).await?;
     if it.denies(Lazy, &dag.root()).await? {
@@ -118,7 +118,7 @@ pub(crate) async fn a_lazy_pin_keeps_what_arrives_later(start: Start) -> Outcome
     let dag = Dag::sample();
     let read: Vec<_> = [0, 1, 4].map(|i| dag.blocks()[i].clone()).into();
     let unread = others(&dag, &read);
-    // Where nothing can arrive, what is read is there from the beginning.
+    // Where nothing can arrive later, the blocks that are read are there from the beginning.
     let content = Content::of([read[0].clone()]).with_elsewhere(dag.blocks()[1..].to_vec());
     let it = Subject::over(&start, content).await?;
     let it = match it.abilities().elsewhere {
@@ -134,7 +134,7 @@ pub(crate) async fn a_lazy_pin_keeps_what_arrives_later(start: Start) -> Outcome
     for block in &unread {
         ensure!(
             it.holds(&block.cid).await? != Some(true),
-            "block {} was never asked for, and it is there",
+            "block {} was never asked for, but it is there",
             block.cid
         );
     }
@@ -147,7 +147,7 @@ pub(crate) async fn a_lazy_pin_of_an_incomplete_dag_lets_the_collection_pass(
 ) -> Outcome {
     let dag = Dag::sample();
     let other = Dag::sample();
-    // Without a node, so that leaves are there which nothing present leads to.
+    // One node is missing, so some leaves are there that no present block leads to.
     let there: Vec<_> = dag.without(&dag.blocks()[1].cid).collect();
     let content = Content::of(there.iter().chain(other.blocks()).cloned());
     let it = Subject::over(&start, content).await?;
@@ -155,7 +155,7 @@ pub(crate) async fn a_lazy_pin_of_an_incomplete_dag_lets_the_collection_pass(
         return Ok(());
     }
     it.pins_it(1, &dag.root(), Lazy).await?;
-    // The collection does its work: it takes what is not pinned, and the pinned part stays.
+    // The collection does its work: it removes what is not pinned, and keeps the pinned part.
     it.collect_takes(other.blocks()).await?;
     let kept: Vec<_> = [0, 2, 3].map(|i| dag.blocks()[i].clone()).into();
     it.collect_keeps(&kept).await
@@ -167,7 +167,7 @@ pub(crate) async fn a_foreign_pin_is_never_touched(start: Start) -> Outcome {
     for depth in DEPTHS {
         let it = Subject::over(&start, whole(&dag)).await?;
         let pinned = it.fixture.foreign_pin(&root).await;
-        // Where nobody else can pin, the rest holds all the more; `fixture` says where that is allowed.
+        // Where nobody else can pin, the other assertions hold anyway; `fixture` says where that is allowed.
         let pinned = pinned.map_err(cannot("pin as the owner"))?;
         if it.denies(depth, &root).await? {
             if pinned.is_some() {
@@ -180,7 +180,7 @@ pub(crate) async fn a_foreign_pin_is_never_touched(start: Start) -> Outcome {
         it.pins_it(1, &root, depth).await?;
         it.lists(&[(1, root, depth)]).await?;
         it.collect_keeps(dag.blocks()).await?;
-        // A pin that fails on the same node does not disturb it either.
+        // A failed pin on the same node does not disturb the foreign pin either.
         let failed = it.pinner.pin(&it.holder(2), &it.nowhere(), Recursive).await;
         ensure!(failed.is_err(), "a pin of an absent root was made");
         it.unpins(1, &root).await?;

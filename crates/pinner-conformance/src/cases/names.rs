@@ -29,13 +29,13 @@ pub(crate) async fn an_absent_name_is_not_found(start: Start) -> Outcome {
     let Some(names) = it.pinner.names() else {
         return neither(&it, it.can().names);
     };
-    // A well-formed key that was never published, and what is no name.
+    // A well-formed key that was never published, and a text that is not a name.
     let unpublished = cid::Cid::new_v1(0x72, *it.nowhere().hash()).to_string();
     for name in [unpublished.as_str(), ""] {
         match (it.abilities().absence, names.resolve(name).await) {
             (_, Ok(resolved)) => {
                 return Err(Failure::Broken(format!(
-                    "the name '{name}', which stands for nothing, resolves to {resolved:?}"
+                    "the name '{name}', which points to nothing, resolves to {resolved:?}"
                 )));
             }
             (Absence::Proven, Err(error)) => ensure!(
@@ -44,20 +44,20 @@ pub(crate) async fn an_absent_name_is_not_found(start: Start) -> Outcome {
             ),
             (Absence::Unproven, Err(error)) => ensure!(
                 !matches!(error, PinnerError::Unsupported { .. }),
-                "the absent name '{name}': names are claimed, and refused: {error:?}"
+                "the absent name '{name}': names are claimed, but refused: {error:?}"
             ),
         }
     }
     Ok(())
 }
 
-/// Without names, nothing that has to do with them is there.
+/// Asserts that a backend without names has nothing that has to do with them.
 fn neither(it: &Subject, claimed: bool) -> Outcome {
     ensure_eq("`names` of the capabilities", it.can().names, false)?;
     ensure_eq("names claimed elsewhere", claimed, false)?;
     ensure!(
         it.pinner.names().is_none(),
-        "names() gives what the capabilities deny"
+        "names() returns what the capabilities deny"
     );
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! `pin`, `unpin` and `pins`: the set of pins. What the set is good for, a collection, is in `keeping`.
+//! `pin`, `unpin` and `pins`: the set of pins. The protection from a collection is tested in `keeping`.
 
 use cid::Cid;
 use futures_util::{StreamExt, future::join_all};
@@ -11,7 +11,7 @@ use crate::{
     failure::{Outcome, ensure, ensure_eq},
 };
 
-/// A backend over the whole DAG, unless it denies the depth (which is asserted then).
+/// A backend over the whole DAG; `None` if it denies the depth, after asserting that it refuses it.
 async fn over(start: &Start, dag: &Dag, depth: PinDepth) -> Outcome<Option<Subject>> {
     let it = Subject::over(start, Content::of(dag.blocks().iter().cloned())).await?;
     Ok((!it.denies(depth, &dag.root()).await?).then_some(it))
@@ -23,7 +23,7 @@ pub(crate) async fn what_is_denied_is_refused(start: Start) -> Outcome {
         let it = Subject::over(&start, Content::of(dag.blocks().iter().cloned())).await?;
         let denied = it.denies(depth, &dag.root()).await?;
         ensure_eq("denied", denied, !it.can().pins(depth))?;
-        // Refused for what it is, whether the root is there or not.
+        // Refused for its depth, whether the root is there or not.
         it.denies(depth, &it.nowhere()).await?;
         it.reads_all(dag.blocks()).await?;
     }
@@ -57,7 +57,7 @@ pub(crate) async fn unpinning_what_is_not_pinned_is_fine(start: Start) -> Outcom
         it.unpins(1, &dag.root()).await?;
         it.unpins(1, &it.nowhere()).await?;
         it.pins_it(1, &dag.root(), depth).await?;
-        // Another holder's release, and this holder's of another root, are none of this pin's.
+        // Another holder's release, and this holder's release of another root, do not affect this pin.
         it.unpins(2, &dag.root()).await?;
         it.unpins(1, &dag.blocks()[1].cid).await?;
         it.lists(&[(1, dag.root(), depth)]).await?;
@@ -146,7 +146,7 @@ pub(crate) async fn a_lazy_pin_fetches_no_more_than_its_root(start: Start) -> Ou
             continue;
         }
         if !root_is_here && it.abilities().elsewhere == Elsewhere::Unreachable {
-            // An absent root, which is another case's.
+            // The root would be absent, which another case tests.
             continue;
         }
         it.pins_it(1, &dag.root(), Lazy).await?;
@@ -178,7 +178,7 @@ pub(crate) async fn a_recursive_pin_completes_the_dag(start: Start) -> Outcome {
             for block in dag.blocks() {
                 ensure!(
                     it.holds(&block.cid).await? != Some(false),
-                    "a recursive pin is made, and {} is not there",
+                    "a recursive pin was made, but {} is not there",
                     block.cid
                 );
             }
@@ -187,7 +187,7 @@ pub(crate) async fn a_recursive_pin_completes_the_dag(start: Start) -> Outcome {
     }
 }
 
-/// A recursive pin of the DAG, of which a part is nowhere, is refused, and pins nothing.
+/// Asserts that a recursive pin of a DAG with a missing part is refused, and pins nothing.
 async fn incomplete(it: &Subject, dag: &Dag) -> Outcome {
     match it.pinner.pin(&it.holder(1), &dag.root(), Recursive).await {
         Ok(()) => {
@@ -212,7 +212,7 @@ pub(crate) async fn an_incomplete_dag_gets_no_recursive_pin(start: Start) -> Out
         }
         incomplete(&it, &dag).await?;
         it.reads_all(&there).await?;
-        // Nothing of the attempt is left to protect them, or to make a collection fail.
+        // The attempt leaves nothing behind that would protect the blocks or make a collection fail.
         it.collect_takes(&there).await?;
     }
     Ok(())
@@ -242,7 +242,7 @@ pub(crate) async fn an_absent_root_gets_no_pin(start: Start) -> Outcome {
 pub(crate) async fn a_failed_pin_leaves_the_pins_of_others(start: Start) -> Outcome {
     let dag = Dag::sample();
     let blocks = dag.blocks();
-    // A node of the lowest level is complete below itself; the last leaf of the whole is missing.
+    // A node of the lowest level is complete. The last leaf of the whole DAG is missing.
     let inner = blocks[1].cid;
     let missing = blocks[blocks.len() - 1].cid;
     for depth in DEPTHS {
@@ -260,7 +260,7 @@ pub(crate) async fn a_failed_pin_leaves_the_pins_of_others(start: Start) -> Outc
             pinned.push((2, dag.root(), Lazy));
             kept = there;
         }
-        // Fails for want of a block, by a holder of its own and by one that holds a pin of the same root.
+        // A block is missing, so both pins fail: one by a holder of its own, one by a holder that pins the same root.
         for holder in [2, 3] {
             let failed = it
                 .pinner
@@ -326,7 +326,7 @@ pub(crate) async fn pins_side_by_side_all_count(start: Start) -> Outcome {
             continue;
         };
         let root = dag.root();
-        // The same pair by many callers, and many holders, at once and through both handles.
+        // The same pair pinned by many callers, and by many holders, at once and through both handles.
         let second = it.second().await?;
         let calls = (0..2 * HOLDERS).map(|n| {
             let pinner = [&it.pinner, &second][usize::from(n % 2)].clone();

@@ -17,7 +17,7 @@ use crate::{
 async fn comes_back(start: Start, block: Block) -> Outcome {
     let it = Subject::over(&start, Content::of([block.clone()])).await?;
     it.reads(&block).await?;
-    // Asked again, the answer is no worse.
+    // A second request has the same answer.
     it.reads(&block).await
 }
 
@@ -55,7 +55,7 @@ pub(crate) async fn a_block_that_is_too_large_does_not(start: Start) -> Outcome 
         match (it.abilities().oversize, got) {
             (_, Ok(bytes)) => {
                 return Err(Failure::Broken(format!(
-                    "a block of {} bytes came back, {MAX_BLOCK} are allowed",
+                    "a block of {} bytes came back, but at most {MAX_BLOCK} are allowed",
                     bytes.len()
                 )));
             }
@@ -67,7 +67,7 @@ pub(crate) async fn a_block_that_is_too_large_does_not(start: Start) -> Outcome 
                 it.says_absent("a block that was refused", &error)?
             }
         }
-        // It spoils nothing for the others.
+        // It does no harm to other blocks.
         it.reads(&other).await?;
     }
     Ok(())
@@ -104,7 +104,7 @@ pub(crate) async fn an_absent_block_is_not_found(start: Start) -> Outcome {
 pub(crate) async fn an_identity_cid_gives_its_own_data_if_anything(start: Start) -> Outcome {
     let it = Subject::over(&start, Content::default()).await?;
     let own = &b"the data are in the CID"[..];
-    // 0x00 is the multihash code of identity, which the code table does not make.
+    // 0x00 is the multihash code of identity, which the code table does not provide.
     let hash = cid::multihash::Multihash::wrap(0x00, own)
         .map_err(|error| Failure::Broken(error.to_string()))?;
     if let Ok(bytes) = it.ask(&Cid::new_v1(RAW, hash)).await {
@@ -139,7 +139,7 @@ pub(crate) async fn blocks_answers_each_once(start: Start) -> Outcome {
     let it = Subject::over(&start, Content::of(dag.blocks().iter().cloned())).await?;
     let absent = it.nowhere();
     let mut asked: Vec<_> = dag.blocks().iter().map(|block| block.cid).collect();
-    // One that fails in the middle; one asked for three times; one in another form of the same multihash.
+    // One CID that fails in the middle, one asked for three times, and one in another form of the same multihash.
     asked.insert(3, absent);
     asked.extend([asked[1], asked[1]]);
     asked.push(Cid::new_v1(RAW, *dag.root().hash()));
@@ -204,7 +204,7 @@ pub(crate) async fn readers_side_by_side_get_what_they_asked_for(start: Start) -
             let pinner = it.pinner.clone();
             let mut blocks = dag.blocks().to_vec();
             let origin = Origin::root(dag.root());
-            // Each in an order of its own, so that the calls of one moment are for different blocks.
+            // Each in an order of its own, so that calls at the same moment are for different blocks.
             let turn = n % blocks.len();
             blocks.rotate_left(turn);
             tokio::spawn(async move {
@@ -237,11 +237,11 @@ pub(crate) async fn an_abandoned_read_leaves_it_usable(start: Start) -> Outcome 
             }
         }
         abandon(patience, it.ask(&it.nowhere())).await;
-        // Many at once, dropped together, and a stream dropped after its first answer.
+        // Many calls at once, dropped together, and a stream dropped after its first answer.
         abandon(patience, it.pinner.blocks(&all, &origin).count()).await;
         it.pinner.blocks(&all, &origin).next().await;
     }
-    // No connection, permit or lock was lost with them.
+    // No connection, permit or lock was lost with the dropped calls.
     let digest = |bytes: &[u8]| Code::Sha2_256.digest(bytes);
     let answers: Vec<_> = it.pinner.blocks(&all, &origin).collect().await;
     ensure_eq("answers after abandoned reads", answers.len(), all.len())?;

@@ -1,7 +1,7 @@
 //! A backend under test, with the assertions that many cases share.
 //!
-//! Invariant: every holder it makes is of this case alone, and it looks at no others' pins, so that cases may share
-//! one node.
+//! Invariant: every holder it makes belongs to this case alone, and it ignores the pins of other holders, so that
+//! cases may share one node.
 
 use std::{sync::Arc, time::Duration};
 
@@ -16,10 +16,10 @@ use crate::{
     failure::{Outcome, ensure, ensure_eq},
 };
 
-/// Both depths, for the cases that go through them.
+/// Both depths, for the cases that loop over them.
 pub(crate) const DEPTHS: [PinDepth; 2] = [PinDepth::Lazy, PinDepth::Recursive];
 
-/// The times after which abandoned calls are dropped: at once, and at several points of a call's way.
+/// The times after which abandoned calls are dropped: at once, and at several points during a call.
 pub(crate) const PATIENCE: [Duration; 6] = [
     Duration::ZERO,
     Duration::from_micros(20),
@@ -37,7 +37,7 @@ pub(crate) struct Subject {
 }
 
 impl Subject {
-    /// One over `content`.
+    /// Starts a backend over `content`.
     pub(crate) async fn over(start: &Start, content: Content) -> Outcome<Self> {
         let fixture = start.over(content).await?;
         Ok(Self {
@@ -55,10 +55,10 @@ impl Subject {
         self.fixture.abilities()
     }
 
-    /// Another process's view, or the same one where there can be no other.
+    /// The backend as another process sees it, or the same handle where there can be no other.
     pub(crate) async fn second(&self) -> Outcome<Arc<dyn Pinner>> {
         let second = self.fixture.second().await;
-        let second = second.map_err(cannot("give a second handle"))?;
+        let second = second.map_err(cannot("open a second handle"))?;
         Ok(second.unwrap_or_else(|| self.pinner.clone()))
     }
 
@@ -78,18 +78,18 @@ impl Subject {
         holder.as_bytes()[..23] == ours.as_bytes()[..23]
     }
 
-    /// The block's bytes as the backend gives them, asked from itself.
+    /// Asks the backend for the block, with the block itself as the origin.
     pub(crate) async fn ask(&self, cid: &Cid) -> Result<Bytes, PinnerError> {
         self.pinner.block(cid, &Origin::root(*cid)).await
     }
 
-    /// The block comes back as it was put.
+    /// Asserts that the block comes back as it was put.
     pub(crate) async fn reads(&self, block: &Block) -> Outcome {
         let got = self.ask(&block.cid).await;
         same_bytes(&block.cid, got, &block.bytes)
     }
 
-    /// All of them come back.
+    /// Asserts that all of the blocks come back.
     pub(crate) async fn reads_all(&self, blocks: &[Block]) -> Outcome {
         for block in blocks {
             self.reads(block).await?;
@@ -97,7 +97,7 @@ impl Subject {
         Ok(())
     }
 
-    /// The error is one that says that a thing is nowhere, as this backend can say it.
+    /// Asserts that the error reports an absent block in the way that this backend can.
     pub(crate) fn says_absent(&self, operation: &str, error: &PinnerError) -> Outcome {
         match self.abilities().absence {
             Absence::Proven => ensure!(
@@ -112,7 +112,7 @@ impl Subject {
         Ok(())
     }
 
-    /// Asking for the block says that it is nowhere.
+    /// Asserts that the backend reports the block as absent.
     pub(crate) async fn is_absent(&self, cid: &Cid) -> Outcome {
         match self.ask(cid).await {
             Ok(bytes) => Err(Failure::Broken(format!(
@@ -123,7 +123,7 @@ impl Subject {
         }
     }
 
-    /// Pins, which has to succeed.
+    /// Asserts that a pin succeeds.
     pub(crate) async fn pins_it(&self, holder: u8, root: &Cid, depth: PinDepth) -> Outcome {
         must(
             self.pinner.pin(&self.holder(holder), root, depth).await,
@@ -131,14 +131,14 @@ impl Subject {
         )
     }
 
-    /// Unpins, which has to succeed.
+    /// Asserts that an unpin succeeds.
     pub(crate) async fn unpins(&self, holder: u8, root: &Cid) -> Outcome {
         must(self.pinner.unpin(&self.holder(holder), root).await, || {
             format!("unpin({holder}, {root})")
         })
     }
 
-    /// This case's pins as `pinner` lists them, in order, repetitions included.
+    /// The pins of this case as `pinner` lists them, sorted, with repetitions.
     pub(crate) async fn listed_by(&self, pinner: &dyn Pinner) -> Outcome<Vec<Pin>> {
         let pins: Result<Vec<_>, _> = pinner.pins().try_collect().await;
         let mut pins = must(pins, || "pins()".into())?;
@@ -147,15 +147,11 @@ impl Subject {
         Ok(pins)
     }
 
-    /// This case's pins are just these.
+    /// Asserts that the pins of this case are exactly these.
     pub(crate) async fn lists(&self, wanted: &[(u8, Cid, PinDepth)]) -> Outcome {
         let mut wanted: Vec<_> = wanted
             .iter()
-            .map(|(holder, root, depth)| Pin {
-                holder: self.holder(*holder),
-                root: *root,
-                depth: *depth,
-            })
+            .map(|(holder, root, depth)| Pin::new(self.holder(*holder), *root, *depth))
             .collect();
         wanted.sort();
         let second = self.second().await?;
@@ -168,24 +164,20 @@ impl Subject {
         Ok(())
     }
 
-    /// The pin is listed, whatever else is.
+    /// Asserts that the pin is listed, whatever else is.
     pub(crate) async fn still_lists(&self, holder: u8, root: &Cid, depth: PinDepth) -> Outcome {
         let listed = self.listed_by(self.pinner.as_ref()).await?;
         let (holder, root) = (self.holder(holder), *root);
-        let pin = Pin {
-            holder,
-            root,
-            depth,
-        };
+        let pin = Pin::new(holder, root, depth);
         ensure!(
             listed.contains(&pin),
-            "{pin:?} is gone, which nobody released"
+            "{pin:?} is gone, but nobody released it"
         );
         Ok(())
     }
 
-    /// Releases a pin of which a call was abandoned. That call may be on its way to a node still, and take effect
-    /// after the release: so the release is repeated, for a while, until the pin is no longer listed.
+    /// Releases a pin after a call for it was abandoned. That call may still be on its way to a node, and take effect
+    /// after the release. So the release is repeated for a while, until the pin is no longer listed.
     pub(crate) async fn forgets(&self, holder: u8, root: &Cid) -> Outcome {
         const TRIES: usize = 50;
         let gone = |pins: &[Pin]| pins.iter().all(|pin| pin.holder != self.holder(holder));
@@ -197,11 +189,11 @@ impl Subject {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         Err(Failure::Broken(format!(
-            "holder {holder} released {root} {TRIES} times, and its pin is still listed"
+            "holder {holder} released {root} {TRIES} times, but its pin is still listed"
         )))
     }
 
-    /// Whether pins of this depth are denied; then they are asserted to be refused, without effect.
+    /// Whether the backend denies pins of this depth. If so, asserts that it refuses them without effect.
     pub(crate) async fn denies(&self, depth: PinDepth, root: &Cid) -> Outcome<bool> {
         if self.can().pins(depth) {
             return Ok(false);
@@ -226,38 +218,38 @@ impl Subject {
         Ok(true)
     }
 
-    /// Runs a collection, where the backend has any.
+    /// Runs a collection, if the backend collects.
     pub(crate) async fn collect(&self) -> Outcome {
         let ran = self.fixture.collect().await;
         let ran = ran.map_err(cannot("collect garbage"))?;
         match (ran, self.can().collects) {
             (Some(()), true) | (None, false) => Ok(()),
             (ran, collects) => Err(Failure::Disagrees(format!(
-                "collects is {collects}, and the fixture's collect() gives {ran:?}"
+                "the capability `collects` is {collects}, but the fixture's collect() returns {ran:?}"
             ))),
         }
     }
 
-    /// Whether the block lies on the backend, where the fixture can tell.
+    /// Whether the block is on the backend, if the fixture can tell.
     pub(crate) async fn holds(&self, cid: &Cid) -> Outcome<Option<bool>> {
         let held = self.fixture.holds(cid).await;
         held.map_err(cannot("tell what the backend holds"))
     }
 
-    /// A collection keeps these, byte by byte.
+    /// Asserts that a collection keeps these blocks, byte by byte.
     pub(crate) async fn collect_keeps(&self, blocks: &[Block]) -> Outcome {
         self.collect().await?;
         for block in blocks {
             ensure!(
                 self.holds(&block.cid).await? != Some(false),
-                "block {} is protected, and a collection took it",
+                "block {} is protected, but a collection removed it",
                 block.cid
             );
         }
         self.reads_all(blocks).await
     }
 
-    /// A collection takes these, which nothing protects; a backend that does not collect keeps them.
+    /// Asserts that a collection removes these unprotected blocks. A backend that does not collect keeps them.
     pub(crate) async fn collect_takes(&self, blocks: &[Block]) -> Outcome {
         if !self.can().collects {
             return self.collect_keeps(blocks).await;
@@ -267,7 +259,7 @@ impl Subject {
             match self.holds(&block.cid).await? {
                 Some(held) => ensure!(
                     !held,
-                    "block {} is protected by nothing, and a collection left it",
+                    "block {} is not protected, but a collection left it",
                     block.cid
                 ),
                 None => self.is_absent(&block.cid).await?,
@@ -276,25 +268,25 @@ impl Subject {
         Ok(())
     }
 
-    /// A raw CID that is nowhere.
+    /// A raw CID of a block that exists nowhere.
     pub(crate) fn nowhere(&self) -> Cid {
         Block::absent(RAW)
     }
 }
 
-/// The answer is these bytes.
+/// Asserts that the answer is these bytes.
 pub(crate) fn same_bytes(cid: &Cid, got: Result<Bytes, PinnerError>, wanted: &Bytes) -> Outcome {
     let got = must(got, || format!("block({cid})"))?;
     ensure!(
         got == *wanted,
-        "block({cid}) gives {} bytes that are not the {} put",
+        "block({cid}) returns {} bytes that are not the {} bytes put",
         got.len(),
         wanted.len()
     );
     Ok(())
 }
 
-/// The call succeeded, or [`Failure::Refused`].
+/// Returns the value of a call that has to succeed, or [`Failure::Refused`].
 pub(crate) fn must<T>(
     result: Result<T, PinnerError>,
     operation: impl FnOnce() -> String,
@@ -305,7 +297,7 @@ pub(crate) fn must<T>(
     })
 }
 
-/// The call was refused as something that the backend does not have.
+/// Asserts that the call was refused because the backend lacks the feature.
 pub(crate) fn is_unsupported<T>(what: &str, result: Result<T, PinnerError>) -> Outcome {
     match result {
         Err(PinnerError::Unsupported { .. }) => Ok(()),
@@ -318,13 +310,13 @@ pub(crate) fn is_unsupported<T>(what: &str, result: Result<T, PinnerError>) -> O
     }
 }
 
-/// Polls the call for as long as that, then drops it.
+/// Polls the call for at most this long, then drops it.
 pub(crate) async fn abandon<F: Future>(patience: Duration, call: F) -> Option<F::Output> {
     // `timeout` polls the call at least once, and then drops it with itself.
     tokio::time::timeout(patience, call).await.ok()
 }
 
-/// What turns a fixture's error into a failure of the fixture.
+/// Turns a fixture's error into a failure of the fixture.
 pub(crate) fn cannot(
     operation: &'static str,
 ) -> impl FnOnce(Box<dyn std::error::Error + Send + Sync>) -> Failure {

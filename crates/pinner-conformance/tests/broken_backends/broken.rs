@@ -1,4 +1,4 @@
-//! A backend that is sound but for one flaw: the mock behind a wrapper which breaks it in just one way.
+//! A backend that is sound except for one flaw: a wrapper around the mock that breaks it in exactly one way.
 
 use std::{
     collections::BTreeSet,
@@ -19,59 +19,59 @@ use pinner_conformance::{
 };
 use pinner_mock::MockNode;
 
-/// One thing that is wrong with a backend.
+/// The one flaw of a backend.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Flaw {
     None,
-    /// A bit is wrong in blocks asked for under this codec.
+    /// One bit is wrong in blocks asked for under this codec.
     SpoilsCodec(u64),
-    /// A bit is wrong (or a byte too many) in blocks of this length.
+    /// One bit is wrong in blocks of this length; an empty block gets one byte.
     SpoilsLength(usize),
-    /// A byte more than a block may have is handed out.
+    /// A block is returned that is one byte larger than allowed.
     NoLimit,
-    /// A block is found under the CID it was put under, and no other.
+    /// A block is found only under the CID it was put under.
     CodecMatters,
-    /// Absence is told as failure.
+    /// Absence is reported as failure.
     AbsenceAsFailure,
-    /// Absent blocks, and roots, are made up.
+    /// The backend makes up absent blocks and absent roots.
     MakesUp,
     IdentityIsHashed,
     OriginMatters,
     BlocksAnswersOnce,
     BlocksAlwaysAnswers,
-    /// Answers get mixed up when two calls meet.
+    /// Answers are mixed up when two calls overlap.
     MixesUp,
     /// An abandoned read keeps its permit for ever.
     LosesPermits,
     FetchesNothing,
-    /// Claims to have no pins, and makes them.
+    /// The backend claims to have no pins, but makes them.
     PinsDespiteDenial,
     ListsTwice,
     ListsOneHolder,
     ListsOneDepth,
     ListsForeign,
-    /// A listing that is not read to its end stops the next.
+    /// A listing that is not read to its end blocks the next one.
     ListingLocks,
     UnpinWantsAPin,
     /// Roots are pinned by their CIDv1.
     NormalisesRoots,
     LazyIsRecursive,
     RecursiveIsLazy,
-    /// One pin a root, and the last writer wins, as Kubo's own pins are.
+    /// There is one pin for each root, and the last writer wins, as with Kubo's own pins.
     OnePinARoot,
-    /// A pin is taken out first, and put back once the new one is complete, as Kubo's `pin/add` does.
+    /// The old pin is removed first, and put back once the new one is complete, as Kubo's `pin/add` does.
     TakesOutFirst,
-    /// A release takes out everybody's, and puts back the others'.
+    /// A release removes everybody's pins, and puts back those of the others.
     ReleasesAllFirst,
-    /// The set is read, and written back later: a race.
+    /// The set is read, and written back later, which is a race.
     ReadsThenWrites,
     CollectsNothing,
     CollectsAll,
-    /// The collector stumbles over lazy pins.
+    /// The collector fails if there are lazy pins.
     LazyStopsCollector,
-    /// A release takes out the owner's pin too.
+    /// A release removes the owner's pin too.
     ReleasesForeign,
-    /// The fixture has no collector, and the capabilities claim one.
+    /// The fixture has no collector, but the capabilities claim one.
     ClaimsToCollect,
     NamesLosePath,
     NamesMakeUp,
@@ -81,9 +81,9 @@ pub(crate) enum Flaw {
 pub(crate) struct Broken {
     node: MockNode,
     flaw: Flaw,
-    /// Calls that have begun and, however they ended, not given back their permit.
+    /// Calls that have taken a permit and not given it back, however they ended.
     permits: Arc<AtomicUsize>,
-    /// The block asked for last.
+    /// The last block that was asked for.
     last: Arc<Mutex<Option<Cid>>>,
     /// Listings that were begun and not read to their end.
     open: Arc<AtomicUsize>,
@@ -96,13 +96,13 @@ fn failing(operation: &str) -> PinnerError {
     }
 }
 
-/// As long as a call to a node takes, so that calls meet and are dropped half-way.
+/// Waits as long as a call to a node takes, so that calls overlap and are dropped half-way.
 async fn a_while() {
     tokio::time::sleep(Duration::from_micros(500)).await;
 }
 
 impl Broken {
-    /// One over `content`.
+    /// Starts a backend over `content`.
     pub(crate) async fn over(flaw: Flaw, content: Content) -> FixtureResult<Self> {
         let node = MockNode::new();
         for block in content.blocks {
@@ -123,7 +123,7 @@ impl Broken {
         })
     }
 
-    /// What the flaw makes of an absence.
+    /// The error that the flaw turns an absence into.
     fn absence(&self, error: PinnerError) -> PinnerError {
         match self.flaw {
             Flaw::AbsenceAsFailure if error.is_absence() => failing("absent"),
@@ -309,11 +309,12 @@ impl Pinner for Broken {
             Flaw::ListsForeign => {
                 let holder = pins.first().map(|pin| pin.holder);
                 let foreign = self.node.foreign_pins();
-                pins.extend(foreign.into_iter().zip(holder).map(|(root, holder)| Pin {
-                    holder,
-                    root,
-                    depth: PinDepth::Recursive,
-                }));
+                pins.extend(
+                    foreign
+                        .into_iter()
+                        .zip(holder)
+                        .map(|(root, holder)| Pin::new(holder, root, PinDepth::Recursive)),
+                );
             }
             Flaw::ListingLocks => {
                 if self.open.fetch_add(1, SeqCst) > 0 {
@@ -338,15 +339,11 @@ impl Pinner for Broken {
 impl Names for Broken {
     async fn resolve(&self, name: &str) -> Result<Resolved, PinnerError> {
         match (self.flaw, self.node.resolve(name).await) {
-            (Flaw::NamesMakeUp, Err(_)) => Ok(Resolved {
-                root: Cid::default(),
-                path: String::new(),
-                ttl: None,
-            }),
-            (Flaw::NamesLosePath, Ok(resolved)) => Ok(Resolved {
-                path: String::new(),
-                ..resolved
-            }),
+            (Flaw::NamesMakeUp, Err(_)) => Ok(Resolved::new(Cid::default(), "")),
+            (Flaw::NamesLosePath, Ok(mut resolved)) => {
+                resolved.path.clear();
+                Ok(resolved)
+            }
             (_, answer) => answer.map_err(|error| self.absence(error)),
         }
     }

@@ -1,5 +1,5 @@
-//! The suite notices what it is for: each case fails on a backend, or fixture, that is broken in just the way which
-//! the case is there to find, and a sound one passes all of them.
+//! Tests of the suite itself: each case fails on a backend or fixture with the flaw that the case is there to find,
+//! and a sound backend passes all cases.
 
 mod broken;
 
@@ -9,7 +9,7 @@ use broken::{Broken, Flaw};
 use pinner_api::MAX_BLOCK;
 use pinner_conformance::{Failure, Start, all_cases};
 
-/// Which cases have to find which flaw. Every case is in it.
+/// For each flaw, the cases that have to find it. Every case occurs.
 const FINDS: &[(Flaw, &[&str])] = &[
     (Flaw::SpoilsCodec(0x55), &["a_raw_block_comes_back"]),
     (Flaw::SpoilsCodec(0x70), &["a_dag_pb_block_comes_back"]),

@@ -1,4 +1,4 @@
-//! One gateway: what is asked, and what its answers mean.
+//! One gateway: the requests to it, and the meaning of its answers.
 
 use pinner_api::{Cid, MAX_BLOCK, Origin, Pinner, PinnerError};
 use pinner_gateway::{Auth, GatewayError, GatewayPinner, RetryPolicy};
@@ -68,7 +68,7 @@ async fn an_identity_cid_is_answered_without_asking() {
 
 #[tokio::test]
 async fn localhost_is_called_by_its_address() {
-    // A node's gateway sends whoever calls it `localhost` to a host name for each CID.
+    // A node's gateway redirects requests to `localhost` to a host name of each CID.
     let block = block();
     let sent = block.clone();
     let server = serve(move |asked| match asked.header("host") {

@@ -1,4 +1,4 @@
-//! Several gateways: who is asked after whom, for how long, and what is said where none has the block.
+//! Several gateways: their order, the time for each, and the error when none has the block.
 
 use std::{
     sync::{
@@ -74,14 +74,14 @@ async fn one_that_is_not_there_is_passed_over_for_a_while() {
         .build()
         .unwrap();
     get(&pinner, &block.cid).await.unwrap();
-    // It is back, and is not asked as long as it rests.
+    // The first gateway is back, but is not asked while it rests.
     let back = block.clone();
     let first = ToyServer::start_at(nobody, move |_| raw(&back))
         .await
         .unwrap();
     get(&pinner, &block.cid).await.unwrap();
     assert_eq!(first.connections(), 0);
-    // And again when it has rested.
+    // It is asked again once it has rested.
     while first.requests().is_empty() {
         get(&pinner, &block.cid).await.unwrap();
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -105,10 +105,10 @@ async fn one_that_hangs_does_not_eat_the_deadline() {
         .unwrap();
     let started = Instant::now();
     assert_eq!(get(&pinner, &block.cid).await.unwrap(), block.bytes);
-    // Each of the first two had its share, and no more.
+    // Each of the first two had its share of the time, and no more.
     assert!(started.elapsed() >= SHORT * 2 - SHORT / 10);
     assert_eq!((hang.requests().len(), drip.requests().len()), (1, 1));
-    // Both rest now: the next block comes at once.
+    // Both rest now, so the next block arrives at once.
     get(&pinner, &block.cid).await.unwrap();
     assert_eq!((hang.requests().len(), drip.requests().len()), (1, 1));
 }
@@ -133,7 +133,7 @@ async fn one_that_works_again_rests_no_longer() {
     .await;
     let pinner = over(&[&first, &second]).deadline(SHORT).build().unwrap();
     get(&pinner, &slow.cid).await.unwrap();
-    // It rests, but nobody else has this one.
+    // The first gateway rests, but no other has this block.
     get(&pinner, &only_first.cid).await.unwrap();
     let asked = second.requests().len();
     get(&pinner, &both.cid).await.unwrap();
@@ -161,7 +161,7 @@ async fn all_that_hang_are_late_together() {
     assert_eq!((first.requests().len(), second.requests().len()), (1, 1));
 }
 
-/// A gateway that asks for a second first, and has the block from then on.
+/// A gateway that first answers "wait a second", and sends the block from then on.
 async fn limiting(block: &Arc<Block>) -> ToyServer {
     let (block, times) = (block.clone(), AtomicUsize::new(0));
     serve(move |_| match times.fetch_add(1, Ordering::SeqCst) {
@@ -224,7 +224,7 @@ async fn an_absence_is_proven_by_all_or_by_none() {
             let pinner = over(&servers).deadline(SHORT).build().unwrap();
             let error = get(&pinner, &nowhere).await.unwrap_err();
             assert!(format!("{error:?}").starts_with(wanted), "{error:?}");
-            // Asked once more, with the failed one resting.
+            // Asked again while the failed gateway rests.
             let error = get(&pinner, &nowhere).await.unwrap_err();
             assert!(!error.is_absence(), "{error:?}");
         }
@@ -248,7 +248,7 @@ async fn the_ones_that_have_answered_for_good_are_not_asked_again() {
 
 #[tokio::test]
 async fn one_alone_that_is_back_is_asked_at_once() {
-    // It rests, but there is nobody else.
+    // The gateway rests, but there is no other.
     let block = block();
     let times = AtomicUsize::new(0);
     let sent = block.clone();

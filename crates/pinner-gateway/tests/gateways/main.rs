@@ -1,4 +1,5 @@
-//! Gateways that fail, and who is asked instead.
+//! Gateways that fail, and the gateways that are asked instead. Some of these tests measure how long that takes, while
+//! the nodes of `conformance` take much of a machine, so these are two binaries.
 
 mod answers;
 mod failover;
@@ -10,12 +11,12 @@ use pinner_conformance::Block;
 use pinner_gateway::{GatewayPinner, GatewayPinnerBuilder};
 use toy_http::{Asked, Reply, ToyServer};
 
-/// Answers with the block, whatever is asked for.
+/// Answers any request with the block.
 fn raw(block: &Block) -> Reply {
     Reply::ok("application/vnd.ipld.raw", &block.bytes)
 }
 
-/// A gateway's word that it has no such block.
+/// A gateway's statement that it has no such block.
 fn absent(asked: &Asked) -> Reply {
     Reply::with(
         404,
@@ -28,7 +29,7 @@ async fn serve(script: impl Fn(&Asked) -> Reply + Send + Sync + 'static) -> ToyS
     ToyServer::start(script).await.expect("a free port")
 }
 
-/// Always this answer.
+/// A server that always sends this answer.
 async fn always(reply: Reply) -> ToyServer {
     serve(move |_| reply.clone()).await
 }
@@ -44,7 +45,7 @@ async fn get(pinner: &GatewayPinner, cid: &Cid) -> Result<Bytes, PinnerError> {
     pinner.block(cid, &Origin::root(*cid)).await
 }
 
-/// A deadline that a test can wait for.
+/// A deadline that is short enough for a test.
 const SHORT: Duration = Duration::from_millis(600);
 
 fn block() -> Arc<Block> {

@@ -1,12 +1,12 @@
-//! The few multiaddrs that name an HTTP server, by hand: a whole multiaddr library knows dozens of protocols that no
-//! HTTP client can dial.
+//! A parser for the few multiaddrs that name an HTTP server. It is written by hand, because a whole multiaddr library
+//! knows dozens of protocols that no HTTP client can dial.
 
 use std::{
     net::{Ipv4Addr, Ipv6Addr},
     path::PathBuf,
 };
 
-/// What a multiaddr says.
+/// The place that a multiaddr names.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Place {
     /// A URL of scheme, host and port.
@@ -15,7 +15,7 @@ pub(super) enum Place {
     Unix { path: PathBuf },
 }
 
-/// Parses a text that starts with `/`; the error says what is wrong with it.
+/// Parses a text that starts with `/`. The error says what is wrong with it.
 pub(super) fn parse(text: &str) -> Result<Place, &'static str> {
     if let Some(path) = text.strip_prefix("/unix/") {
         if path.is_empty() {
@@ -58,7 +58,7 @@ pub(super) fn parse(text: &str) -> Result<Place, &'static str> {
     })
 }
 
-/// Whether it can stand in a URL as a host; the URL's parser looks closer.
+/// Whether the name may be the host in a URL. The URL's parser checks it more closely.
 fn is_name(name: &str) -> bool {
     !name.is_empty()
         && name

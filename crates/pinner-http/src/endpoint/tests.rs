@@ -1,4 +1,4 @@
-//! Addresses in all their spellings, and what is none.
+//! Addresses in all their spellings, and texts that are not addresses.
 
 use super::*;
 

@@ -113,7 +113,7 @@ async fn a_trailer_that_tells_of_a_failure_is_one() {
 
 #[tokio::test]
 async fn what_is_too_large_is_not_read() {
-    // Announced: no byte of it is waited for.
+    // Announced: the call waits for no byte of the body.
     let server = serve(|_| Reply::announcing(LIMIT + 1, 200, &[], "").then(Step::Hang)).await;
     let announced = once(&server, late()).await;
     assert!(matches!(
@@ -122,7 +122,7 @@ async fn what_is_too_large_is_not_read() {
     ));
     server.until_open(0).await;
 
-    // Not announced, and without an end.
+    // Not announced, and endless.
     let server = serve(|_| {
         let mut bytes = Reply::head(200, &[("Transfer-Encoding", "chunked")]);
         for _ in 0..=LIMIT {
@@ -166,7 +166,7 @@ async fn a_server_that_says_nothing_has_failed_at_the_deadline() {
         Err(HttpError::TimedOut { waiting, .. }) => assert_eq!(waiting, Waiting::Answer),
         other => panic!("{other:?}"),
     }
-    // Dripping the head is no answer either.
+    // A server that drips the head does not count as answering either.
     let head = Reply::head(200, &[("X-Long", &"x".repeat(LIMIT))]);
     let server =
         serve(move |_| Reply::of([Step::Drip(head.clone(), Duration::from_millis(20))])).await;
@@ -193,7 +193,7 @@ async fn waiting_for_a_turn_ends_at_the_deadline() {
         Err(HttpError::TimedOut { waiting, .. }) => assert_eq!(waiting, Waiting::Turn),
         other => panic!("{other:?}"),
     }
-    // Another lane has its own turns, and the call that is given up gives its turn back.
+    // Another lane has its own turns, and a call that is given up returns its turn.
     assert!(client.lane(1).get("x").whole(LIMIT, late()).await.is_ok());
     hanging.abort();
     assert!(client.get("x").whole(LIMIT, late()).await.is_ok());

@@ -1,4 +1,4 @@
-//! Connections: kept, counted, closed by who gives up; Unix sockets; credentials on them.
+//! Connections: kept, counted, and closed by the side that gives up; Unix sockets; credentials.
 
 use std::time::Duration;
 
@@ -37,7 +37,7 @@ async fn there_are_no_more_connections_than_calls_in_flight() {
         assert_eq!(call.await.unwrap().unwrap().body, "here");
     }
     assert_eq!(server.requests().len(), 200);
-    // hyper opens one more beside an idle one that it is still taking back.
+    // hyper may open one more while it is still taking back an idle one.
     assert!(server.connections() <= 8, "{}", server.connections());
     assert!(server.open() <= 8);
 }
@@ -87,7 +87,7 @@ async fn what_is_no_http_is_malformed() {
         serve(|_| Reply::of([Step::Send(b"220 mail ready\r\n\r\n".to_vec()), Step::Close])).await;
     let error = once(&server, late()).await.unwrap_err();
     assert!(matches!(error, HttpError::Malformed { .. }), "{error:?}");
-    // A chunk's length that is none.
+    // A chunk's length that is not a number.
     let server = serve(|_| {
         let mut bytes = Reply::head(200, &[("Transfer-Encoding", "chunked")]);
         bytes.extend_from_slice(b"zz\r\n");
@@ -104,7 +104,7 @@ async fn tls_where_none_is_spoken_is_not_tried_again() {
     let url = format!("https://{}", listener.local_addr().unwrap());
     let client = match Client::builder(url.parse().unwrap()).build() {
         Ok(client) => client,
-        // This machine trusts nobody at all, which is what the error says.
+        // This machine trusts no certificate at all, and the error says so.
         Err(error) => return assert!(matches!(error, HttpError::Unusable { .. }), "{error:?}"),
     };
     let server = async {

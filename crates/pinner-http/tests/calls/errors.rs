@@ -1,4 +1,4 @@
-//! What a failure says, and what it becomes for those above.
+//! The messages of failures, and the errors of the layer above that they become.
 
 use std::{error::Error, time::Duration};
 

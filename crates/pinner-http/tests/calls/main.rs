@@ -1,4 +1,4 @@
-//! Calls against a server that answers well or badly: what comes back, and when.
+//! Calls to a server that answers well or badly: their results, and how long they take.
 
 mod body;
 mod connections;
@@ -14,10 +14,10 @@ use pinner_http::{Answer, Client, ClientBuilder, Endpoint, HttpError, RetryPolic
 use tokio::time::Instant;
 use toy_http::{Asked, Reply, ToyServer};
 
-/// The limit of bodies here, in bytes.
+/// The limit on bodies in these tests, in bytes.
 const LIMIT: usize = 1000;
 
-/// A deadline that nothing on loopback comes near.
+/// A deadline that no call over loopback comes near.
 fn late() -> Instant {
     Instant::now() + Duration::from_secs(60)
 }
@@ -46,12 +46,12 @@ async fn once(server: &ToyServer, deadline: Instant) -> Result<Answer, HttpError
     request.whole(LIMIT, deadline).await
 }
 
-/// An address of loopback where nobody listens.
+/// A loopback address on which nobody listens.
 async fn nobody() -> SocketAddr {
     serve(|_| Reply::default()).await.address()
 }
 
-/// Whether so long a time is no more than a deadline of [`soon`] and what a busy machine adds to it.
+/// Whether this time is a deadline of [`soon`] plus at most what a busy machine adds.
 fn in_time(elapsed: Duration) -> bool {
     elapsed < Duration::from_secs(5)
 }

@@ -1,4 +1,4 @@
-//! Redirects: followed within the server's site alone, and never with its credentials elsewhere.
+//! Redirects: followed only within the server's site, and never with its credentials elsewhere.
 
 use pinner_http::{Auth, Client, HttpError, Redirects};
 use toy_http::{Reply, ToyServer};
@@ -9,7 +9,7 @@ fn to(location: &str) -> Reply {
     Reply::with(302, &[("Location", location)], "")
 }
 
-/// A server that sends `/x` to `location`, and answers everything else.
+/// A server that redirects `/x` to `location`, and answers every other path.
 async fn sending_to(location: String) -> ToyServer {
     serve(move |asked| match asked.path() {
         "/x" => to(&location),

@@ -1,4 +1,4 @@
-//! Calls that are made again: after what, how often, and never past the deadline.
+//! Retries: after which failures, how often, and never past the deadline.
 
 use std::{
     sync::atomic::{AtomicUsize, Ordering},
@@ -15,7 +15,7 @@ const QUICK: RetryPolicy = RetryPolicy::NEVER
     .with_attempts(4)
     .with_waits(Duration::from_millis(1), Duration::from_millis(4));
 
-/// A server that answers `first`, `times` times, and from then on as it should.
+/// A server that answers `first` for the first `times` calls, and then answers well.
 async fn failing(times: usize, first: Reply) -> ToyServer {
     let asked = AtomicUsize::new(0);
     serve(move |_| match asked.fetch_add(1, Ordering::SeqCst) {
@@ -98,11 +98,15 @@ async fn a_server_that_asks_for_time_gets_it() {
 
 #[tokio::test]
 async fn nothing_is_waited_for_that_would_come_too_late() {
-    let server = failing(1, Reply::with(503, &[("Retry-After", "3600")], "")).await;
-    let request = client(&server).get("x").retry(QUICK);
-    let error = request.whole(LIMIT, late()).await.unwrap_err();
-    assert_eq!(error.retry_after(), Some(Duration::from_secs(3600)));
-    assert_eq!(server.requests().len(), 1);
+    // The longest is more than a clock can count.
+    for seconds in [3600, u64::MAX] {
+        let asked = seconds.to_string();
+        let server = failing(1, Reply::with(503, &[("Retry-After", asked.as_str())], "")).await;
+        let request = client(&server).get("x").retry(QUICK);
+        let error = request.whole(LIMIT, late()).await.unwrap_err();
+        assert_eq!(error.retry_after(), Some(Duration::from_secs(seconds)));
+        assert_eq!(server.requests().len(), 1);
+    }
 }
 
 #[tokio::test]
@@ -113,7 +117,7 @@ async fn all_attempts_are_inside_one_deadline() {
     let request = client(&server).get("x").retry(policy);
     assert!(request.whole(LIMIT, deadline).await.is_err());
     assert!(server.requests().len() > 4);
-    // It stops before the deadline, where the next wait would end behind it, and not long before.
+    // It stops before the deadline, because the next wait would end after it, but not long before.
     assert!(Instant::now() + Duration::from_millis(100) > deadline);
 }
 
@@ -124,7 +128,7 @@ async fn a_server_that_starts_meanwhile_is_found() {
     let policy = QUICK.with_attempts(u32::MAX);
     let client = Client::builder(endpoint).retry(policy).build().unwrap();
     let call = tokio::spawn(client.get("x").whole(LIMIT, late()));
-    // Let it be refused at least once.
+    // Let the call be refused at least once.
     tokio::time::sleep(Duration::from_millis(20)).await;
     let _server = ToyServer::start_at(address, |_| Reply::ok("text/plain", "here"))
         .await

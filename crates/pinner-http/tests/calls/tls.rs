@@ -1,4 +1,4 @@
-//! TLS: a server that is trusted answers, any other is refused by name.
+//! TLS: a trusted server answers, and any other server is refused by name.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use toy_http::{Reply, ToyServer};
 
 use crate::{LIMIT, builder, late, serve};
 
-/// TLS in front of a toy server, until it is dropped.
+/// TLS in front of a toy server. It ends when this is dropped.
 struct Encrypted {
     endpoint: Endpoint,
     /// The server's own certificate, in DER.
@@ -44,7 +44,7 @@ async fn encrypted(server: &ToyServer) -> Encrypted {
         while let Ok((connection, _)) = listener.accept().await {
             let acceptor = acceptor.clone();
             connections.spawn(async move {
-                // Whoever does not trust the certificate goes away.
+                // A client that does not trust the certificate goes away.
                 if let Ok(mut outside) = acceptor.accept(connection).await {
                     let mut inside = TcpStream::connect(behind).await.unwrap();
                     let _ = tokio::io::copy_bidirectional(&mut outside, &mut inside).await;
@@ -88,7 +88,7 @@ async fn a_server_that_nobody_trusts_is_refused() {
     let error = client.get("x").whole(LIMIT, late()).await.unwrap_err();
     assert!(matches!(error, HttpError::Unusable { .. }), "{error:?}");
     assert!(error.to_string().contains("certificate"), "{error}");
-    // Under another name than the certificate's it is somebody else.
+    // Under a name that is not the certificate's, it is another server.
     let port = one.endpoint.port().unwrap();
     let by_address = format!("https://127.0.0.1:{port}").parse().unwrap();
     let client = Client::builder(by_address).trust(one.certificate.clone());
@@ -98,7 +98,7 @@ async fn a_server_that_nobody_trusts_is_refused() {
         "{error:?}"
     );
     assert!(server.requests().is_empty());
-    // And what is no certificate is said at once.
+    // A text that is not a certificate is refused at once.
     let wrong = Client::builder(one.endpoint.clone())
         .trust(*b"no certificate")
         .build();
@@ -131,7 +131,7 @@ async fn a_redirect_to_https_is_followed_without_credentials() {
     assert_eq!(answer.body, "here");
     assert_eq!(server.requests()[0].header("authorization"), None);
     assert!(plain.requests()[0].header("authorization").is_some());
-    // From a server by another name it is not.
+    // A redirect from a server with another name is not followed.
     let client = builder(&plain)
         .redirects(Redirects::WithinSite)
         .build()

@@ -1,4 +1,4 @@
-//! What must not pass as a block, and what passes.
+//! Answers that must not pass as a block, and answers that do.
 
 use pinner_api::{Cid, MAX_BLOCK, Origin, Pinner, PinnerError};
 use pinner_conformance::Block;
@@ -7,7 +7,7 @@ use crate::server::{BROKE_OFF, CHUNKED, Reply, Server, chunked, refusal, status}
 
 const RAW: u64 = 0x55;
 
-/// What is made of this answer to `block/get`.
+/// The result of asking for a block when the node answers `block/get` like this.
 async fn asked(cid: Cid, reply: Reply) -> Result<usize, PinnerError> {
     let server = Server::start(move |call| call.starts_with("block/get").then(|| reply.clone()));
     let server = server.await.expect("a server");
@@ -39,10 +39,10 @@ async fn the_beginning_of_a_block_is_no_block() {
     for len in [100, 200_000] {
         let block = Block::unique(len);
         let half = &block.bytes[..len / 2];
-        // It broke off at the node: status 200, chunks with an end, and the error where the client does not look.
+        // The node broke off: status 200, chunks with an end, and the error in a place that the client does not read.
         let got = asked(block.cid, chunked(half, BROKE_OFF)).await;
         is_corrupt("broke off", &got);
-        // The connection broke, in the middle of a chunk.
+        // The connection broke in the middle of a chunk.
         let mut cut = format!("{CHUNKED}{len:x}\r\n").into_bytes();
         cut.extend(half);
         let got = asked(block.cid, Reply::Bytes(cut)).await;
@@ -50,7 +50,7 @@ async fn the_beginning_of_a_block_is_no_block() {
             matches!(got, Err(PinnerError::Unavailable { .. })),
             "{got:?}"
         );
-        // A proxy that marks the end of an answer by closing, and closed too early.
+        // A proxy marks the end of an answer by closing the connection, and closed it too early.
         let mut closed = b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n".to_vec();
         closed.extend(half);
         is_corrupt("closed", &asked(block.cid, Reply::Bytes(closed)).await);
@@ -90,7 +90,7 @@ async fn too_much_is_no_block() {
         "too large",
         &asked(block.cid, chunked(&block.bytes, "")).await,
     );
-    // And is not read to its end.
+    // Such an answer is not read to its end.
     let mib = format!("100000\r\n{}\r\n", "x".repeat(1 << 20)).into_bytes();
     let endless = Reply::AndForEver(CHUNKED.into(), mib);
     is_corrupt("endless", &asked(block.cid, endless).await);
@@ -122,7 +122,7 @@ async fn refusals_are_told_apart() {
         matches!(got, Err(PinnerError::Unavailable { .. })),
         "{got:?}"
     );
-    // Not from a command.
+    // An answer that comes from no command.
     let denied = "Kubo RPC Access Denied: Please provide a valid authorization token\n";
     let got = asked(cid, status("403 Forbidden", denied)).await;
     assert!(matches!(got, Err(PinnerError::Denied { .. })), "{got:?}");
@@ -140,7 +140,7 @@ async fn refusals_are_told_apart() {
         matches!(got, Err(PinnerError::Unavailable { .. })),
         "{got:?}"
     );
-    // A success without a body, which is no answer of a command either.
+    // A success without a body, which no command sends either.
     let got = asked(cid, status("204 No Content", "")).await;
     assert!(got.is_err(), "{got:?}");
 }

@@ -1,4 +1,4 @@
-//! What connects and what does not, names, and how many calls there are at once.
+//! Connecting and its failures, names, and the number of concurrent calls.
 
 use std::{
     error::Error,
@@ -84,7 +84,7 @@ async fn what_is_no_node_is_said_to_be_none() {
         matches!(got, Err(ConnectError::Unreachable { .. })),
         "{got:?}"
     );
-    // Nobody there: a port that was just given back.
+    // No server is there: the port was just freed.
     let server = Server::start(|_| None).await.expect("a server");
     let client = server.client();
     drop(server);
@@ -137,7 +137,7 @@ async fn names_are_the_node_s_word_and_no_more() {
         matches!(lost, Err(PinnerError::Unavailable { .. })),
         "{lost:?}"
     );
-    // Nor is a name asked for that would be understood as another.
+    // A name that the node would take for another is not asked for either.
     for name in ["absent.example", "", "plain.example/x", "/"] {
         let absent = pinner.resolve(name).await;
         assert!(

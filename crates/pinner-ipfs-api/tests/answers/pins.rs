@@ -1,4 +1,4 @@
-//! What must not pass as a pin, as a release, or as a listing of pins.
+//! Answers that must not pass as a pin, as a release, or as a listing of pins.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ fn holder(n: u8) -> Holder {
     Holder::new([1; 8], [n; 16])
 }
 
-/// What is made of this answer to `pin/add`, and whether it says something of time.
+/// The result of pinning when the node answers `pin/add` like this.
 async fn added(reply: impl Fn(&str) -> Reply + Send + Sync + 'static) -> Result<(), PinnerError> {
     let root = Block::unique(100).cid;
     let wrapper = Wrapper::new(holder(1), root).to_string();
@@ -37,7 +37,7 @@ async fn a_pin_is_made_when_the_node_names_it() {
     added(|wrapper| chunked(format!("{{}}\n{PROGRESS}{}", line(wrapper)), ""))
         .await
         .expect("a pin");
-    // Without an end of the line, as a proxy may send it.
+    // Without a newline at the end, as a proxy may send it.
     added(|wrapper| chunked(line(wrapper).trim_end(), ""))
         .await
         .expect("a pin");
@@ -54,13 +54,13 @@ async fn progress_is_no_pin() {
             );
         }
     }
-    // Nor is somebody else's pin.
+    // Another holder's pin does not count.
     let got = added(|_| chunked(line("bafyqa"), "")).await;
     assert!(
         matches!(got, Err(PinnerError::Unavailable { .. })),
         "{got:?}"
     );
-    // Nor the beginning of the line.
+    // The beginning of the line does not count.
     let got = added(|wrapper| chunked(&line(wrapper)[..30], BROKE_OFF)).await;
     assert!(matches!(got, Err(PinnerError::Corrupt { .. })), "{got:?}");
     let got = added(|_| chunked("<html></html>\n", "")).await;
@@ -74,10 +74,10 @@ async fn a_pin_without_progress_is_out_of_time() {
     let silent = begun.clone();
     let got = added(move |_| Reply::AndSilence(silent.clone())).await;
     assert!(matches!(got, Err(PinnerError::TimedOut { .. })), "{got:?}");
-    // Lines for ever, and no node more in any of them.
+    // Endless lines that show no progress.
     let got = added(move |_| Reply::AndForEver(begun.clone(), chunk(PROGRESS))).await;
     assert!(matches!(got, Err(PinnerError::TimedOut { .. })), "{got:?}");
-    // A line for ever.
+    // An endless line.
     let endless = chunk(&"x".repeat(4096));
     let got = added(move |_| Reply::AndForEver(CHUNKED.into(), endless.clone())).await;
     assert!(matches!(got, Err(PinnerError::Corrupt { .. })), "{got:?}");
@@ -85,7 +85,7 @@ async fn a_pin_without_progress_is_out_of_time() {
 
 #[tokio::test]
 async fn what_is_pinned_is_not_pinned_again() {
-    // A second `pin/add` takes the pin out first, and a failure would leave it out.
+    // A second `pin/add` first removes the pin, and a failure would leave it removed.
     let root = Block::unique(100).cid;
     let wrapper = Wrapper::new(holder(1), root).to_string();
     let listed =
@@ -99,7 +99,7 @@ async fn what_is_pinned_is_not_pinned_again() {
         .await
         .expect("a pin");
     assert_eq!(server.calls("pin/add"), Vec::<String>::new());
-    // What is not sure is not taken for either.
+    // An unclear answer counts neither as pinned nor as unpinned.
     let unsure = Server::start(|call| call.starts_with("pin/ls?arg").then(|| chunked("{}", "")));
     let unsure = unsure.await.expect("a server");
     let got = unsure
@@ -143,7 +143,7 @@ async fn a_second_holder_is_made_from_the_first() {
         .await
         .expect("a pin");
     assert_eq!(counts(), (1, 1));
-    // The one to start from is gone: the long way.
+    // The pin to start from is gone, so the whole DAG is pinned anew.
     pinner
         .pin(&holder(3), &root, PinDepth::Recursive)
         .await
@@ -151,7 +151,7 @@ async fn a_second_holder_is_made_from_the_first() {
     assert_eq!(counts(), (2, 2));
 }
 
-/// What is made of this answer to a listing.
+/// The result of listing pins when the node answers like this.
 async fn listed(call: &'static str, reply: Reply) -> Result<Vec<Pin>, PinnerError> {
     let server = Server::start(move |asked| asked.starts_with(call).then(|| reply.clone()));
     let server = server.await.expect("a server");
@@ -191,7 +191,7 @@ async fn a_listing_that_breaks_off_is_no_shorter_listing() {
     }
     let got = listed("pin/ls", chunked("<html></html>", "")).await;
     assert!(matches!(got, Err(PinnerError::Corrupt { .. })), "{got:?}");
-    // The same of MFS.
+    // The same holds for MFS.
     for cut in ["", "{\"Entries\":[{\"Name\":", "<html></html>"] {
         let got = listed("files/ls", chunked(cut, BROKE_OFF)).await;
         assert!(
@@ -217,14 +217,14 @@ async fn a_failed_release_is_no_release() {
     released("none", refusal(""))
         .await
         .expect("nothing is pinned");
-    // An empty success, which a node gives that did nothing (a malformed option).
+    // An empty success: a node sends it when it did nothing, for example after a malformed option.
     assert!(released("pin/rm", chunked("", "")).await.is_err());
     assert!(
         released("pin/rm", refusal("the disk is full"))
             .await
             .is_err()
     );
-    // An entry of MFS that could not be removed: 200, the reason in the body, and more in the trailer.
+    // An entry of MFS that could not be removed: status 200, the reason in the body, and more in the trailer.
     let path = mfs::pin_path(&holder(1), &root);
     let said = |why: &str| chunked(format!("\"{path}: {why}\"\n"), "X-Stream-Error: can't\r\n");
     released("files/rm", said("file does not exist"))
@@ -266,7 +266,7 @@ async fn an_abandoned_call_ends_at_the_node() {
             tokio::task::yield_now().await;
         }
     };
-    // Long enough for any machine; only a failure waits for it.
+    // Long enough for any machine; only a failure waits that long.
     let closed = tokio::time::timeout(Duration::from_secs(30), closed).await;
     closed.expect("the connection goes with the call");
 }

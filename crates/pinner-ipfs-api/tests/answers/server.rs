@@ -1,4 +1,4 @@
-//! An HTTP server that answers each call with the bytes that the test wrote down, whatever they are.
+//! An HTTP server that answers each call with the exact bytes that the test wrote.
 
 use std::{
     io,
@@ -19,18 +19,18 @@ use tokio::{
     task::{AbortHandle, JoinSet},
 };
 
-/// What a call is answered with.
+/// The answer to a call.
 #[derive(Clone, Debug)]
 pub(crate) enum Reply {
-    /// These bytes; then the connection is closed.
+    /// Sends these bytes, then closes the connection.
     Bytes(Vec<u8>),
-    /// These bytes, and then nothing, for as long as the client likes.
+    /// Sends these bytes, and then nothing, until the client closes.
     AndSilence(Vec<u8>),
-    /// These bytes, and then these over and over, until the client goes.
+    /// Sends these bytes, and then the other bytes repeatedly, until the client closes.
     AndForEver(Vec<u8>, Vec<u8>),
 }
 
-/// A body in one chunk with its end, and these trailers, as Kubo sends it.
+/// A body in one chunk, its end, and these trailers, as Kubo sends it.
 pub(crate) fn chunked(body: impl AsRef<[u8]>, trailers: &str) -> Reply {
     let body = body.as_ref();
     let mut bytes = CHUNKED.as_bytes().to_vec();
@@ -43,19 +43,19 @@ pub(crate) fn chunked(body: impl AsRef<[u8]>, trailers: &str) -> Reply {
     Reply::Bytes(bytes)
 }
 
-/// The head of such an answer.
+/// The head of a chunked answer.
 pub(crate) const CHUNKED: &str =
     "HTTP/1.1 200 OK\r\nTrailer: X-Stream-Error\r\nTransfer-Encoding: chunked\r\n\r\n";
-/// The trailer of one that broke off.
+/// The trailer of an answer that broke off.
 pub(crate) const BROKE_OFF: &str = "X-Stream-Error: context deadline exceeded\r\n";
 
-/// A refusal, as a command gives it.
+/// A refusal, as a command sends it.
 pub(crate) fn refusal(message: &str) -> Reply {
     let body = serde_json::json!({ "Message": message, "Code": 0, "Type": "error" }).to_string();
     status("500 Internal Server Error", &body)
 }
 
-/// An answer of another status.
+/// An answer with another status.
 pub(crate) fn status(status: &str, body: &str) -> Reply {
     let length = body.len();
     let text = format!("HTTP/1.1 {status}\r\nContent-Length: {length}\r\n\r\n{body}");
@@ -64,7 +64,7 @@ pub(crate) fn status(status: &str, body: &str) -> Reply {
 
 type Answers = dyn Fn(&str) -> Option<Reply> + Send + Sync;
 
-/// A server on loopback; gone when it is dropped.
+/// A server on loopback. Dropping it stops it.
 pub(crate) struct Server {
     address: SocketAddr,
     calls: Arc<Mutex<Vec<String>>>,
@@ -73,7 +73,8 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Answers by path and query (`block/get?arg=…`); `version` and what is not answered are answered as Kubo 0.43 would.
+    /// Answers by path and query (`block/get?arg=…`). Calls for which `answers` returns nothing, `version` for instance,
+    /// are answered as Kubo 0.43 would.
     pub(crate) async fn start(
         answers: impl Fn(&str) -> Option<Reply> + Send + Sync + 'static,
     ) -> io::Result<Self> {
@@ -89,7 +90,7 @@ impl Server {
                 let connections = Arc::clone(&connections);
                 served.spawn(async move {
                     connections.fetch_add(1, Ordering::SeqCst);
-                    // A client that goes is what some tests are about.
+                    // Some tests make the client disconnect.
                     drop(serve(stream, answers.as_ref(), &seen).await);
                     connections.fetch_sub(1, Ordering::SeqCst);
                 });
@@ -108,7 +109,7 @@ impl Server {
         client.expect("an address")
     }
 
-    /// A builder with deadlines that a test can wait for.
+    /// Returns a builder with deadlines that are short enough for a test.
     pub(crate) fn builder(&self) -> Builder<HttpConnector> {
         let patience = Duration::from_millis(300);
         IpfsApiPinner::builder(self.client())
@@ -120,7 +121,7 @@ impl Server {
         self.builder().connect().await.expect("a node")
     }
 
-    /// The calls so far whose path and query begin with this.
+    /// The calls so far whose path and query begin with `start`.
     pub(crate) fn calls(&self, start: &str) -> Vec<String> {
         let calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
         calls
@@ -130,7 +131,7 @@ impl Server {
             .collect()
     }
 
-    /// Connections that are open now.
+    /// The number of open connections.
     pub(crate) fn open(&self) -> usize {
         self.open.load(Ordering::SeqCst)
     }
@@ -162,7 +163,7 @@ async fn serve(
         Reply::Bytes(bytes) => stream.write_all(&bytes).await?,
         Reply::AndSilence(bytes) => {
             stream.write_all(&bytes).await?;
-            // Until the client closes.
+            // Waits until the client closes.
             while stream.read(&mut [0; 64]).await? > 0 {}
         }
         Reply::AndForEver(bytes, then) => {
@@ -176,7 +177,7 @@ async fn serve(
     stream.shutdown().await
 }
 
-/// What a node without pins says.
+/// The answers of a node without pins.
 fn usual(call: &str) -> Reply {
     match call.split('?').next().unwrap_or_default() {
         "version" => chunked(

@@ -1,4 +1,4 @@
-//! The suite's fixture: a pinner over a real node, and by the node's own RPC what its owner does.
+//! The suite's fixture: a pinner over a real node. The node's own RPC does what its owner would do.
 
 use std::{sync::Arc, time::Duration};
 
@@ -14,7 +14,7 @@ use tokio::task::spawn_blocking;
 
 use crate::nodes::{Lent, Network, Nodes, lend};
 
-/// How long a block that is nowhere is looked for, on a node that has a network.
+/// How long a missing block is searched for, on a node with a network.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// A pinner and its nodes.
@@ -60,7 +60,7 @@ impl Fixture {
         })
     }
 
-    /// What blocks, on a thread for it.
+    /// Runs a blocking call on a thread for such calls.
     async fn with<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Nodes) -> FixtureResult<T> + Send + 'static,
@@ -71,17 +71,8 @@ impl Fixture {
 }
 
 pub(crate) fn put(node: &Daemon, blocks: Vec<Block>) -> FixtureResult<()> {
-    for Block { cid, bytes } in blocks {
-        let codec = match cid.codec() {
-            0x55 => "raw",
-            0x70 => "dag-pb",
-            0x71 => "dag-cbor",
-            codec => return Err(format!("no codec is known by the number {codec}").into()),
-        };
-        let made = node.rpc().block_put(codec, "sha2-256", &bytes)?;
-        if made.hash() != cid.hash() {
-            return Err(format!("{cid} was put, and the node has {made}").into());
-        }
+    for block in blocks {
+        node.put_block(&block.cid, &block.bytes)?;
     }
     Ok(())
 }
@@ -94,7 +85,7 @@ impl Backend for Fixture {
 
     fn abilities(&self) -> Abilities {
         Abilities {
-            // Without a network, that of a block is proven, and that of a name is not: `own` looks closer.
+            // Without a network, the absence of a block is proven, and that of a name is not. `own` tests the details.
             absence: Absence::Unproven,
             elsewhere: match self.network {
                 Network::None => Elsewhere::Unreachable,
@@ -138,7 +129,7 @@ impl Backend for Fixture {
             let rpc = nodes.node.rpc();
             let made = rpc.value("key/gen", &[("arg", &key)])?;
             let name = made["Id"].as_str().ok_or("key/gen gives no Id")?;
-            // Without a network there is nobody to hear of it; and the path need not lead anywhere.
+            // Without a network, no other node hears of the name, and the path may lead to nothing.
             rpc.call(
                 "name/publish",
                 &[
@@ -154,7 +145,7 @@ impl Backend for Fixture {
     }
 }
 
-/// Whether there is a node to test with; where not, it is said.
+/// Whether there is a node to test with. If not, prints so.
 fn is_there() -> bool {
     kubo_daemon::kubo_or_not_run!("pinner-ipfs-api's conformance", false);
     true

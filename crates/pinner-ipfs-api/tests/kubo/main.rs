@@ -1,8 +1,8 @@
-//! Against a real Kubo: the conformance suite, on a node without a network and on one that another is connected to,
-//! and what is this backend's own.
+//! Tests against a real Kubo: the conformance suite, on a node without a network and on a node with one neighbour, and
+//! tests of this backend's own behaviour.
 //!
 //! * `nodes`: the daemons, lent to one case after another. `conformance`: the suite's fixture over them.
-//! * `own`: what the suite does not ask.
+//! * `own`: behaviour that the suite does not test.
 
 mod conformance;
 mod nodes;

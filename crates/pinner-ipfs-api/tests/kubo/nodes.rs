@@ -1,37 +1,37 @@
-//! Daemons that are lent to one case after another: a start takes longer than most cases.
+//! Daemons that are lent to one case after another, because a start takes longer than most cases.
 //!
-//! Invariants: a daemon has one borrower at a time, since a collection takes what any case has left unpinned. The
-//! daemons go with the last borrower: what a static holds is never dropped, and their repositories would stay.
+//! Invariants: a daemon has one borrower at a time, since a collection removes whatever a case has left unpinned. The
+//! daemons end with the last borrower: a value in a static is never dropped, so their repositories would stay.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use kubo_daemon::{Daemon, Kubo};
 use pinner_conformance::FixtureResult;
 
-/// Whether a node can fetch what it does not hold.
+/// Whether a node can fetch blocks that it does not hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Network {
     /// `ipfs daemon --offline`.
     None,
-    /// One other node, which is connected.
+    /// One other node, to which it is connected.
     OneNeighbour,
 }
 
-/// A daemon, and the one that it is connected to.
+/// A daemon, and the daemon that it is connected to.
 #[derive(Debug)]
 pub(crate) struct Nodes {
     pub(crate) node: Daemon,
     pub(crate) neighbour: Option<Daemon>,
 }
 
-/// Nodes that go back when they are dropped.
+/// Borrowed nodes. Dropping them returns them.
 #[derive(Debug)]
 pub(crate) struct Lent {
     network: Network,
     nodes: Option<Nodes>,
 }
 
-/// What waits for its next borrower, and how many have borrowed.
+/// The nodes that wait for a borrower, and the number of current borrowers.
 #[derive(Debug)]
 struct Pool {
     waiting: Vec<Nodes>,
@@ -58,14 +58,14 @@ fn pool(network: Network) -> MutexGuard<'static, Pool> {
     pool.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Nodes that nobody else uses now. Blocks.
+/// Returns nodes that no other case uses now. Blocks.
 pub(crate) fn lend(kubo: &Kubo, network: Network) -> FixtureResult<Lent> {
     let waiting = {
         let mut pool = pool(network);
         pool.lent += 1;
         pool.waiting.pop()
     };
-    // Counted before it is started, and given back whether or not it does.
+    // Counted before it is started, and returned whether or not it starts.
     let mut lent = Lent {
         network,
         nodes: waiting,
@@ -84,7 +84,8 @@ fn start(kubo: &Kubo, network: Network) -> FixtureResult<Nodes> {
             neighbour: None,
         },
         Network::OneNeighbour => {
-            // A record of a name is kept by other nodes, and looked for there: a routing of the two of them.
+            // Other nodes store the record of a name, and a look-up asks them. So the two nodes have a routing of their
+            // own.
             let routed = |node: kubo_daemon::Node| {
                 node.config("Routing.Type", "dhtserver")
                     .config("Routing.LoopbackAddressesOnLanDHT", true)
@@ -112,7 +113,7 @@ impl Drop for Lent {
     fn drop(&mut self) {
         let mut pool = pool(self.network);
         pool.lent -= 1;
-        // What a failed case leaves would be the next one's trouble.
+        // Anything that a failed case left behind could disturb the next case.
         if !std::thread::panicking() {
             pool.waiting.extend(self.nodes.take());
         }
@@ -120,7 +121,7 @@ impl Drop for Lent {
             0 => std::mem::take(&mut pool.waiting),
             _ => Vec::new(),
         };
-        // Stopped without the pool: others may want theirs meanwhile.
+        // Stopped without holding the pool's lock, since other cases may borrow meanwhile.
         drop(pool);
         drop(last);
     }

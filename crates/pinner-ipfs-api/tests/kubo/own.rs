@@ -1,4 +1,4 @@
-//! What the suite does not ask: what a real node proves, whom it lets in, and what is left behind on it.
+//! Behaviour that the suite does not test: what a real node proves, who may call it, and what is left on it.
 
 use std::time::Duration;
 
@@ -39,13 +39,13 @@ async fn a_node_without_a_network_proves_absence() -> FixtureResult<()> {
     let holder = Holder::new([1; 8], [1; 16]);
     let not_found = |got: Result<(), PinnerError>| match got {
         Err(PinnerError::NotFound { cid }) => cid,
-        other => panic!("wanted NotFound, got {other:?}"),
+        other => panic!("expected NotFound, got {other:?}"),
     };
     let got = pinner.block(&missing, &Origin::root(missing)).await;
     assert_eq!(not_found(got.map(drop)), missing);
     let got = pinner.pin(&holder, &missing, PinDepth::Lazy).await;
     assert_eq!(not_found(got), missing);
-    // The node names the block that is missing, not the wrapper that was to be pinned.
+    // The node names the missing block, not the wrapper that was to be pinned.
     let got = pinner.pin(&holder, &dag.root(), PinDepth::Recursive).await;
     assert_eq!(not_found(got), missing);
     Ok(())
@@ -56,7 +56,7 @@ async fn a_release_leaves_nothing_behind_and_takes_nothing_of_others() -> Fixtur
     let kubo = kubo_daemon::kubo_or_not_run!("what a release leaves behind", Ok(()));
     let dag = Dag::sample();
     let (one, two) = (dag.root(), dag.blocks()[1].cid);
-    // Not one that was lent before: what a cancelled pin left half done there would be found here.
+    // A new node, not a borrowed one: remains of a cancelled pin would be found on that.
     let blocks = dag.blocks().to_vec();
     let node = spawn_blocking(move || {
         let node = kubo.node().offline().without_gateway().start()?;
@@ -72,7 +72,7 @@ async fn a_release_leaves_nothing_behind_and_takes_nothing_of_others() -> Fixtur
             pinner.pin(&holder, &root, PinDepth::Lazy).await?;
         }
     }
-    // Somebody's own things, where nobody's but ours should be.
+    // Files of the owner, in folders where only ours should be.
     let note = format!("{}/note", mfs::holder_path(&shared));
     let copy = |path: &str| {
         let source = format!("/ipfs/{one}");
@@ -107,7 +107,7 @@ async fn a_release_leaves_nothing_behind_and_takes_nothing_of_others() -> Fixtur
 #[tokio::test]
 async fn what_is_no_unixfs_gets_no_lazy_pin() -> FixtureResult<()> {
     let kubo = kubo_daemon::kubo_or_not_run!("lazy pins of dag-cbor", Ok(()));
-    // The map of nothing.
+    // An empty map.
     let block = Block::new(DAG_CBOR, vec![0xa0]);
     let nodes = borrowed(kubo, vec![block.clone()]).await?;
     let pinner = over(&nodes.nodes()?.node, PATIENCE).await?;

@@ -1,4 +1,4 @@
-//! Blocks: what each failure of `block/get` means.
+//! Blocks: the meaning of each failure of `block/get`.
 
 use std::{
     sync::{Arc, Mutex},
@@ -24,7 +24,7 @@ async fn failures_of_a_block_are_told_apart() {
             assert_eq!(command, "block/get");
             let query = asked.target.split_once('?').expect("arguments").1;
             assert!(query.contains(&format!("arg={BLOCK}")), "{query}");
-            // As Go reads durations: with a unit. Without, the answer is empty, and status 200.
+            // Go's durations need a unit. Without one, the answer is empty, with status 200.
             let timeout = query.split('&').find_map(|it| it.strip_prefix("timeout="));
             let number = timeout.expect("a timeout").strip_suffix("ms");
             let number: u64 = number.expect("in milliseconds").parse().expect("a number");
@@ -69,7 +69,7 @@ async fn failures_of_a_block_are_told_apart() {
         "{error:?}"
     );
 
-    // Nothing at all, status 200: what Kubo says to a call that it does not understand.
+    // An empty body with status 200 is Kubo's answer to a call that it does not understand.
     let error = answer(Reply::ok(octets, "")).await.expect_err("no block");
     assert!(matches!(error, PinnerError::Corrupt { .. }), "{error:?}");
     let cut = Reply::announcing(100, 200, &[], "only this").then(Step::Close);
@@ -85,7 +85,7 @@ async fn failures_of_a_block_are_told_apart() {
         "{error:?}"
     );
 
-    // A node that drips is a hung one, and one that says nothing is.
+    // A node that drips counts as hung, and so does a node that sends nothing.
     for hung in [
         Reply::of([
             Step::Send(Reply::head(200, &[("Content-Length", "100")])),
@@ -103,7 +103,7 @@ async fn failures_of_a_block_are_told_apart() {
 #[tokio::test]
 async fn an_empty_block_is_one_by_its_own_cid_alone() {
     let (_server, pinner) = node("0.43.0", |_, _| Reply::ok("application/octet-stream", "")).await;
-    // sha2-256 of nothing.
+    // The sha2-256 of no bytes.
     let empty = "bafkreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku";
     let empty: Cid = empty.parse().expect("a CID");
     let got = pinner.block(&empty, &Origin::root(empty)).await;

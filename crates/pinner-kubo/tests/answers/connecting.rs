@@ -1,4 +1,4 @@
-//! Connecting: who answers, as what, and which version.
+//! Connecting: which program answers, and which version.
 
 use futures_util::TryStreamExt;
 use kubo_protocol::Version;
@@ -77,7 +77,7 @@ async fn what_is_no_node_is_told_from_one_that_refuses_or_is_old_or_away() {
     let silent = Reply::of([Step::Hang]);
     assert!(matches!(refused(silent).await, KuboError::NoAnswer { .. }));
 
-    // Nobody listens at all.
+    // No server listens there.
     let gone = ToyServer::start(|_| Reply::of([Step::Close]))
         .await
         .expect("a server");
@@ -126,7 +126,7 @@ async fn the_version_is_asked_once_and_says_whether_there_are_lazy_pins() {
                 matches!(error, PinnerError::Unsupported { .. }),
                 "{error:?}"
             );
-            // Nor is MFS touched for a release, or a listing.
+            // A release or a listing does not touch MFS either.
             pinner.unpin(&holder(), &cid()).await.expect("released");
             assert!(pinner.pins().try_collect::<Vec<_>>().await.is_ok());
             assert!(!commands(&server).iter().any(|it| it.starts_with("files/")));

@@ -1,4 +1,4 @@
-//! A gateway that answers wrongly: the node is asked instead, and the gateway left alone for a while.
+//! A gateway that answers wrongly: the node is asked instead, and the gateway is not used for a while.
 
 use std::time::{Duration, Instant};
 
@@ -24,12 +24,12 @@ async fn node() -> ToyServer {
 async fn whatever_a_gateway_answers_the_block_comes() {
     let absent = Reply::with(404, &[("X-Ipfs-Path", "/ipfs/x")], "not found");
     let cases = [
-        // A gateway that works, of a node that may not fetch: it is asked for the next block too.
+        // A working gateway of a node that may not fetch: it is asked for the next block too.
         (absent, 2),
         (Reply::with(504, &[], "not found in time"), 2),
-        // What works is used.
+        // A gateway that works is used.
         (Reply::ok(RAW, "a block"), 2),
-        // What is none, or fails, is left alone.
+        // A server that is not a gateway, or a gateway that fails, is not used again.
         (Reply::with(404, &[], "no such page"), 1),
         (Reply::with(500, &[], ""), 1),
         (Reply::with(429, &[("Retry-After", "1")], ""), 1),
@@ -68,7 +68,7 @@ async fn whatever_a_gateway_answers_the_block_comes() {
             assert!(begun.elapsed() < Duration::from_secs(2), "{said}");
         }
         let requests = gateway.requests();
-        // On a machine that is so slow, the pause is over.
+        // On a very slow machine, the pause is over by now.
         if begun.elapsed() < Duration::from_millis(900) {
             assert_eq!(requests.len(), asked, "{said}");
         }

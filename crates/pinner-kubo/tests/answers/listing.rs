@@ -1,4 +1,4 @@
-//! Listings: our pins among others', and whether all of them came.
+//! Listings: our pins among others, and whether the listing is complete.
 
 use futures_util::{StreamExt, TryStreamExt};
 use kubo_protocol::Wrapper;

@@ -1,5 +1,5 @@
-//! What a real node cannot be told to do: answers that fail late, are cut, come from something else, or are garbage.
-//! A stub of the RPC gives them.
+//! Answers that a real node cannot be made to send: they fail late, are cut, come from another program, or are garbage.
+//! A stub of the RPC sends them.
 
 mod blocks;
 mod connecting;
@@ -15,7 +15,7 @@ use pinner_kubo::{GatewayChoice, KuboBuilder, KuboPinner};
 use toy_http::{Asked, Reply, ToyServer};
 
 const JSON: &str = "application/json";
-/// sha2-256 of "a block".
+/// The CID of "a block", with sha2-256.
 const BLOCK: &str = "bafkreih7djlnrw5gl46xj2rcdzqdpitdxcs3vazwlzxtfdezrbsdgxcqiy";
 
 fn cid() -> Cid {
@@ -38,7 +38,7 @@ fn failure(message: &str) -> Reply {
     Reply::with(500, &[("Content-Type", JSON)], body)
 }
 
-/// Lines, and behind them the failure that the header before them could not tell.
+/// Lines, followed by a failure that the header before them could not report.
 fn late_failure(lines: &[&str], message: &str) -> Reply {
     let headers = [("Content-Type", JSON), ("Trailer", "X-Stream-Error")];
     Reply::chunked(&headers, lines, &[("X-Stream-Error", message)])
@@ -57,14 +57,14 @@ fn builder(server: &ToyServer) -> KuboBuilder {
         .retries(0)
 }
 
-/// A node of this version that answers each further command as the script has it.
+/// A node of this version that answers all other commands as scripted.
 async fn node(
     kubo: &'static str,
     script: impl Fn(&str, &Asked) -> Reply + Send + Sync + 'static,
 ) -> (ToyServer, KuboPinner) {
     let server = ToyServer::start(move |asked| match command(asked).as_str() {
         "version" => version(kubo),
-        // Whether this is IPFS Cluster's proxy.
+        // Asks whether this is IPFS Cluster's proxy.
         "pin/ls" if asked.target.contains("arg=bafkqaaa") => {
             failure("path 'bafkqaaa' is not pinned")
         }
@@ -86,7 +86,7 @@ fn commands(server: &ToyServer) -> Vec<String> {
     server.requests().iter().map(command).collect()
 }
 
-/// What the error says, with its causes: what a user reads.
+/// The error with its causes, as a user reads it.
 fn words(error: &dyn std::error::Error) -> String {
     let mut words = error.to_string();
     let mut cause = error.source();

@@ -1,4 +1,4 @@
-//! Names: what the node says, or an error.
+//! Names: the node's answer, or an error.
 
 use std::sync::{Arc, Mutex};
 
@@ -43,7 +43,7 @@ async fn a_name_is_what_the_node_says_or_an_error() {
         matches!(error, PinnerError::NameNotFound { .. }),
         "{error:?}"
     );
-    // No record was found, which is no proof that there is none.
+    // No record was found, which does not prove that there is none.
     let error = answer(failure("could not resolve name"))
         .await
         .expect_err("unknown");
@@ -63,6 +63,6 @@ async fn a_name_is_what_the_node_says_or_an_error() {
     assert_eq!(
         server.requests().len(),
         asked,
-        "what is no name is not asked for"
+        "an invalid name is not asked for"
     );
 }

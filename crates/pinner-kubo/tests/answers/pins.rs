@@ -11,14 +11,14 @@ use crate::{BLOCK, JSON, cid, commands, failure, holder, late_failure, lines, no
 
 type IsRight = fn(&PinnerError) -> bool;
 
-/// A node that pins as `pin/add`'s answer has it, and has no pins before.
+/// A node without pins that sends this answer to `pin/add`.
 async fn pinning(add: Reply) -> (ToyServer, KuboPinner) {
     node("0.43.0", move |command, asked| match command {
         "pin/add" => add.clone(),
         "pin/ls" if asked.target.contains("arg=") => failure("path 'x' is not pinned"),
         "pin/ls" => lines(&[]),
         "pin/rm" => failure("not pinned or pinned indirectly"),
-        other => panic!("nobody needs {other}"),
+        other => panic!("unexpected call: {other}"),
     })
     .await
 }
@@ -42,7 +42,7 @@ async fn a_recursive_pin_is_made_when_the_node_says_so_and_not_before() {
     assert!(!target.contains(BLOCK), "the root itself: {target}");
 
     let cases: [(Reply, IsRight); 7] = [
-        // Status 200, progress, and the truth behind it.
+        // Status 200 and progress, followed by the failure.
         (
             late_failure(&[progress], "pin: context deadline exceeded"),
             |error| matches!(error, PinnerError::TimedOut { .. }),
@@ -51,7 +51,7 @@ async fn a_recursive_pin_is_made_when_the_node_says_so_and_not_before() {
             late_failure(&[progress], &format!("pin: ipld: could not find {BLOCK}")),
             |error| matches!(error, PinnerError::NotFound { .. }),
         ),
-        // The same through a proxy that loses what stands behind.
+        // The same through a proxy that drops the trailers.
         (lines(&[progress]), |error| {
             matches!(error, PinnerError::Unavailable { .. })
         }),
@@ -73,17 +73,17 @@ async fn a_recursive_pin_is_made_when_the_node_says_so_and_not_before() {
         let error = pin(&pinner).await.expect_err("it is not pinned");
         assert!(is_right(&error), "{error:?}");
         assert!(words(&error).contains(BLOCK), "{}", words(&error));
-        // It may have been made all the same: it is taken out.
+        // The pin may exist nevertheless, so it is removed.
         assert_eq!(commands(&server).last().map(String::as_str), Some("pin/rm"));
     }
 }
 
-/// The beginning of an answer of eight lines, a quarter of a second each.
+/// The beginning of an answer of eight lines, each of which takes a quarter of a second.
 fn slow(progress: impl Fn(u64) -> String) -> Vec<Step> {
     let head = Reply::head(200, &[("Transfer-Encoding", "chunked")]);
     let mut steps = vec![Step::Send(head)];
     for n in 0..8 {
-        // The bytes of a chunk, one by one.
+        // The bytes of a chunk, one at a time.
         let chunk = Reply::chunk(progress(n));
         let every = Duration::from_millis(250) / u32::try_from(chunk.len()).expect("short");
         steps.push(Step::Drip(chunk, every));
@@ -91,7 +91,7 @@ fn slow(progress: impl Fn(u64) -> String) -> Vec<Step> {
     steps
 }
 
-/// A pin that takes two seconds, and gets on all the time.
+/// A pin that takes two seconds and progresses all the time.
 fn slow_pin() -> Reply {
     let mut steps = slow(|n| format!("{{\"Progress\":{n}}}\n"));
     steps.push(Step::Send(Reply::chunk("{\"Pins\":[\"x\"]}\n")));
@@ -105,7 +105,7 @@ async fn a_pin_may_take_as_long_as_it_gets_on() {
     let pinned = pinner.pin(&holder(), &cid(), PinDepth::Recursive).await;
     pinned.expect("it got on all the time");
 
-    // As many lines, and nothing in them: that is no progress.
+    // The same number of lines without new blocks is not progress.
     let mut steps = slow(|_| "{\"Progress\":5,\"Bytes\":7}\n".to_owned());
     steps.push(Step::Hang);
     let (_server, pinner) = pinning(Reply::of(steps)).await;
@@ -124,7 +124,7 @@ async fn a_pin_may_take_as_long_as_it_gets_on() {
 async fn a_pin_waits_for_those_before_it_without_being_late() {
     let (_server, pinner) = pinning(slow_pin()).await;
     let root = cid();
-    // More than are made at once, each of which takes far longer than one may stand still.
+    // More pins than run at once. Each takes far longer than a pin may stand still.
     let holders: Vec<_> = (0..6).map(|n| Holder::new([n; 8], [n; 16])).collect();
     let pins = holders
         .iter()
@@ -140,7 +140,7 @@ async fn a_second_holder_starts_from_the_first_ones_pin() {
     for (update, adds) in [
         (Reply::ok(JSON, r#"{"Pins":["a","b"]}"#), false),
         (failure("'to' cid was already recursively pinned"), false),
-        // Released just now.
+        // The other pin was released just now.
         (
             failure("'from' cid was not recursively pinned already"),
             true,
@@ -153,7 +153,7 @@ async fn a_second_holder_starts_from_the_first_ones_pin() {
             "pin/ls" => lines(&[&listed]),
             "pin/update" => update.clone(),
             "pin/add" => lines(&["{\"Pins\":[\"x\"]}\n"]),
-            other => panic!("nobody needs {other}"),
+            other => panic!("unexpected call: {other}"),
         })
         .await;
         let pinned = pinner.pin(&holder(), &cid(), PinDepth::Recursive).await;

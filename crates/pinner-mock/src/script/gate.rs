@@ -1,11 +1,11 @@
-//! A gate that calls wait at until a test opens it, so that tests need no sleeps.
+//! A gate: calls wait at it until a test opens it, so tests need no sleeps.
 
 use std::sync::Arc;
 
 use tokio::sync::watch;
 
-/// A gate at which calls wait ([`Fault::HangUntil`](crate::Fault::HangUntil)). A clone is the same gate. Shut at
-/// first.
+/// A gate at which calls wait ([`Fault::HangUntil`](crate::Fault::HangUntil)). It is shut at first. A clone is the
+/// same gate.
 #[derive(Clone, Debug)]
 pub struct Gate {
     open: Arc<watch::Sender<bool>>,
@@ -27,17 +27,17 @@ impl Gate {
         }
     }
 
-    /// Lets everybody through who waits, and who comes later.
+    /// Lets through every call that waits, and every call that comes later.
     pub fn open(&self) {
         self.open.send_replace(true);
     }
 
-    /// Shuts it again for who comes from now on.
+    /// Shuts the gate again for calls that come from now on.
     pub fn shut(&self) {
         self.open.send_replace(false);
     }
 
-    /// How many calls wait at it now. One that is dropped waits no more.
+    /// The number of calls that wait at it now. A dropped call no longer counts.
     pub fn waiting(&self) -> usize {
         *self.waiting.borrow()
     }
@@ -47,14 +47,14 @@ impl Gate {
         self.wait_for(|waiting| waiting >= calls).await;
     }
 
-    /// Returns once nobody waits at it: those who did went through, or were dropped.
+    /// Returns once no call waits at it: those that did went through, or were dropped.
     pub async fn deserted(&self) {
         self.wait_for(|waiting| waiting == 0).await;
     }
 
     async fn wait_for(&self, enough: impl Fn(usize) -> bool) {
         let mut waiting = self.waiting.subscribe();
-        // The sender lives as long as `self`, so that this cannot fail.
+        // The sender lives as long as `self`, so this cannot fail.
         let _ = waiting.wait_for(|waiting| enough(*waiting)).await;
     }
 
@@ -67,7 +67,7 @@ impl Gate {
     }
 }
 
-/// Takes a call out of those who wait, whether it goes through or is dropped.
+/// Removes a call from those that wait, whether it goes through or is dropped.
 struct Leaves<'a>(&'a Gate);
 
 impl Drop for Leaves<'_> {

@@ -1,6 +1,6 @@
-//! The layouts: each keeps blocks by number, in a directory of its own, and gives their bytes.
+//! The layouts. Each keeps blocks by number in a directory of its own, and returns their bytes.
 //!
-//! Reads ask the page cache first and wait for the disk if they must, in all of them.
+//! In all of them, reads try the page cache first, and wait for the disk if they must.
 
 use std::{
     collections::HashMap,
@@ -22,30 +22,30 @@ use rustix::{
 };
 use tempfile::TempDir;
 
-/// One of them.
+/// A way to keep blocks on disk.
 pub(crate) trait Layout {
     fn name(&self) -> &'static str;
 
     /// Keeps a block, whole or not at all.
     fn put(&mut self, number: u64, bytes: &[u8]);
 
-    /// Lets it go; its space is free then.
+    /// Removes a block, and frees its space.
     fn remove(&mut self, number: u64);
 
-    /// So many of its bytes.
+    /// Reads `len` bytes of a block, from `offset` on.
     fn read(&mut self, number: u64, offset: usize, len: usize) -> Vec<u8>;
 
     fn descriptors(&self) -> usize;
 
-    /// What the file system reports, for each byte of a block.
+    /// The bytes that the file system reports, for each byte of the blocks.
     fn overhead(&self) -> f64;
 }
 
-/// Staging's own.
+/// The layout of staging.
 pub(crate) struct Packed {
     staging: Staging,
     blocks: HashMap<u64, Extent>,
-    // Dropped after what lies in it.
+    // Dropped after the files that lie in it.
     dir: TempDir,
 }
 
@@ -97,7 +97,7 @@ impl Layout for Packed {
     }
 }
 
-/// One file a block, named by its digest, made under another name and renamed.
+/// One file for each block, named by its digest, created under another name and renamed.
 pub(crate) struct Files {
     dir: TempDir,
     dir_fd: OwnedFd,
@@ -191,12 +191,12 @@ fn temp_dir(parent: &Path) -> TempDir {
     tempfile::tempdir_in(parent).unwrap_or_else(|error| panic!("{}: {error}", parent.display()))
 }
 
-/// As long as the digest that it would be.
+/// A name as long as a digest would be.
 fn file_name(number: u64) -> String {
     format!("{:064x}.data", u128::from(number) * 0x9e37_79b9_7f4a_7c15)
 }
 
-/// As an extent is read.
+/// Reads as an extent does.
 fn read(file: &OwnedFd, offset: usize, len: usize) -> Vec<u8> {
     let mut bytes = vec![0; len];
     let mut into = [io::IoSliceMut::new(&mut bytes)];
@@ -208,7 +208,7 @@ fn read(file: &OwnedFd, offset: usize, len: usize) -> Vec<u8> {
     bytes
 }
 
-/// What the file system reports for a directory and all that is in it, in bytes.
+/// The bytes that the file system reports for a directory and everything in it.
 fn on_disk(path: &Path) -> u64 {
     let metadata = fs::symlink_metadata(path).expect("it is there");
     let below = match metadata.is_dir() {

@@ -1,14 +1,14 @@
 //! `cargo bench -p pinset --bench layouts`: ways to lay blocks out on disk, side by side in one run: packed slots by
-//! size class, as staging has them, and one file a block.
+//! size class, as staging has them, and one file for each block.
 //!
-//! Everything is in the page cache. What is measured is what a layout costs beyond the copy of the bytes: names, opens,
-//! descriptors, unlinks. The index from a block's key to where it lies is the same in all. `--json FILE` writes the
-//! figures there too.
+//! Everything is in the page cache. The bench measures the cost of a layout beyond the copy of the bytes: names, opens,
+//! descriptors, unlinks. The index from a block's key to its place is the same in all. `--json FILE` also writes the
+//! figures to a file.
 //!
-//! Mapped segments are not among them, though they read faster still (tried once: 4 KiB in 0.55 of the time of packed
-//! slots, 64 KiB in 0.8): a map of a file of which parts are cut, or that the disk cannot give, faults with SIGBUS,
-//! which ends the host; a page that is not in memory stops an async thread for a disk's time, and cannot be asked about
-//! first; and making one is unsafe code.
+//! Mapped segments are not among the layouts, although they read faster still (in one trial, 4 KiB took 0.55 of the
+//! time of packed slots, and 64 KiB took 0.8). If parts of a mapped file are cut off, or if the disk cannot read them,
+//! an access faults with SIGBUS, which ends the host. A page that is not in memory stops an async thread for as long as
+//! the disk takes, and there is no way to ask first. And a mapping needs unsafe code.
 
 mod layout;
 mod work;
@@ -27,25 +27,25 @@ use work::{Sizes, Work};
 #[derive(Debug, Parser)]
 #[command(name = "layouts")]
 struct Flags {
-    /// Where the blocks are to lie: the file system that is measured.
+    /// The directory for the blocks. Its file system is measured.
     #[arg(long, default_value_os_t = std::env::temp_dir())]
     dir: PathBuf,
-    /// Number of blocks of 1 MiB.
+    /// The number of blocks of 1 MiB.
     #[arg(long, default_value_t = 256)]
     large: u64,
-    /// Number of blocks of up to 8 KiB.
+    /// The number of blocks of up to 8 KiB.
     #[arg(long, default_value_t = 8_192)]
     small: u64,
-    /// How many descriptors the layout that keeps them may keep.
+    /// The most descriptors that the layout with files kept open may hold.
     #[arg(long, default_value_t = 512)]
     descriptors: usize,
-    /// How often each is measured; the best counts.
+    /// How often each layout is measured; the best round counts.
     #[arg(long, default_value_t = 3)]
     rounds: u32,
-    /// Where to write the figures as JSON; in the workspace's folder, where it is relative.
+    /// The file to write the figures to as JSON. A relative path starts at the workspace's folder.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// What Cargo hands to every bench.
+    /// The flag that Cargo passes to every bench.
     #[arg(long, hide = true)]
     bench: bool,
 }
@@ -63,7 +63,7 @@ fn main() -> ExitCode {
         Box::new(Files::kept_open(&flags.dir, flags.descriptors)),
     ];
     println!(
-        "microseconds an operation, and how many times those of the first; best of {} rounds, in {}",
+        "microseconds per operation, and the ratio to the first layout; best of {} rounds, in {}",
         flags.rounds,
         flags.dir.display()
     );
@@ -78,7 +78,7 @@ fn main() -> ExitCode {
     let mut rows = Vec::new();
     for work in Work::ALL {
         let mut best = [f64::INFINITY; 3];
-        // In turn, so that what else the machine does hits all alike.
+        // The layouts take turns, so that other load on the machine affects all alike.
         for round in 0..flags.rounds {
             for (layout, best) in layouts.iter_mut().zip(&mut best) {
                 let micros = work::micros_an_operation(layout.as_mut(), work, sizes, round);
@@ -113,7 +113,7 @@ fn main() -> ExitCode {
     let Some(path) = flags.json else {
         return ExitCode::SUCCESS;
     };
-    // Cargo runs a bench in its package's folder.
+    // Cargo runs a bench in the folder of its package.
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../..")
         .join(path);

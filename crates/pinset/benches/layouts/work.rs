@@ -1,4 +1,4 @@
-//! What is done to each layout, and how long it takes.
+//! The work that is done with each layout, and its time.
 
 use std::{hint::black_box, time::Instant};
 
@@ -10,10 +10,10 @@ const MIB: usize = 1 << 20;
 const PIECE: usize = 64 * 1024;
 const PAGE: usize = 4096;
 
-/// Reads in one round of random ones.
+/// The number of reads in a round of random reads.
 const READS: u64 = 20_000;
 
-/// How many blocks there are. The large ones' numbers come first.
+/// The number of blocks of each size. The large blocks have the lowest numbers.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sizes {
     pub(crate) large: u64,
@@ -21,12 +21,12 @@ pub(crate) struct Sizes {
 }
 
 impl Sizes {
-    /// What they take at most.
+    /// The most bytes that all blocks can take.
     pub(crate) fn bytes(self) -> u64 {
         self.large * MIB as u64 + self.small * 2 * PAGE as u64
     }
 
-    /// A small block's length: from 1 byte to two pages.
+    /// The length of a block. A small block has from 1 byte to two pages.
     fn len(self, number: u64) -> usize {
         match number < self.large {
             true => MIB,
@@ -75,7 +75,7 @@ pub(crate) fn fill(layout: &mut dyn Layout, sizes: Sizes) {
     }
 }
 
-/// Does it once; the same for all layouts in the same round.
+/// Does the work once, and returns its time. In the same round it is the same for all layouts.
 pub(crate) fn micros_an_operation(
     layout: &mut dyn Layout,
     work: Work,

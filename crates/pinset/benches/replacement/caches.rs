@@ -1,7 +1,7 @@
-//! Four caches behind one question: a key is used, was it there?
+//! Four caches behind one trait: a key is used, and the cache tells whether it was there.
 //!
-//! Each is a set (a key has no value), of at most so many entries of weight 1, with the same keys and the same hash
-//! function, so that what differs is how it remembers and replaces.
+//! Each is a set (a key has no value) with a maximum number of entries of weight 1. All have the same keys and the same
+//! hash function, so they differ only in how they remember and replace.
 
 use std::num::NonZeroUsize;
 
@@ -9,15 +9,15 @@ use foldhash::quality::FixedState;
 use multihash::Multihash;
 use pinset::replacement::{Admission, Decision, Eviction, Insertion, Replacement};
 
-/// What staging keeps its blocks under.
+/// The type of key under which staging keeps its blocks.
 pub(crate) type Key = Multihash<64>;
 
-/// A key that looks like a SHA-256 digest, in a few nanoseconds.
+/// Makes a key that looks like a SHA-256 digest, in a few nanoseconds.
 #[inline]
 pub(crate) fn key(number: u64) -> Key {
     let mut digest = [0; 32];
     for (part, bytes) in (0..).zip(digest.chunks_exact_mut(8)) {
-        // The end of SplitMix64.
+        // The final mixing steps of SplitMix64.
         let mut mixed = (number * 4 + part).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         bytes.copy_from_slice(&(mixed ^ (mixed >> 27)).to_le_bytes());
@@ -29,17 +29,17 @@ fn hasher() -> FixedState {
     FixedState::with_seed(5)
 }
 
-/// One of them.
+/// A cache to compare.
 pub(crate) trait Cache {
     const NAME: &'static str;
 
-    /// With room for so many entries.
+    /// Creates a cache with room for this number of entries.
     fn new(entries: u64) -> Self;
 
-    /// Uses the key, and lets it in if it was not there. Says whether it was.
+    /// Uses the key, and admits it if it was not there. Returns whether it was there.
     fn use_of(&mut self, key: &Key) -> bool;
 
-    /// Does now what the cache has put off.
+    /// Does the work that the cache has postponed.
     fn settle(&mut self) {}
 }
 
@@ -87,7 +87,7 @@ impl Cache for Lru {
     }
 }
 
-/// S3-FIFO and Clock-PRO's kin, by the crate `quick_cache`, in its form for one thread.
+/// A relative of S3-FIFO and Clock-PRO, by the crate `quick_cache`, in its form for one thread.
 pub(crate) struct Quick(quick_cache::unsync::Cache<Key, (), quick_cache::UnitWeighter, FixedState>);
 
 impl Cache for Quick {
@@ -113,8 +113,8 @@ impl Cache for Quick {
     }
 }
 
-/// TinyLFU, by the crate `moka`, which has a form for many threads only: uses and insertions are logged, and take
-/// effect when its housekeeping runs, by its own schedule or in [`settle`](Cache::settle).
+/// TinyLFU, by the crate `moka`, which only has a form for many threads. Uses and insertions are logged, and take
+/// effect when its housekeeping runs, on its own schedule or in [`settle`](Cache::settle).
 pub(crate) struct Moka(moka::sync::Cache<Key, (), FixedState>);
 
 impl Cache for Moka {

@@ -1,8 +1,8 @@
-//! What one event costs, in nanoseconds, at numbers of entries from a thousand to a million.
+//! The cost of one event in nanoseconds, with a thousand to a million entries.
 //!
-//! Three kinds: a hit; a key that was never seen, for which another has to go; and a mixture of both, in which keys
-//! come back as ghosts. The cost of the loop itself, which makes the keys, is measured and taken off. The clock is the
-//! thread's own processor time, so that what else the machine does counts for less.
+//! There are three kinds of events: a hit; a key that was never seen, for which another is evicted; and a mixture of
+//! both, in which keys come back as ghosts. The cost of the loop itself, which makes the keys, is measured and
+//! subtracted. The clock is the thread's own processor time, so that other load on the machine matters less.
 
 use std::hint::black_box;
 
@@ -13,10 +13,10 @@ use serde_json::{Value, json};
 
 use crate::caches::{Cache, Lru, Moka, Ours, Quick, key};
 
-/// Events in one round.
+/// The number of events in one round.
 const EVENTS: usize = 1_000_000;
 
-/// The exponent of the distribution of keys: that of web traffic, about.
+/// The exponent of the distribution of keys, about that of web traffic.
 const EXPONENT: f64 = 0.9;
 
 #[derive(Clone, Copy, Debug)]
@@ -38,12 +38,12 @@ impl Kind {
     }
 }
 
-/// Prints the table; gives its rows.
+/// Prints the table, and returns its rows.
 pub(crate) fn measure(most: u64, rounds: u32, only: Option<&str>) -> Vec<Value> {
     println!(
-        "nanoseconds an event, of one thread's processor time, keys of 32 bytes; best of {rounds} rounds of {EVENTS} events\n\
-         hit: Zipf({EXPONENT}) over as many keys as there are; mixed: Zipf({EXPONENT}) over four times as many\n\
-         (moka is made for many threads, which costs; its housekeeping runs by its own schedule, and at the end)\n"
+        "nanoseconds per event, one thread's processor time, 32-byte keys; best of {rounds} rounds of {EVENTS} events\n\
+         hit: Zipf({EXPONENT}) over as many keys as entries; mixed: Zipf({EXPONENT}) over four times as many\n\
+         (moka is made for many threads, which has a cost; its housekeeping runs on its own schedule, and at the end)\n"
     );
     let names = [Ours::NAME, Lru::NAME, Quick::NAME, Moka::NAME];
     print!("{:<14} {:>9}", "event", "entries");
@@ -90,9 +90,9 @@ pub(crate) fn measure(most: u64, rounds: u32, only: Option<&str>) -> Vec<Value> 
     rows
 }
 
-/// Nanoseconds an event, with the loop, and the share of hits.
+/// Returns the nanoseconds per event, including the loop, and the share of hits.
 fn of<C: Cache>(kind: Kind, entries: u64, rounds: u32, numbers: &Numbers) -> (f64, f64) {
-    // For hits, with room to spare: not every cache is willing to fill its last place.
+    // For hits there is room to spare, since not every cache fills its last place.
     let mut cache = C::new(match kind {
         Kind::Hit => entries * 2,
         Kind::New | Kind::Mixed => entries,
@@ -124,12 +124,12 @@ fn of<C: Cache>(kind: Kind, entries: u64, rounds: u32, numbers: &Numbers) -> (f6
     (best, hits)
 }
 
-/// Which keys come, by their numbers.
+/// The keys of each round, by their numbers.
 struct Numbers {
     entries: u64,
-    /// For mixed events, so many before the first round that the cache has learned what there is to learn.
+    /// For mixed events, the keys before the first round: enough for the cache to learn all that it can.
     before: Vec<u32>,
-    /// By round; none where every key is new.
+    /// The keys by round; none if every key is new.
     drawn: Vec<Vec<u32>>,
 }
 
@@ -143,7 +143,7 @@ impl Numbers {
         let mut random = StdRng::seed_from_u64(entries);
         let mut draw = |events| {
             let rank = std::iter::repeat_with(|| zipf.sample(&mut random) as u64);
-            // A prime, so that the often used ones do not lie side by side.
+            // A prime, so that keys that are used often do not lie side by side.
             let spread = rank.map(|rank| (rank * 7_368_787 % among) as u32);
             spread.take(events).collect()
         };
@@ -171,7 +171,7 @@ impl Numbers {
     }
 }
 
-/// Nanoseconds an event, in the best round.
+/// Returns the nanoseconds per event in the best round.
 fn best(rounds: u32, mut round: impl FnMut(u32)) -> f64 {
     let costs = (0..rounds).map(|number| {
         let before = processor_nanoseconds();
@@ -181,7 +181,7 @@ fn best(rounds: u32, mut round: impl FnMut(u32)) -> f64 {
     costs.fold(f64::INFINITY, f64::min) / EVENTS as f64
 }
 
-/// What this thread has used.
+/// The processor time that this thread has used.
 fn processor_nanoseconds() -> f64 {
     let used = clock_gettime(ClockId::ThreadCPUTime);
     used.tv_sec as f64 * 1e9 + used.tv_nsec as f64

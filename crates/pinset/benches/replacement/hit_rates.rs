@@ -1,19 +1,17 @@
 //! Hit rates on the published traces, at the sizes that the publishers used.
 
 use serde_json::{Value, json};
+use test_support::traces::Trace;
 
-use crate::{
-    caches::{Cache, Key, Lru, Moka, Ours, Quick, key},
-    traces::Trace,
-};
+use crate::caches::{Cache, Key, Lru, Moka, Ours, Quick, key};
 
-/// A trace, and sizes of the cache in pages.
+/// The traces, each with sizes of the cache in pages.
 const TRACES: [(&str, &[u64]); 2] = [
     ("OLTP", &[1_000, 2_000, 5_000, 10_000, 15_000]),
     ("P3", &[32_768]),
 ];
 
-/// Prints the table; gives its rows.
+/// Prints the table, and returns its rows.
 pub(crate) fn measure() -> Vec<Value> {
     let mut rows = Vec::new();
     let names = [Lru::NAME, Ours::NAME, Quick::NAME, Moka::NAME];
@@ -50,7 +48,7 @@ fn rate<C: Cache>(trace: &Trace, keys: &[Key], pages: u64) -> f64 {
     let mut hits = 0;
     for &page in &trace.pages {
         hits += usize::from(cache.use_of(&keys[page as usize]));
-        // Else an entry would be there for longer than the capacity allows, and a use not be known of in time.
+        // Otherwise an entry would stay longer than the capacity allows, and a use would be noticed too late.
         cache.settle();
     }
     trace.percent(hits)

@@ -1,14 +1,12 @@
-//! `cargo bench -p pinset --bench replacement`: what replacement decides and what it costs, beside the caches that one
-//! would take instead, in one run.
+//! `cargo bench -p pinset --bench replacement`: hit rates and costs of the replacement policy, beside those of the
+//! caches that are its alternatives, in one run.
 //!
-//! Hit rates are by object, on the published traces that `WASI_IPFS_FIXTURES` names. Costs are of one thread. All that
-//! is drawn comes from fixed seeds. `--json FILE` writes the figures there too.
+//! Hit rates are by object, on the published traces that `WASI_IPFS_FIXTURES` names. Costs are of one thread. All
+//! random numbers come from fixed seeds. `--json FILE` also writes the figures to a file.
 
 mod caches;
 mod cost;
 mod hit_rates;
-#[path = "../../tests/traces/mod.rs"]
-mod traces;
 
 use std::{
     path::{Path, PathBuf},
@@ -22,22 +20,22 @@ use serde_json::json;
 #[derive(Debug, Parser)]
 #[command(name = "replacement")]
 struct Flags {
-    /// The largest number of entries for the cost of an event, from 1,000 on in powers of ten.
+    /// The largest number of entries for the cost of an event. The numbers go from 1,000 up in powers of ten.
     #[arg(long, default_value_t = 1_000_000)]
     entries: u64,
-    /// How often each cost is measured; the best counts.
+    /// How often each cost is measured; the best round counts.
     #[arg(long, default_value_t = 3)]
     rounds: u32,
-    /// Only this cache; for profiles.
+    /// Measures only this cache; for profiles.
     #[arg(long, value_name = "NAME")]
     cache: Option<String>,
-    /// Only the costs; for profiles.
+    /// Measures only the costs; for profiles.
     #[arg(long)]
     costs: bool,
-    /// Where to write the figures as JSON; in the workspace's folder, where it is relative.
+    /// The file to write the figures to as JSON. A relative path starts at the workspace's folder.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// What Cargo hands to every bench.
+    /// The flag that Cargo passes to every bench.
     #[arg(long, hide = true)]
     bench: bool,
 }
@@ -52,7 +50,7 @@ fn main() -> ExitCode {
     let Some(path) = flags.json else {
         return ExitCode::SUCCESS;
     };
-    // Cargo runs a bench in its package's folder.
+    // Cargo runs a bench in the folder of its package.
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../..")
         .join(path);

@@ -1,4 +1,4 @@
-//! Single flight as its waiters see it. Under every order of things: `tests/concurrency`.
+//! Single flight as its waiters see it. `tests/concurrency` tests it under many orders of events.
 
 use std::{
     sync::{
@@ -37,7 +37,7 @@ async fn all_waiters_share_one_answer_and_one_piece_of_work() {
 async fn a_cancelled_waiter_harms_no_other() {
     let flights = Arc::new(Flights::<u8, u32>::new());
     let (send, receive) = oneshot::channel::<u32>();
-    // The first waiter is the one that polls; it is cancelled in the middle.
+    // The first waiter polls the work, and is cancelled in the middle.
     let first = tokio::spawn(flights.join(1, || async move { receive.await.unwrap() }));
     tokio::task::yield_now().await;
     let second = tokio::spawn(flights.join(1, || async { unreachable!("it is under way") }));

@@ -1,4 +1,4 @@
-//! Whole pins, made for whoever asks and waited for: concurrent callers share one call and one answer.
+//! Recursive pins, for which the caller waits: concurrent callers share one call and one answer.
 
 use std::sync::Arc;
 
@@ -6,13 +6,16 @@ use cid::Cid;
 use pinner_api::{PinDepth, PinnerError};
 use tracing::Instrument;
 
-use super::{Inner, Job, Phase, Pins};
-use crate::{error::Error, session::canonical, sync::lock};
+use super::{
+    keeper::{Inner, Pins},
+    state::{Entry, Job, Phase},
+};
+use crate::{block::canonical, error::Error, sync::lock};
 
 impl Pins {
-    /// Pins the whole DAG of `declared_bytes`; returns once the backend has all of it.
+    /// Pins a whole DAG of `declared_bytes`, and returns once the backend has all of it.
     ///
-    /// Dropping the future cancels the pin when nobody else waits for it.
+    /// Dropping the future cancels the pin if nobody else waits for it.
     pub(crate) async fn ensure(&self, cid: &Cid, declared_bytes: u64) -> Result<(), Error> {
         let inner = &self.inner;
         let cid = canonical(*cid);
@@ -40,21 +43,21 @@ async fn pin_whole(inner: Arc<Inner>, cid: Cid, declared_bytes: u64) -> Result<(
     {
         let mut state = lock(&inner.state);
         if state.closed {
-            // coverage: closing has to come between the call and its first turn.
+            // coverage: needs a pinset that is closed between the call and its first poll.
             return Err(Error::Closed);
         }
         if let Some(entry) = state.entries.get(&cid) {
             let whole = entry.phase == Phase::Held(PinDepth::Recursive);
-            state.policy.touch(&cid);
+            state.entries.touch(&cid);
             if whole {
                 return Ok(());
             }
         } else {
-            // Without room beside what is open, it is pinned all the same: it was asked for. Only its release is
-            // then not replacement's, but the end's.
+            // If there is no room beside the open targets, it is pinned all the same, since the caller asked for it.
+            // Replacement does not release it then; closing does.
             state.admit(cid, declared_bytes, inner.share.bytes());
         }
-        // Room may have been made.
+        // Making room may have queued releases.
         inner.work(&mut state);
         state.making += 1;
     }
@@ -64,36 +67,36 @@ async fn pin_whole(inner: Arc<Inner>, cid: Cid, declared_bytes: u64) -> Result<(
         done: false,
     };
     inner.pins_may_remain().await?;
-    // No deadline from here: a large DAG may take hours. The backend has one for no progress.
+    // There is no deadline here, since a large DAG may take hours. The backend has a deadline for a lack of progress.
     let span = tracing::debug_span!("pin", %cid, depth = "recursive");
     let pinned = inner
         .pinner
         .pin(&inner.holder, &cid, PinDepth::Recursive)
         .instrument(span)
         .await;
-    // On an error the guard takes it back, and so it does where the pinset was closed meanwhile.
+    // On an error, or if the pinset was closed meanwhile, the guard takes the pin back.
     pinned.map_err(|source| inner.failed(cid, source))?;
     making.done = true;
     {
         let mut state = lock(&inner.state);
         if !state.closed {
-            let entry = state.entries.entry(cid).or_insert(super::Entry {
-                phase: Phase::Queued,
-                opens: 0,
-            });
-            entry.phase = Phase::Held(PinDepth::Recursive);
-            // An earlier one of it that could not be released is this one now.
+            let phase = Phase::Held(PinDepth::Recursive);
+            match state.entries.get_mut(&cid) {
+                Some(entry) => entry.phase = phase,
+                None => state.entries.put(cid, Entry { phase, opens: 0 }),
+            }
+            // An earlier pin on this root that could not be released is now this pin.
             state.unreleased.remove(&cid);
             return Ok(());
         }
         state.unreleased.insert(cid);
     }
-    // Closing could not wait for this one.
+    // Closing could not wait for this pin.
     inner.release(cid).await?;
     Err(Error::Closed)
 }
 
-/// Takes a whole pin back that failed, that nobody waits for any more, or that the end of the pinset overtook.
+/// Takes a recursive pin back if it failed, if nobody waits for it any more, or if the pinset was closed meanwhile.
 struct Making<'a> {
     inner: &'a Arc<Inner>,
     cid: Cid,
@@ -106,13 +109,13 @@ impl Drop for Making<'_> {
         state.making -= 1;
         if state.closed {
             if !self.done {
-                // It may be there by now, although closing has released what was there before.
+                // The pin may exist by now, although closing has released the earlier ones.
                 state.unreleased.insert(self.cid);
             }
             drop(state);
             return self.inner.release_beside(None);
         }
-        // A lazy pin of an open handle on the same root stays: only the entry made for this goes.
+        // A lazy pin of an open handle on the same root stays. Only an entry that was made for this pin is removed.
         let made_for_this = state
             .entries
             .get(&self.cid)

@@ -1,4 +1,4 @@
-//! The queue's worker: makes and releases pins one at a time, so that the backend's writes never come in bursts.
+//! The worker of the queue. It makes and releases pins one at a time, so that the backend never gets bursts of writes.
 
 use std::sync::Arc;
 
@@ -7,28 +7,31 @@ use pinner_api::PinDepth;
 use tokio::runtime::Handle;
 use tracing::Instrument;
 
-use super::{Inner, Job, Phase, State};
+use super::{
+    keeper::Inner,
+    state::{Job, Phase, State},
+};
 use crate::sync::lock;
 
 impl Inner {
-    /// Starts the worker, if there is something to do and it is not running.
+    /// Starts the worker, if there is something to do and the worker is not running.
     pub(super) fn work(self: &Arc<Self>, state: &mut State) {
         if state.jobs.is_empty() || state.closed || state.worker.is_some() {
             return;
         }
-        // Without a runtime the jobs wait for a call that has one.
+        // Without a runtime the jobs wait for a call from within one.
         if let Ok(runtime) = Handle::try_current() {
             let worker = run(self.clone());
             state.worker = Some(runtime.spawn(worker));
         }
     }
 
-    /// Queues one of the releases that failed, of what has not been pinned again since.
+    /// Queues one of the releases that failed, of a root that has not been pinned again since.
     fn try_again(&self) {
         let mut guard = lock(&self.state);
         let state = &mut *guard;
         let mut left = state.unreleased.iter();
-        let again = left.find(|cid| !state.entries.contains_key(cid));
+        let again = left.find(|cid| state.entries.get(cid).is_none());
         state.jobs.extend(again.map(|cid| Job::Release(*cid)));
     }
 
@@ -50,12 +53,12 @@ impl Inner {
                     if entry.phase == Phase::Queued {
                         entry.phase = Phase::Held(PinDepth::Lazy);
                     }
-                    // An earlier one of it that could not be released is this one now.
+                    // An earlier pin on this root that could not be released is now this pin.
                     state.unreleased.remove(&cid);
                 }
             }
             Err(error) => {
-                // It may have been made all the same, if only the answer was lost.
+                // The pin may have been made all the same, if only the answer was lost.
                 let uncertain = error.may_pass();
                 if state.forget(&cid) && uncertain {
                     state.jobs.push_back(Job::Release(cid));
@@ -86,7 +89,8 @@ async fn run(inner: Arc<Inner>) {
         };
         match job {
             Job::Pin(cid) => inner.make(cid).await,
-            // What cannot be released now is counted, and tried again when the backend releases another, or on closing.
+            // A release that fails is counted, and tried again when the backend has released another pin, or on
+            // closing.
             Job::Release(cid) => {
                 if inner.release(cid).await.is_ok() {
                     inner.try_again();

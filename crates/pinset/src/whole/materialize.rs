@@ -7,15 +7,14 @@
 use std::{io, sync::Arc};
 
 use cap_std::fs::{Dir as HostDir, OpenOptions};
+use futures_util::TryStreamExt;
 
-use super::{PIECE, Progress};
+use super::{progress::Progress, stream::PIECE};
 use crate::{
-    dir::{Dir, Entries},
     error::Error,
-    file::File,
-    node::Node,
-    readahead::Advice,
-    session::{Session, Symlinks},
+    path::ipfs_path::Symlinks,
+    read::{dir::Dir, file::File, listing::Entries, node::Node, readahead::Advice},
+    session::Session,
 };
 
 /// The deepest tree of directories that is copied out: each on the way is open, here and on the host.
@@ -89,17 +88,20 @@ impl Copy<'_> {
         let first = self.node(node, dest, name.to_owned(), name.to_owned(), 0);
         levels.extend(first.await?);
         while let Some(level) = levels.last_mut() {
-            let Some(entry) = level.entries.next().await? else {
+            let Some(entry) = level.entries.try_next().await? else {
                 levels.pop();
                 continue;
             };
             let opened = self
                 .session
-                .open_at(&level.dir, &entry.name, Symlinks::NoFollow);
+                .open_at(&level.dir, entry.name(), Symlinks::NoFollow);
             let node = opened.await?;
-            let path = format!("{}/{}", level.path, entry.name);
+            let path = format!("{}/{}", level.path, entry.name());
             let (made, depth) = (level.made.clone(), levels.len());
-            levels.extend(self.node(node, made, entry.name, path, depth).await?);
+            levels.extend(
+                self.node(node, made, entry.into_name(), path, depth)
+                    .await?,
+            );
         }
         Ok(())
     }

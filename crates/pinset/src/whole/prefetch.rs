@@ -9,10 +9,9 @@ use std::collections::HashSet;
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use pinner_api::Origin;
 
-use super::Progress;
+use super::progress::Progress;
 use crate::{
     block::{Key, KeyHash, cid_of},
-    engine::Ask,
     error::Error,
     session::Session,
     unixfs::{self, Codec, Target},
@@ -220,7 +219,7 @@ async fn look(
 ) -> Result<Looked, Error> {
     let engine = session.engine();
     let Visit { target, from, .. } = &visit;
-    let held = engine.obtain(target, Ask { session, origin }).await?;
+    let held = engine.obtain(target, session.ask(origin)).await?;
     let block_len = matches!(target, Target::Block(_)).then_some(held.len() as u64);
     let (mut links, mut more) = (Vec::new(), false);
     if target.codec() != Codec::Raw {

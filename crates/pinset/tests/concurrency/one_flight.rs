@@ -1,4 +1,4 @@
-//! One piece of work at a time under each key, for all who wait, whoever of them gives up (I6).
+//! One piece of work at a time under each key, for all who wait, whichever of them gives up (I6).
 
 use std::sync::{
     Arc,
@@ -12,7 +12,7 @@ use shuttle::{
 
 use crate::{flight::Flights, under_many_schedules};
 
-/// The work is being done, as long as this is there.
+/// Marks the work as under way, as long as it exists.
 struct Doing<'a>(&'a AtomicBool);
 
 impl<'a> Doing<'a> {
@@ -79,7 +79,7 @@ fn the_work_is_done_once_at_a_time_and_every_waiter_has_its_answer() {
 fn who_gives_up_takes_nothing_from_those_who_wait_on() {
     under_many_schedules(|| {
         let world = World::new();
-        // Gives up after so many looks, whether it is the one that does the work or not.
+        // Each quitter gives up after a number of polls, whether it is the one that polls the work or not.
         let quitters: Vec<_> = (0..2)
             .map(|looks| {
                 let world = world.clone();
@@ -103,7 +103,7 @@ fn who_gives_up_takes_nothing_from_those_who_wait_on() {
             })
             .collect();
         for waiter in patient {
-            // Without a wake-up it would wait for ever, which the scheduler reports.
+            // Without a wake-up the waiter would wait for ever, which the scheduler reports.
             assert!(waiter.join().unwrap() >= 1);
         }
         for quitter in quitters {

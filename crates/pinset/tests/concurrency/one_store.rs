@@ -1,4 +1,5 @@
-//! Readers, writers and eviction of one store: who holds a block reads it, and the disk never holds more than it may.
+//! Readers, writers and eviction of one store: whoever holds a block can read it, and the disk never holds more than
+//! the budget.
 
 use std::sync::Arc;
 
@@ -6,8 +7,8 @@ use shuttle::thread;
 
 use crate::{
     budget::Budget,
+    cache::{staged::Staged, store::Store},
     staging::{Disk, Staging, UNIT},
-    store::{Staged, Store},
     under_many_schedules,
 };
 
@@ -40,7 +41,7 @@ fn a_block_that_is_held_is_never_above_a_hole_and_the_disk_never_too_full() {
                             Some(staged) => Some(staged),
                             None => store.stage(key, &block(key)),
                         };
-                        // Without room it is served from memory.
+                        // If there is no room, the block is served from memory.
                         if let Some(staged) = staged {
                             read(&staged, key);
                         }

@@ -1,5 +1,5 @@
-//! Several stores on one budget, which come and go: the total holds at every instant (I2), nobody waits for another
-//! for ever, and nothing of the total is lost.
+//! Several stores that come and go on one budget: the total holds at every instant (I2), no store waits for another for
+//! ever, and nothing of the total is lost.
 
 use std::sync::Arc;
 
@@ -7,8 +7,8 @@ use shuttle::thread;
 
 use crate::{
     budget::{Budget, Refused},
+    cache::store::Store,
     staging::{Disk, Staging, UNIT},
-    store::Store,
     under_many_schedules,
 };
 
@@ -17,7 +17,8 @@ fn try_join(budget: &Budget, disk: &Arc<Disk>) -> Result<Arc<Store>, Refused> {
     Ok(Store::new(Staging::new(disk.clone(), share)))
 }
 
-/// The scheduler may hold up for long what is done with in a moment.
+/// Joins the budget, again and again as long as it is in use: the scheduler may hold up for long another thread that
+/// needs only a moment more.
 fn join(budget: &Budget, disk: &Arc<Disk>) -> Arc<Store> {
     loop {
         match try_join(budget, disk) {
@@ -50,8 +51,8 @@ fn stores_that_come_and_go_never_pass_the_total_and_lose_none_of_it() {
         for guest in guests {
             guest.join().unwrap();
         }
-        assert_eq!((budget.pinsets(), disk.allocated()), (0, 0));
-        // All of it is there for the next.
+        assert_eq!((budget.members(), disk.allocated()), (0, 0));
+        // The next store gets all of it.
         let last = join(&budget, &disk);
         assert_eq!(last.budget_bytes(), total);
         let all: Vec<_> = (0..6).map(|key| last.stage(key, &[0])).collect();
@@ -66,7 +67,7 @@ fn a_newcomer_has_its_share_at_once_of_neighbours_that_do_nothing() {
         let (disk, budget) = (Disk::new(total), Budget::new(total));
         let idle = join(&budget, &disk);
         for key in 0..6 {
-            // The last was read ahead, and never will be read.
+            // These blocks count as read ahead, and will never be read.
             let staged = idle.stage(key, &[0]).unwrap();
             std::mem::forget(staged.keep());
         }
@@ -100,9 +101,9 @@ fn a_block_inside_a_read_is_given_up_when_the_read_is_over() {
         let (disk, budget) = (Disk::new(total), Budget::new(total));
         let busy = join(&budget, &disk);
         let reads: Vec<_> = (0..2).map(|key| busy.stage(key, &[7]).unwrap()).collect();
-        // Both are inside a read, so there is nothing for another.
+        // Both blocks are inside a read, so there is no room for another store.
         assert_eq!(try_join(&budget, &disk).err(), Some(Refused::InUse));
-        assert_eq!(budget.pinsets(), 1);
+        assert_eq!(budget.members(), 1);
         let reader = thread::spawn(move || {
             for read in &reads {
                 assert_eq!(read.try_read(0, 1).unwrap().unwrap()[..], [7]);

@@ -1,4 +1,4 @@
-//! A disk in memory, and staging directories on it. A block of `n` bytes takes `n` units.
+//! A disk in memory, with staging directories on it. A block of `n` bytes takes `n` units.
 
 use std::{
     io,
@@ -13,16 +13,14 @@ use shuttle::thread::yield_now;
 
 use crate::{block::Key, budget::Share};
 
-/// Nobody reads along.
-pub(crate) mod along {
-    pub(crate) struct Along;
+/// There are no followers here.
+pub(crate) struct Follower;
 
-    impl Along {
-        pub(crate) fn wrong(&self, _key: &crate::block::Key) {}
-    }
+impl Follower {
+    pub(crate) fn mark_wrong(&self, _key: &Key) {}
 }
 
-/// What a block's byte takes of the budget.
+/// The bytes of the budget that each byte of a block takes.
 pub(crate) const UNIT: u64 = 64 << 10;
 
 #[derive(Clone, Copy, Debug)]
@@ -40,7 +38,8 @@ impl Overhead {
     }
 }
 
-/// What the file system reports. Not the scheduler's atomics: a look at it is no step of the model.
+/// The bytes that the file system reports. Its atomics are not the scheduler's, so that looking at it is not a step of
+/// the model.
 #[derive(Debug)]
 pub(crate) struct Disk {
     budget: u64,
@@ -186,12 +185,12 @@ impl Extent {
         Ok(self.try_read(offset, len)?.unwrap_or_default())
     }
 
-    /// No other process has a lease.
+    /// Returns true, since no other process has a lease.
     pub(crate) fn claim(&self) -> bool {
         true
     }
 
-    /// Its slot is freed with the last who holds it, as in a temporary directory.
+    /// Does nothing: the slot is freed when the last holder drops it, as in a temporary directory.
     pub(crate) fn discard(&self) {}
 }
 

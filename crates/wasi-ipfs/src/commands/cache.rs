@@ -1,10 +1,10 @@
-//! `cache`: what runs with `--keep` have left on this machine: how much it is, whether it is right, and away with it.
+//! `cache`: shows, verifies and removes the blocks that runs with `--keep` have left on this machine.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::Subcommand;
-use pinset::staging::stored::{self, Admits, Rotten};
+use pinset::staging::stored::{self, Rotten, Writer};
 
 use crate::{
     host::{kept_in, until_stopped},
@@ -25,21 +25,21 @@ const EXAMPLES: &str = "\
 Examples:
   wasi-ipfs run --keep --kubo program.wasm /ipfs/<CID>   # the next such run finds the blocks here
   wasi-ipfs cache stats
-  wasi-ipfs cache verify --clear                         # hashes all, removes what is not right
+  wasi-ipfs cache verify --clear                         # hashes all blocks, removes the corrupt ones
   wasi-ipfs cache clear --staging /var/cache/wasi";
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Show how many blocks and bytes are kept, in slots of which size, and who is using them
+    /// Show how many blocks and bytes are kept, in slots of which size, and which process uses them
     Stats(Place),
-    /// Hash every kept block. Exits with 1 if any is not what it should be
+    /// Hash every kept block. Exits with 1 if any is corrupt
     ///
-    /// A run verifies each kept block once before its first use, so this is never needed; it says what a disk is
-    /// worth.
+    /// A run verifies each kept block once before its first use, so this is never necessary. It shows whether the disk
+    /// can be trusted.
     Verify {
         #[command(flatten)]
         place: Place,
-        /// Remove the blocks that are not right. No run may be using the directory
+        /// Remove the corrupt blocks. No run may be using the directory
         #[arg(long)]
         clear: bool,
     },
@@ -47,10 +47,10 @@ enum Action {
     Clear(Place),
 }
 
-/// Where the blocks are.
+/// The directory of the blocks.
 #[derive(Clone, Debug, clap::Args)]
 struct Place {
-    /// The directory that was given to the runs as --staging
+    /// The directory that was passed to the runs as --staging
     #[arg(long, value_name = "DIR")]
     staging: Option<PathBuf>,
 }
@@ -60,7 +60,7 @@ pub(crate) async fn run(args: &Args) -> anyhow::Result<i32> {
     let path = kept_in(place.staging.as_deref())?;
     until_stopped(async {
         if !path.exists() {
-            eprintln!("nothing is kept: '{}' is not there", path.display());
+            eprintln!("nothing is kept: '{}' does not exist", path.display());
             return Ok(0);
         }
         match &args.action {
@@ -99,10 +99,10 @@ async fn stats(path: PathBuf) -> anyhow::Result<i32> {
             ))
             .await?;
     }
-    match contents.admits {
-        Admits::Nobody => output.line("in use: no").await?,
-        Admits::Process(Some(id)) => output.line(format_args!("in use: by process {id}")).await?,
-        Admits::Process(None) => output.line("in use: yes").await?,
+    match contents.writer {
+        Writer::Nobody => output.line("in use: no").await?,
+        Writer::Process(Some(id)) => output.line(format_args!("in use: by process {id}")).await?,
+        Writer::Process(None) => output.line("in use: yes").await?,
     }
     output.finish().await?;
     Ok(0)
@@ -138,7 +138,7 @@ async fn verify(path: PathBuf, clear: bool) -> anyhow::Result<i32> {
         ))
         .await?;
     for hash in &verified.rotten {
-        // As a CID of raw bytes: that is how others name a block of unknown content.
+        // As a CID of raw bytes, which is how other tools name a block of unknown content.
         let cid = cid::Cid::new_v1(RAW, *hash);
         output.line(format_args!("wrong: {cid}")).await?;
     }
@@ -164,12 +164,12 @@ async fn clear(path: PathBuf) -> anyhow::Result<i32> {
     Ok(0)
 }
 
-/// Works on a thread that may wait for the disk.
+/// Does the work on a thread that may block on the disk.
 async fn on_the_disk<T: Send + 'static>(
     path: &Path,
     work: impl FnOnce(&Path) -> Result<T, pinset::staging::StagingError> + Send + 'static,
 ) -> anyhow::Result<T> {
     let path = path.to_owned();
     let done = tokio::task::spawn_blocking(move || work(&path)).await;
-    Ok(done.context("the thread that looks at the disk failed")??)
+    Ok(done.context("the thread that reads the disk failed")??)
 }

@@ -1,4 +1,4 @@
-//! `cat`: the bytes of files, one after the other, in bounded memory.
+//! `cat`: prints the bytes of files, one after the other, in bounded memory.
 
 use anyhow::Context;
 use pinset::{CacheMode, Node};
@@ -9,7 +9,7 @@ use crate::{
     output::{Output, ReaderGone},
 };
 
-/// What is read at once, in bytes.
+/// The size of one read, in bytes.
 const CHUNK: usize = 1024 * 1024;
 
 /// Print files
@@ -35,7 +35,7 @@ pub(crate) async fn run(args: &Args) -> anyhow::Result<i32> {
         let mut output = Output::new();
         let mut status = 0;
         for path in &args.paths {
-            // As any `cat`: one that fails does not hide the others.
+            // As with any `cat`, a file that fails does not hide the others.
             if let Err(error) = print(cache, path, &mut output).await {
                 if error.is::<ReaderGone>() {
                     return Err(error);
@@ -52,7 +52,7 @@ pub(crate) async fn run(args: &Args) -> anyhow::Result<i32> {
 }
 
 async fn print(mode: &CacheMode, path: &ContentPath, output: &mut Output) -> anyhow::Result<()> {
-    let immutable = path.resolve(mode).await?.to_string();
+    let immutable = path.resolve(mode).await?;
     let file = match mode.open(&immutable).await.context("cannot open")? {
         Node::File(file) => file,
         Node::Dir(_) => {
@@ -66,7 +66,7 @@ async fn print(mode: &CacheMode, path: &ContentPath, output: &mut Output) -> any
             .read_at(offset, CHUNK)
             .await
             .with_context(|| format!("cannot read '{path}' at byte {offset}"))?;
-        // A file that is shorter than it says is an error of the read's, never its end (I7).
+        // If a file is shorter than its recorded length, the read fails; it never reports an early end (I7).
         offset += bytes.len() as u64;
         output.bytes(&bytes).await?;
     }

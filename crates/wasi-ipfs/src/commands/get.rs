@@ -1,7 +1,7 @@
-//! `get`: a file or tree copied to the host.
+//! `get`: copies a file or a tree to the host.
 //!
-//! It is made in a temporary directory beside its destination and moved there when it is complete, never over
-//! what is there: whatever happens, the destination is whole or absent.
+//! The copy is made in a temporary directory beside its destination and moved there when it is complete. It never
+//! overwrites anything: whatever happens, the destination is complete or absent.
 
 use std::{
     io,
@@ -18,8 +18,8 @@ use crate::{
     progress::Line,
 };
 
-/// The copy's name in its temporary directory. Nothing of the path becomes a host name but by -o and by default
-/// the last name, which `destination` checks (I4).
+/// The copy's name in its temporary directory. The host name is taken from -o, or else from the path's last name, which
+/// `destination` checks; nothing else of the path becomes a host name (I4).
 const COPY: &str = "copy";
 
 /// Copy a file or a directory to the host
@@ -29,11 +29,11 @@ pub(crate) struct Args {
     #[command(flatten)]
     host: HostArgs,
 
-    /// Where to: a path at which nothing is yet; unless given, the last name of PATH, here
+    /// The destination, which must not exist yet. Unless given, it is the last name of PATH, in the current directory
     #[arg(short, long, value_name = "DEST")]
     output: Option<PathBuf>,
 
-    /// What to copy: /ipfs/CID/name, CID/name or /ipns/NAME/name
+    /// The file or directory: /ipfs/CID/name, CID/name or /ipns/NAME/name
     path: ContentPath,
 }
 
@@ -55,14 +55,14 @@ pub(crate) async fn run(args: &Args) -> anyhow::Result<i32> {
         let beside = Beside::new(parent).with_context(cannot)?;
         let directory =
             Dir::open_ambient_dir(&beside.path, ambient_authority()).with_context(cannot)?;
-        let immutable = args.path.resolve(cache).await?.to_string();
+        let immutable = args.path.resolve(cache).await?;
         let line = Line::new(format!("copying {}", args.path));
         cache
             .materialize(&immutable, &directory, COPY, &line)
             .await
             .with_context(|| format!("cannot copy '{}'", args.path))?;
         rename_new(&beside.path.join(COPY), &destination)
-            .with_context(|| format!("cannot make '{}'", destination.display()))?;
+            .with_context(|| format!("cannot create '{}'", destination.display()))?;
         Ok(0)
     })
     .await
@@ -76,7 +76,7 @@ impl Args {
         let name = self.path.last_name();
         anyhow::ensure!(
             !matches!(name, "." | "..") && !name.contains(['\\', '\0']),
-            "'{name}' cannot be the name of the copy; name one by -o DEST"
+            "'{name}' cannot be the name of the copy; choose one with -o DEST"
         );
         Ok(name.into())
     }
@@ -85,7 +85,7 @@ impl Args {
 fn refuse_existing(destination: &Path) -> anyhow::Result<()> {
     match destination.symlink_metadata() {
         Ok(_) => anyhow::bail!(
-            "'{}' is there already and is not overwritten; remove it, or name another by -o DEST",
+            "'{}' already exists and is not overwritten; remove it, or choose another name with -o DEST",
             destination.display()
         ),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -94,7 +94,7 @@ fn refuse_existing(destination: &Path) -> anyhow::Result<()> {
     }
 }
 
-/// Moves `from` to `to`, where nothing may be by then either.
+/// Moves `from` to `to`. Fails if `to` exists by then.
 fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
     #[cfg(target_os = "linux")]
     {
@@ -103,7 +103,7 @@ fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
             io::Errno,
         };
         match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
-            // A file system that cannot tell: the next best.
+            // The file system does not support the flag: check and rename instead.
             Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {}
             renamed => return Ok(renamed?),
         }
@@ -114,8 +114,8 @@ fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
     }
 }
 
-/// A temporary directory that is removed when dropped, even while a write that was cancelled still runs its last
-/// step in it.
+/// A temporary directory that is removed when dropped, even if the last step of a cancelled write is still running
+/// in it.
 struct Beside {
     path: PathBuf,
 }

@@ -1,6 +1,6 @@
-//! `import`: local files as a CAR, and the CID that `ipfs add` would give them.
+//! `import`: writes local files into a CAR, and prints the CID that `ipfs add` would give them.
 //!
-//! Standard output is the CID and nothing else, so that a shell can take it.
+//! Standard output has the CID and nothing else, so that a shell can capture it.
 
 use std::path::PathBuf;
 
@@ -11,11 +11,11 @@ use crate::{host, importing, output::Output, units::show_size};
 
 /// Import a local file or directory into a CAR archive, and print its CID
 ///
-/// The CID is the one that Kubo gives for the same options.
+/// The CID is the same as Kubo's for the same options.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// How files are cut and directories made: unixfs-v1-2025 (CIDv1, raw leaves of 1 MiB) or unixfs-v0-2015
+    /// How files are chunked and directories built: unixfs-v1-2025 (CIDv1, raw leaves of 1 MiB) or unixfs-v0-2015
     /// (CIDv0, leaves of 256 KiB; Kubo's default)
     #[arg(long, default_value_t)]
     profile: Profile,
@@ -36,7 +36,7 @@ pub(crate) struct Args {
     #[arg(long)]
     preserve_mtime: bool,
 
-    /// Follow PATH itself where it is a symlink. Symlinks below it are never followed
+    /// Follow PATH itself if it is a symlink. Symlinks below it are never followed
     #[arg(long)]
     dereference_args: bool,
 
@@ -44,7 +44,7 @@ pub(crate) struct Args {
     #[arg(long)]
     stats: bool,
 
-    /// Where to write the archive. It appears there once it is complete; a file that is there is replaced
+    /// Where to write the archive. It appears there once it is complete, and replaces an existing file
     #[arg(short, long, value_name = "FILE.car")]
     output: PathBuf,
 

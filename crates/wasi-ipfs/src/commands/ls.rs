@@ -1,7 +1,9 @@
-//! `ls`: a directory's entries as they come, in the directory's own order; memory does not grow with their number.
+//! `ls`: prints a directory's entries as they come, in the directory's own order. Memory does not grow with their
+//! number.
 
 use anyhow::Context;
-use pinset::{Access, Dir, Entry, Limits, Node, Session, Symlinks};
+use futures_util::TryStreamExt;
+use pinset::{Access, Dir, Entry, IpfsPath, Limits, Node, Session, Symlinks};
 
 use crate::{
     columns,
@@ -17,7 +19,7 @@ pub(crate) struct Args {
     #[command(flatten)]
     host: HostArgs,
 
-    /// Show kind, mode, size, time and CID as well. Looks at the first block of each entry; without it, none is
+    /// Show kind, mode, size, time and CID too. This fetches the first block of each entry; without it, none is
     /// fetched
     #[arg(short = 'l', long)]
     long: bool,
@@ -38,9 +40,9 @@ pub(crate) async fn run(args: &Args) -> anyhow::Result<i32> {
     host::with_host(args.host.open(Sharing::Shared), async |cache| {
         let session = cache.session(Access::Any, Limits::default());
         let mut output = Output::new();
-        let path = args.path.resolve(cache).await?.to_string();
+        let path = args.path.resolve(cache).await?;
         let ended = list(args, &path, &session, &mut output).await;
-        // What was listed before an error is true.
+        // The entries listed before an error are valid.
         output.finish().await?;
         ended
     })
@@ -49,7 +51,7 @@ pub(crate) async fn run(args: &Args) -> anyhow::Result<i32> {
 
 async fn list(
     args: &Args,
-    immutable: &str,
+    immutable: &IpfsPath,
     session: &Session,
     output: &mut Output,
 ) -> anyhow::Result<i32> {
@@ -70,11 +72,11 @@ async fn list(
     let mut status = 0;
     let mut entries = directory.entries();
     while let Some(entry) = entries
-        .next()
+        .try_next()
         .await
         .with_context(|| format!("cannot list '{path}' further"))?
     {
-        let name = output.name(&entry.name).into_owned();
+        let name = output.name(entry.name()).into_owned();
         let line = match args.long {
             false => name,
             true => match describe(session, &directory, &entry, &name).await {
@@ -83,7 +85,7 @@ async fn list(
                     let error = anyhow::Error::new(error);
                     eprintln!("error: cannot look at '{name}': {error:#}");
                     status = 1;
-                    format!("?????????? {:>14} {:20} {} {name}", "?", "?", entry.cid)
+                    format!("?????????? {:>14} {:20} {} {name}", "?", "?", entry.cid())
                 }
             },
         };
@@ -98,15 +100,15 @@ async fn describe(
     entry: &Entry,
     shown: &str,
 ) -> Result<String, pinset::Error> {
-    let at = |last| session.metadata_at(directory, &entry.name, last);
+    let at = |last| session.metadata_at(directory, entry.name(), last);
     let metadata = at(Symlinks::NoFollow).await?;
-    let mut line = long_line(metadata, &entry.cid.to_string(), shown);
+    let mut line = long_line(metadata, &entry.cid().to_string(), shown);
     if metadata.kind == pinset::Kind::Symlink
         && let Node::Symlink(link) = session
-            .open_at(directory, &entry.name, Symlinks::NoFollow)
+            .open_at(directory, entry.name(), Symlinks::NoFollow)
             .await?
     {
-        // Shown as a name is: it is as much somebody else's text.
+        // Escaped as a name is: it is untrusted text too.
         line.push_str(" -> ");
         line.push_str(&crate::output::escape(link.target()));
     }

@@ -1,7 +1,7 @@
-//! `pins`: what this library has pinned on a node, who holds it, and the release of what the dead left.
+//! `pins`: lists this library's pins on a node and their holders, and releases those that dead processes left.
 //!
-//! Listed is what every host, container and user has there; released is only what is proven to be a dead process's
-//! of our own lock directory, or what a person names and takes the word for (I5).
+//! It lists the pins of every host, container and user. It only releases pins of a process of our own lock directory
+//! that is proven to be dead, or of a holder that the user names and vouches for (I5).
 
 use std::{path::PathBuf, time::Duration};
 
@@ -20,34 +20,35 @@ use crate::{
     usage::Usage,
 };
 
-/// List the pins of this library's on a Kubo node, and release those that the dead left
+/// List this library's pins on a Kubo node, and release those that dead processes left
 ///
-/// One line a pin: standing, depth, holder, root. The standing is `ours` (its process lives, and uses this lock
-/// directory), `dead` (its process used this lock directory, and is proven to be dead), `elsewhere` (it uses another:
-/// of another user, container or host, of which nothing can be known here), or `lost` (it used this one, and its
-/// lock file was removed). Pins of the node's owner are neither listed nor touched.
+/// Prints one line for each pin: standing, depth, holder, root. The standing is `ours` (its process is alive and uses
+/// this lock directory), `dead` (its process used this lock directory and is proven to be dead), `elsewhere` (its
+/// process uses the lock directory of another user, container or host, about which nothing is known here), or `lost`
+/// (its process used this lock directory, but its lock file was removed). Pins of the node's owner are neither listed
+/// nor touched.
 ///
-/// Every start of a `wasi-ipfs` on a node releases what the dead of its own lock directory left.
+/// Every start of `wasi-ipfs` on a node releases the pins that dead processes of its own lock directory left.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
     #[command(flatten, next_help_heading = "Node")]
     kubo: KuboArgs,
 
-    /// Release the pins of those that are dead
+    /// Release the pins of dead processes
     #[arg(long)]
     reap: bool,
 
-    /// With --reap: release the pins of this holder alone
+    /// With --reap: release only the pins of this holder
     #[arg(long, value_name = "HOLDER", requires = "reap")]
     holder: Option<Holder>,
 
-    /// With --holder: also where nothing here proves that it is dead. Content that a living process relies on may
-    /// then be collected
+    /// With --holder: release its pins even without proof that it is dead. Content that a live process relies on may
+    /// then be garbage-collected
     #[arg(long, requires = "holder")]
     force: bool,
 
-    /// The directory that was given to the runs as --staging: in it is the lock directory to judge by
+    /// The directory that was passed to the runs as --staging. It contains the lock directory that proves who is dead
     #[arg(long, value_name = "DIR")]
     staging: Option<PathBuf>,
 
@@ -58,9 +59,9 @@ pub(crate) struct Args {
 
 const EXAMPLES: &str = "\
 Examples:
-  wasi-ipfs pins                                   # on the node that `ipfs` speaks to
+  wasi-ipfs pins                                   # on the node that `ipfs` talks to
   wasi-ipfs pins --kubo=/ip4/10.0.0.7/tcp/5001
-  wasi-ipfs pins --reap                            # of the dead of this user on this host
+  wasi-ipfs pins --reap                            # of dead processes of this user on this host
   wasi-ipfs pins --reap --holder <HOLDER> --force  # of a host that is gone for good";
 
 pub(crate) async fn run(args: &Args) -> anyhow::Result<i32> {
@@ -73,13 +74,13 @@ pub(crate) async fn run(args: &Args) -> anyhow::Result<i32> {
         Some(staging) => LockDir::open(&lock_dir_in(staging)?),
         None => LockDir::open_default(),
     };
-    let lock_dir = lock_dir.context("whose pins are dead cannot be told")?;
+    let lock_dir = lock_dir.context("cannot tell whose pins are dead")?;
     until_stopped(async {
         let node = args.kubo.connect(args.timeout).await?;
         match (args.reap, &args.holder) {
-            (false, _) => list(&node, &lock_dir).await,
+            (false, _) => list(&*node, &lock_dir).await,
             (true, None) => {
-                let reaped = recovery::reap(&node, &lock_dir).await.map_err(explain)?;
+                let reaped = recovery::reap(&*node, &lock_dir).await.map_err(explain)?;
                 report(&reaped).await
             }
             (true, Some(holder)) => {
@@ -87,7 +88,7 @@ pub(crate) async fn run(args: &Args) -> anyhow::Result<i32> {
                     true => Proof::Waived,
                     false => Proof::Required,
                 };
-                let released = recovery::release(&node, &lock_dir, holder, proof).await;
+                let released = recovery::release(&*node, &lock_dir, holder, proof).await;
                 report(&released.map_err(explain)?).await
             }
         }
@@ -135,18 +136,17 @@ async fn report(reaped: &Reaped) -> anyhow::Result<i32> {
     Ok(0)
 }
 
-/// With what is to be done about it.
+/// Adds what to do about the error.
 fn explain(error: RecoveryError) -> anyhow::Error {
     let what_to_do = match &error {
         RecoveryError::NotProven { .. } => Some(
-            "its pins may be what keeps the content of a running process; if its host or container is gone for \
-             good, give --force",
+            "a running process may rely on its pins; if its host or container is gone for good, use --force",
         ),
         RecoveryError::Alive { .. } => {
-            Some("end that process; --force does not release what lives")
+            Some("end that process; --force does not release the pins of a live process")
         }
         RecoveryError::List { .. } => Some("nothing was released"),
-        RecoveryError::Release { .. } => Some("call it again for the rest"),
+        RecoveryError::Release { .. } => Some("run the command again to release the rest"),
         _ => None,
     };
     let error = anyhow::Error::new(error);

@@ -1,8 +1,8 @@
-//! `prefetch`: whole DAGs through the cache, block by block, each verified: so that the source has them at hand.
+//! `prefetch`: reads whole DAGs through the cache and verifies each block, so that the source has them afterwards.
 //!
-//! Unless with `--keep`, nothing of it is kept here; what is gained is at the source. A Kubo node has fetched
-//! the blocks, and keeps them until its garbage collection finds them unpinned. A gateway has them in its own cache.
-//! Of an archive it is proven that nothing is missing.
+//! Without `--keep`, nothing stays on this machine; the benefit is at the source. A Kubo node has fetched the blocks,
+//! and keeps them until its garbage collection finds them unpinned. A gateway has them in its own cache. An archive is
+//! proven to be complete.
 
 use anyhow::Context;
 use pinset::{CacheMode, Node};
@@ -15,18 +15,18 @@ use crate::{
     units::show_size,
 };
 
-/// Have the source fetch all that is below a path
+/// Have the source fetch everything below a path
 ///
-/// Fetches and verifies every block, and prints how many there are. A Kubo node (--kubo) has them after that, until
-/// its garbage collection takes what nobody has pinned; a gateway may have them in its cache; of an archive (--car) it
-/// is proven that it is whole. Here, blocks stay with --keep, as far as --budget goes.
+/// Fetches and verifies every block, and prints how many there are. A Kubo node (--kubo) then has the blocks until its
+/// garbage collection removes what nobody has pinned. A gateway may have them in its cache. An archive (--car) is
+/// proven to be complete. With --keep, the blocks also stay on this machine, as far as --budget allows.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
     #[command(flatten)]
     host: HostArgs,
 
-    /// What to fetch: /ipfs/CID/name, CID/name or /ipns/NAME/name
+    /// The content to fetch: /ipfs/CID/name, CID/name or /ipns/NAME/name
     #[arg(value_name = "PATH", required = true)]
     paths: Vec<ContentPath>,
 }
@@ -42,7 +42,7 @@ pub(crate) async fn run(args: &Args) -> anyhow::Result<i32> {
         let mut output = Output::new();
         let mut status = 0;
         for path in &args.paths {
-            // One that fails does not hide the others.
+            // A path that fails does not hide the others.
             match fetch(cache, path).await {
                 Ok(fetched) => {
                     let name = output.name(path.as_str()).into_owned();
@@ -69,10 +69,10 @@ pub(crate) async fn run(args: &Args) -> anyhow::Result<i32> {
 }
 
 async fn fetch(cache: &CacheMode, path: &ContentPath) -> anyhow::Result<pinset::Fetched> {
-    let immutable = path.resolve(cache).await?.to_string();
+    let immutable = path.resolve(cache).await?;
     let line = Line::new(format!("fetching {path}"));
     let node = cache.open(&immutable).await.context("cannot open")?;
-    // A file says how long it is; what a directory holds is known when it has been seen.
+    // A file's length is known in advance; a directory's contents are known only once they have been read.
     let line = match &node {
         Node::File(file) => line.of(file.len()),
         Node::Dir(_) | Node::Symlink(_) => line,

@@ -1,7 +1,7 @@
-//! `run`: a WASI program, with `/ipfs` beside what `wasmtime run` would give it.
+//! `run`: runs a WASI program with `/ipfs`, in addition to what `wasmtime run` provides.
 //!
-//! Access is a capability (I10): the guest may ask for the roots that are named on the command line, in its own
-//! arguments too, and for no other unless `--any-cid` says so.
+//! Access is a capability (I10): the guest may ask for the roots that are named on the command line, including its own
+//! arguments, and for no others unless `--any-cid` is given.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::Context;
 use cid::Cid;
-use pinset::{Access, CacheMode, IpnsName};
+use pinset::{Access, CacheMode, IpnsName, RootCid};
 use wasi_ipfs_fs::IpfsCtx;
 
 use crate::{
@@ -23,15 +23,15 @@ use crate::{
 /// Run a WASI program that sees /ipfs/CID/… as files
 ///
 /// The program is a WASI preview 1 module or a preview 2 component. It may read the roots that the sources name
-/// (CAR headers, --add), those of --mount, and every /ipfs/CID in its arguments; more with --any-cid, and /ipns/NAME
-/// with --ipns NAME. Its exit status is this command's; 134 if it trapped.
+/// (CAR headers, --add), those of --mount, and every /ipfs/CID in its arguments; any CID with --any-cid, and
+/// /ipns/NAME with --ipns NAME. This command exits with the program's status, or with 134 if it trapped.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES, override_usage = "wasi-ipfs run [OPTIONS] GUEST.wasm [ARGS]...")]
 pub(crate) struct Args {
     #[command(flatten)]
     host: HostArgs,
 
-    /// Show a directory of IPFS (/ipfs/CID/…, /ipns/NAME/…) to the guest under another name; may be given several
+    /// Show an IPFS directory (/ipfs/CID/…, /ipns/NAME/…) to the guest under another name; may be given several
     /// times
     #[arg(long, value_name = "GUEST=PATH", help_heading = "Guest")]
     mount: Vec<Mount>,
@@ -40,25 +40,25 @@ pub(crate) struct Args {
     #[arg(long = "dir", value_name = "HOST[::GUEST]", help_heading = "Guest")]
     dirs: Vec<Preopen>,
 
-    /// Pass an environment variable, of this process where no value is given; may be given several times
+    /// Pass an environment variable, with this process's value unless one is given; may be given several times
     #[arg(long = "env", value_name = "NAME[=VAL]", help_heading = "Guest", value_parser = parse_env)]
     env: Vec<(String, Option<String>)>,
 
-    /// What the guest is told it is called, instead of its file's name
+    /// The guest's argument zero, instead of its file name
     #[arg(long, value_name = "NAME", help_heading = "Guest")]
     argv0: Option<String>,
 
-    /// Grant the name NAME, a key or a domain with a DNSLink record: the guest finds /ipns/NAME, a link to the /ipfs/CID
-    /// that the name stands for now, for as long as it runs. Which CID that is is the word of the node; what is below
-    /// it is verified as ever. May be given several times
+    /// Grant NAME, a key or a domain with a DNSLink record. The guest sees /ipns/NAME as a link to the /ipfs/CID that
+    /// the name stands for now, for as long as it runs. The node is trusted with the CID; the content below it is
+    /// verified as usual. May be given several times
     #[arg(long, value_name = "NAME", help_heading = "Guest")]
     ipns: Vec<IpnsName>,
 
-    /// Let the guest ask for any CID. It can then tell a source that is not local what it has read
+    /// Let the guest ask for any CID. By its choice of CIDs it can then tell a remote source what it has read
     #[arg(long, help_heading = "Guest")]
     any_cid: bool,
 
-    /// A cache of the guest's own, whose timing shows nothing of other guests
+    /// Give the guest a cache of its own, so that timing reveals nothing about other guests
     #[arg(long, help_heading = "Cache")]
     isolated: bool,
 
@@ -98,7 +98,7 @@ pub(crate) async fn run(args: &Args) -> anyhow::Result<i32> {
         true => Sharing::Isolated,
         false => Sharing::Shared,
     };
-    // Compiled while the sources are opened.
+    // The guest is compiled while the sources are opened.
     let file = program.to_owned();
     let guest = tokio::task::spawn_blocking(move || Guest::load(&file));
     let open = async {
@@ -108,16 +108,14 @@ pub(crate) async fn run(args: &Args) -> anyhow::Result<i32> {
             .await
     };
     host::with_host(open, async |ipfs| {
-        let guest = guest
-            .await
-            .context("compiling the guest ended in a panic")??;
+        let guest = guest.await.context("compiling the guest panicked")??;
         guest.run(&surroundings, ipfs.clone()).await
     })
     .await
 }
 
 impl Args {
-    /// What the guest may see of `cache`, of whose sources these are the `roots`.
+    /// Builds the guest's view of `cache`; `roots` are those of the cache's sources.
     async fn ipfs(
         &self,
         cache: CacheMode,
@@ -129,17 +127,17 @@ impl Args {
             false => Access::roots(
                 roots
                     .iter()
-                    .copied()
+                    .map(RootCid::from)
                     .chain(self.mount.iter().filter_map(|mount| mount.path.root()))
                     .chain(arguments.iter().flat_map(|argument| roots_in(argument))),
             ),
         };
         let mut ipfs = IpfsCtx::builder(cache, access);
         for Mount { guest, path } in &self.mount {
-            ipfs = ipfs.mount(guest, path.as_str());
+            ipfs = ipfs.mount(guest, path.path().clone());
         }
         for name in &self.ipns {
-            ipfs = ipfs.name(name.as_str());
+            ipfs = ipfs.name(name.clone());
         }
         let ipfs = ipfs.build().await?;
         for fixed in ipfs.names() {
@@ -179,7 +177,7 @@ impl Args {
 fn utf8(text: &OsStr) -> anyhow::Result<String> {
     text.to_str().map(str::to_owned).ok_or_else(|| {
         Usage::invalid(format!(
-            "'{}' is not UTF-8, and a WASI guest takes nothing else",
+            "'{}' is not UTF-8, which WASI guests require",
             text.display()
         ))
     })
@@ -191,7 +189,7 @@ fn parse_env(text: &str) -> Result<(String, Option<String>), String> {
         None => (text, None),
     };
     match name {
-        "" => Err("a name is wanted: NAME=VAL, or NAME".into()),
+        "" => Err("expected NAME=VAL or NAME".into()),
         _ => Ok((name.to_owned(), value)),
     }
 }
@@ -202,7 +200,7 @@ impl std::str::FromStr for Mount {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let (guest, path) = text
             .split_once('=')
-            .ok_or("a name and a path are wanted: /data=/ipfs/<CID>/sub")?;
+            .ok_or("expected a name and a path, like /data=/ipfs/<CID>/sub")?;
         if !guest.starts_with('/') {
             return Err(format!(
                 "the guest's name '{guest}' must start with a slash"
@@ -224,7 +222,7 @@ impl std::str::FromStr for Preopen {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let (host, guest) = text.split_once("::").unwrap_or((text, text));
         match (host, guest) {
-            ("", _) | (_, "") => Err("a directory is wanted: HOST or HOST::GUEST"),
+            ("", _) | (_, "") => Err("expected HOST or HOST::GUEST"),
             _ => Ok(Self {
                 host: host.into(),
                 guest: guest.into(),

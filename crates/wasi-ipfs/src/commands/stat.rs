@@ -1,7 +1,7 @@
-//! `stat`: what is known of a file, directory or symlink, one field a line.
+//! `stat`: prints what is known about a file, directory or symlink, one field on each line.
 
 use anyhow::Context;
-use pinset::{Access, Kind, Limits, Node, Symlinks};
+use pinset::{Kind, Node};
 
 use crate::{
     columns,
@@ -19,7 +19,7 @@ pub(crate) struct Args {
     #[command(flatten)]
     host: HostArgs,
 
-    /// Count the blocks of the whole DAG below the path as well, which fetches them
+    /// Also count the blocks of the whole DAG below the path, which fetches them
     #[arg(long)]
     blocks: bool,
 
@@ -36,14 +36,8 @@ Examples:
 pub(crate) async fn run(args: &Args) -> anyhow::Result<i32> {
     host::with_host(args.host.open(Sharing::Shared), async |cache| {
         let path = &args.path;
-        let session = cache.session(Access::Any, Limits::default());
-        let root = session.root()?;
-        let immutable = path.resolve(cache).await?.to_string();
-        let relative = immutable.trim_start_matches("/ipfs/");
-        let node = session
-            .open_at(&root, relative, Symlinks::NoFollow)
-            .await
-            .context("cannot open")?;
+        let immutable = path.resolve(cache).await?;
+        let node = cache.stat(&immutable).await.context("cannot open")?;
         let cid = match &node {
             Node::File(file) => Some(file.cid().to_string()),
             Node::Dir(directory) => directory.cid().map(ToString::to_string),
@@ -58,7 +52,10 @@ pub(crate) async fn run(args: &Args) -> anyhow::Result<i32> {
             .await?;
         if path.is_named() {
             output
-                .line(format_args!("Is:     {}", output.name(&immutable)))
+                .line(format_args!(
+                    "Is:     {}",
+                    output.name(&immutable.to_string())
+                ))
                 .await?;
         }
         if let Some(cid) = cid {

@@ -1,4 +1,4 @@
-//! Two mocks as one backend: under the conformance suite, and what is layered's own.
+//! Two mocks joined into one backend: the conformance suite, and tests of `Layered` itself.
 
 use std::sync::Arc;
 
@@ -15,17 +15,17 @@ const EVERYTHING: Capabilities = NOTHING
     .with_lazy_pins()
     .with_collection()
     .with_names();
-/// What a CAR can do.
+/// The capabilities of a CAR.
 const ARCHIVE: Capabilities = NOTHING.with_recursive_pins();
 
-/// Where the content of a case lies.
+/// Where the content of a case is.
 #[derive(Clone, Copy, PartialEq)]
 enum Lies {
-    /// All of it behind, as with a node and an archive of something else.
+    /// All of it behind, as with a node and an archive of other content.
     Behind,
-    /// Every other block here, the others behind.
+    /// Every other block local, the others behind.
     InHalves,
-    /// All of it here.
+    /// All of it local.
     Here,
 }
 
@@ -84,7 +84,7 @@ impl Backend for Fixture {
     }
 
     async fn second(&self) -> FixtureResult<Option<Arc<dyn Pinner>>> {
-        // The set of pins on what lies here lives in the value.
+        // The pins on local content are kept in the value.
         Ok((self.lies == Lies::Behind).then(|| self.pinner()))
     }
 
@@ -115,7 +115,7 @@ impl Backend for Fixture {
     }
 }
 
-/// `pinner` of a fixture is asked for once a case: it must be the same one each time.
+/// A fixture whose `pinner` is made once for each case: it must be the same value each time.
 struct Once(Fixture, Arc<dyn Pinner>);
 
 impl Once {
@@ -201,7 +201,7 @@ async fn what_is_local_is_not_asked_for_behind_nor_pinned_there() {
     layered.unpin(&holder(1), &here).await.unwrap();
     assert_eq!(behind.stats().unpins, before);
     layered.unpin(&holder(1), &there).await.unwrap();
-    // Another's on the same root can only be behind: what a crash left.
+    // Another holder's pin on the same root can only be behind, left by a crash.
     layered.unpin(&holder(2), &here).await.unwrap();
     assert_eq!(behind.stats().unpins, before + 2);
     assert_eq!(layered.pins().collect::<Vec<_>>().await.len(), 0);

@@ -1,20 +1,21 @@
 //! A Kubo node: the flags that name one, its credentials, and the connection.
 //!
-//! Invariant: credentials are shown by nothing, wherever they came from; a wrong one is called wrong without being
-//! repeated.
+//! Invariant: credentials are never shown, wherever they came from. A message about invalid credentials does not
+//! repeat them.
 
-use std::{fmt, str::FromStr, time::Duration};
+use std::{fmt, str::FromStr, sync::Arc, time::Duration};
 
 use clap::Args;
+use pinner_api::Pinner;
 use pinner_kubo::{Auth, Endpoint, GatewayChoice, KuboError, KuboPinner};
 
 use crate::usage::Usage;
 
-/// Where credentials are looked for that are not on the command line.
+/// The environment variable with the credentials, unless they are on the command line.
 const AUTH_VARIABLE: &str = "WASI_IPFS_KUBO_AUTH";
 
-/// What credentials look like.
-const AUTH_FORMS: &str = "bearer:TOKEN or basic:USER:PASSWORD is wanted";
+/// The form of credentials, for messages.
+const AUTH_FORMS: &str = "expected bearer:TOKEN or basic:USER:PASSWORD";
 
 /// A Kubo node.
 #[derive(Args, Debug)]
@@ -24,18 +25,18 @@ pub(crate) struct KuboArgs {
     #[arg(long, value_name = "ADDR", require_equals = true)]
     kubo: Option<Option<Endpoint>>,
 
-    /// How blocks come from the node: `auto`, through its own gateway where it proves to have one, which is twice as
-    /// fast; `off`, by the RPC alone; or the address of a gateway that is the node's
+    /// How blocks come from the node: `auto`, through its own gateway if it proves to have one, which is twice as
+    /// fast; `off`, through the RPC alone; or the address of the node's gateway
     #[arg(long, value_name = "auto|off|ADDR", value_parser = parse_gateway)]
     kubo_gateway: Option<GatewayChoice>,
 
-    /// Credentials for the node's RPC: bearer:TOKEN or basic:USER:PASSWORD. Other users of this machine can read a
-    /// command line: better set the environment variable WASI_IPFS_KUBO_AUTH
+    /// Credentials for the node's RPC: bearer:TOKEN or basic:USER:PASSWORD. Other users of this machine can read the
+    /// command line, so prefer the environment variable WASI_IPFS_KUBO_AUTH
     #[arg(long, value_name = "CREDENTIALS")]
     kubo_auth: Option<Secret>,
 }
 
-/// What nobody is to see.
+/// A text that is never shown.
 #[derive(Clone)]
 struct Secret(String);
 
@@ -48,7 +49,7 @@ impl fmt::Debug for Secret {
 impl FromStr for Secret {
     type Err = std::convert::Infallible;
 
-    /// Anything: clap would repeat what it is told is wrong.
+    /// Accepts anything: clap would repeat an invalid value in its message.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         Ok(Self(text.to_owned()))
     }
@@ -60,18 +61,24 @@ fn parse_gateway(text: &str) -> Result<GatewayChoice, String> {
         "off" => Ok(GatewayChoice::Off),
         address => match address.parse() {
             Ok(endpoint) => Ok(GatewayChoice::At(endpoint)),
-            Err(error) => Err(format!("auto, off, or the address of a gateway: {error}")),
+            Err(error) => Err(format!(
+                "expected auto, off, or the address of a gateway: {error}"
+            )),
         },
     }
 }
 
 impl KuboArgs {
-    /// Whether a node is asked for.
+    /// Its line in the list of sources.
+    pub(crate) const SUMMARY: &str =
+        "  --kubo[=ADDR]   a Kubo node: the one that `ipfs` talks to, or the one at an address\n";
+
+    /// Whether the flags ask for a node.
     pub(crate) fn wanted(&self) -> bool {
         self.kubo.is_some()
     }
 
-    /// Refuses what says how to speak to a node where no node is asked for.
+    /// Refuses the flags about a node if no node is asked for.
     pub(crate) fn refuse_unused(&self) -> anyhow::Result<()> {
         let unused = match (&self.kubo, &self.kubo_gateway, &self.kubo_auth) {
             (None, Some(_), _) => "--kubo-gateway",
@@ -79,13 +86,16 @@ impl KuboArgs {
             (Some(_), _, _) | (None, None, None) => return Ok(()),
         };
         Err(Usage::invalid(format!(
-            "{unused} says how to speak to a node, and none is asked for; give --kubo as well"
+            "{unused} has no effect without --kubo; add --kubo"
         )))
     }
 
-    /// Connects to the node that is named, else to the one that is found. `block_deadline` is the longest that a
+    /// Connects to the named node, or else to the one that `ipfs` would find. `block_deadline` is the longest that a
     /// block may take.
-    pub(crate) async fn connect(&self, block_deadline: Duration) -> anyhow::Result<KuboPinner> {
+    pub(crate) async fn connect(
+        &self,
+        block_deadline: Duration,
+    ) -> anyhow::Result<Arc<dyn Pinner>> {
         let mut builder = KuboPinner::builder()
             .auth(self.auth()?)
             .gateway(self.kubo_gateway.clone().unwrap_or_default())
@@ -93,23 +103,28 @@ impl KuboArgs {
         if let Some(Some(address)) = &self.kubo {
             builder = builder.address(address.clone());
         }
-        builder.connect().await.map_err(|error| {
-            let hint = hint(&error);
-            let error = anyhow::Error::new(error);
-            anyhow::anyhow!("{error:#} ({hint})")
-        })
+        match builder.connect().await {
+            Ok(node) => Ok(Arc::new(node)),
+            Err(error) => {
+                let hint = hint(&error);
+                let error = anyhow::Error::new(error);
+                Err(anyhow::anyhow!("{error:#} ({hint})"))
+            }
+        }
     }
 
     fn auth(&self) -> anyhow::Result<Auth> {
         if let Some(Secret(text)) = &self.kubo_auth {
             return parse_auth(text).ok_or_else(|| {
-                Usage::invalid(format!("--kubo-auth cannot be read: {AUTH_FORMS}"))
+                Usage::invalid(format!("invalid credentials in --kubo-auth: {AUTH_FORMS}"))
             });
         }
         match std::env::var(AUTH_VARIABLE) {
             Ok(text) if text.is_empty() => Ok(Auth::None),
             Ok(text) => parse_auth(&text).ok_or_else(|| {
-                Usage::invalid(format!("{AUTH_VARIABLE} cannot be read: {AUTH_FORMS}"))
+                Usage::invalid(format!(
+                    "invalid credentials in {AUTH_VARIABLE}: {AUTH_FORMS}"
+                ))
             }),
             Err(std::env::VarError::NotPresent) => Ok(Auth::None),
             Err(std::env::VarError::NotUnicode(_)) => Err(Usage::invalid(format!(
@@ -130,13 +145,13 @@ fn parse_auth(text: &str) -> Option<Auth> {
     }
 }
 
-/// Which flag helps.
+/// Returns which flag helps.
 fn hint(error: &KuboError) -> &'static str {
     match error {
         KuboError::Refused { .. } => {
-            "credentials are given by WASI_IPFS_KUBO_AUTH=bearer:TOKEN, or by --kubo-auth"
+            "pass credentials in WASI_IPFS_KUBO_AUTH=bearer:TOKEN or with --kubo-auth"
         }
-        _ => "another address is given by --kubo=ADDR",
+        _ => "pass another address with --kubo=ADDR",
     }
 }
 

@@ -1,4 +1,4 @@
-//! `get`: a copy that is whole or absent, and never over what is there.
+//! `get`: a copy that is complete or absent, and never overwrites anything.
 
 use std::fs;
 
@@ -19,7 +19,7 @@ fn files_and_trees_are_copied() {
     );
     let link = fs::read_link(scene.path("copy/link")).expect("a symlink");
     assert_eq!(link.to_str(), Some("a.txt"));
-    // What was copied is what was imported.
+    // The copy must have the CID of the imported tree.
     assert_eq!(&scene.import(&["copy", "-o", "copy.car"]), cid);
     scene.on_car("get", &[cid]).succeeded();
     assert_eq!(scene.names(cid), ["a.txt", "dir", "large", "link"]);
@@ -42,7 +42,7 @@ fn nothing_is_overwritten_and_nothing_half_written_stays() {
         .on_car("get", &[cid, "-o", "nowhere/copy"])
         .failed(1, &["nowhere"]);
 
-    // The last leaf of `large` is wrong: the copy fails in its middle.
+    // The last leaf of `large` is wrong, so the copy fails in the middle.
     let mut car = fs::read(scene.path("tree.car")).expect("the archive");
     let end = &large()[large().len() - 17..];
     let at = car

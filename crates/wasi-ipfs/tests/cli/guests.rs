@@ -1,6 +1,6 @@
-//! Preview 1 guests in text: each does one thing, with nothing between it and the calls.
+//! Preview 1 guests in WebAssembly text. Each does one thing, with no library between it and the calls.
 
-/// Ends with a status.
+/// Exits with a status.
 pub(crate) fn exit(status: u32) -> String {
     format!(
         r#"(module
@@ -10,7 +10,7 @@ pub(crate) fn exit(status: u32) -> String {
     )
 }
 
-/// Ends well.
+/// Returns without an error.
 pub(crate) const RETURN: &str = r#"(module
     (memory (export "memory") 1)
     (func (export "_start")))"#;
@@ -20,7 +20,7 @@ pub(crate) const TRAP: &str = r#"(module
     (memory (export "memory") 1)
     (func (export "_start") unreachable))"#;
 
-/// No program: nothing to start.
+/// A library: it has no start function.
 pub(crate) const LIBRARY: &str = r#"(module (memory (export "memory") 1))"#;
 
 /// Prints "ready", then waits for standard input, which never comes.
@@ -66,8 +66,8 @@ pub(crate) const TELL: &str = r#"(module
         (drop (call $env (i32.const 1024) (i32.const 8192)))
         (call $print)))"#;
 
-/// Prints the file that its first argument names below the first preopened directory. Ends with the errno of what
-/// failed: 44 is NOENT, 29 is IO.
+/// Prints the file that its first argument names below the first preopened directory. Exits with the errno of the call
+/// that failed: 44 is NOENT, 29 is IO.
 pub(crate) const CAT: &str = r#"(module
     (import "wasi_snapshot_preview1" "args_get" (func $args (param i32 i32) (result i32)))
     (import "wasi_snapshot_preview1" "path_open"
@@ -104,7 +104,7 @@ pub(crate) const CAT: &str = r#"(module
                     (if (i32.ne (i32.load (i32.const 40)) (i32.load (i32.const 32))) (then unreachable))
                     (br $more))))))"#;
 
-/// A preview 2 component's text: its `run` gives an error.
+/// A preview 2 component in text, whose `run` returns an error.
 pub(crate) const FAILING_COMPONENT: &str = r#"(component
     (core module $m (func (export "run") (result i32) i32.const 1))
     (core instance $i (instantiate $m))

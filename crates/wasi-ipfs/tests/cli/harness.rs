@@ -1,6 +1,6 @@
-//! Calls of the command, and the content they are made on.
+//! Calls of the command, and the content that they work on.
 //!
-//! Everything is run in pipes, so that every call also asserts that no escape code is printed there.
+//! All output goes to pipes, so every call also asserts that it prints no escape code there.
 
 use std::{
     ffi::OsStr,
@@ -13,10 +13,10 @@ use std::{
 
 use tempfile::TempDir;
 
-/// How long a child may take before the test gives it up as hung.
+/// How long a child may take before the test declares it hung.
 const HUNG: Duration = Duration::from_secs(120);
 
-/// A folder with a tree, its CAR, and room for more.
+/// A folder with a tree and its CAR; tests add more files.
 pub(crate) struct Scene {
     folder: TempDir,
     /// The user's directory for caches, as the command sees it.
@@ -25,14 +25,14 @@ pub(crate) struct Scene {
     pub(crate) cid: String,
 }
 
-/// What one call gave.
+/// The outcome of a call.
 pub(crate) struct Ended {
     pub(crate) status: i32,
     pub(crate) stdout: Vec<u8>,
     pub(crate) stderr: String,
 }
 
-/// The file of several blocks in the tree.
+/// The length of the tree's file with several blocks.
 pub(crate) const LARGE: usize = 3 * 1024 * 1024 + 17;
 
 impl Scene {
@@ -69,7 +69,7 @@ impl Scene {
         names(&self.path(folder))
     }
 
-    /// The CID that an import prints.
+    /// Imports, and returns the CID that the command prints.
     pub(crate) fn import(&self, arguments: &[&str]) -> String {
         let ended = self.call("import", arguments);
         ended.succeeded();
@@ -82,16 +82,16 @@ impl Scene {
         cid.to_owned()
     }
 
-    /// A call in the folder, not started yet.
+    /// A call in the folder, not yet started.
     pub(crate) fn command(&self, subcommand: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_wasi-ipfs"));
         command
             .arg(subcommand)
             .current_dir(self.folder.path())
-            // What has no --staging: never the real cache of whoever runs the tests. That of compilations, whose
-            // place follows from the same variable, is as much the scene's own.
+            // Without --staging, a command must never use the real cache of the user who runs the tests. The cache of
+            // compilations follows from the same variable, so it belongs to the scene as well.
             .env("XDG_CACHE_HOME", self.cache.path())
-            // Nor a real node, or what is shown to it.
+            // Neither must it use a real node, or the user's credentials for it.
             .env("IPFS_PATH", self.path("no-repository"))
             .env_remove("WASI_IPFS_KUBO_AUTH")
             .env_remove("WASI_IPFS_LOG")
@@ -102,7 +102,7 @@ impl Scene {
         command
     }
 
-    /// A call, from start to end.
+    /// Runs a call to its end.
     pub(crate) fn call(&self, subcommand: &str, arguments: &[impl AsRef<OsStr>]) -> Ended {
         let mut command = self.command(subcommand);
         Ended::of(
@@ -113,7 +113,7 @@ impl Scene {
         )
     }
 
-    /// A call on `tree.car`.
+    /// Runs a call on `tree.car` to its end.
     pub(crate) fn on_car(&self, subcommand: &str, arguments: &[&str]) -> Ended {
         let mut all = vec!["--car", "tree.car", "--staging", "staging"];
         all.extend(arguments);
@@ -122,8 +122,8 @@ impl Scene {
         ended
     }
 
-    /// What is in the staging directory, at any depth, but for the name of the lock directory in it, by which a
-    /// later run knows what a crash left.
+    /// The names in the staging directory, at any depth. The name of the lock directory itself is left out; by it, a
+    /// later run recognises what a crash left.
     pub(crate) fn staged(&self) -> Vec<String> {
         let mut found = self.names("staging");
         for name in found.clone() {
@@ -189,7 +189,7 @@ impl Ended {
         self
     }
 
-    /// It ended with `status`, and standard error has all of `words`.
+    /// Asserts that it ended with `status`, and that standard error contains all of `words`.
     #[track_caller]
     pub(crate) fn failed(&self, status: i32, words: &[&str]) -> &Self {
         assert_eq!(self.status, status, "{self:?}");
@@ -198,12 +198,12 @@ impl Ended {
         }
         assert!(
             !self.stderr.contains("panicked"),
-            "an error is no panic: {self:?}"
+            "an error is not a panic: {self:?}"
         );
         self
     }
 
-    /// The numbers of a `--stats` line: `fetched: 3 of 7 blocks, …`.
+    /// Returns the numbers of a `--stats` line: `fetched: 3 of 7 blocks, …`.
     #[track_caller]
     pub(crate) fn figures(&self, line: &str) -> Vec<u64> {
         let line = self
@@ -249,7 +249,7 @@ pub(crate) fn interrupted(mut command: Command, ready: &[u8], then: impl FnOnce(
     }
 }
 
-/// What a shell shows as `$?`.
+/// The status that a shell shows as `$?`.
 fn status(status: std::process::ExitStatus) -> i32 {
     use std::os::unix::process::ExitStatusExt;
     status
@@ -273,7 +273,7 @@ pub(crate) fn names(folder: &Path) -> Vec<String> {
     names
 }
 
-/// The bytes of `large`: no two leaves alike, and no escape code among them.
+/// The bytes of `large`: no two leaves are equal, and none contains an escape code.
 pub(crate) fn large() -> Vec<u8> {
     let mut bytes = Vec::with_capacity(LARGE + 8);
     for n in 0u64.. {

@@ -1,4 +1,4 @@
-//! `import`: the CID alone on standard output, the archive whole or absent.
+//! `import`: prints only the CID on standard output; the archive is complete or absent.
 
 use std::fs;
 
@@ -8,7 +8,7 @@ use crate::harness::Scene;
 fn profiles_and_flags_give_the_cids_that_kubo_gives() {
     let scene = Scene::new();
     scene.write("hello", b"hello world\n");
-    // `ipfs add` of Kubo 0.43.0 with the same options.
+    // The results of `ipfs add` of Kubo 0.43.0 with the same options.
     for (flags, cid) in [
         (
             &[][..],
@@ -54,9 +54,9 @@ fn stats_go_to_standard_error() {
     let scene = Scene::new();
     let ended = scene.call("import", &["--stats", "tree", "-o", "again.car"]);
     assert_eq!(ended.succeeded().text(), format!("{}\n", scene.cid));
-    // a.txt, b.txt, empty and large; tree and dir; one link.
+    // Four files: a.txt, b.txt, empty and large. Two directories: tree and dir. One link.
     assert_eq!(ended.figures("imported")[..3], [4, 2, 1]);
-    // Three small leaves, four of large and its root, the symlink, two directories.
+    // Three small leaves, four of large and its root, the symlink, and two directories.
     assert_eq!(ended.figures("blocks")[0], 11);
 }
 
@@ -93,7 +93,7 @@ fn what_cannot_be_imported_is_named_and_leaves_nothing() {
 fn a_failed_import_keeps_the_archive_that_was_there() {
     let scene = Scene::new();
     let before = fs::read(scene.path("tree.car")).expect("the archive");
-    // A special file in the middle: the import has begun when it fails.
+    // A special file in the middle makes the import fail after it has begun.
     let pipe = scene.path("tree/pipe");
     let made = std::process::Command::new("mkfifo").arg(&pipe).status();
     assert!(made.expect("mkfifo").success());

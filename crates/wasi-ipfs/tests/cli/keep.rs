@@ -1,4 +1,4 @@
-//! `--keep`, and `cache`, which shows, verifies and removes what was kept.
+//! `--keep`, and `cache`, which shows, verifies and removes kept blocks.
 
 use std::{
     fs::OpenOptions,
@@ -14,7 +14,7 @@ use crate::{
 };
 use rustix::process::Signal;
 
-/// A call that keeps what it stages, and says what it fetched.
+/// A call that keeps its staged blocks and prints how many it fetched.
 fn keeping(scene: &Scene, subcommand: &str) -> Command {
     let mut command = scene.command(subcommand);
     command.args(["--keep", "--stats", "--car", "tree.car"]);
@@ -80,7 +80,7 @@ fn what_is_kept_is_not_fetched_again() {
         second.figures("kept from earlier runs")[0] >= 6,
         "{second:?}"
     );
-    // Without the flag, nothing is found and nothing left.
+    // Without the flag, a run finds no kept blocks and leaves none.
     let other = scene.on_car("ls", &["--stats", &scene.cid]);
     assert_eq!(other.succeeded().figures("fetched")[0], 1);
 
@@ -159,7 +159,7 @@ fn a_directory_of_ones_own_is_used_and_one_that_is_not_there_is_no_error() {
     let stats = cache(&scene, &["stats", "--staging", "staging"]);
     assert_eq!(figures(stats.succeeded(), "kept: ")[0], 2, "{stats:?}");
     assert_eq!(names(&scene.path("staging")).len(), 1);
-    cache(&scene, &["stats", "--staging", "nowhere"]).failed(1, &["nowhere", "is no directory"]);
+    cache(&scene, &["stats", "--staging", "nowhere"]).failed(1, &["nowhere", "is not a directory"]);
 
     let mut command = keeping(&scene, "run");
     command.args(["--isolated", "program.wasm"]);

@@ -19,7 +19,7 @@ struct Node {
     daemon: Daemon,
     /// The tree's CID, as the node has it.
     cid: String,
-    /// That of its directory `dir`, whose entries are raw blocks, so that it gets a lazy pin.
+    /// The CID of its directory `dir`, whose entries are raw blocks, so that it gets a lazy pin.
     dir: String,
 }
 
@@ -46,12 +46,12 @@ impl Node {
         }
     }
 
-    /// `--kubo=…`, by the RPC's URL.
+    /// The flag `--kubo=…` with the RPC's URL.
     fn flag(&self) -> String {
         format!("--kubo={}", self.daemon.api_url())
     }
 
-    /// A call on the node.
+    /// Runs a call on the node.
     fn call(&self, subcommand: &str, arguments: &[&str]) -> Ended {
         let flag = self.flag();
         let mut all = vec![flag.as_str()];
@@ -59,7 +59,7 @@ impl Node {
         self.scene.call(subcommand, &all)
     }
 
-    /// What `pins` lists: standing, depth, holder, root.
+    /// The list that `pins` prints: standing, depth, holder, root.
     fn pins(&self, arguments: &[&str]) -> Vec<[String; 4]> {
         let ended = self.call("pins", arguments);
         let lines = ended.succeeded().text().lines();
@@ -71,7 +71,7 @@ impl Node {
             .collect()
     }
 
-    /// Waits until `pins` lists what is wanted.
+    /// Waits until `pins` prints the expected list.
     fn pins_until(
         &self,
         arguments: &[&str],
@@ -88,7 +88,7 @@ impl Node {
         }
     }
 
-    /// A guest that waits, with `dir` mounted and therefore pinned.
+    /// Starts a guest that waits, with `dir` mounted and therefore pinned.
     fn waiting(&self, arguments: &[&str]) -> Waiting {
         let guest = self.scene.guest("wait", guests::WAIT);
         let mut command = self.scene.command("run");
@@ -107,7 +107,7 @@ impl Node {
 
 const HUNG: Duration = Duration::from_secs(120);
 
-/// A guest that waits until it is ended; killed when dropped.
+/// A guest that waits until it is ended. Dropping it kills it.
 struct Waiting(Child);
 
 impl Waiting {
@@ -190,10 +190,10 @@ fn a_node_is_read_by_each_of_its_addresses() {
         );
         let ran = call("run", &["--any-cid", &guest, &format!("{cid}/dir/b.txt")]);
         assert_eq!(ran.succeeded().text(), "below\n");
-        // Without it, a CID that is not below /ipfs/ in an argument was not granted: no entry.
+        // Without --any-cid, an argument grants only a CID below /ipfs/, and this one is not: no entry.
         call("run", &[&guest, &format!("{cid}/dir/b.txt")]).failed(44, &[]);
     }
-    // A pin of a command that ended is gone.
+    // The pins of a command that ended are released.
     assert_eq!(node.pins(&[]), [[""; 4]; 0]);
 }
 
@@ -208,11 +208,11 @@ fn prefetch_brings_all_of_it_to_the_node() {
     let stat = node.scene.call("stat", &[&flag, &path]);
     stat.succeeded();
     let had = near.repo_stat().expect("stat").num_objects;
-    // Not the empty file of the tree: nodes do not send each other blocks of no bytes.
+    // The tree's empty file is not fetched, because nodes do not send each other empty blocks.
     let fetched = node.scene.call("prefetch", &[&flag, &path]);
     fetched.succeeded();
     assert!(near.repo_stat().expect("stat").num_objects > had);
-    // All of it: the other is not needed any more.
+    // The whole content is there: the other node is not needed any more.
     drop(node.daemon);
     let printed = node.scene.call("cat", &[&flag, &path]);
     assert!(printed.succeeded().stdout == large());
@@ -230,7 +230,7 @@ fn what_a_kill_leaves_is_seen_and_reaped() {
     let pins = node.pins_until(&[], one("ours"));
     let [_, _, holder, root] = &pins[0];
     assert_eq!(*root, node.dir);
-    // While it lives, nothing takes its pins.
+    // While the guest lives, nothing releases its pins.
     let reaped = node.call("pins", &["--reap"]);
     assert_eq!(reaped.succeeded().text(), "released 0 pins of 0 holders\n");
     let forced = ["--reap", "--holder", holder, "--force"];
@@ -244,7 +244,7 @@ fn what_a_kill_leaves_is_seen_and_reaped() {
     assert_eq!(reaped.succeeded().text(), "released 1 pins of 1 holders\n");
     assert_eq!(node.pins(&[]), [[""; 4]; 0]);
 
-    // And a start does it by itself.
+    // A start also releases them by itself.
     let mut killed = node.waiting(&[]);
     node.pins_until(&[], one("ours"));
     killed.send(Signal::KILL);
@@ -290,7 +290,7 @@ fn a_holder_of_another_lock_directory_is_released_on_a_persons_word_alone() {
 #[test]
 fn a_published_name_leads_to_its_cid() {
     let kubo = kubo_or_not_run!("a name published on the node");
-    // Without a network: a node with one looks for names there alone.
+    // Offline, because a node with a network looks for names only there.
     let node = Node::of(kubo.node().profile("unixfs-v1-2025").offline());
     let Node {
         scene, daemon, cid, ..
@@ -327,7 +327,7 @@ fn a_published_name_leads_to_its_cid() {
     let mounted = format!("/data={path}/dir");
     let ran = node.call("run", &["--mount", &mounted, &guest, "b.txt"]);
     assert_eq!(ran.succeeded().text(), "below\n");
-    // A name that was not granted is not there, even if the node would know it; without any, there is no /ipns.
+    // A name that was not granted does not exist, even if the node knows it. Without a granted name there is no /ipns.
     let other = "k51qzi5uqu5dlvj2baxnqndepeb86cbk3ng7n3i46uzyxzyqj2xjonzllnv0v8";
     let file = format!("{other}/dir/b.txt");
     node.call("run", &["--ipns", &name, &guest, &file])
@@ -335,7 +335,7 @@ fn a_published_name_leads_to_its_cid() {
     let file = format!("{name}/dir/b.txt");
     node.call("run", &[&guest, &file]).failed(8, &[]);
 
-    // Each call asks anew.
+    // Each call resolves the name anew.
     publish(&format!("/ipfs/{cid}/dir"));
     assert_eq!(
         node.call("ls", &[&path]).succeeded().text(),

@@ -1,11 +1,13 @@
-//! The real command, as a shell would call it: what it prints, where, and the status it ends with.
+//! The real command, as a shell calls it: its output, the stream that it is printed on, and its exit status.
 
 mod get;
+mod golden;
 mod guests;
 mod harness;
 mod import;
 mod keep;
 mod kubo;
+mod kubo_import;
 mod read;
 mod run;
 mod signals;

@@ -1,4 +1,4 @@
-//! `run`: what the guest sees, what it may reach, and what its end means.
+//! `run`: what the guest sees, what it may reach, and what its exit means.
 
 use std::{
     fs,
@@ -85,7 +85,7 @@ fn arguments_and_environment_are_passed_untouched() {
         ]),
         ["name", "--env", "C=2", "A=1", "B=x=y"]
     );
-    // Of this process only what is asked for; what is not set is not passed.
+    // Only variables that are asked for are passed, and only if they are set.
     let mut command = scene.command("run");
     command
         .args([
@@ -113,7 +113,7 @@ fn a_guest_reads_what_it_was_granted_and_nothing_else() {
     let ended = scene.on_car("run", &["--isolated", &guest, &format!("{cid}/link")]);
     assert_eq!(ended.succeeded().text(), "hello\n");
 
-    // In the archive, but no root of it.
+    // In the archive, but not one of its roots.
     let inner = scene.import(&["tree/dir", "-o", "dir.car"]);
     let path = format!("{inner}/b.txt");
     assert_eq!(scene.on_car("run", &[&guest, &path]).status, 44, "NOENT");
@@ -125,7 +125,7 @@ fn a_guest_reads_what_it_was_granted_and_nothing_else() {
     let mounted = scene.on_car("run", &["--mount", &mounted, &guest, &path]);
     assert_eq!(mounted.succeeded().text(), "below\n");
 
-    // Granted, but nowhere.
+    // Granted, but missing.
     let absent = "bafkreifjjcie6lypi6ny7amxnfftagclbuxndqonfipmb64f2km2devei4";
     let ended = scene.on_car("run", &["--any-cid", &guest, absent]);
     assert_eq!(ended.status, 44, "{ended:?}");
@@ -163,7 +163,7 @@ fn native_directories_are_beside_it() {
     let guest = scene.guest("cat", guests::CAT);
     fs::create_dir(scene.path("native")).expect("a folder");
     scene.write("native/n.txt", b"native\n");
-    // The first preopened directory is then the native one.
+    // The first preopened directory is now the native one.
     let ended = scene.on_car("run", &["--dir", "native::/n", &guest, "n.txt"]);
     assert_eq!(ended.succeeded().text(), "native\n");
     scene
@@ -180,7 +180,7 @@ fn stats_count_what_was_fetched() {
         &["--stats", &guest, &format!("{}/dir/b.txt", scene.cid)],
     );
     assert_eq!(ended.succeeded().text(), "below\n");
-    // The root, dir, and the leaf; of eleven.
+    // Three of eleven: the root, dir, and the leaf.
     assert_eq!(ended.figures("fetched")[..2], [3, 11]);
     let ended = scene.on_car(
         "run",
@@ -236,7 +236,7 @@ fn standard_input_is_the_guests() {
     assert_eq!(ended.status.code(), Some(0), "{ended:?}");
 }
 
-/// The programs of `tests/guests`, which std and wasi-libc stand between: built by `cargo xtask guests`.
+/// The programs of `tests/guests`, which use std and wasi-libc. `cargo xtask guests` builds them.
 #[test]
 fn rust_programs_of_both_previews_walk_the_tree() {
     let scene = Scene::new();

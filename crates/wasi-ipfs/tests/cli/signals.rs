@@ -1,4 +1,4 @@
-//! SIGINT and SIGTERM: whatever runs, the staging directory is gone and the status is 128 + n.
+//! SIGINT and SIGTERM: whatever runs, the staging directory is removed and the status is 128 + n.
 
 use std::process::{Child, Stdio};
 
@@ -49,7 +49,7 @@ fn a_guest_that_never_pauses_is_ended() {
     command.args(["--car", "tree.car", "--staging", "staging", &guest]);
     let ended = interrupted(command, b"ready", send(Signal::TERM));
     assert_eq!(ended.status, 143, "{ended:?}");
-    // Only the lock of a holder that is dead now, which the next start removes.
+    // Only the lock of a dead holder is left, which the next start removes.
     let left = scene.staged();
     assert!(left.iter().all(|name| name.ends_with(".lock")), "{left:?}");
     scene.on_car("ls", &[&scene.cid]).succeeded();
@@ -62,7 +62,7 @@ fn a_full_pipe_does_not_keep_a_signal_from_being_seen() {
     command
         .args(["--car", "tree.car", "--staging", "staging"])
         .arg(format!("{}/large", scene.cid));
-    // Nobody reads on: the pipe is full of the file's beginning.
+    // Nobody reads on, so the pipe is full of the file's beginning.
     let start = crate::harness::large()[..8].to_vec();
     let ended = interrupted(command, &start, send(Signal::INT));
     assert_eq!(ended.status, 130, "{ended:?}");
@@ -72,7 +72,7 @@ fn a_full_pipe_does_not_keep_a_signal_from_being_seen() {
 #[test]
 fn an_import_leaves_nothing_behind() {
     let scene = Scene::new();
-    // Enough to be in the middle of it when its temporary archive is there.
+    // Large enough that the import is still running when its temporary archive appears.
     let big = scene.path("big");
     std::fs::File::create(&big)
         .and_then(|file| file.set_len(8 << 30))

@@ -1,5 +1,5 @@
-//! Sources behind HTTP, against servers that answer as they are told: order, combination, and what is said when there
-//! is nothing to speak to.
+//! Sources behind HTTP, against scripted servers: their order, their combination, and the errors when no server
+//! answers.
 
 use std::{collections::HashMap, ops::ControlFlow, sync::Arc};
 
@@ -110,7 +110,7 @@ fn what_is_local_is_not_asked_for_elsewhere() {
     assert_eq!(call(&both, &a).succeeded().text(), "hello\n");
     call(&both, &large).succeeded();
     assert_eq!(gateway.asked(), 0);
-    // A part of it is local: the rest comes from behind.
+    // Part of the file is local: the rest comes from the gateway.
     let part = ["--add", "tree/large", "--gateway", &url];
     call(&part, &large).succeeded();
     let asked = gateway.server.requests();
@@ -141,7 +141,7 @@ fn a_local_source_alone_proves_that_it_is_whole_or_says_what_is_missing() {
         text.contains(&format!(": {blocks} blocks, ")),
         "{text} {counted}"
     );
-    // One that is not there hides no other.
+    // A missing CID does not hide the others.
     let absent = Cid::new_v1(0x55, Code::Sha2_256.digest(b"nowhere")).to_string();
     let both = scene.on_car("prefetch", &[&absent, &scene.cid]);
     both.failed(1, &[&absent]);
@@ -178,7 +178,7 @@ fn what_says_how_to_speak_to_a_node_needs_one() {
             assert!(!ended.stderr.contains("s3cret"), "{ended:?}");
         }
     }
-    // Of the address alone, which is not a path.
+    // The error is about the address alone, which is not a path.
     scene
         .call("ls", &["--kubo", "/ip4/127.0.0.1/tcp/5001"])
         .failed(2, &["--kubo=ADDR"]);
@@ -198,7 +198,7 @@ fn what_says_how_to_speak_to_a_node_needs_one() {
 fn where_there_is_no_node_it_is_said_what_to_do() {
     let scene = Scene::new();
     let cid = scene.cid.as_str();
-    // The harness points at a repository that is not there.
+    // The harness sets a repository that does not exist.
     for ended in [
         scene.call("ls", &["--kubo", cid]),
         scene.call("pins", &[""; 0]),

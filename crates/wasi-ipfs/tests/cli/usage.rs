@@ -1,4 +1,4 @@
-//! Wrong calls: status 2 and what to write instead, before anything is done.
+//! Wrong calls: status 2 and a hint what to write instead, before anything is done.
 
 use crate::{guests, harness::Scene};
 
@@ -58,7 +58,7 @@ fn a_path_that_leaves_its_root_reaches_nothing() {
 fn budgets() {
     let scene = Scene::new();
     let path = format!("{}/large", scene.cid);
-    // None at all, less than a block, and one byte under the least.
+    // Zero, less than a block, and one byte below the minimum.
     for budget in ["0", "4096", "4194303"] {
         scene
             .on_car("cat", &["--budget", budget, &path])

@@ -1,13 +1,13 @@
 //! Tries to reach what was not granted: by path, by `..`, by symlink, and from open directories.
 //!
-//! Arguments, any number of each, in this order of meaning:
-//! - `granted DIR`: a directory that may be opened; what follows is tried from it too;
+//! Arguments, any number of each, processed in order:
+//! - `granted DIR`: a directory that may be opened; the later paths are tried from it too;
 //! - `ungranted PATH`: an absolute path to a root that was not granted, or below it: no such entry;
-//! - `leaves PATH`: an absolute path that leads out of its preopen or mount by `..`: not permitted;
-//! - `link PATH`: a symlink in a granted tree that leads to what was not granted: refused, either way;
+//! - `leaves PATH`: an absolute path that leaves its preopen or mount by `..`: not permitted;
+//! - `link PATH`: a symlink in a granted tree to an ungranted target: refused, followed or not;
 //! - `roots DIR`: prints `root NAME` for each name in `DIR`, sorted.
 //!
-//! Prints `refused N PATH` for each path: how many attempts were made and refused.
+//! Prints `refused N PATH` for each path, where N is the number of attempts, all of which were refused.
 
 use std::{
     env,
@@ -23,8 +23,8 @@ use guest::{
     posix::{self, Directory, Mode, Open},
 };
 
-/// Out of an open directory, or over a symlink: a native preopen answers that the way leaves it; that nothing
-/// is there is as good an answer where it stays in `/ipfs`. Never anything else.
+/// The errors for a path that leaves an open directory or follows a symlink. A native preopen answers that the path
+/// leaves it. "No such entry" is as good if the path stays in `/ipfs`. No other error is allowed.
 const REFUSED: &[i32] = &[libc::EPERM, libc::ENOENT];
 
 type Attempt = fn(&str) -> io::Result<()>;
@@ -84,10 +84,10 @@ fn main() {
     }
 }
 
-/// Every attempt on one path; how many there were.
+/// Makes every attempt on one path. Returns their number.
 fn all(path: &str, wanted: &[i32]) -> usize {
     for (what, attempt) in ATTEMPTS {
-        // These two resolve `..` inside the guest, and then find that no preopen holds what is left.
+        // Both resolve `..` inside the guest, and then find no preopen for the rest.
         let wanted = match what {
             "canonicalize" | "chdir" => REFUSED,
             _ => wanted,
@@ -101,7 +101,7 @@ fn ungranted(granted: &[(String, File)], path: &str) -> usize {
     let mut made = 0;
     let (parent, name) = path.rsplit_once('/').expect("an absolute path");
     let relative = path.trim_start_matches('/');
-    // The same path, written in the ways that a check of its text would miss.
+    // The same path in spellings that a check of its text would miss.
     for spelling in [
         path.to_owned(),
         relative.to_owned(),
@@ -120,7 +120,7 @@ fn ungranted(granted: &[(String, File)], path: &str) -> usize {
         outcome::NO_ENTRY,
     );
     made += 2;
-    // Neither may a way into what is not there be a way back to what is.
+    // A path through a missing directory must not lead back to an existing one.
     if let Some((dir, _)) = granted.first() {
         let back = format!("{path}/../{}", dir.rsplit('/').next().unwrap_or_default());
         made += all(&back, outcome::NO_ENTRY);
@@ -128,7 +128,7 @@ fn ungranted(granted: &[(String, File)], path: &str) -> usize {
     made + from_inside(granted, path)
 }
 
-/// From the granted directories, by `..` and by descriptor.
+/// Tries the path from the granted directories, by `..` and by descriptor.
 fn from_inside(granted: &[(String, File)], path: &str) -> usize {
     let mut made = 0;
     for (dir, open) in granted {
@@ -150,7 +150,7 @@ fn from_inside(granted: &[(String, File)], path: &str) -> usize {
             ));
         }
         for way in &ways {
-            // What the host itself is handed on the descriptor must never lead out of it.
+            // A path that the host itself resolves on the descriptor must never leave it.
             for how in [Open::Read, Open::Directory, Open::NoFollow] {
                 let wanted = &[libc::EPERM, libc::ENOENT, libc::ELOOP][..];
                 let what = format!("{way} from {dir}, {how:?}");

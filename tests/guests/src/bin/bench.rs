@@ -1,19 +1,19 @@
 //! Measures file calls from inside the guest, where a program would feel them.
 //!
-//! Arguments, any number of them, done in order; the first of a kind is also its warm-up:
+//! Arguments, any number of them, executed in order; the first of a kind is also its warm-up:
 //! - `open FILE N`: opens and closes it N times;
 //! - `stat FILE N`: asks for its metadata N times;
 //! - `first FILE N`: opens it and reads its first byte, N times;
 //! - `seq FILE CHUNK`: reads it to its end in calls of CHUNK bytes; `n` is the bytes read;
 //! - `rand FILE N`: N times, seeks to a random place and reads 4 KiB;
-//! - `randp FILE N`: the same by pread;
-//! - `handles DIR N`: opens N distinct files of DIR and keeps them all; `handles-read` also reads a byte of each;
-//!   The preview 1 build cannot hold more than about 120 (the adapter has room for 128 descriptors);
+//! - `randp FILE N`: the same with pread;
+//! - `handles DIR N`: opens N distinct files of DIR and keeps all open; `handles-read` also reads a byte of each;
+//!   the preview 1 build cannot hold more than about 120 (the adapter has room for 128 descriptors);
 //! - `touch DIR N`: opens and closes N distinct files of DIR, one after the other;
 //! - `list DIR N`: lists it N times; the checksum is the number of its entries.
 //!
-//! Prints `BENCH WHAT N SECONDS CHECKSUM` for each: the checksum is over bytes read, so that two runs over the
-//! same content can be held against each other.
+//! Prints `BENCH WHAT N SECONDS CHECKSUM` for each. The checksum is over bytes read, so that two runs over the same
+//! content can be compared.
 
 use std::{
     fs::{self, File},
@@ -65,7 +65,7 @@ fn main() {
     }
 }
 
-/// How many, in how many seconds, with which checksum.
+/// A count, the seconds, and the checksum.
 type Measured = (u64, f64, u64);
 
 fn timed(work: impl FnOnce() -> io::Result<(u64, u64)>) -> Measured {
@@ -98,8 +98,8 @@ fn first(path: &str, n: u64) -> io::Result<(u64, u64)> {
     Ok((n, sum))
 }
 
-/// The ends of each chunk go into the checksum: hashing every byte would be most of the time measured. The
-/// chunks are filled, so that it does not depend on how much the host gives at once.
+/// The checksum covers the ends of each chunk, because hashing every byte would take most of the measured time. The
+/// chunks are filled, so that the checksum does not depend on how much the host returns at once.
 fn sequential(path: &str, chunk: usize) -> io::Result<(u64, u64)> {
     let mut file = File::open(path)?;
     let mut buffer = vec![0; chunk];
@@ -153,7 +153,7 @@ fn files(dir: &str, n: u64) -> Vec<PathBuf> {
     paths
 }
 
-/// The listing is no part of what is measured.
+/// The listing is not measured.
 fn touch(dir: &str, n: u64) -> Measured {
     let paths = files(dir, n);
     timed(|| {
@@ -164,7 +164,7 @@ fn touch(dir: &str, n: u64) -> Measured {
     })
 }
 
-/// The listing is no part of what is measured.
+/// The listing is not measured.
 fn handles(dir: &str, n: u64, then: fn(&File) -> io::Result<u64>) -> Measured {
     let paths = files(dir, n);
     timed(|| {

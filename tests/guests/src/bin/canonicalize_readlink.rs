@@ -1,8 +1,8 @@
 //! Canonical paths and the targets of symlinks, of everything in a tree.
 //!
-//! Arguments: `DIR`, an absolute path without symlinks in it. Prints `TARGET => CANONICAL PATH` for each
-//! symlink, quoted as Rust's `{:?}` does; `CANONICAL` is an error's name where the link leads nowhere, and both
-//! are `EPERM` where the host does not tell an absolute target.
+//! Arguments: `DIR`, an absolute path without symlinks. Prints `TARGET => CANONICAL PATH` for each symlink, quoted as
+//! by Rust's `{:?}`. `CANONICAL` is an error's name if the link leads nowhere. Both are `EPERM` if the host does not
+//! show an absolute target.
 
 use std::{
     fs,
@@ -59,7 +59,7 @@ fn below(dir: &Path) {
 fn link(path: &Path, text: &str) {
     let target = match fs::read_link(path) {
         Ok(target) => target,
-        // wasmtime-wasi does not even tell where an absolute symlink leads.
+        // wasmtime-wasi does not even show the target of an absolute symlink.
         Err(error) if error.raw_os_error() == Some(libc::EPERM) => {
             quietly_fails(text, fs::canonicalize(path), outcome::NOT_PERMITTED);
             return println!("EPERM => EPERM {text:?}");
@@ -70,7 +70,7 @@ fn link(path: &Path, text: &str) {
         .to_str()
         .expect("targets are UTF-8 on WASI")
         .as_bytes();
-    // POSIX: what does not fit is cut off without a word.
+    // POSIX: a target that does not fit is cut off without an error.
     for size in [1, bytes.len(), bytes.len() + 1] {
         let wanted = &bytes[..size.min(bytes.len())];
         assert_eq!(

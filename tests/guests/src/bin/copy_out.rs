@@ -1,7 +1,7 @@
 //! Copies a file or a tree out of `/ipfs` into a writable native directory, and reads it back.
 //!
-//! Arguments: `SOURCE DEST`: below `DEST`, which exists, `copied` is made by `fs::copy` and `streamed` by
-//! `io::copy`. Prints `len=BYTES fnv=DIGEST PATH` for each file, the path being that below `SOURCE`.
+//! Arguments: `SOURCE DEST`. Below `DEST`, which exists, `fs::copy` makes `copied` and `io::copy` makes `streamed`.
+//! Prints `len=BYTES fnv=DIGEST PATH` for each file, with the path relative to `SOURCE`.
 
 use std::{
     fs::{self, File},
@@ -41,7 +41,7 @@ fn copy(source: &Path, copied: &Path, streamed: &Path, name: &str) {
         return;
     }
     if metadata.is_symlink() {
-        // wasmtime-wasi refuses to make absolute symlinks, and even to read them: those stay behind.
+        // wasmtime-wasi refuses to make absolute symlinks, and even to read them, so they are not copied.
         let target = fs::read_link(source).unwrap_or_else(|_| "/".into());
         let target = target.to_str().expect("targets are UTF-8 on WASI");
         if !target.starts_with('/') {

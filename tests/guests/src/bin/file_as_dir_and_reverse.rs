@@ -14,8 +14,8 @@ use guest::{
     posix::{self, Directory, Open},
 };
 
-/// What reading a directory gives: wasmtime says "is a directory"; a guest's libc, or the adapter that makes
-/// a preview 1 module a component, may find by itself that the descriptor is none to read from.
+/// The errors for reading a directory. wasmtime says "is a directory". A guest's libc, or the adapter that makes a
+/// preview 1 module a component, may itself find that the descriptor cannot be read.
 const NOT_READABLE: &[i32] = &[libc::EISDIR, libc::EBADF];
 
 fn main() {
@@ -76,10 +76,10 @@ fn directory_as_file(dir: &str) {
         posix::pread(&open, &mut [0; 8], 0),
         NOT_READABLE,
     );
-    // std itself refuses to copy what is no file.
+    // std itself refuses to copy anything but a file.
     let copied = fs::copy(dir, format!("{dir}/copy")).expect_err("a directory was copied");
     assert_eq!(copied.kind(), ErrorKind::InvalidInput, "copy DIR");
-    // A seek may be granted or not, but must not make the directory readable.
+    // A seek may succeed or fail, but must not make the directory readable.
     let _ = open.seek(SeekFrom::Start(1));
     fails(
         "read on DIR's handle, after a seek",

@@ -1,10 +1,10 @@
-//! Reads of which some must fail, since a block cannot be had, and the others must not be harmed by that.
+//! Reads that must fail because a block is missing, and reads that must succeed all the same.
 //!
-//! Arguments: `FILE (bad OFFSET LEN | good OFFSET LEN | whole-bad | whole-good)…`, done in this order, on one
+//! Arguments: `FILE (bad OFFSET LEN | good OFFSET LEN | whole-bad | whole-good)…`, executed in this order, on one
 //! handle. Prints `good OFFSET LEN fnv=DIGEST`, or `bad OFFSET LEN ERROR`, and the like for the whole file.
 //!
-//! The error is EIO in both previews: a native preview 2 guest's libc gives EIO whatever error a stream
-//! carries, and for blocks that cannot be had that is what the host means.
+//! The error is EIO in both previews. A native preview 2 guest's libc returns EIO for any error of a stream, and the
+//! host means EIO for blocks that cannot be loaded.
 
 use std::{
     fs::File,
@@ -32,7 +32,7 @@ fn main() {
                 println!("whole-good {length} fnv={digest}");
             }
             "whole-bad" => {
-                // The end of the file must not be what an error looks like (I7).
+                // An error must not look like the end of the file (I7).
                 let error = quietly_fails("the whole file", whole(&path), outcome::IO);
                 println!("whole-bad {}", name(&error));
             }
@@ -65,7 +65,7 @@ fn good(file: &mut File, offset: u64, length: usize) {
 fn bad(file: &mut File, offset: u64, length: usize) {
     let what = format!("bad {offset} {length}");
     let mut buffer = vec![0; length];
-    // What lies before the block that fails may come, but neither the end of the file nor all of it.
+    // Bytes before the failing block may arrive, but neither the end of the file nor all bytes.
     let error = quietly_fails(
         &what,
         posix::pread_full(file, &mut buffer, offset),

@@ -1,12 +1,12 @@
-//! Goes on until the host says that it is enough: an error must come, and the guest must outlive it.
+//! Continues until the host refuses: an error must come, and the guest must survive it.
 //!
 //! Arguments, any number of them:
-//! - `handles FILE`: opens one file until that fails; prints `handles N ERROR`;
-//!   A preview 1 guest meets the adapter's own limit, 128 descriptors and ENOMEM, before most hosts' limits;
-//! - `directories DIR`: the same with a directory, listings open;
-//! - `targets DIR`: opens every file of `DIR`, closing each; prints `targets N`, and ` ERROR` if one failed;
+//! - `handles FILE`: opens one file until that fails; prints `handles N ERROR`; a preview 1 guest
+//!   meets the adapter's own limit, 128 descriptors and ENOMEM, before most hosts' limits;
+//! - `directories DIR`: the same with a directory, with its listings open;
+//! - `targets DIR`: opens and closes every file of `DIR`; prints `targets N`, and ` ERROR` if one failed;
 //! - `bytes FILE`: reads all of it; prints `bytes N`, and ` ERROR` if that failed;
-//! - `path DIR`: paths of ever more bytes, in one name and in many; prints `path LEN ERROR` and
+//! - `path DIR`: ever longer paths, of one name and of many; prints `path LEN ERROR` and
 //!   `name LEN ERROR` for the first that is too long.
 
 use std::{
@@ -22,7 +22,7 @@ use guest::{
     posix::Directory,
 };
 
-/// More than any host grants: where this many succeed, there is no limit, and the guest fails.
+/// More than any host allows. If this many succeed, there is no limit, and the guest fails.
 const ENDLESS: usize = 2_000_000;
 
 fn main() {
@@ -56,7 +56,7 @@ fn until_refused<T>(what: &str, path: &str, open: fn(&str) -> io::Result<T>) {
         assert!(held.len() < ENDLESS, "{what}: no limit in sight");
     };
     println!("{what} {} {}", held.len(), name(&error));
-    // It is a limit of how many are open, not of how many were opened.
+    // The limit counts files that are open, not files that were opened.
     for _ in 0..100 {
         assert!(held.pop().is_some(), "{what}: not even one");
         held.push(succeeds("one closed, one opened", open(path)));
@@ -90,7 +90,7 @@ fn bytes(path: &str) {
     }
 }
 
-/// A path that leads somewhere works until it is too long; a long name is only ever missing or too long.
+/// A path to an existing file works until it is too long. A long name is only ever missing or too long.
 fn paths(dir: &str) {
     let too_long = |error: &io::Error| {
         let code = error.raw_os_error();

@@ -1,4 +1,4 @@
-//! Lists a directory, plain or sharded: whole, again, from the middle, two at once, and given up early.
+//! Lists a directory, plain or sharded: whole, again, from the middle, two at once, and abandoned early.
 //!
 //! Arguments: `DIR`. Prints `count N`, then `KIND NAME` for each entry, sorted by name; the name is quoted as
 //! Rust's `{:?}` does.
@@ -24,7 +24,7 @@ fn main() {
     positions(&path, entries.len());
     interleaved(&path, &entries);
 
-    // A listing that is given up must leave the next one whole.
+    // An abandoned listing must leave the next one complete.
     drop(fs::read_dir(&path).map(|mut listing| listing.next()));
     let after = succeeds(&path, listing(&path));
     assert!(
@@ -45,7 +45,7 @@ fn main() {
     );
 }
 
-/// Names and kinds, in the order they come.
+/// Returns names and kinds, in the order of the listing.
 fn listing(path: &str) -> io::Result<Vec<(String, char)>> {
     fs::read_dir(path)?
         .map(|entry| {
@@ -57,7 +57,7 @@ fn listing(path: &str) -> io::Result<Vec<(String, char)>> {
         .collect()
 }
 
-/// Rewinding, and going back to a place that was told.
+/// Tests rewinding, and seeking to a remembered position.
 fn positions(path: &str, count: usize) {
     let mut stream = succeeds(path, Directory::open(path));
     let all = stream.remaining();
@@ -93,7 +93,7 @@ fn positions(path: &str, count: usize) {
     }
 }
 
-/// Two listings of one directory do not disturb one another.
+/// Two listings of one directory do not affect each other.
 fn interleaved(path: &str, entries: &[(String, char)]) {
     let mut left = succeeds(path, fs::read_dir(path));
     let mut right = succeeds(path, fs::read_dir(path));

@@ -1,10 +1,10 @@
-//! Many files open at once: reads from each in turns, closes in an odd order, reads on from what is left.
+//! Many files open at once: reads from each in turn, closes in an odd order, and reads on from the rest.
 //!
-//! Arguments: `N DIR`: the first `N` files of `DIR` by name. Prints `N handles, BYTES bytes, fnv=DIGEST`, where
-//! the digest is of the files' whole contents, one behind the other.
+//! Arguments: `N DIR`: the first `N` files of `DIR` by name. Prints `N handles, BYTES bytes, fnv=DIGEST`, where the
+//! digest covers the files' whole contents, one after the other.
 //!
-//! The adapter that makes a preview 1 module a component has room for 128 descriptors in all, beyond which every
-//! open is ENOMEM: more than about 120 handles need the preview 2 build.
+//! The adapter that makes a preview 1 module a component has room for 128 descriptors in all. Beyond that, every open
+//! fails with ENOMEM, so more than about 120 handles need the preview 2 build.
 
 use std::{
     fs::{self, File},
@@ -31,7 +31,7 @@ fn main() {
     let open = |path: &PathBuf| succeeds(&path.display().to_string(), File::open(path));
     let mut files: Vec<_> = paths.iter().map(open).collect();
 
-    // A little from each in turns, so that every handle has to keep a position of its own.
+    // Reads a little from each in turn, so that every handle must keep a position of its own.
     let mut contents = vec![Vec::new(); count];
     for turn in [1, 10, 1000] {
         for (file, content) in files.iter_mut().zip(&mut contents) {
@@ -50,7 +50,7 @@ fn main() {
         );
     }
 
-    // Every third is closed first, the others from the back: what is still open keeps working.
+    // Every third is closed first, the others from the back. Open handles must keep working.
     let mut left: Vec<_> = files.into_iter().enumerate().collect();
     left.retain(|(at, _)| at % 3 != 0);
     while let Some((_, last)) = left.pop() {
@@ -66,7 +66,7 @@ fn main() {
             );
         }
     }
-    // What was closed can be opened again.
+    // Closed files can be opened again.
     drop(paths.iter().map(open).collect::<Vec<_>>());
 
     let mut digest = Fnv::default();

@@ -1,7 +1,7 @@
-//! Names that are not there, asked for in every way.
+//! Missing names, requested in every way.
 //!
-//! Arguments: `DIR FILE [PATH…]`: `FILE` is a file in `DIR`, and every `PATH` is something else that is not
-//! there, such as a CID that is none. Prints how many attempts were answered with "no such entry".
+//! Arguments: `DIR FILE [PATH…]`: `FILE` is a file in `DIR`, and every `PATH` is something else that is missing, such
+//! as an invalid CID. Prints how many attempts failed with "no such entry".
 
 use std::{
     fs::{self, File},

@@ -1,9 +1,10 @@
-//! `/ipns`: the names that were granted are links into `/ipfs`; others are not there.
+//! `/ipns`: granted names are links into `/ipfs`; other names do not exist.
 //!
 //! Arguments, any number of each:
-//! - `link NAME`: prints `link NAME -> TARGET => CANONICAL` for the link `/ipns/NAME`, with what is at its end;
-//! - `read PATH`: prints `read PATH: TEXT`, by its path, relative to its directory, and by its canonical path;
-//! - `absent PATH`: no such entry, however it is asked for;
+//! - `link NAME`: prints `link NAME -> TARGET => CANONICAL` for the link `/ipns/NAME`, with the canonical
+//!   path of its target;
+//! - `read PATH`: reads it by its path, relative to its directory, and by its canonical path; prints `read PATH: TEXT`;
+//! - `absent PATH`: no such entry, by any call;
 //! - `leaves PATH`: leads out of `/ipfs`: not permitted;
 //! - `list DIR`: prints `list KIND NAME` for each name in `DIR`, sorted.
 
@@ -62,7 +63,7 @@ fn link(name: &str) {
     );
     let same = (succeeds(&path, same.0), succeeds(canonical, same.1));
     assert!(same.0 == same.1 || !posix::NUMBER_IS_FOLLOWED, "{path}");
-    // No way in which the host could be made to open the link itself, or to change it.
+    // The guest cannot make the host open the link itself, or change it.
     let names = succeeds("/ipns", posix::open("/ipns", Open::Directory));
     let opened = posix::open_at_verbatim(&names, name, Open::NoFollow);
     quietly_fails("the link itself", opened, outcome::LOOP);

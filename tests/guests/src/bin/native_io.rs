@@ -1,8 +1,8 @@
-//! A fixed series of ordinary operations in a writable native directory: what it prints must be the same with
-//! the adapter linked and without it (I8).
+//! A fixed series of ordinary operations in a writable native directory. Its output must be the same with and without
+//! the adapter (I8).
 //!
-//! Arguments: `DIR`, writable and empty; it is left empty. Prints `WHAT: OUTCOME` for each operation; nothing
-//! in it depends on the time, the host's numbers for files, or the order of a listing.
+//! Arguments: `DIR`, writable and empty; it is left empty. Prints `WHAT: OUTCOME` for each operation. The output does
+//! not depend on the time, the host's inode numbers, or the order of a listing.
 
 use std::{
     env,

@@ -1,4 +1,4 @@
-//! Opens files and reads them whole, in every way that a program may: all of them must agree.
+//! Opens files and reads them whole, in every way that a program may. All ways must agree.
 //!
 //! Arguments: `FILE…`. Prints `FILE len=BYTES fnv=DIGEST` for each.
 
@@ -22,7 +22,7 @@ fn main() {
         assert_eq!(told, wanted.0, "{path}: metadata tells another length");
 
         let open = || succeeds(&path, File::open(&path));
-        // Odd sizes straddle the block boundaries; the large one is more than the host gives in one call.
+        // Odd sizes straddle the block boundaries; the large one is more than the host returns in one call.
         for chunk in [4096, 7777, 64 * 1024, 300_001] {
             let read = succeeds(&path, content::drain(open(), chunk));
             assert_eq!(read, wanted, "{path}: reads of {chunk} bytes differ");

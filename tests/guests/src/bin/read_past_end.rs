@@ -1,4 +1,4 @@
-//! Reads at, across and beyond the end of a file: always an end of file, never an error, never a wrong byte.
+//! Reads at, across and beyond the end of a file: always the end of the file, never an error or a wrong byte.
 //!
 //! Arguments: `FILE`. Prints `len BYTES`.
 
@@ -44,7 +44,7 @@ fn main() {
         outcome::INVALID,
     );
 
-    // Across the end, the buffer behind what is left stays as it was.
+    // Across the end, the buffer keeps its contents after the bytes read.
     for before in [0, 1, 100, 70_000] {
         let place = length.saturating_sub(before);
         let rest = &whole[place as usize..];
@@ -66,7 +66,7 @@ fn main() {
     succeeds("rewind", file.rewind());
     assert_eq!(succeeds("an empty read", file.read(&mut [])), 0);
     assert_eq!(succeeds("position", file.stream_position()), 0);
-    // An end that was seen is no end for what comes before it.
+    // After the end was reached, earlier positions can still be read.
     let mut again = Vec::new();
     succeeds("read_to_end", file.read_to_end(&mut again));
     assert!(again == whole, "another content after the end was seen");

@@ -1,7 +1,7 @@
 //! Relative paths, and changing into a directory of `/ipfs`.
 //!
-//! Arguments: `DIR SUB FILE`, where `DIR` is absolute, `SUB` a directory in it and `FILE` a file in that one.
-//! Prints `FILE len=BYTES fnv=DIGEST` once every way to it gave the same.
+//! Arguments: `DIR SUB FILE`, where `DIR` is absolute, `SUB` a directory in it and `FILE` a file in `SUB`.
+//! Prints `FILE len=BYTES fnv=DIGEST` once every path to it gave the same result.
 
 use std::{env, fs, path::Path};
 
@@ -24,7 +24,7 @@ fn main() {
         );
     };
 
-    // Where the guest starts is `/`; what is relative begins there.
+    // The guest starts in `/`, where relative paths begin.
     let start = succeeds("current_dir", env::current_dir());
     if start == Path::new("/") {
         let bare = dir.trim_start_matches('/');
@@ -65,7 +65,7 @@ fn main() {
 
     succeeds("chdir ..", env::set_current_dir(".."));
     reads(format!("{sub}/{file}"));
-    // `/` is a directory only where the host preopened one there.
+    // `/` is a directory only if the host preopened one there.
     if fs::metadata(&start).is_ok() {
         succeeds("chdir back", env::set_current_dir(&start));
     }

@@ -1,6 +1,6 @@
-//! Seeks from the start, the end and where it stands, and reads there; reads at offsets without a seek.
+//! Seeks from the start, the end and the current position, and reads there; reads at offsets without a seek.
 //!
-//! Arguments: `FILE`. Prints `LEN bytes, N places` once all of them agreed with the file read whole.
+//! Arguments: `FILE`. Prints `LEN bytes, N places` once all reads agreed with the whole file.
 
 use std::{
     fs::{self, File},
@@ -55,7 +55,7 @@ fn main() {
     println!("{length} bytes, {} places", places.len());
 }
 
-/// Every way to say where, and where it must be refused.
+/// Tests every kind of seek, and the seeks that must be refused.
 fn whence(file: &mut File, length: u64) {
     let mut at = |what: &str, to, wanted| {
         assert_eq!(succeeds(what, file.seek(to)), wanted, "{what}");
@@ -79,7 +79,7 @@ fn whence(file: &mut File, length: u64) {
         ("beyond all offsets", SeekFrom::Start(u64::MAX)),
     ] {
         quietly_fails(what, file.seek(to), outcome::INVALID);
-        // The libc of preview 2 moves to the end before it sees that it must refuse.
+        // The libc of preview 2 moves to the end before it refuses.
         if !cfg!(target_env = "p2") {
             let still = succeeds(what, file.stream_position());
             assert_eq!(still, 0, "{what}: a refused seek moved the position");

@@ -1,7 +1,7 @@
-//! Asks for the metadata of paths in every way there is: by path, without following, by open file, by listing.
+//! Requests the metadata of paths in every way: by path, without following, by open file, by listing.
 //!
-//! Arguments: `PATH…`. Prints `KIND len=BYTES mtime=SECONDS.NANOSECONDS ino=NUMBER PATH` for each; the kind is
-//! that of the path itself (`l` for a symlink), the rest is of what it leads to.
+//! Arguments: `PATH…`. Prints `KIND len=BYTES mtime=SECONDS.NANOSECONDS ino=NUMBER PATH` for each. The kind is that of
+//! the path itself (`l` for a symlink); the rest describes its target.
 
 use std::{
     fs::{self, File, Metadata},
@@ -69,10 +69,10 @@ fn main() {
     }
 }
 
-/// The directory that holds the path tells the same number for it, or none at all.
+/// The directory that holds the path shows the same inode number for it, or none.
 fn listed(path: &str, inode: u64) {
     let path = Path::new(path);
-    // `/ipfs` itself and the mounts stand in no directory that can be listed, and `..` names nothing.
+    // `/ipfs` itself and the mounts are in no directory that can be listed, and `..` is not a name.
     let (Some(name), Some(parent)) = (path.file_name(), path.parent().and_then(Path::to_str))
     else {
         return;
@@ -93,9 +93,9 @@ fn listed(path: &str, inode: u64) {
     }
 }
 
-/// All that one asks metadata for, but the time of the last access, which reading may change.
+/// Returns all metadata except the time of the last access, which reading may change.
 fn facts(metadata: &Metadata) -> (char, u64, Option<SystemTime>) {
-    // Preview 1 and 2 tell no time of creation; the time of access has to be there, whatever it is.
+    // Previews 1 and 2 have no time of creation. A time of access must exist, with any value.
     succeeds("accessed", metadata.accessed());
     (
         letter(metadata.file_type()),
@@ -107,7 +107,7 @@ fn facts(metadata: &Metadata) -> (char, u64, Option<SystemTime>) {
 fn since_epoch(time: SystemTime) -> (i64, u32) {
     match time.duration_since(UNIX_EPOCH) {
         Ok(after) => (after.as_secs() as i64, after.subsec_nanos()),
-        // UnixFS has times before 1970 too: the nanoseconds count forwards from the second before.
+        // UnixFS also has times before 1970. Their nanoseconds count forwards from the full second before.
         Err(before) => {
             let before = before.duration();
             let whole = -(before.as_secs() as i64);

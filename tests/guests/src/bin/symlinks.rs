@@ -1,8 +1,8 @@
 //! Symlinks that lead to files and directories, nowhere, in a circle, and out of the preopen.
 //!
-//! Arguments: `file LINK TARGET | dir LINK TARGET | dangles LINK | loops LINK | through-file LINK | leaves LINK`,
-//! any number of them. `file` and `dir` want the link and its target to show the same; the others want the
-//! error, whichever way the link is followed. Prints one line each.
+//! Arguments: `file LINK TARGET | dir LINK TARGET | dangles LINK | loops LINK | through-file LINK | leaves LINK`, any
+//! number of them. For `file` and `dir`, the link and its target must show the same. For the others, every way to
+//! follow the link must fail with the right error. Prints one line each.
 
 use std::{
     fs::{self, File},
@@ -36,11 +36,11 @@ fn main() {
     }
 }
 
-/// What holds for a symlink wherever it leads.
+/// Checks what holds for every symlink, wherever it leads.
 fn itself(link: &str) {
     let metadata = succeeds(link, fs::symlink_metadata(link));
     assert!(metadata.is_symlink(), "{link} is no symlink");
-    // wasmtime-wasi does not even tell where an absolute symlink leads.
+    // wasmtime-wasi does not even show the target of an absolute symlink.
     if let Err(error) = fs::read_link(link) {
         assert_eq!(name(&error), "EPERM", "read_link {link}");
     }
@@ -72,7 +72,7 @@ fn dir(link: &str, target: &str) {
         let identity = |path: &str| succeeds(path, posix::identity_of_link(path));
         assert_eq!(identity(&through), identity(&direct), "{through}");
     }
-    // With a slash behind it, even what does not follow has to.
+    // With a trailing slash, even calls that do not follow must follow.
     let slash = format!("{link}/");
     assert!(succeeds(&slash, fs::metadata(&slash)).is_dir(), "{slash}");
 }
@@ -118,8 +118,8 @@ fn fails(link: &str, wanted: &[i32]) {
         }),
     ];
     for (what, attempt) in attempts {
-        // libc walks links by itself to find the canonical path; where `..` leads above the preopens, it finds
-        // that none of them holds what is left.
+        // libc itself walks links to find the canonical path. If `..` leads above the preopens, it finds none that
+        // holds the rest.
         let in_guest = what == "canonicalize" && wanted == outcome::NOT_PERMITTED;
         let wanted = if in_guest {
             &[libc::EPERM, libc::ENOENT]

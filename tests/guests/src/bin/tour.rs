@@ -1,7 +1,7 @@
-//! What `cargo xtask demo` shows: a directory listed, its entries' metadata, and a piece read out of the middle
+//! The guest of `cargo xtask demo`: lists a directory, shows its entries' metadata, and reads a piece from the middle
 //! of a large file.
 //!
-//! Arguments: `DIR FILE`, `FILE` being a path below `DIR`.
+//! Arguments: `DIR FILE`, where `FILE` is a path below `DIR`.
 
 use std::{
     fs::{self, File},
@@ -15,7 +15,7 @@ use guest::{
     outcome::succeeds,
 };
 
-/// How much is read of the file.
+/// How many bytes of the file are read.
 const PIECE_BYTES: usize = 4096;
 
 fn main() {

@@ -1,6 +1,6 @@
-//! Reads files again and again, to run side by side with another guest that does the same.
+//! Reads files repeatedly, side by side with another guest that does the same.
 //!
-//! Arguments: `ROUNDS FILE…`. Prints `FILE len=BYTES fnv=DIGEST` for each, once all rounds gave the same.
+//! Arguments: `ROUNDS FILE…`. Prints `FILE len=BYTES fnv=DIGEST` for each, once all rounds gave the same result.
 
 use std::fs::{self, File};
 

@@ -2,9 +2,9 @@
 //!
 //! Arguments: `DIR` (or a file). Prints, depth first, names sorted by their bytes:
 //! - `d PATH` for a directory, `f len=BYTES fnv=DIGEST PATH` for a file, `l TARGET PATH` for a symlink;
-//! - `e ERROR PATH` for what cannot be read; the walk goes on.
+//! - `e ERROR PATH` for a node that cannot be read; the walk continues.
 //!
-//! `PATH` is that below `DIR`; it and `TARGET` are quoted as Rust's `{:?}` does.
+//! `PATH` is relative to `DIR`. It and `TARGET` are quoted as by Rust's `{:?}`.
 
 use std::{
     fs::{self, File, Metadata},

@@ -1,4 +1,4 @@
-//! Tries every way to change what is read-only, and wants the error that a read-only preopen gives.
+//! Tries every way to change a read-only tree, and expects the error of a read-only preopen.
 //!
 //! Arguments: `SOURCE DIR FILE SUB [NATIVE]`: `SOURCE` is `ipfs`, or `preopen` for a native directory that the
 //! host opened read-only, so that the host can compare the two; `FILE` is a file and `SUB` a directory in
@@ -19,8 +19,8 @@ use guest::{
     posix::{self, Follow, Mode, Open},
 };
 
-/// A write through a handle that was opened for reading may also be refused by the guest's own libc, as POSIX
-/// has it.
+/// A write through a handle that was opened for reading may also be refused by the guest's own libc, according to
+/// POSIX.
 const READ_ONLY_HANDLE: &[i32] = &[libc::EPERM, libc::EBADF];
 
 struct Place {
@@ -33,8 +33,8 @@ struct Place {
 fn main() {
     let mut arguments = Arguments::of("write_denied ipfs|preopen DIR FILE SUB [NATIVE]");
     let source = arguments.word();
-    // wasmtime-wasi looks at the permission before it looks at the name; on /ipfs a program that takes a lock
-    // by an exclusive create learns that somebody has it.
+    // wasmtime-wasi checks the permission before the name. On /ipfs, a program that takes a lock by an exclusive create
+    // learns that the lock is taken.
     let exclusive = match source.as_str() {
         "ipfs" => outcome::EXISTS,
         "preopen" => outcome::NOT_PERMITTED,
@@ -146,7 +146,7 @@ fn naming(place: &Place) {
         fs::create_dir_all(format!("{new}/a/b")),
         &[libc::EPERM, libc::ENOENT],
     );
-    // std takes "it exists" for success, and a host that looks at the permission first does not say so.
+    // std takes "it exists" for success, and a host that checks the permission first does not say so.
     show("create_dir_all existing", fs::create_dir_all(sub));
     fails("hard_link", fs::hard_link(file, new), denied);
     fails(
@@ -200,7 +200,7 @@ fn through_a_handle(place: &Place) {
         posix::pwrite(&handle, b"x", 0),
         READ_ONLY_HANDLE,
     );
-    // POSIX has EINVAL for a handle that was not opened for writing; libc may know that by itself.
+    // POSIX has EINVAL for a handle that was not opened for writing; libc may detect that itself.
     let shrunk = &[libc::EPERM, libc::EBADF, libc::EINVAL];
     fails("set_len", handle.set_len(1), shrunk);
     fails("set_len 0", handle.set_len(0), shrunk);
@@ -235,7 +235,7 @@ fn attributes(place: &Place) {
         posix::set_modified_at(sub, time, Follow::Target),
         denied,
     );
-    // WASI has no permissions: whatever libc answers, it must not pretend.
+    // WASI has no permissions. Whatever libc answers, it must not pretend to have set them.
     let permissions = fs::metadata(file).and_then(|metadata| {
         let mut permissions = metadata.permissions();
         permissions.set_readonly(!permissions.readonly());
@@ -247,7 +247,7 @@ fn attributes(place: &Place) {
     show("access, write", posix::access(file, Mode::Write));
 }
 
-/// Between /ipfs and a native directory there is no renaming and no linking, in either direction.
+/// Renaming and linking between /ipfs and a native directory fail, in both directions.
 fn between(place: &Place, native: &str) {
     let Place { file, sub, new, .. } = place;
     let (own, taken) = (format!("{native}/own"), format!("{native}/taken"));

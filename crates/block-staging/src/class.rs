@@ -1,0 +1,36 @@
+//! The size classes: how large the slots of each class are, and how a slot is addressed.
+//!
+//! These constants are part of the layout on disk (`docs/staging-format.md`). Pure arithmetic: no files, no locks.
+
+/// The largest block that is staged, in bytes: 2 MiB.
+pub const MAX_STAGED: usize = 2 * 1024 * 1024;
+
+/// The smallest class, in bytes. A file system that allocates in larger units has fewer classes.
+pub(crate) const MIN_CLASS: u64 = 4096;
+
+/// Ten classes: 4 KiB to 2 MiB.
+pub(crate) const CLASSES: usize = (MAX_STAGED as u64 / MIN_CLASS).ilog2() as usize + 1;
+
+/// The length of the journal, in bytes.
+pub(crate) const JOURNAL_LEN: u64 = 16 * 1024;
+
+/// The address of a block: the number of its class, and the number of its slot in that class's file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct SlotAddress {
+    pub(crate) class: usize,
+    pub(crate) slot: u32,
+}
+
+/// The length of the slots of class number `class`, in bytes.
+pub(crate) fn class_bytes(class: usize) -> u64 {
+    MIN_CLASS << class
+}
+
+/// The number of the class of blocks of `len` bytes (1 to [`MAX_STAGED`]): the smallest class that holds them and is
+/// not smaller than `unit`, the allocation unit of the file system. In a smaller class two slots would share a unit,
+/// and neither could free it.
+pub(crate) fn class_of(len: u64, unit: u64) -> usize {
+    let class = len.next_power_of_two().max(unit);
+    let index = (class / MIN_CLASS).max(1).ilog2() as usize;
+    index.min(CLASSES - 1)
+}

@@ -1,0 +1,291 @@
+//! The index file of one class: the record of each slot, at `slot * RECORD_LEN`.
+//!
+//! It owns the records and the space that they take: a unit of the file is reserved before the first record in it
+//! is written, and given back once the last is cleared and the unit is punched (I2). It also owns the claims: a
+//! follower in another process leases a slot by a shared lock on its record's byte range, and the writer locks the
+//! range exclusively before it frees the slot.
+//!
+//! Invariant: a unit without a record is punched, or still charged.
+
+use std::{fs::File, io, os::unix::fs::FileExt, sync::OnceLock};
+
+use super::{
+    files::{self, Access},
+    record::{RECORD_LEN, Record},
+};
+use crate::{
+    class::class_bytes,
+    error::StagingError,
+    lock_dir::StagingDir,
+    platform::{self, RangeLock},
+    space::Space,
+    sync::{Mutex, MutexGuard, lock},
+};
+
+/// How much of an index file is read at once, in bytes.
+const AT_ONCE: usize = 1024 * 1024;
+
+/// The step by which a file's logical length grows, in bytes. The file is lengthened before a write, since XFS
+/// preallocates beyond the end.
+const GROWTH: u64 = 1024 * 1024;
+
+/// The name of the index file of a class, by the length of its slots in bytes.
+pub(crate) fn name(class_bytes: u64) -> String {
+    format!("index-{class_bytes}")
+}
+
+/// The offset of a slot's record, in bytes.
+pub(crate) fn offset(slot: u32) -> u64 {
+    u64::from(slot) * RECORD_LEN as u64
+}
+
+/// The index file of one class, for the writer.
+#[derive(Debug)]
+pub(crate) struct IndexFile {
+    /// The class's number.
+    class: usize,
+    /// The allocation unit of the file system, in bytes.
+    unit: u64,
+    file: OnceLock<File>,
+    units: Mutex<Units>,
+}
+
+#[derive(Debug, Default)]
+struct Units {
+    by_place: Vec<Unit>,
+    /// A bit for each slot: whether it has a record.
+    recorded: Vec<u64>,
+    logical_len: u64,
+    charged: u64,
+}
+
+impl Units {
+    /// Sets or clears a slot's bit. Returns whether that changed it.
+    fn mark(&mut self, slot: u32, recorded: bool) -> bool {
+        let (word, bit) = (slot as usize / 64, 1 << (slot % 64));
+        if self.recorded.len() <= word {
+            self.recorded.resize(word + 1, 0);
+        }
+        let was = self.recorded[word] & bit != 0;
+        match recorded {
+            true => self.recorded[word] |= bit,
+            false => self.recorded[word] &= !bit,
+        }
+        was != recorded
+    }
+
+    fn unit(&mut self, n: usize) -> &mut Unit {
+        if self.by_place.len() <= n {
+            self.by_place.resize(n + 1, Unit::default());
+        }
+        &mut self.by_place[n]
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Unit {
+    /// The number of records in it.
+    live: u32,
+    /// Whether its space is reserved.
+    charged: bool,
+}
+
+impl IndexFile {
+    pub(crate) fn new(class: usize, unit: u64) -> Self {
+        Self {
+            class,
+            unit,
+            file: OnceLock::new(),
+            units: Mutex::default(),
+        }
+    }
+
+    /// The file, if it has been opened.
+    pub(crate) fn opened(&self) -> Option<&File> {
+        self.file.get()
+    }
+
+    /// The space reserved for the file, in bytes.
+    pub(crate) fn charged(&self) -> u64 {
+        self.lock().charged
+    }
+
+    fn name(&self) -> String {
+        name(class_bytes(self.class))
+    }
+
+    /// Takes over an existing file, in which these slots have a record and every allocated unit has at least one.
+    /// Returns the space of its units, in bytes.
+    pub(crate) fn restore(&self, file: File, logical_len: u64, recorded: &[u32]) -> u64 {
+        let mut units = self.lock();
+        if self.file.set(file).is_err() {
+            // coverage: it is called once, before the index file is shared.
+            return 0;
+        }
+        units.logical_len = logical_len;
+        for slot in recorded {
+            units.mark(*slot, true);
+            let unit = units.unit(self.unit_of(*slot));
+            unit.live += 1;
+            if !std::mem::replace(&mut unit.charged, true) {
+                units.charged += self.unit;
+            }
+        }
+        units.charged
+    }
+
+    /// Writes a slot's record.
+    ///
+    /// # Errors
+    /// [`StagingError::NoRoomForRecord`] where there is no room for another unit of the file; errors of the system.
+    pub(crate) fn put(
+        &self,
+        dir: &StagingDir,
+        space: &Space,
+        slot: u32,
+        record: &Record,
+    ) -> Result<(), StagingError> {
+        let failed = |operation| {
+            // coverage: needs a disk that fails, or is full where the block was not.
+            move |error| StagingError::of(operation, &self.name(), error)
+        };
+        let mut units = self.lock();
+        let file = self.file(dir)?;
+        let end = offset(slot) + RECORD_LEN as u64;
+        if end > units.logical_len {
+            let longer = end.next_multiple_of(GROWTH);
+            file.set_len(longer).map_err(failed("set_len"))?;
+            units.logical_len = longer;
+        }
+        let n = self.unit_of(slot);
+        if !units.unit(n).charged {
+            if !space.take_index(self.unit) {
+                return Err(StagingError::NoRoomForRecord);
+            }
+            units.unit(n).charged = true;
+            units.charged += self.unit;
+        }
+        let written = file.write_all_at(&record.encode(self.class, slot), offset(slot));
+        if written.is_ok() && units.mark(slot, true) {
+            units.unit(n).live += 1;
+        }
+        self.give_back_if_empty(&mut units, space, n);
+        written.map_err(failed("write"))
+    }
+
+    /// Clears a slot's record. Returns whether there was one.
+    pub(crate) fn clear(&self, slot: u32) -> io::Result<bool> {
+        let mut units = self.lock();
+        let Some(file) = self.file.get() else {
+            // The record could not be written, since the file could not be created.
+            return Ok(false);
+        };
+        if !units.mark(slot, false) {
+            return Ok(false);
+        }
+        if let Err(error) = file.write_all_at(&[0; RECORD_LEN], offset(slot)) {
+            // coverage: needs a disk that fails.
+            units.mark(slot, true);
+            return Err(error);
+        }
+        let n = self.unit_of(slot);
+        let unit = units.unit(n);
+        unit.live = unit.live.saturating_sub(1);
+        Ok(true)
+    }
+
+    /// Punches the unit of a slot's record and gives its space back, if no record is in it. Returns whether it did.
+    pub(crate) fn give_back_unit(&self, space: &Space, slot: u32) -> bool {
+        self.give_back_if_empty(&mut self.lock(), space, self.unit_of(slot))
+    }
+
+    /// Punches a unit without records. If that fails, the unit stays charged until the next try.
+    fn give_back_if_empty(&self, units: &mut Units, space: &Space, n: usize) -> bool {
+        let (Some(file), Some(unit)) = (self.file.get(), units.by_place.get_mut(n)) else {
+            return false;
+        };
+        if unit.live > 0 || !unit.charged {
+            return false;
+        }
+        if platform::punch(file, n as u64 * self.unit, self.unit).is_err() {
+            return false;
+        }
+        unit.charged = false;
+        units.charged -= self.unit;
+        space.give_back_index(self.unit);
+        true
+    }
+
+    /// Claims a slot, so that nobody can lease it. Returns `false` if somebody leases it already.
+    ///
+    /// A slot may be claimed again through the same file; the claim ends with [`release`](Self::release).
+    pub(crate) fn claim(&self, slot: u32) -> io::Result<bool> {
+        match self.file.get() {
+            Some(file) => {
+                platform::lock_range(file, RangeLock::Exclusive, offset(slot), RECORD_LEN)
+            }
+            None => Ok(true),
+        }
+    }
+
+    /// Ends a claim.
+    pub(crate) fn release(&self, slot: u32) {
+        if let Some(file) = self.file.get() {
+            // Unlocking does not fail; and a claim that stayed would only prevent leases.
+            let _ = platform::lock_range(file, RangeLock::Unlocked, offset(slot), RECORD_LEN);
+        }
+    }
+
+    /// The file, created if it does not exist. Called under the units' lock, so that no other thread creates it.
+    fn file(&self, dir: &StagingDir) -> Result<&File, StagingError> {
+        match self.file.get() {
+            Some(file) => Ok(file),
+            None => {
+                let made = files::open(dir, &self.name(), Access::Make)?;
+                Ok(self.file.get_or_init(|| made))
+            }
+        }
+    }
+
+    fn unit_of(&self, slot: u32) -> usize {
+        (offset(slot) / self.unit) as usize
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Units> {
+        lock(&self.units)
+    }
+}
+
+/// Calls `give` with every record of an index file that is valid in its place.
+pub(crate) fn records(
+    file: &File,
+    class: usize,
+    mut give: impl FnMut(u32, Record),
+) -> io::Result<()> {
+    let mut buffer = Vec::new();
+    for range in platform::data_ranges(file)? {
+        let mut at = range.start / RECORD_LEN as u64 * RECORD_LEN as u64;
+        while at < range.end {
+            buffer.resize(
+                AT_ONCE.min((range.end - at).next_multiple_of(RECORD_LEN as u64) as usize),
+                0,
+            );
+            let read = files::read_at_most(file, &mut buffer, at)?;
+            let Some(first) = u32::try_from(at / RECORD_LEN as u64).ok() else {
+                // coverage: needs 2^32 records, in a file of 512 GiB.
+                return Ok(());
+            };
+            let (whole, _) = buffer[..read].as_chunks::<RECORD_LEN>();
+            for (slot, bytes) in (first..).zip(whole) {
+                if let Some(record) = Record::decode(bytes, class, slot) {
+                    give(slot, record);
+                }
+            }
+            if read < buffer.len() {
+                break;
+            }
+            at += read as u64;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,258 @@
+//! The journal of the index: its last changes, in a ring, from which followers learn what is new without reading the
+//! index again.
+//!
+//! The file `changes` is a header and [`ENTRIES`] entries of 16 bytes. Change number `n` is at entry `1 + n % ENTRIES`.
+//! A reader waits for the entry with the next number; a later number in its place means that the ring has wrapped
+//! around. One `pwrite` publishes a change, and one `pread` finds that there is none.
+//!
+//! The journal is only a hint: a follower that misses a change misses a block, or finds a changed record when it reads
+//! the record again under its lease. A lost or torn entry costs a fetch.
+//!
+//! Invariant: a number that was taken is published, or the process ends. Readers wait for each number in turn, so a
+//! gap would hide all later changes from them until the ring wraps around.
+
+use std::{
+    fs::File,
+    io,
+    os::unix::fs::FileExt,
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+use super::files::{self, Access};
+use crate::{
+    class::{CLASSES, JOURNAL_LEN, SlotAddress},
+    error::StagingError,
+    lock_dir::StagingDir,
+};
+
+/// The file's name.
+pub(crate) const CHANGES: &str = "changes";
+
+const ENTRY_LEN: u64 = 16;
+
+/// The number of changes in the ring. The header takes the place of one more.
+const ENTRIES: u64 = JOURNAL_LEN / ENTRY_LEN - 1;
+
+/// The number of a change takes the low 56 bits of a word; its class takes the others.
+const NUMBER_BITS: u32 = 56;
+
+/// The journal, for its writer.
+#[derive(Debug)]
+pub(crate) struct Journal {
+    file: File,
+    next: AtomicU64,
+}
+
+impl Journal {
+    /// Opens the journal for its writer. Its numbers continue after all that were published before, of which `known` is
+    /// one. Readers find that they have missed everything.
+    pub(crate) fn begin(dir: &StagingDir, known: u64) -> Result<Self, StagingError> {
+        let failed = |operation| move |error| StagingError::of(operation, CHANGES, error);
+        let file = files::open(dir, CHANGES, Access::Make)?;
+        let len = file.metadata().map_err(failed("stat"))?.len();
+        if len > JOURNAL_LEN {
+            file.set_len(JOURNAL_LEN).map_err(failed("set_len"))?;
+        }
+        let newest = newest(&file).map_err(failed("read"))?.max(known);
+        // The content is written back unchanged, so that the file has no hole and no later write allocates space.
+        let mut all = vec![0; JOURNAL_LEN as usize];
+        files::read_at_most(&file, &mut all, 0).map_err(failed("read"))?;
+        all[..4].copy_from_slice(&std::process::id().to_le_bytes());
+        file.write_all_at(&all, 0).map_err(failed("write"))?;
+        let journal = Self {
+            file,
+            next: AtomicU64::new(newest + 1 + ENTRIES),
+        };
+        let first = journal.number();
+        journal.publish(first, SlotAddress { class: 0, slot: 0 });
+        Ok(journal)
+    }
+
+    /// Takes the number of the next change. The caller must [publish](Self::publish) it, even if the change fails.
+    pub(crate) fn number(&self) -> u64 {
+        self.next.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Publishes that the record of this slot has changed. Call it after the change.
+    pub(crate) fn publish(&self, number: u64, at: SlotAddress) {
+        let entry = encode(number, at);
+        // If this fails, a follower misses the change: it does not find the block, or its lease fails.
+        let _ = self.file.write_all_at(&entry, place(number));
+    }
+}
+
+/// The changes that a reader has not seen before.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Updates {
+    /// The records of these slots have changed, in this order.
+    Of(Vec<SlotAddress>),
+    /// More records have changed than the ring holds: read the whole index.
+    TooMany,
+}
+
+/// The journal, for a reader.
+#[derive(Debug)]
+pub(crate) struct Reader {
+    file: File,
+    seen: u64,
+}
+
+impl Reader {
+    /// Opens the journal, if it exists. Its present entries are not reported as updates: read the index after this.
+    pub(crate) fn open(dir: &StagingDir) -> Result<Option<Self>, StagingError> {
+        let Some(file) = files::open_existing(dir, CHANGES, Access::Read)? else {
+            return Ok(None);
+        };
+        let seen = newest(&file).map_err(|error| StagingError::of("read", CHANGES, error))?;
+        Ok(Some(Self { file, seen }))
+    }
+
+    /// Returns the changes since the last call.
+    pub(crate) fn updates(&mut self) -> io::Result<Updates> {
+        let mut changed = Vec::new();
+        loop {
+            match read(&self.file, place(self.seen + 1))? {
+                Some((number, at)) if number == self.seen + 1 => {
+                    self.seen = number;
+                    changed.push(at);
+                }
+                Some((number, _)) if number > self.seen => {
+                    self.seen = newest(&self.file)?;
+                    return Ok(Updates::TooMany);
+                }
+                Some(_) | None => return Ok(Updates::Of(changed)),
+            }
+        }
+    }
+
+    /// The id of the process that writes the journal, or that wrote it last.
+    pub(crate) fn writer(&self) -> Option<u32> {
+        let mut id = [0; 4];
+        self.file.read_exact_at(&mut id, 0).ok()?;
+        Some(u32::from_le_bytes(id)).filter(|id| *id != 0)
+    }
+}
+
+/// The greatest number in the ring.
+fn newest(file: &File) -> io::Result<u64> {
+    let mut newest = 0;
+    let mut all = vec![0; JOURNAL_LEN as usize];
+    let read = files::read_at_most(file, &mut all, 0)?;
+    for entry in all[..read].chunks_exact(ENTRY_LEN as usize).skip(1) {
+        if let Some((number, _)) = entry.try_into().ok().and_then(decode) {
+            newest = newest.max(number);
+        }
+    }
+    Ok(newest)
+}
+
+fn place(number: u64) -> u64 {
+    (1 + number % ENTRIES) * ENTRY_LEN
+}
+
+fn read(file: &File, at: u64) -> io::Result<Option<(u64, SlotAddress)>> {
+    let mut entry = [0; ENTRY_LEN as usize];
+    let read = files::read_at_most(file, &mut entry, at)?;
+    Ok((read == entry.len()).then(|| decode(entry)).flatten())
+}
+
+fn encode(number: u64, at: SlotAddress) -> [u8; ENTRY_LEN as usize] {
+    let word = number & ((1 << NUMBER_BITS) - 1) | (at.class as u64) << NUMBER_BITS;
+    let mut entry = [0; ENTRY_LEN as usize];
+    entry[..8].copy_from_slice(&word.to_le_bytes());
+    entry[8..12].copy_from_slice(&at.slot.to_le_bytes());
+    let checksum = crc32fast::hash(&entry[..12]);
+    entry[12..].copy_from_slice(&checksum.to_le_bytes());
+    entry
+}
+
+fn decode(entry: [u8; ENTRY_LEN as usize]) -> Option<(u64, SlotAddress)> {
+    let [a, b, c, d, e, f, g, class, h, i, j, k, checksum @ ..] = entry;
+    if u32::from_le_bytes(checksum) != crc32fast::hash(&entry[..12]) {
+        return None;
+    }
+    let number = u64::from_le_bytes([a, b, c, d, e, f, g, 0]);
+    let at = SlotAddress {
+        class: usize::from(class),
+        slot: u32::from_le_bytes([h, i, j, k]),
+    };
+    (at.class < CLASSES && number > 0).then_some((number, at))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tests::private_dir_of;
+
+    fn change(slot: u32) -> SlotAddress {
+        SlotAddress { class: 9, slot }
+    }
+
+    #[test]
+    fn a_reader_learns_what_was_published_since_and_of_too_much() {
+        let dir = tempfile::tempdir().unwrap();
+        let dir = private_dir_of(dir.path());
+        assert!(Reader::open(&dir).unwrap().is_none());
+        let journal = Journal::begin(&dir, 0).unwrap();
+        let mut reader = Reader::open(&dir).unwrap().unwrap();
+        assert_eq!(reader.writer(), Some(std::process::id()));
+        let publish = |slot| journal.publish(journal.number(), change(slot));
+        assert_eq!(reader.updates().unwrap(), Updates::Of(vec![]));
+        (0..3).for_each(publish);
+        let all = (0..3).map(change).collect();
+        assert_eq!(reader.updates().unwrap(), Updates::Of(all));
+        (0..ENTRIES as u32).for_each(publish);
+        let all = (0..ENTRIES as u32).map(change).collect();
+        assert_eq!(reader.updates().unwrap(), Updates::Of(all));
+        (0..=ENTRIES as u32).for_each(publish);
+        assert_eq!(reader.updates().unwrap(), Updates::TooMany);
+        assert_eq!(reader.updates().unwrap(), Updates::Of(vec![]));
+        // Two threads may publish out of order. The later change is not reported before the earlier one.
+        let (first, second) = (journal.number(), journal.number());
+        journal.publish(second, change(2));
+        assert_eq!(reader.updates().unwrap(), Updates::Of(vec![]));
+        journal.publish(first, change(1));
+        let both = vec![change(1), change(2)];
+        assert_eq!(reader.updates().unwrap(), Updates::Of(both));
+    }
+
+    #[test]
+    fn a_new_writer_is_noticed_wherever_the_reader_was() {
+        for behind in [0, 1, 5] {
+            let dir = tempfile::tempdir().unwrap();
+            let dir = private_dir_of(dir.path());
+            let first = Journal::begin(&dir, 40).unwrap();
+            let mut reader = Reader::open(&dir).unwrap().unwrap();
+            (0..behind).for_each(|slot| first.publish(first.number(), change(slot)));
+            let known = first.number() - 1;
+            drop(first);
+            let second = Journal::begin(&dir, 0).unwrap();
+            assert_eq!(
+                reader.updates().unwrap(),
+                Updates::TooMany,
+                "{behind} behind"
+            );
+            assert!(second.number() > known);
+            assert_eq!(reader.updates().unwrap(), Updates::Of(vec![]));
+        }
+    }
+
+    #[test]
+    fn what_is_torn_or_strange_is_not_an_update() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("staging").join(CHANGES);
+        let dir = private_dir_of(dir.path());
+        let journal = Journal::begin(&dir, 0).unwrap();
+        let mut reader = Reader::open(&dir).unwrap().unwrap();
+        let number = journal.number();
+        for bit in 0..128 {
+            let mut entry = encode(number, change(4));
+            entry[bit / 8] ^= 1 << (bit % 8);
+            journal.file.write_all_at(&entry, place(number)).unwrap();
+            assert_eq!(reader.updates().unwrap(), Updates::Of(vec![]), "bit {bit}");
+        }
+        std::fs::write(path, b"short").unwrap();
+        assert_eq!(reader.updates().unwrap(), Updates::Of(vec![]));
+        assert!(Journal::begin(&dir, 3).unwrap().number() > 3);
+    }
+}

@@ -1,0 +1,217 @@
+//! The file of one class: its slots, which of them are free, and the holes; and, in a persistent directory, its index.
+//!
+//! It owns the single operations on a slot. `commit` and `evict` decide their order.
+//!
+//! Invariant: a free slot has no page allocated and no record. A slot that could not be freed is not used until it has
+//! been.
+
+use std::{
+    cmp::Reverse,
+    collections::BinaryHeap,
+    fs::File,
+    io,
+    os::unix::fs::FileExt,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use super::{
+    files::{self, Access},
+    index::IndexFile,
+};
+use crate::{
+    error::StagingError,
+    lock_dir::StagingDir,
+    platform,
+    sync::{Mutex, MutexGuard, lock},
+};
+
+/// The step by which a file's logical length grows, in bytes. It is large since each growth writes to the file system's
+/// journal.
+const GROWTH: u64 = 16 * 1024 * 1024;
+
+/// The name of the file of a class, by the length of its slots in bytes.
+pub(crate) fn name(class_bytes: u64) -> String {
+    format!("slots-{class_bytes}")
+}
+
+/// The file of one size class. It is created for its first block.
+#[derive(Debug)]
+pub(crate) struct ClassFile {
+    /// The length of a slot, in bytes.
+    class: u64,
+    /// `None` in a temporary directory.
+    index: Option<IndexFile>,
+    file: OnceLock<Arc<File>>,
+    /// Bytes of data in whole units: raised before a write, lowered after the punch.
+    data: AtomicU64,
+    slots: Mutex<Slots>,
+}
+
+#[derive(Debug, Default)]
+struct Slots {
+    /// Free slots below `end`, the lowest first. Taking the lowest bounds `end` by the most slots that were ever in
+    /// use at once.
+    free: BinaryHeap<Reverse<u32>>,
+    /// The first slot that was never used.
+    end: u32,
+    /// The number of slots that could not be freed so far.
+    lost: u64,
+    /// The file's logical length, in bytes.
+    logical_len: u64,
+}
+
+/// The slots of one class, as found in a directory.
+#[derive(Debug)]
+pub(crate) struct Restored {
+    pub(crate) file: File,
+    pub(crate) logical_len: u64,
+    /// The slots that hold a block, by number.
+    pub(crate) live: Vec<u32>,
+    /// The slots that hold no block and could not be freed, by number.
+    pub(crate) lost: Vec<u32>,
+    /// Bytes of data in whole units, in both kinds of slots.
+    pub(crate) data_bytes: u64,
+}
+
+impl ClassFile {
+    pub(crate) fn new(class: u64, index: Option<IndexFile>) -> Self {
+        Self {
+            class,
+            index,
+            file: OnceLock::new(),
+            data: AtomicU64::new(0),
+            slots: Mutex::default(),
+        }
+    }
+
+    /// The file, if it has been opened.
+    #[inline]
+    pub(crate) fn opened(&self) -> Option<&Arc<File>> {
+        self.file.get()
+    }
+
+    /// The index; `None` in a temporary directory.
+    pub(crate) fn index(&self) -> Option<&IndexFile> {
+        self.index.as_ref()
+    }
+
+    fn name(&self) -> String {
+        name(self.class)
+    }
+
+    /// Bytes of data in whole units: at least what is allocated for data at this instant.
+    pub(crate) fn data_bytes(&self) -> u64 {
+        self.data.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn live_slots(&self) -> u64 {
+        let slots = self.lock();
+        u64::from(slots.end) - slots.free.len() as u64 - slots.lost
+    }
+
+    pub(crate) fn logical_len(&self) -> u64 {
+        self.lock().logical_len
+    }
+
+    /// The offset of a slot, in bytes.
+    #[inline]
+    pub(crate) fn offset(&self, slot: u32) -> u64 {
+        u64::from(slot) * self.class
+    }
+
+    /// Takes over the slots that were found.
+    pub(crate) fn restore(&self, found: Restored) {
+        let taken = found.live.iter().chain(&found.lost);
+        let end = taken.clone().max().map_or(0, |last| last + 1);
+        let mut is_taken = vec![false; end as usize];
+        for slot in taken {
+            is_taken[*slot as usize] = true;
+        }
+        let free = (0..end).filter(|slot| !is_taken[*slot as usize]);
+        let mut slots = self.lock();
+        if self.file.set(Arc::new(found.file)).is_ok() {
+            self.data.store(found.data_bytes, Ordering::SeqCst);
+            *slots = Slots {
+                free: free.map(Reverse).collect(),
+                end,
+                lost: found.lost.len() as u64,
+                logical_len: found.logical_len,
+            };
+        }
+    }
+
+    /// Writes `bytes`, for which `charge` is reserved, into a slot that was [taken](Self::take).
+    pub(crate) fn write(&self, slot: u32, bytes: &[u8], charge: u64) -> Result<(), StagingError> {
+        // Counted before the write, so that the allocated bytes never exceed the count.
+        self.data.fetch_add(charge, Ordering::SeqCst);
+        let written = match self.opened() {
+            Some(file) => file.write_all_at(bytes, self.offset(slot)),
+            // coverage: the file is opened before a slot is taken.
+            None => Err(io::ErrorKind::NotFound.into()),
+        };
+        written.map_err(|error| StagingError::of("write", &self.name(), error))
+    }
+
+    /// Punches a slot, for which `charge` was counted. The slot is not used again before it is [freed](Self::free).
+    pub(crate) fn punch(&self, slot: u32, charge: u64) -> io::Result<()> {
+        let punch = |file: &Arc<File>| platform::punch(file, self.offset(slot), self.class);
+        self.opened().map_or(Ok(()), punch)?;
+        self.data.fetch_sub(charge, Ordering::SeqCst);
+        Ok(())
+    }
+
+    /// Makes a punched slot available for the next block.
+    pub(crate) fn free(&self, slot: u32) {
+        self.lock().free.push(Reverse(slot));
+    }
+
+    /// Counts a slot that could not be punched, and so stays out of use.
+    pub(crate) fn lose(&self) {
+        self.lock().lost += 1;
+    }
+
+    /// Makes a slot that was lost, and is punched now, available for the next block.
+    pub(crate) fn free_lost(&self, slot: u32) {
+        let mut slots = self.lock();
+        slots.lost -= 1;
+        slots.free.push(Reverse(slot));
+    }
+
+    /// Takes the lowest free slot. Creates the file and lengthens it where necessary.
+    pub(crate) fn take(&self, dir: &StagingDir) -> Result<u32, StagingError> {
+        let failed =
+            // coverage: needs a disk that fails.
+            |operation: &'static str| move |e| StagingError::of(operation, &self.name(), e);
+        let mut slots = self.lock();
+        if let Some(Reverse(slot)) = slots.free.pop() {
+            return Ok(slot);
+        }
+        let file = match self.file.get() {
+            Some(file) => file,
+            None => {
+                let made = Arc::new(files::open(dir, &self.name(), Access::Make)?);
+                // Under the lock, so that no other thread creates it.
+                self.file.get_or_init(|| made)
+            }
+        };
+        let slot = slots.end;
+        let end = self.offset(slot) + self.class;
+        if end > slots.logical_len {
+            // Lengthened before the write, since a file system that preallocates does so only beyond the end.
+            let longer = end.next_multiple_of(GROWTH.max(self.class));
+            file.set_len(longer).map_err(failed("set_len"))?;
+            slots.logical_len = longer;
+        }
+        slots.end = slot
+            .checked_add(1)
+            .ok_or_else(|| failed("allocation")(io::ErrorKind::FileTooLarge.into()))?;
+        Ok(slot)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Slots> {
+        lock(&self.slots)
+    }
+}

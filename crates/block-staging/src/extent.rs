@@ -1,0 +1,238 @@
+//! A staged block: where it is, how it is read, and how its space is given back.
+//!
+//! Invariant: while an [`Extent`] lives, its bytes stay in their slot. The hole is punched when it is dropped, and only
+//! then are slot and space free for the next block (I2). In a persistent directory the block outlives its extent,
+//! unless it was discarded. Where another process owns the bytes, a lease keeps them.
+//!
+//! Reads are the hot path of the whole library: they take no lock, and allocate nothing beyond the result.
+
+use std::{
+    fmt,
+    fs::File,
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use rustix::{buffer::spare_capacity, io::Errno};
+
+use crate::{
+    class::SlotAddress,
+    evict,
+    lease::Lease,
+    platform::{self, ReadWay},
+    reservation::Reservation,
+    volume::Volume,
+};
+
+/// A block in staging. Holding it keeps the block in use and readable.
+///
+/// Dropping the extent of a block that is not to stay punches the hole. This takes some 10 microseconds for a small
+/// block, and may wait for the disk while the block is being written back. So drop evicted blocks on a blocking thread.
+///
+/// The fields are in C's order: those that a read needs come first, in one line of the processor's cache.
+#[repr(C)]
+pub struct Extent {
+    /// The file and the block's offset in it; `None` for an empty block.
+    place: Option<(Arc<File>, u64)>,
+    len: usize,
+    read_way: ReadWay,
+    hold: Hold,
+}
+
+/// The reason why the block's bytes stay in their slot.
+enum Hold {
+    /// This process owns the bytes and frees them.
+    Own {
+        reservation: Reservation,
+        /// The slot's class follows from the length, and is left out to keep an extent small.
+        slot: u32,
+        /// Whether the block is evicted when the extent is dropped.
+        discard: AtomicBool,
+    },
+    /// Another process owns the bytes, and keeps them until the lease ends.
+    Leased { _lease: Lease },
+}
+
+impl Extent {
+    /// The block that `reservation` is for, owned by this process. In a directory without an index it is evicted with
+    /// the extent; in a persistent one it stays until [`discard`](Self::discard).
+    pub(crate) fn own(
+        reservation: Reservation,
+        place: Option<(Arc<File>, u64)>,
+        slot: u32,
+    ) -> Self {
+        let volume = reservation.volume();
+        Self {
+            len: reservation.len(),
+            place,
+            read_way: volume.read_way,
+            hold: Hold::Own {
+                slot,
+                discard: AtomicBool::new(volume.journal().is_none()),
+                reservation,
+            },
+        }
+    }
+
+    /// A block that another process owns.
+    pub(crate) fn leased(
+        lease: Lease,
+        len: usize,
+        place: (Arc<File>, u64),
+        read_way: ReadWay,
+    ) -> Self {
+        Self {
+            len,
+            place: Some(place),
+            read_way,
+            hold: Hold::Leased { _lease: lease },
+        }
+    }
+
+    /// The block's length, in bytes.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether the block has no bytes. Such a block takes no space.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The part of this process's space that the block takes, in bytes; 0 if another process owns it.
+    pub fn charge(&self) -> u64 {
+        match &self.hold {
+            Hold::Own { reservation, .. } => reservation.charge(),
+            Hold::Leased { .. } => 0,
+        }
+    }
+
+    /// Claims the block against all other processes, before it is evicted. Returns whether none of them leases it.
+    ///
+    /// After `true` the caller [discards](Self::discard) and drops it.
+    pub fn claim(&self) -> bool {
+        match &self.hold {
+            Hold::Own {
+                reservation, slot, ..
+            } if !self.is_empty() => {
+                let volume = reservation.volume();
+                // If the lock fails, assume that nobody leases the block; the eviction claims it again.
+                evict::claim(volume, address(volume, self.len, *slot)).unwrap_or(true)
+            }
+            Hold::Own { .. } | Hold::Leased { .. } => true,
+        }
+    }
+
+    /// Lets the drop of the extent evict the block, because replacement chose it or its bytes are wrong. A block of
+    /// another process stays.
+    pub fn discard(&self) {
+        match &self.hold {
+            Hold::Own { discard, .. } => discard.store(true, Ordering::Relaxed),
+            // Its owner decides.
+            Hold::Leased { .. } => {}
+        }
+    }
+
+    /// Reads up to `len` bytes from `offset` on, on the current thread, if they can be read from the page cache without
+    /// waiting. After `None`, use [`read_blocking`](Self::read_blocking) on a blocking thread.
+    ///
+    /// The result has `len` bytes or the rest of the block, whichever is less. It is empty at or behind the block's
+    /// end.
+    ///
+    /// # Errors
+    /// The disk failed (`EIO`).
+    #[inline]
+    pub fn try_read(&self, offset: usize, len: usize) -> io::Result<Option<Vec<u8>>> {
+        let len = self.clamp(offset, len);
+        if len == 0 {
+            return Ok(Some(Vec::new()));
+        }
+        match self.read_way {
+            ReadWay::Cached => {
+                // Each read goes into fresh memory. Bytes that the system writes into a reused buffer are slower to
+                // copy on, and so is a second copy out of a buffer that is kept.
+                let (file, start) = self.place(offset)?;
+                platform::read_cached(file, start, len)
+            }
+            ReadWay::Memory => self.read_blocking(offset, len).map(Some),
+            // coverage: needs a file system that cannot be asked not to wait.
+            ReadWay::Blocking => Ok(None),
+        }
+    }
+
+    /// Like [`try_read`](Self::try_read), but waits for the disk. Call it on a blocking thread.
+    ///
+    /// # Errors
+    /// The disk failed, or somebody truncated the file (`UnexpectedEof`).
+    pub fn read_blocking(&self, offset: usize, len: usize) -> io::Result<Vec<u8>> {
+        let len = self.clamp(offset, len);
+        if len == 0 {
+            return Ok(Vec::new());
+        }
+        let (file, start) = self.place(offset)?;
+        let mut bytes = Vec::with_capacity(len);
+        loop {
+            let at = start + bytes.len() as u64;
+            // The capacity may be more than `len`; surplus bytes are truncated below.
+            match rustix::io::pread(file, spare_capacity(&mut bytes), at) {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(_) if bytes.len() >= len => {
+                    bytes.truncate(len);
+                    return Ok(bytes);
+                }
+                Ok(_) | Err(Errno::INTR) => {}
+                // coverage: needs a disk that fails.
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    #[inline]
+    fn clamp(&self, offset: usize, len: usize) -> usize {
+        len.min(self.len().saturating_sub(offset))
+    }
+
+    /// The file, and the offset in it of the block's `offset`.
+    #[inline]
+    fn place(&self, offset: usize) -> io::Result<(&File, u64)> {
+        let (file, start) = self.place.as_ref().ok_or(io::ErrorKind::NotFound)?;
+        Ok((file, start + offset as u64))
+    }
+}
+
+/// The address of a block of `len` bytes in `slot`.
+fn address(volume: &Volume, len: usize, slot: u32) -> SlotAddress {
+    let class = volume.class(len as u64);
+    SlotAddress { class, slot }
+}
+
+impl Drop for Extent {
+    fn drop(&mut self) {
+        if let Hold::Own {
+            reservation,
+            slot,
+            discard,
+        } = &mut self.hold
+            && self.len > 0
+            && *discard.get_mut()
+        {
+            let volume = reservation.volume().clone();
+            let at = address(&volume, self.len, *slot);
+            evict::evict(&volume, at, reservation);
+        }
+        // The reservation is dropped after this, so the space is given back once the hole is punched (I2).
+    }
+}
+
+impl fmt::Debug for Extent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Extent")
+            .field("len", &self.len)
+            .field("place", &self.place.as_ref().map(|(_, at)| at))
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,8 @@
+//! The key of a staged block.
+
+/// A block's multihash. The codec is left out, so a block that two CIDs name under different codecs is staged once.
+pub type Key = multihash::Multihash<64>;
+
+/// The hasher of maps with such keys: fast, since keys are digests already, and with a random state, since guests
+/// choose the keys.
+pub type KeyHash = foldhash::quality::RandomState;

@@ -1,0 +1,19 @@
+//! The system calls of staging that differ by operating system, and the abilities of a directory's file system.
+//!
+//! Linux has them all. Elsewhere there is no `punch`, so every directory is refused when it is tried out; the other
+//! functions exist so that the crate builds.
+
+#[cfg(target_os = "linux")]
+mod cached;
+#[cfg(target_os = "linux")]
+pub(crate) mod linux;
+#[cfg(not(target_os = "linux"))]
+mod other;
+pub(crate) mod probe;
+pub(crate) mod ways;
+
+#[cfg(target_os = "linux")]
+pub(crate) use linux::{data_ranges, lock_range, punch, read_cached, read_way};
+#[cfg(not(target_os = "linux"))]
+pub(crate) use other::{data_ranges, lock_range, punch, read_cached, read_way};
+pub(crate) use ways::{RangeLock, ReadWay, allocated};

@@ -1,0 +1,106 @@
+//! Linux: holes, locks of open files, and reads from the page cache.
+
+use std::{fs::File, io};
+
+use super::ways::{RangeLock, ReadWay};
+
+pub(crate) use super::cached::read as read_cached;
+
+/// Frees the space of `len` bytes from `offset`, which read as zeros afterwards.
+pub(crate) fn punch(file: &File, offset: u64, len: u64) -> io::Result<()> {
+    use rustix::fs::FallocateFlags;
+    #[cfg(test)]
+    if PUNCH_FAILS.get() {
+        return Err(rustix::io::Errno::IO.into());
+    }
+    loop {
+        match rustix::fs::fallocate(
+            file,
+            FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE,
+            offset,
+            len,
+        ) {
+            // coverage: needs a signal in just that moment.
+            Err(rustix::io::Errno::INTR) => {}
+            other => return Ok(other?),
+        }
+    }
+}
+
+/// Locks a range of a file for this open file, not for the process: if a file is opened twice, each open file has its
+/// own locks. Never waits. Returns whether the lock was taken.
+pub(crate) fn lock_range(file: &File, how: RangeLock, offset: u64, len: usize) -> io::Result<bool> {
+    use nix::{
+        errno::Errno,
+        fcntl::{FcntlArg, fcntl},
+        libc,
+    };
+    let kind = match how {
+        RangeLock::Shared => libc::F_RDLCK,
+        RangeLock::Exclusive => libc::F_WRLCK,
+        RangeLock::Unlocked => libc::F_UNLCK,
+    };
+    let lock = libc::flock {
+        l_type: kind as libc::c_short,
+        l_whence: libc::SEEK_SET as libc::c_short,
+        l_start: offset as libc::off_t,
+        l_len: len as libc::off_t,
+        l_pid: 0,
+    };
+    match fcntl(file, FcntlArg::F_OFD_SETLK(&lock)) {
+        Ok(_) => Ok(true),
+        Err(Errno::EAGAIN | Errno::EACCES) => Ok(false),
+        // coverage: needs a file system without locks.
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+/// The ranges of a file that have data, in order. Holes are between them.
+pub(crate) fn data_ranges(file: &File) -> io::Result<Vec<std::ops::Range<u64>>> {
+    use rustix::{
+        fs::{SeekFrom, seek},
+        io::Errno,
+    };
+    let mut ranges = Vec::new();
+    let mut at = 0;
+    loop {
+        // Moving the file's position is harmless: every read and write here passes its own offset.
+        let start = match seek(file, SeekFrom::Data(at)) {
+            Ok(start) => start,
+            Err(Errno::NXIO) => return Ok(ranges),
+            // coverage: needs a disk that fails.
+            Err(errno) => return Err(errno.into()),
+        };
+        at = seek(file, SeekFrom::Hole(start))?;
+        ranges.push(start..at);
+    }
+}
+
+/// Finds out how `file`, whose first byte has just been written, can be read without waiting.
+pub(crate) fn read_way(file: &File) -> io::Result<ReadWay> {
+    use rustix::io::{Errno, ReadWriteFlags};
+    /// `RAMFS_MAGIC` and `TMPFS_MAGIC` of linux/magic.h.
+    const IN_MEMORY: [u64; 2] = [0x8584_58f6, 0x0102_1994];
+    #[allow(clippy::unnecessary_cast, reason = "f_type differs by architecture")]
+    let magic = rustix::fs::fstatfs(file)?.f_type as u64 & 0xffff_ffff;
+    if IN_MEMORY.contains(&magic) {
+        return Ok(ReadWay::Memory);
+    }
+    match rustix::io::preadv2(
+        file,
+        &mut [io::IoSliceMut::new(&mut [0])],
+        0,
+        ReadWriteFlags::NOWAIT,
+    ) {
+        Ok(_) | Err(Errno::AGAIN) => Ok(ReadWay::Cached),
+        // coverage: needs a file system that cannot be asked not to wait.
+        Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => Ok(ReadWay::Blocking),
+        Err(error) => Err(error.into()),
+    }
+}
+
+#[cfg(test)]
+thread_local! {
+    /// Makes `punch` fail in a test, since a file system that has punched one hole does not refuse another.
+    pub(crate) static PUNCH_FAILS: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
+}

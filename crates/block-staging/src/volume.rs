@@ -1,0 +1,112 @@
+//! The state that all handles of one open directory share: its files, its space, and the slots that could not be freed.
+
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+use crate::{
+    class::{CLASSES, SlotAddress, class_of},
+    disk::{journal::Journal, slots::ClassFile},
+    lock_dir::StagingDir,
+    platform::{self, ReadWay},
+    space::Space,
+    sync::{Mutex, try_lock},
+};
+
+/// A staging directory that its writer has opened.
+#[derive(Debug)]
+pub(crate) struct Volume {
+    pub(crate) dir: StagingDir,
+    pub(crate) read_way: ReadWay,
+    /// The file of each class, by the class's number.
+    pub(crate) classes: Vec<ClassFile>,
+    /// `None` in a temporary directory.
+    journal: Option<Journal>,
+    /// Slots that could not be freed so far.
+    pub(crate) unfreed: Mutex<Vec<Unfreed>>,
+    /// Whether the file system was found to be read-only.
+    pub(crate) read_only: AtomicBool,
+    /// The size of the metadata of each class's files, in bytes, as the file system last reported it.
+    metadata: Mutex<[u64; CLASSES]>,
+    writes: AtomicU32,
+    /// The last field, since fields are dropped in their order: the budget gets its part back once the files are
+    /// removed and closed, which is when the file system gets it back.
+    pub(crate) space: Space,
+}
+
+/// A slot that could not be freed so far.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Unfreed {
+    pub(crate) at: SlotAddress,
+    /// The space that it takes, in bytes.
+    pub(crate) charge: u64,
+}
+
+impl Volume {
+    pub(crate) fn new(
+        dir: StagingDir,
+        space: Space,
+        read_way: ReadWay,
+        classes: Vec<ClassFile>,
+        journal: Option<Journal>,
+        unfreed: Vec<Unfreed>,
+    ) -> Self {
+        Self {
+            dir,
+            read_way,
+            classes,
+            journal,
+            unfreed: Mutex::new(unfreed),
+            read_only: AtomicBool::new(false),
+            metadata: Mutex::default(),
+            writes: AtomicU32::new(0),
+            space,
+        }
+    }
+
+    /// The number of the class of blocks of `len` bytes.
+    pub(crate) fn class(&self, len: u64) -> usize {
+        class_of(len, self.space.unit())
+    }
+
+    /// The journal; `None` in a temporary directory.
+    pub(crate) fn journal(&self) -> Option<&Journal> {
+        self.journal.as_ref()
+    }
+
+    /// Charges the metadata that the file system really uses, where it is more than was set aside.
+    ///
+    /// It measures at every 32nd write, since a tree of extents grows at writes, if at all. While another thread
+    /// measures, this one returns.
+    pub(crate) fn audit(&self) {
+        if self.writes.fetch_add(1, Ordering::Relaxed) % 32 == 31 {
+            self.measure_metadata();
+        }
+    }
+
+    /// Like [`audit`](Self::audit), but measures now.
+    pub(crate) fn measure_metadata(&self) {
+        if !self.space.metadata_grows() {
+            return;
+        }
+        let Some(mut metadata) = try_lock(&self.metadata) else {
+            return;
+        };
+        for (class, seen) in self.classes.iter().zip(metadata.iter_mut()) {
+            let Some(file) = class.opened() else { continue };
+            let index = class.index();
+            let accounted = || class.data_bytes() + index.map_or(0, |index| index.charged());
+            let before = accounted();
+            // coverage: examining an open file does not fail.
+            let Ok(mut allocated) = platform::allocated(file) else {
+                continue;
+            };
+            if let Some(file) = index.and_then(|index| index.opened()) {
+                allocated += platform::allocated(file).unwrap_or(0);
+            }
+            // A block that came or went in between would be taken for metadata. In that case, keep the last value.
+            if accounted() == before {
+                *seen = allocated.saturating_sub(before);
+            }
+        }
+        self.space.set_metadata(metadata.iter().sum());
+    }
+}

@@ -1,0 +1,226 @@
+//! Paths that were walked before, and where they led: what a native file system's cache of names is to its opens.
+//!
+//! Content does not change, and neither do a session's access and names: where a path led once it leads always, so
+//! nothing here is ever stale. Only successes are kept, and only places: whether the content is at hand is looked at
+//! anew. A directory that is not walked through is not used, as far as replacement is concerned.
+//!
+//! A path is kept when it is walked for the second time in a row in its slot, so that a program that opens a
+//! million files once each pays for a comparison and no more.
+
+use std::{
+    hash::BuildHasher,
+    sync::{Arc, Mutex},
+};
+
+use crate::{
+    block::KeyHash,
+    path::{ipfs_path::Symlinks, place::Place},
+    sync::lock,
+};
+
+/// Each path has one slot, by its hash; each slot has one path, the last.
+const SLOTS: usize = 128;
+
+/// Longer paths are walked each time, and what lies deeper below its root, so that the memory is bounded: 128 slots of
+/// at most 1.5 KiB, with the places that they keep alive.
+const LONGEST: usize = 256;
+
+#[derive(Default)]
+pub(crate) struct Walked {
+    hasher: KeyHash,
+    /// Empty until the first walk.
+    slots: Mutex<Vec<Slot>>,
+}
+
+#[derive(Default)]
+struct Slot {
+    /// Of the path that was walked last.
+    hash: u64,
+    kept: Option<Box<Kept>>,
+}
+
+struct Kept {
+    base: Place,
+    last: Symlinks,
+    path: Box<str>,
+    led_to: Place,
+}
+
+/// What is known of a path.
+pub(crate) enum Known<'a> {
+    LedTo(Place),
+    /// Nothing; it is to be kept this time.
+    Again(Way<'a>),
+    /// Nothing.
+    New,
+}
+
+/// A path, and where from and how it is walked.
+#[derive(Clone, Copy)]
+pub(crate) struct Way<'a> {
+    hash: u64,
+    base: &'a Place,
+    path: &'a str,
+    last: Symlinks,
+}
+
+impl Walked {
+    pub(crate) fn look<'a>(&self, base: &'a Place, path: &'a str, last: Symlinks) -> Known<'a> {
+        if path.len() > LONGEST {
+            return Known::New;
+        }
+        let hash = self.hasher.hash_one(path);
+        let mut slots = lock(&self.slots);
+        if slots.is_empty() {
+            slots.resize_with(SLOTS, Slot::default);
+        }
+        let slot = &mut slots[hash as usize % SLOTS];
+        if slot.hash != hash {
+            *slot = Slot { hash, kept: None };
+            return Known::New;
+        }
+        match &slot.kept {
+            Some(kept) if kept.is_of(base, path, last) => Known::LedTo(kept.led_to.clone()),
+            _ => Known::Again(Way {
+                hash,
+                base,
+                path,
+                last,
+            }),
+        }
+    }
+
+    /// Keeps where `way` led.
+    pub(crate) fn keep(&self, way: Way<'_>, led_to: &Place) {
+        let Way {
+            hash,
+            base,
+            path,
+            last,
+        } = way;
+        if is_deep(base) || is_deep(led_to) {
+            return;
+        }
+        let kept = Box::new(Kept {
+            base: base.clone(),
+            last,
+            path: path.into(),
+            led_to: led_to.clone(),
+        });
+        let mut slots = lock(&self.slots);
+        let slot = &mut slots[hash as usize % SLOTS];
+        // Unless another path came meanwhile.
+        if slot.hash == hash {
+            slot.kept = Some(kept);
+        }
+    }
+}
+
+fn is_deep(place: &Place) -> bool {
+    matches!(place, Place::Link(linked) if linked.origin.path.len() > LONGEST)
+}
+
+impl Kept {
+    fn is_of(&self, base: &Place, path: &str, last: Symlinks) -> bool {
+        let same_base = match (&self.base, base) {
+            (Place::Ipfs, Place::Ipfs) | (Place::Ipns, Place::Ipns) => true,
+            // What is kept is not freed: one address is one place.
+            (Place::Link(one), Place::Link(other)) => Arc::ptr_eq(one, other),
+            _ => false,
+        };
+        same_base && self.last == last && *self.path == *path
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use cid::Cid;
+    use pinner_api::Origin;
+
+    use super::*;
+    use crate::unixfs::{Link, Target};
+
+    fn link() -> Link {
+        let target = Target::Block(Cid::default());
+        Link {
+            target,
+            tsize: None,
+        }
+    }
+
+    fn root() -> Place {
+        Place::of_root(&Cid::default().into())
+    }
+
+    fn leads_to(walked: &Walked, base: &Place, path: &str, last: Symlinks) -> Option<Place> {
+        match walked.look(base, path, last) {
+            Known::LedTo(place) => Some(place),
+            Known::Again(_) | Known::New => None,
+        }
+    }
+
+    fn walk(walked: &Walked, base: &Place, path: &str) {
+        if let Known::Again(way) = walked.look(base, path, Symlinks::Follow) {
+            walked.keep(way, &root());
+        }
+    }
+
+    #[test]
+    fn kept_the_second_time() {
+        let walked = Walked::default();
+        let known = |path| leads_to(&walked, &Place::Ipfs, path, Symlinks::Follow).is_some();
+        walk(&walked, &Place::Ipfs, "a");
+        walk(&walked, &Place::Ipfs, "a");
+        assert!(known("a"));
+        assert!(!known("b"));
+        let long = "x".repeat(LONGEST + 1);
+        walk(&walked, &Place::Ipfs, &long);
+        walk(&walked, &Place::Ipfs, &long);
+        assert!(!known(&long));
+    }
+
+    #[test]
+    fn another_base_or_another_end_is_another_path() {
+        let walked = Walked::default();
+        let (one, other) = (root(), root());
+        walk(&walked, &one, "a");
+        walk(&walked, &one, "a");
+        let known = |base, last| leads_to(&walked, base, "a", last).is_some();
+        assert!(known(&one, Symlinks::Follow));
+        assert!(!known(&one, Symlinks::NoFollow));
+        assert!(!known(&other, Symlinks::Follow));
+        assert!(!known(&Place::Ipfs, Symlinks::Follow));
+        assert!(!known(&Place::Ipns, Symlinks::Follow));
+    }
+
+    #[test]
+    fn what_lies_deep_is_walked_each_time() {
+        let walked = Walked::default();
+        let known = |base| leads_to(&walked, base, "a", Symlinks::Follow).is_some();
+        // A guest gets there by short paths, one directory after the other, or by a symlink.
+        let deep = Place::below(
+            &Origin::root(Cid::default()),
+            &"x".repeat(LONGEST + 1),
+            link(),
+        );
+        for _ in 0..3 {
+            walk(&walked, &deep, "a");
+            if let Known::Again(way) = walked.look(&Place::Ipfs, "a", Symlinks::Follow) {
+                walked.keep(way, &deep);
+            }
+        }
+        assert!(!known(&deep) && !known(&Place::Ipfs));
+    }
+
+    #[test]
+    fn no_more_than_its_slots() {
+        let walked = Walked::default();
+        for path in 0..10 * SLOTS {
+            walk(&walked, &Place::Ipfs, &path.to_string());
+            walk(&walked, &Place::Ipfs, &path.to_string());
+        }
+        let slots = lock(&walked.slots);
+        let kept = slots.iter().filter(|slot| slot.kept.is_some()).count();
+        assert_eq!((slots.len(), kept), (SLOTS, SLOTS));
+    }
+}

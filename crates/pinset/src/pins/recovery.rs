@@ -1,0 +1,329 @@
+//! Lists the pins on a backend by holder, and releases those that dead holders left: at each start for its own lock
+//! directory, and by hand ([`survey`], [`reap`], [`release`]).
+//!
+//! Invariant (I5): only the lock directory that a holder names can prove the holder's death. Without that proof nothing
+//! is released, except with [`Proof::Waived`], which is a person's word; and the pins of a holder that is seen to live
+//! are not released even then. While a holder's pins are being released, its lock is held, so that two recoverers never
+//! work on the same holder. The lock file is removed last, so that a release that was interrupted is found again.
+
+use std::{
+    collections::{HashMap, HashSet, hash_map::Entry},
+    sync::Arc,
+};
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+use pinner_api::{Cid, Holder, Pin, Pinner, PinnerError};
+
+use crate::lock_dir::{DeadHolder, Evidence, LockDir, LockDirError};
+
+/// How many releases run at once.
+const RELEASES: usize = 8;
+
+/// The standing of a holder, as a lock directory shows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Standing {
+    /// The holder lives in this lock directory; or it died, and another process is releasing its pins now.
+    Alive,
+    /// The holder lived in this lock directory, and is proven dead: its lock is free.
+    Dead,
+    /// The holder names this lock directory, but has no lock file here: somebody removed the file. Neither its life nor
+    /// its death can be shown.
+    Lost,
+    /// The holder lives in another lock directory: of another user, container, or host. Nothing can be shown from here.
+    Elsewhere,
+}
+
+/// A pin on the backend, and the standing of its holder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Surveyed {
+    /// The pin.
+    pub pin: Pin,
+    /// Its holder's standing.
+    pub standing: Standing,
+}
+
+/// How much was released.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Reaped {
+    /// The number of holders that had pins here and have none now.
+    pub holders: u64,
+    /// The number of `(holder, root)` pairs that were released.
+    pub pins: u64,
+}
+
+/// Whether a release needs a proof of the holder's death.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Proof {
+    /// The lock directory must prove the death.
+    Required,
+    /// A person knows that the holder is dead, although no lock directory in reach can prove it.
+    Waived,
+}
+
+/// Why pins could not be listed or released.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RecoveryError {
+    /// The backend failed to list all its pins. Nothing was released.
+    #[error("the backend's pins could not be listed")]
+    List {
+        /// The backend's error.
+        source: PinnerError,
+    },
+    /// The backend did not release a pin. The next start or the next call finds the pins that are left.
+    #[error("the pin of {holder} on {root} could not be released, after {} others were", released.pins)]
+    Release {
+        /// The pin's holder.
+        holder: Holder,
+        /// The pin's root.
+        root: Cid,
+        /// How much was released before.
+        released: Reaped,
+        /// The backend's error.
+        source: PinnerError,
+    },
+    /// The lock directory cannot be used.
+    #[error(transparent)]
+    LockDir(#[from] LockDirError),
+    /// The holder lives: only the holder itself releases its pins.
+    #[error("the holder {holder} is alive: its process releases its pins when it ends")]
+    Alive {
+        /// The holder.
+        holder: Holder,
+    },
+    /// Nothing proves the holder's death.
+    #[error("nothing here proves that the holder {holder} is dead ({})", why(*standing))]
+    NotProven {
+        /// The holder.
+        holder: Holder,
+        /// The holder's standing.
+        standing: Standing,
+    },
+}
+
+fn why(standing: Standing) -> &'static str {
+    match standing {
+        Standing::Elsewhere => "it lives in another lock directory",
+        Standing::Lost => "its lock file is gone",
+        // coverage: needs another process that recovers the same holder at the same time.
+        Standing::Alive | Standing::Dead => "its lock was taken meanwhile",
+    }
+}
+
+/// Returns every pin on the backend that this library made, sorted by holder and root, with the standing of its holder
+/// according to `lock_dir`.
+///
+/// Changes nothing. A start that recovers while this looks at a dead holder may leave that holder to the next start.
+///
+/// # Errors
+/// [`RecoveryError::List`], also if the backend cannot keep pins; [`RecoveryError::LockDir`].
+pub async fn survey(
+    pinner: &dyn Pinner,
+    lock_dir: &LockDir,
+) -> Result<Vec<Surveyed>, RecoveryError> {
+    let mut pins = list(pinner, |_| true).await?;
+    pins.sort_unstable();
+    let mut standings = HashMap::new();
+    for pin in &pins {
+        if let Entry::Vacant(unknown) = standings.entry(pin.holder) {
+            unknown.insert(match examine(lock_dir, &pin.holder)? {
+                Examined::Dead(_let_go) => Standing::Dead,
+                Examined::Otherwise(standing) => standing,
+            });
+        }
+    }
+    let standing = |holder: &Holder| standings.get(holder).copied().unwrap_or(Standing::Lost);
+    if standings.values().any(|it| *it == Standing::Lost) {
+        // A holder that ended in order after the first look no longer has pins or a lock.
+        let lost = |pin: &Pin| standing(&pin.holder) == Standing::Lost;
+        let still: HashSet<_> = list(pinner, lost).await?.into_iter().collect();
+        pins.retain(|pin| !lost(pin) || still.contains(pin));
+    }
+    let surveyed = pins.into_iter().map(|pin| Surveyed {
+        standing: standing(&pin.holder),
+        pin,
+    });
+    Ok(surveyed.collect())
+}
+
+/// Releases the pins that proven dead holders of `lock_dir` left on the backend, as each start does, and sweeps their
+/// staging.
+///
+/// # Errors
+/// [`RecoveryError::List`], [`RecoveryError::Release`], [`RecoveryError::LockDir`].
+pub async fn reap(pinner: &dyn Pinner, lock_dir: &LockDir) -> Result<Reaped, RecoveryError> {
+    release_of(pinner, lock_dir, lock_dir.dead()?).await
+}
+
+/// Releases all pins of one holder on the backend. With [`Proof::Waived`] the holder may be of another lock directory,
+/// or its lock file may be gone. The pins of a holder that is seen to live are never released.
+///
+/// # Errors
+/// As [`reap`]; [`RecoveryError::Alive`], [`RecoveryError::NotProven`].
+pub async fn release(
+    pinner: &dyn Pinner,
+    lock_dir: &LockDir,
+    holder: &Holder,
+    proof: Proof,
+) -> Result<Reaped, RecoveryError> {
+    let holder = *holder;
+    match (examine(lock_dir, &holder)?, proof) {
+        (Examined::Dead(dead), _) => release_of(pinner, lock_dir, vec![dead]).await,
+        (Examined::Otherwise(Standing::Alive), _) => Err(RecoveryError::Alive { holder }),
+        (Examined::Otherwise(_), Proof::Waived) => {
+            let pins = list(pinner, |pin| pin.holder == holder).await?;
+            let mut released = Reaped::default();
+            release_all(pinner, &pins, &mut released).await?;
+            Ok(released)
+        }
+        (Examined::Otherwise(standing), Proof::Required) => {
+            Err(RecoveryError::NotProven { holder, standing })
+        }
+    }
+}
+
+/// Sweeps at once, and releases pins in a task of its own. The next start finds what a failure left.
+pub(crate) fn start(pinner: &Arc<dyn Pinner>, lock_dir: &LockDir) {
+    let dead = match lock_dir.dead() {
+        Ok(dead) => dead,
+        Err(error) => {
+            // coverage: needs a disk that fails under the lock directory.
+            tracing::warn!(%error, "the leftovers of dead processes were not swept");
+            return;
+        }
+    };
+    if dead.is_empty() || !pinner.capabilities().any_pins() {
+        // Their pins are on another backend, so their locks stay for a pinset that can release them.
+        return;
+    }
+    let (pinner, lock_dir) = (pinner.clone(), lock_dir.clone());
+    if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+        runtime.spawn(async move {
+            match release_of(&*pinner, &lock_dir, dead).await {
+                Ok(Reaped { holders: 0, .. }) => {}
+                Ok(Reaped { holders, pins }) => {
+                    tracing::info!(holders, pins, "pins of dead processes were released");
+                }
+                Err(error) => {
+                    let error = &error as &dyn std::error::Error;
+                    tracing::warn!(error, "pins of dead processes were not released");
+                }
+            }
+        });
+    }
+}
+
+/// The standing of a holder; for a dead one with its lock.
+enum Examined {
+    Dead(DeadHolder),
+    Otherwise(Standing),
+}
+
+fn examine(lock_dir: &LockDir, holder: &Holder) -> Result<Examined, LockDirError> {
+    if holder.lock_dir() != lock_dir.id() {
+        return Ok(Examined::Otherwise(Standing::Elsewhere));
+    }
+    Ok(match lock_dir.evidence(name(holder))? {
+        Evidence::Dead(dead) => Examined::Dead(dead),
+        Evidence::Alive => Examined::Otherwise(Standing::Alive),
+        Evidence::None => Examined::Otherwise(Standing::Lost),
+    })
+}
+
+/// The part of a holder that distinguishes it from the others in its lock directory.
+fn name(holder: &Holder) -> [u8; 16] {
+    let mut name = [0; 16];
+    name.copy_from_slice(&holder.as_bytes()[8..]);
+    name
+}
+
+async fn list(
+    pinner: &dyn Pinner,
+    wanted: impl Fn(&Pin) -> bool,
+) -> Result<Vec<Pin>, RecoveryError> {
+    let mut pins = pinner.pins();
+    let mut found = Vec::new();
+    while let Some(pin) = pins.next().await {
+        let pin = pin.map_err(|source| RecoveryError::List { source })?;
+        if wanted(&pin) {
+            found.push(pin);
+        }
+    }
+    Ok(found)
+}
+
+/// Releases the pins of these holders on the backend, one holder after the other.
+async fn release_of(
+    pinner: &dyn Pinner,
+    lock_dir: &LockDir,
+    dead: Vec<DeadHolder>,
+) -> Result<Reaped, RecoveryError> {
+    let mut left: HashMap<Holder, Vec<Pin>> = dead
+        .iter()
+        .map(|dead| (Holder::new(lock_dir.id(), dead.name()), Vec::new()))
+        .collect();
+    if left.is_empty() {
+        return Ok(Reaped::default());
+    }
+    for pin in list(pinner, |pin| left.contains_key(&pin.holder)).await? {
+        left.entry(pin.holder).or_default().push(pin);
+    }
+    let mut released = Reaped::default();
+    for dead in dead {
+        let holder = Holder::new(lock_dir.id(), dead.name());
+        let pins = left.remove(&holder).unwrap_or_default();
+        if pins.is_empty() {
+            // It may have pins on another backend, so its lock stays as the proof for whoever finds them.
+            continue;
+        }
+        release_all(pinner, &pins, &mut released).await?;
+        if let Err(error) = dead.finish() {
+            // coverage: needs a disk that fails under the lock directory.
+            tracing::warn!(%error, "a dead process's lock stays");
+        }
+    }
+    Ok(released)
+}
+
+/// Releases these pins of one holder.
+async fn release_all(
+    pinner: &dyn Pinner,
+    pins: &[Pin],
+    released: &mut Reaped,
+) -> Result<(), RecoveryError> {
+    // A pair may be listed at each depth. One release removes it at both.
+    let mut pairs: Vec<_> = pins.iter().map(|pin| (pin.holder, pin.root)).collect();
+    pairs.sort_unstable();
+    pairs.dedup();
+    let any = !pairs.is_empty();
+    let mut done = stream::iter(pairs)
+        .map(|(holder, root)| unpin(pinner, holder, root))
+        .buffer_unordered(RELEASES);
+    loop {
+        match done.try_next().await {
+            Ok(Some(())) => released.pins += 1,
+            Ok(None) => break,
+            Err((holder, root, source)) => {
+                return Err(RecoveryError::Release {
+                    holder,
+                    root,
+                    released: *released,
+                    source,
+                });
+            }
+        }
+    }
+    if any {
+        released.holders += 1;
+    }
+    Ok(())
+}
+
+async fn unpin(
+    pinner: &dyn Pinner,
+    holder: Holder,
+    root: Cid,
+) -> Result<(), (Holder, Cid, PinnerError)> {
+    let unpinned = pinner.unpin(&holder, &root).await;
+    unpinned.map_err(|source| (holder, root, source))
+}

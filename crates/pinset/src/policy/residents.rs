@@ -1,0 +1,127 @@
+//! A map whose entries are evicted as [`Replacement`] decides.
+//!
+//! Invariant: a key that the policy has evicted has no value here. The reverse does not hold: making a value takes
+//! time, so a key can be resident before its value is here. Such a key counts as in use.
+
+use std::{
+    collections::HashMap,
+    hash::{BuildHasher, Hash, RandomState},
+};
+
+use crate::policy::replacement::{
+    Admission, Decision, Eviction, Insertion, Replacement, ReplacementStats,
+};
+
+pub(crate) struct Residents<K, V, S = RandomState> {
+    policy: Replacement<K, S>,
+    values: HashMap<K, V, S>,
+}
+
+impl<K: Clone + Eq + Hash, V, S: BuildHasher + Default> Residents<K, V, S> {
+    pub(crate) fn new(budget_bytes: u64) -> Self {
+        Self {
+            policy: Replacement::with_hasher(budget_bytes, S::default()),
+            values: HashMap::default(),
+        }
+    }
+
+    /// Returns the value, without noting a use.
+    pub(crate) fn get(&self, key: &K) -> Option<&V> {
+        self.values.get(key)
+    }
+
+    /// Returns the value for a change, without noting a use.
+    pub(crate) fn get_mut(&mut self, key: &K) -> Option<&mut V> {
+        self.values.get_mut(key)
+    }
+
+    /// Notes a use.
+    pub(crate) fn touch(&mut self, key: &K) {
+        self.policy.touch(key);
+    }
+
+    /// Makes `key` resident, if the policy admits it, and returns whether it did. The caller then
+    /// [`put`](Self::put)s the value. Every entry that is evicted for it is passed to `gone`, even if the key is not
+    /// admitted in the end.
+    pub(crate) fn admit(
+        &mut self,
+        key: K,
+        weight: u64,
+        admission: Admission,
+        mut in_use: impl FnMut(&V) -> bool,
+        mut gone: impl FnMut(K, V),
+    ) -> bool {
+        let room = match self.policy.request(&key, weight, admission) {
+            Decision::Admit(room) => room,
+            Decision::Resident | Decision::Oversize => return false,
+        };
+        loop {
+            let values = &self.values;
+            let passed_over = |key: &K| values.get(key).is_none_or(&mut in_use);
+            match self.policy.evict(&room, passed_over) {
+                Eviction::Enough => break,
+                Eviction::NoneFree => return false,
+                Eviction::Victim { key, .. } => self.take(key, &mut gone),
+            }
+        }
+        matches!(self.policy.insert(key, room), Insertion::Admitted)
+    }
+
+    /// Sets the value of a key that was admitted. (The value of a key that was not admitted is never evicted.)
+    pub(crate) fn put(&mut self, key: K, value: V) {
+        self.values.insert(key, value);
+    }
+
+    /// Removes a key whose value is gone or wrong.
+    pub(crate) fn remove(&mut self, key: &K) -> Option<V> {
+        self.policy.remove(key);
+        self.values.remove(key)
+    }
+
+    /// Sets the budget, in bytes. Nothing is admitted until [`evict_excess`](Self::evict_excess) has made room.
+    pub(crate) fn set_budget(&mut self, bytes: u64) {
+        if bytes != self.policy.budget() {
+            self.policy.set_budget(bytes);
+        }
+    }
+
+    /// Evicts the entries beyond the budget, except those in use.
+    pub(crate) fn evict_excess(
+        &mut self,
+        mut in_use: impl FnMut(&V) -> bool,
+        mut gone: impl FnMut(K, V),
+    ) {
+        loop {
+            let values = &self.values;
+            let passed_over = |key: &K| values.get(key).is_none_or(&mut in_use);
+            match self.policy.evict_excess(passed_over) {
+                Eviction::Enough | Eviction::NoneFree => return,
+                Eviction::Victim { key, .. } => self.take(key, &mut gone),
+            }
+        }
+    }
+
+    fn take(&mut self, key: K, gone: &mut impl FnMut(K, V)) {
+        if let Some(value) = self.values.remove(&key) {
+            gone(key, value);
+        }
+    }
+
+    pub(crate) fn into_keys(self) -> impl Iterator<Item = K> {
+        self.values.into_keys()
+    }
+
+    /// The number of values.
+    pub(crate) fn len(&self) -> usize {
+        self.values.len()
+    }
+
+    pub(crate) fn values(&self) -> impl Iterator<Item = &V> {
+        self.values.values()
+    }
+
+    /// The counters and the current state of replacement.
+    pub(crate) fn stats(&self) -> ReplacementStats {
+        self.policy.stats()
+    }
+}

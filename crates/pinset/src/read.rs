@@ -1,0 +1,10 @@
+//! What is open: files and directories, and the way from an offset or a name to the block that holds it.
+
+pub(crate) mod dir;
+pub(crate) mod file;
+pub(crate) mod latency;
+pub(crate) mod listing;
+pub(crate) mod node;
+pub(crate) mod pace;
+pub(crate) mod readahead;
+pub(crate) mod tree;

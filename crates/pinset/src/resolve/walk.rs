@@ -1,0 +1,448 @@
+//! From a path to its target: segment by segment through verified directory blocks.
+//!
+//! `..` and symlinks resolve as in a native preopen: physically, and never out of the directory that the walk
+//! started in. Nothing of a path ever reaches the host's file system (I4). A root is resolved only if it was granted to
+//! the session (I10).
+//!
+//! One kind of link leads from one preopened directory into another: a name in `/ipns`, which the host made, leads to
+//! the CID below `/ipfs` that was granted with the name. A symlink in the content never does.
+
+use std::{borrow::Cow, pin::Pin, sync::Arc};
+
+use smallvec::SmallVec;
+
+use crate::{
+    block::cid_of,
+    cache::nodes::Decoded,
+    error::Error,
+    metadata::Identity,
+    path::{
+        ipfs_path::{Segment, Symlinks, segments, shown, wants_directory},
+        place::{Linked, Place},
+        walked::Known,
+    },
+    read::dir::Dir,
+    session::Session,
+    unixfs::{self, Found, Prefix, Target},
+};
+
+/// The most symlinks on one path, as on Linux.
+pub const MAX_SYMLINKS: usize = 40;
+
+/// A place on a walk, with the node that stands there once it has been loaded: the target of a path, or a directory on
+/// the way.
+pub(crate) struct Visited {
+    pub(super) place: Place,
+    pub(super) node: Option<Arc<Decoded>>,
+}
+
+/// Walks `path` from `base`, and returns the place that it leads to.
+pub(crate) async fn walk(
+    session: &Session,
+    base: &Dir,
+    path: &str,
+    last: Symlinks,
+) -> Result<Visited, Error> {
+    match start(session, base.place(), path, last)? {
+        Started::AtHand(found) => Ok(found),
+        Started::Waits(rest) => rest.await,
+    }
+}
+
+/// A walk that went as far as it gets without waiting.
+enum Started<'a> {
+    AtHand(Visited),
+    /// Boxed, like every wait here: nearly all walks wait for nothing, and so their futures stay small.
+    Waits(Pin<Box<dyn Future<Output = Result<Visited, Error>> + Send + 'a>>),
+}
+
+fn start<'a>(
+    session: &'a Session,
+    base: &'a Place,
+    path: &'a str,
+    last: Symlinks,
+) -> Result<Started<'a>, Error> {
+    let keep = match session.walked().look(base, path, last) {
+        Known::LedTo(place) => {
+            session.engine().ensure_open()?;
+            return Ok(Started::AtHand(Visited { place, node: None }));
+        }
+        Known::Again(way) => Some(way),
+        Known::New => None,
+    };
+    let ended = move |found: &Visited| {
+        if let Some(way) = keep {
+            session.walked().keep(way, &found.place);
+        }
+    };
+    let mut walk = Walk::new(session, base, path, last);
+    walk.begin()?;
+    Ok(match walk.turn()? {
+        Turn::Arrived(found) => {
+            ended(&found);
+            Started::AtHand(found)
+        }
+        Turn::Needs(needed) => Started::Waits(Box::pin(async move {
+            let found = walk.wait(needed).await?;
+            ended(&found);
+            Ok(found)
+        })),
+    })
+}
+
+struct Walk<'a> {
+    session: &'a Session,
+    /// The path as it was given, for messages.
+    path: &'a str,
+    last: Symlinks,
+    /// The directory that the walk cannot leave.
+    base: &'a Place,
+    /// The directories from below the base down to the walk's current one.
+    stack: Vec<Visited>,
+    /// The remaining segments, the next one last.
+    todo: SmallVec<[Move<'a>; 6]>,
+    /// The shard that the look-up of the next segment has reached, in a sharded directory.
+    shard: Option<(Target, Prefix)>,
+    /// The place that the last segment leads to, before its node is loaded.
+    reached: Option<Place>,
+    /// The node that the last turn needed, loaded for this one.
+    had: Option<Arc<Decoded>>,
+    /// Whether the path's end must be a directory.
+    directory: bool,
+    symlinks: usize,
+}
+
+/// One remaining step of a path.
+enum Move<'a> {
+    Up,
+    To(Cow<'a, str>),
+}
+
+/// How far a walk got without waiting.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "it lives only for a moment, so a box would cost more than it saves"
+)]
+enum Turn {
+    Arrived(Visited),
+    /// This node has to be loaded first.
+    Needs(Needed),
+}
+
+/// The result of looking up one segment in a directory.
+enum LookedUp {
+    Place(Place),
+    /// This node has to be loaded first.
+    Needs(Needed),
+}
+
+pub(super) enum Needed {
+    /// The target of the link.
+    Node(Arc<Linked>),
+    /// A shard of the directory that the link points to.
+    Shard(Arc<Linked>, Target),
+}
+
+impl Needed {
+    pub(super) async fn have(self, session: &Session) -> Result<Arc<Decoded>, Error> {
+        match &self {
+            Self::Node(linked) => {
+                let node = session
+                    .engine()
+                    .node(&linked.link.target, session.ask(&linked.origin));
+                node.await.map_err(|error| linked.unknown_if_root(error))
+            }
+            Self::Shard(linked, shard) => {
+                session
+                    .engine()
+                    .node(shard, session.ask(&linked.origin))
+                    .await
+            }
+        }
+    }
+}
+
+/// `/ipfs`, as the base of a walk that a name led there.
+static IPFS: Place = Place::Ipfs;
+
+impl<'a> Walk<'a> {
+    fn new(session: &'a Session, base: &'a Place, path: &'a str, last: Symlinks) -> Self {
+        Self {
+            session,
+            path,
+            last,
+            base,
+            stack: Vec::new(),
+            todo: SmallVec::new(),
+            shard: None,
+            reached: None,
+            had: None,
+            directory: false,
+            symlinks: 0,
+        }
+    }
+
+    /// Starts the walk; called once, before the first turn. This is separate from [`new`](Self::new), so that a walk is
+    /// created in the place where it stays.
+    fn begin(&mut self) -> Result<(), Error> {
+        let limit = self.session.limits().path_bytes;
+        if self.path.len() > limit {
+            let len = self.path.len();
+            return Err(Error::PathTooLong { len, limit });
+        }
+        if self.path.is_empty() {
+            return Err(absent("", self.base));
+        }
+        self.push(Cow::Borrowed(self.path))
+    }
+
+    /// Completes a walk in which a turn needed a node.
+    async fn wait(mut self, mut needed: Needed) -> Result<Visited, Error> {
+        loop {
+            self.had = Some(needed.have(self.session).await?);
+            needed = match self.turn()? {
+                Turn::Arrived(found) => return Ok(found),
+                Turn::Needs(needed) => needed,
+            };
+        }
+    }
+
+    /// Puts the segments of `path` before the remaining ones.
+    fn push(&mut self, path: Cow<'a, str>) -> Result<(), Error> {
+        if path.starts_with('/') {
+            return Err(self.escapes());
+        }
+        if self.todo.is_empty() {
+            self.directory |= wants_directory(&path);
+        }
+        match path {
+            Cow::Borrowed(path) => {
+                let steps = segments(path).rev().map(|segment| match segment {
+                    Segment::Up => Move::Up,
+                    Segment::Name(name) => Move::To(Cow::Borrowed(name)),
+                });
+                self.todo.extend(steps);
+            }
+            Cow::Owned(path) => {
+                let steps = segments(&path).rev().map(|segment| match segment {
+                    Segment::Up => Move::Up,
+                    Segment::Name(name) => Move::To(Cow::Owned(name.to_owned())),
+                });
+                self.todo.extend(steps);
+            }
+        }
+        Ok(())
+    }
+
+    /// Goes as far as possible with cached nodes. The next turn goes on from there.
+    fn turn(&mut self) -> Result<Turn, Error> {
+        loop {
+            let mut place = match self.reached.take() {
+                Some(place) => place,
+                None => match self.todo.pop() {
+                    None => {
+                        let base = || Visited {
+                            place: self.base.clone(),
+                            node: None,
+                        };
+                        return Ok(Turn::Arrived(self.stack.pop().unwrap_or_else(base)));
+                    }
+                    Some(Move::Up) => {
+                        if self.stack.pop().is_none() {
+                            return Err(self.escapes());
+                        }
+                        continue;
+                    }
+                    Some(Move::To(name)) => match self.look_up(&name)? {
+                        LookedUp::Place(place) => place,
+                        LookedUp::Needs(needed) => {
+                            self.todo.push(Move::To(name));
+                            return Ok(Turn::Needs(needed));
+                        }
+                    },
+                },
+            };
+            let ends_here = self.todo.is_empty() && !self.directory;
+            if let Place::Name(name) = &place
+                && !(ends_here && self.last == Symlinks::NoFollow)
+            {
+                let target = Place::of_name(name);
+                self.count_symlink()?;
+                // The name resolves physically: its target's parent is `/ipfs`, which has no parent.
+                self.stack.clear();
+                self.base = &IPFS;
+                place = target;
+            }
+            let Place::Link(linked) = &place else {
+                return Ok(Turn::Arrived(Visited { place, node: None }));
+            };
+            let raw = linked.is_raw();
+            if ends_here && (self.last == Symlinks::NoFollow || raw) {
+                return Ok(Turn::Arrived(Visited { place, node: None }));
+            }
+            if raw {
+                return Err(Error::NotDirectory {
+                    path: shown(self.path),
+                });
+            }
+            let had = self.had.take();
+            let Some(node) =
+                had.or_else(|| self.session.engine().node_at_hand(&linked.link.target))
+            else {
+                let needed = Needed::Node(linked.clone());
+                self.reached = Some(place);
+                return Ok(Turn::Needs(needed));
+            };
+            match &node.node {
+                unixfs::Node::Symlink(link) => self.follow(link.target())?,
+                unixfs::Node::Directory(_) | unixfs::Node::Shard(_) => {
+                    let node = Some(node);
+                    self.stack.push(Visited { place, node });
+                }
+                unixfs::Node::File(_) if ends_here => {
+                    let node = Some(node);
+                    return Ok(Turn::Arrived(Visited { place, node }));
+                }
+                unixfs::Node::File(_) => {
+                    return Err(Error::NotDirectory {
+                        path: shown(self.path),
+                    });
+                }
+            }
+        }
+    }
+
+    fn count_symlink(&mut self) -> Result<(), Error> {
+        self.symlinks += 1;
+        if self.symlinks > MAX_SYMLINKS {
+            return Err(Error::TooManySymlinks {
+                path: shown(self.path),
+                limit: MAX_SYMLINKS,
+            });
+        }
+        Ok(())
+    }
+
+    fn follow(&mut self, target: &str) -> Result<(), Error> {
+        self.count_symlink()?;
+        let limit = self.session.limits().path_bytes;
+        if target.len() > limit {
+            let len = target.len();
+            return Err(Error::PathTooLong { len, limit });
+        }
+        if target.is_empty() {
+            return Err(absent("", self.top()));
+        }
+        self.push(Cow::Owned(target.to_owned()))
+    }
+
+    fn top(&self) -> &Place {
+        self.stack.last().map_or(self.base, |found| &found.place)
+    }
+
+    /// Looks up `name` in the walk's current directory. Returns its place, or the node of the directory that has to be
+    /// loaded first.
+    ///
+    /// A sharded directory has no more levels than the hash has bits; [`unixfs`] guarantees that.
+    fn look_up(&mut self, name: &str) -> Result<LookedUp, Error> {
+        let (shard, had) = (self.shard.take(), self.had.take());
+        let (place, node) = match self.stack.last() {
+            Some(found) => (&found.place, found.node.as_ref()),
+            None => (self.base, None),
+        };
+        let linked = match place {
+            Place::Ipfs => return root(self.session, name).map(LookedUp::Place),
+            Place::Ipns => {
+                // The granted names are fixed, so the backend is not asked.
+                let fixed = self.session.fixed_name(name);
+                let fixed = fixed.ok_or_else(|| absent(name, place))?;
+                return Ok(LookedUp::Place(Place::Name(fixed.clone())));
+            }
+            // coverage: a link is never open as a directory.
+            Place::Name(_) => return Err(Error::NotDirectory { path: shown(name) }),
+            Place::Link(linked) => linked,
+        };
+        let engine = self.session.engine();
+        let mut below;
+        let (mut target, mut at, mut node) = match shard {
+            Some((shard, at)) => {
+                below = shard;
+                (&below, at, had)
+            }
+            None => (
+                &linked.link.target,
+                Prefix::ROOT,
+                had.or_else(|| node.cloned()),
+            ),
+        };
+        let found = loop {
+            let Some(decoded) = node.take().or_else(|| engine.node_at_hand(target)) else {
+                let needed = Needed::Shard(linked.clone(), target.clone());
+                self.shard = Some((target.clone(), at));
+                return Ok(LookedUp::Needs(needed));
+            };
+            break match &decoded.node {
+                unixfs::Node::Directory(dir) => dir.lookup(name),
+                unixfs::Node::Shard(shard) => match shard.lookup(name, at) {
+                    Ok(Found::Entry(link)) => Ok(Some(link)),
+                    Ok(Found::Absent) => Ok(None),
+                    Ok(Found::Shard { link, at: deeper }) => {
+                        below = link.target;
+                        target = &below;
+                        at = deeper;
+                        continue;
+                    }
+                    // coverage: decoding a shard checks all of its links.
+                    Err(error) => Err(error),
+                },
+                unixfs::Node::File(_) | unixfs::Node::Symlink(_) if at.is_root() => {
+                    return Err(Error::NotDirectory { path: shown(name) });
+                }
+                unixfs::Node::File(_) | unixfs::Node::Symlink(_) => {
+                    Err(unixfs::Malformed::new("it must be a HAMT shard and is not"))
+                }
+            };
+        };
+        let link = found
+            .map_err(|malformed| Error::Malformed {
+                cid: cid_of(target),
+                reason: malformed.to_string(),
+            })?
+            .ok_or_else(|| absent(name, place))?;
+        let place = Place::below(&linked.origin, name, link);
+        Ok(LookedUp::Place(place))
+    }
+
+    fn escapes(&self) -> Error {
+        Error::Escapes {
+            path: shown(self.path),
+        }
+    }
+}
+
+fn absent(name: &str, directory: &Place) -> Error {
+    Error::NotFound {
+        name: shown(name),
+        directory: match directory {
+            Place::Ipfs => "/ipfs".to_owned(),
+            Place::Ipns => "/ipns".to_owned(),
+            // coverage: a link is never open as a directory.
+            Place::Name(fixed) => fixed.target().to_string(),
+            Place::Link(linked) => cid_of(&linked.link.target).to_string(),
+        },
+    }
+}
+
+/// Resolves the first segment below `/ipfs`: a CID that was granted.
+fn root(session: &Session, name: &str) -> Result<Place, Error> {
+    // To a guest, a name that is not a CID just does not exist.
+    let root = session.granted_root(name)?;
+    let root = root.ok_or_else(|| absent(name, &Place::Ipfs))?;
+    Ok(Place::of_root(&root))
+}
+
+impl Visited {
+    pub(crate) fn identity(&self) -> Identity {
+        self.place.identity()
+    }
+}

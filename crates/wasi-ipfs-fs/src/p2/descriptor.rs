@@ -1,0 +1,455 @@
+//! Every method of `wasi:filesystem/types`. Each looks its descriptor up by type: calls on ours are answered here, all
+//! others go to wasmtime-wasi unchanged (I8).
+//!
+//! Checks come in the order of wasmtime-wasi's read-only preopens, so that a guest gets the same answer from both. The
+//! error codes are in `errno.rs`.
+
+use pinset::{MadeBy, Node, Symlinks};
+use wasmtime::component::Resource;
+use wasmtime_wasi::{
+    filesystem::Descriptor,
+    p2::{
+        DynInputStream, DynOutputStream, FsError, FsResult,
+        bindings::filesystem::types::{
+            Advice, DescriptorFlags, DescriptorStat, DescriptorType, ErrorCode, Filesize, Host,
+            HostDescriptor, MetadataHashValue, NewTimestamp, OpenFlags, PathFlags,
+        },
+    },
+};
+
+use super::{
+    errno,
+    linker::IpfsFilesystemView,
+    stat,
+    stream::{self, FileStream, MAX_READ},
+    table::{self, DirFd, DirStream, Fd, Open, OpenDir},
+};
+use crate::errno::Refusal;
+
+impl Host for IpfsFilesystemView<'_> {
+    fn convert_error_code(&mut self, error: FsError) -> wasmtime::Result<ErrorCode> {
+        self.wasi.convert_error_code(error)
+    }
+
+    fn filesystem_error_code(
+        &mut self,
+        error: Resource<wasmtime::Error>,
+    ) -> wasmtime::Result<Option<ErrorCode>> {
+        match errno::stream_code(self.wasi.table.get(&error)?) {
+            Some(code) => Ok(Some(code)),
+            None => self.wasi.filesystem_error_code(error),
+        }
+    }
+}
+
+impl HostDescriptor for IpfsFilesystemView<'_> {
+    async fn advise(
+        &mut self,
+        fd: Fd,
+        offset: Filesize,
+        len: Filesize,
+        advice: Advice,
+    ) -> FsResult<()> {
+        let Some(open) = self.ours(&fd) else {
+            return self.wasi.advise(fd, offset, len, advice).await;
+        };
+        open.file()?.advise(offset, len, expected_use(advice));
+        Ok(())
+    }
+
+    async fn sync_data(&mut self, fd: Fd) -> FsResult<()> {
+        match self.ours(&fd) {
+            Some(_) => Ok(()),
+            None => self.wasi.sync_data(fd).await,
+        }
+    }
+
+    async fn get_flags(&mut self, fd: Fd) -> FsResult<DescriptorFlags> {
+        match self.ours(&fd) {
+            Some(_) => Ok(DescriptorFlags::READ),
+            None => self.wasi.get_flags(fd).await,
+        }
+    }
+
+    async fn get_type(&mut self, fd: Fd) -> FsResult<DescriptorType> {
+        match self.ours(&fd) {
+            Some(Open::File(_)) => Ok(DescriptorType::RegularFile),
+            Some(Open::Dir(_)) => Ok(DescriptorType::Directory),
+            None => self.wasi.get_type(fd).await,
+        }
+    }
+
+    async fn set_size(&mut self, fd: Fd, size: Filesize) -> FsResult<()> {
+        match self.ours(&fd) {
+            Some(open) => read_only(open.file()),
+            None => self.wasi.set_size(fd, size).await,
+        }
+    }
+
+    async fn set_times(
+        &mut self,
+        fd: Fd,
+        accessed: NewTimestamp,
+        modified: NewTimestamp,
+    ) -> FsResult<()> {
+        match self.ours(&fd) {
+            Some(_) => Err(Refusal::ReadOnly.into()),
+            None => self.wasi.set_times(fd, accessed, modified).await,
+        }
+    }
+
+    async fn read(&mut self, fd: Fd, len: Filesize, offset: Filesize) -> FsResult<(Vec<u8>, bool)> {
+        let Some(open) = self.ours(&fd) else {
+            return self.wasi.read(fd, len, offset).await;
+        };
+        let Open::File(file) = open else {
+            return Err(Refusal::ReadOfDirectory.into());
+        };
+        let len = usize::try_from(len).unwrap_or(MAX_READ);
+        let bytes = stream::read_at(file, offset, len)
+            .await
+            .map_err(errno::failed)?;
+        // wasmtime-wasi reports "end" exactly when it read nothing, so also when zero bytes were asked for.
+        let end = bytes.is_empty();
+        Ok((bytes.into(), end))
+    }
+
+    async fn write(&mut self, fd: Fd, buffer: Vec<u8>, offset: Filesize) -> FsResult<Filesize> {
+        match self.ours(&fd) {
+            Some(open) => read_only(open.file()),
+            None => self.wasi.write(fd, buffer, offset).await,
+        }
+    }
+
+    async fn read_directory(&mut self, fd: Fd) -> FsResult<DirFd> {
+        let Some(open) = self.ours(&fd) else {
+            return self.wasi.read_directory(fd).await;
+        };
+        let entries = open.dir()?.dir.entries();
+        let stream = DirStream {
+            entries,
+            failed: None,
+        };
+        Ok(table::push_stream(self.wasi.table, stream)?)
+    }
+
+    async fn sync(&mut self, fd: Fd) -> FsResult<()> {
+        match self.ours(&fd) {
+            Some(_) => Ok(()),
+            None => self.wasi.sync(fd).await,
+        }
+    }
+
+    async fn create_directory_at(&mut self, fd: Fd, path: String) -> FsResult<()> {
+        match self.ours(&fd) {
+            Some(open) => read_only(open.dir()),
+            None => self.wasi.create_directory_at(fd, path).await,
+        }
+    }
+
+    async fn stat(&mut self, fd: Fd) -> FsResult<DescriptorStat> {
+        match self.ours(&fd) {
+            Some(Open::File(file)) => Ok(stat::stat(&file.metadata())),
+            Some(Open::Dir(open)) => Ok(stat::stat(&open.dir.metadata())),
+            None => self.wasi.stat(fd).await,
+        }
+    }
+
+    async fn stat_at(
+        &mut self,
+        fd: Fd,
+        path_flags: PathFlags,
+        path: String,
+    ) -> FsResult<DescriptorStat> {
+        let Some(open) = self.ours(&fd) else {
+            return self.wasi.stat_at(fd, path_flags, path).await;
+        };
+        let OpenDir { dir, session } = open.dir()?;
+        let metadata = session.metadata_at(dir, &path, last(path_flags)).await;
+        Ok(stat::stat(&metadata.map_err(errno::failed)?))
+    }
+
+    async fn set_times_at(
+        &mut self,
+        fd: Fd,
+        path_flags: PathFlags,
+        path: String,
+        accessed: NewTimestamp,
+        modified: NewTimestamp,
+    ) -> FsResult<()> {
+        match self.ours(&fd) {
+            Some(open) => read_only(open.dir()),
+            None => {
+                self.wasi
+                    .set_times_at(fd, path_flags, path, accessed, modified)
+                    .await
+            }
+        }
+    }
+
+    async fn link_at(
+        &mut self,
+        fd: Fd,
+        old_path_flags: PathFlags,
+        old_path: String,
+        new_fd: Fd,
+        new_path: String,
+    ) -> FsResult<()> {
+        match self.writes_two(&fd, &new_fd) {
+            Ok(()) => {
+                self.wasi
+                    .link_at(fd, old_path_flags, old_path, new_fd, new_path)
+                    .await
+            }
+            Err(refused) => Err(refused),
+        }
+    }
+
+    async fn open_at(
+        &mut self,
+        fd: Fd,
+        path_flags: PathFlags,
+        path: String,
+        open_flags: OpenFlags,
+        flags: DescriptorFlags,
+    ) -> FsResult<Fd> {
+        let Some(open) = self.ours(&fd) else {
+            return self
+                .wasi
+                .open_at(fd, path_flags, path, open_flags, flags)
+                .await;
+        };
+        let opened = open_at(open.dir()?, last(path_flags), &path, open_flags, flags).await?;
+        Ok(table::push(self.wasi.table, opened)?)
+    }
+
+    fn drop(&mut self, fd: Fd) -> wasmtime::Result<()> {
+        if table::delete(self.wasi.table, &fd) {
+            return Ok(());
+        }
+        HostDescriptor::drop(&mut self.wasi, fd)
+    }
+
+    async fn readlink_at(&mut self, fd: Fd, path: String) -> FsResult<String> {
+        let Some(open) = self.ours(&fd) else {
+            return self.wasi.readlink_at(fd, path).await;
+        };
+        let OpenDir { dir, session } = open.dir()?;
+        let node = session.open_at(dir, &path, Symlinks::NoFollow).await;
+        match node.map_err(errno::failed)? {
+            // wasmtime-wasi refuses to show an absolute target, so a link in content is refused as well. The link of a
+            // granted name is shown: the host made it, and the guest can reach its target.
+            Node::Symlink(link)
+                if link.made_by() == MadeBy::Content && link.target().starts_with('/') =>
+            {
+                Err(Refusal::AbsoluteTarget.into())
+            }
+            Node::Symlink(link) => Ok(link.target().to_owned()),
+            Node::File(_) | Node::Dir(_) => Err(Refusal::NotSymlink.into()),
+        }
+    }
+
+    async fn remove_directory_at(&mut self, fd: Fd, path: String) -> FsResult<()> {
+        match self.ours(&fd) {
+            Some(open) => read_only(open.dir()),
+            None => self.wasi.remove_directory_at(fd, path).await,
+        }
+    }
+
+    async fn rename_at(
+        &mut self,
+        fd: Fd,
+        old_path: String,
+        new_fd: Fd,
+        new_path: String,
+    ) -> FsResult<()> {
+        match self.writes_two(&fd, &new_fd) {
+            Ok(()) => self.wasi.rename_at(fd, old_path, new_fd, new_path).await,
+            Err(refused) => Err(refused),
+        }
+    }
+
+    async fn symlink_at(&mut self, fd: Fd, old_path: String, new_path: String) -> FsResult<()> {
+        match self.ours(&fd) {
+            Some(open) => read_only(open.dir()),
+            None => self.wasi.symlink_at(fd, old_path, new_path).await,
+        }
+    }
+
+    async fn unlink_file_at(&mut self, fd: Fd, path: String) -> FsResult<()> {
+        match self.ours(&fd) {
+            Some(open) => read_only(open.dir()),
+            None => self.wasi.unlink_file_at(fd, path).await,
+        }
+    }
+
+    fn read_via_stream(&mut self, fd: Fd, offset: Filesize) -> FsResult<Resource<DynInputStream>> {
+        let stream: DynInputStream = match self.ours(&fd) {
+            Some(Open::File(file)) => Box::new(FileStream::new(file.clone(), offset)),
+            Some(Open::Dir(_)) => return Err(Refusal::ReadOfDirectory.into()),
+            None => return self.wasi.read_via_stream(fd, offset),
+        };
+        Ok(self.wasi.table.push(stream)?)
+    }
+
+    fn write_via_stream(
+        &mut self,
+        fd: Fd,
+        offset: Filesize,
+    ) -> FsResult<Resource<DynOutputStream>> {
+        match self.ours(&fd) {
+            Some(open) => read_only(open.file()),
+            None => self.wasi.write_via_stream(fd, offset),
+        }
+    }
+
+    fn append_via_stream(&mut self, fd: Fd) -> FsResult<Resource<DynOutputStream>> {
+        match self.ours(&fd) {
+            Some(open) => read_only(open.file()),
+            None => self.wasi.append_via_stream(fd),
+        }
+    }
+
+    async fn is_same_object(&mut self, one: Fd, other: Fd) -> wasmtime::Result<bool> {
+        match (self.ours(&one), self.ours(&other)) {
+            (Some(one), Some(other)) => Ok(identity(one) == identity(other)),
+            (None, None) => self.wasi.is_same_object(one, other).await,
+            (Some(_), None) => self.native(&other).map(|_| false),
+            (None, Some(_)) => self.native(&one).map(|_| false),
+        }
+    }
+
+    async fn metadata_hash(&mut self, fd: Fd) -> FsResult<MetadataHashValue> {
+        match self.ours(&fd) {
+            Some(open) => Ok(stat::hash(identity(open))),
+            None => self.wasi.metadata_hash(fd).await,
+        }
+    }
+
+    /// The usual libraries ask this before every stat and for every entry of a listing. With no-follow, the directory
+    /// alone answers it, without fetching the entry's target.
+    async fn metadata_hash_at(
+        &mut self,
+        fd: Fd,
+        path_flags: PathFlags,
+        path: String,
+    ) -> FsResult<MetadataHashValue> {
+        let Some(open) = self.ours(&fd) else {
+            return self.wasi.metadata_hash_at(fd, path_flags, path).await;
+        };
+        let OpenDir { dir, session } = open.dir()?;
+        let identity = session.identity_at(dir, &path, last(path_flags)).await;
+        Ok(stat::hash(identity.map_err(errno::failed)?))
+    }
+}
+
+impl IpfsFilesystemView<'_> {
+    /// Returns a native descriptor. An unknown number traps, as in wasmtime-wasi.
+    fn native(&self, fd: &Fd) -> wasmtime::Result<&Descriptor> {
+        Ok(self.wasi.table.get(fd)?)
+    }
+
+    /// Checks a link or rename from one directory to another. It may be delegated only if both are native, because
+    /// wasmtime-wasi traps on a descriptor of ours; otherwise this returns the refusal.
+    fn writes_two(&self, from: &Fd, to: &Fd) -> FsResult<()> {
+        let (from_ours, to_ours) = (self.ours(from), self.ours(to));
+        if from_ours.is_none() && to_ours.is_none() {
+            return Ok(());
+        }
+        for (fd, ours) in [(from, from_ours), (to, to_ours)] {
+            match ours {
+                Some(open) => open.dir().map(|_| ())?,
+                None => match self.native(fd).map_err(FsError::trap)? {
+                    Descriptor::Dir(_) => (),
+                    Descriptor::File(_) => return Err(Refusal::NotDirectory.into()),
+                },
+            }
+        }
+        match (from_ours, to_ours) {
+            (Some(_), Some(_)) => Err(Refusal::ReadOnly.into()),
+            _ => Err(Refusal::CrossDevice.into()),
+        }
+    }
+}
+
+/// Opens `path` below `base`. The checks come in wasmtime-wasi's order: first the flags, then the right to write, and
+/// only then what is there. The exception is a creation with `EXCLUSIVE`: it first looks at what is there, since
+/// programs rely on the answer "it exists".
+async fn open_at(
+    base: &OpenDir,
+    last: Symlinks,
+    path: &str,
+    open_flags: OpenFlags,
+    flags: DescriptorFlags,
+) -> FsResult<Open> {
+    let synchronised = DescriptorFlags::FILE_INTEGRITY_SYNC
+        | DescriptorFlags::DATA_INTEGRITY_SYNC
+        | DescriptorFlags::REQUESTED_WRITE_SYNC;
+    if flags.intersects(synchronised) {
+        return Err(Refusal::SynchronisedIo.into());
+    }
+    let directory = open_flags.contains(OpenFlags::DIRECTORY);
+    if directory
+        && open_flags.intersects(OpenFlags::CREATE | OpenFlags::EXCLUSIVE | OpenFlags::TRUNCATE)
+    {
+        return Err(Refusal::ContradictoryFlags.into());
+    }
+    let OpenDir { dir, session } = base;
+    if open_flags.intersects(OpenFlags::CREATE | OpenFlags::TRUNCATE)
+        || flags.contains(DescriptorFlags::WRITE)
+    {
+        if open_flags.contains(OpenFlags::CREATE | OpenFlags::EXCLUSIVE) {
+            // A symlink at the end counts as existing, wherever it leads.
+            let found = session.identity_at(dir, path, Symlinks::NoFollow).await;
+            if found.is_ok() {
+                return Err(Refusal::Exists.into());
+            }
+        }
+        return Err(Refusal::ReadOnly.into());
+    }
+    // MUTATE_DIRECTORY alone does not ask to write: wasmtime-wasi opens with it and refuses the mutation.
+    match session
+        .open_at(dir, path, last)
+        .await
+        .map_err(errno::failed)?
+    {
+        Node::File(_) if directory => Err(Refusal::NotDirectory.into()),
+        Node::File(file) => Ok(Open::File(file)),
+        Node::Dir(dir) => Ok(Open::Dir(OpenDir {
+            dir,
+            session: session.clone(),
+        })),
+        Node::Symlink(_) => Err(Refusal::SymlinkNotFollowed.into()),
+    }
+}
+
+/// Refuses a write to a node of ours. The error of a wrong kind comes first.
+fn read_only<T, R>(kind: FsResult<T>) -> FsResult<R> {
+    kind.and(Err(Refusal::ReadOnly.into()))
+}
+
+fn identity(open: &Open) -> pinset::Identity {
+    match open {
+        Open::File(file) => file.identity(),
+        Open::Dir(open) => open.dir.identity(),
+    }
+}
+
+fn last(flags: PathFlags) -> Symlinks {
+    if flags.contains(PathFlags::SYMLINK_FOLLOW) {
+        Symlinks::Follow
+    } else {
+        Symlinks::NoFollow
+    }
+}
+
+fn expected_use(advice: Advice) -> pinset::Advice {
+    match advice {
+        Advice::Normal => pinset::Advice::Normal,
+        Advice::Sequential => pinset::Advice::Sequential,
+        Advice::Random => pinset::Advice::Random,
+        Advice::WillNeed => pinset::Advice::WillNeed,
+        Advice::DontNeed => pinset::Advice::DontNeed,
+        Advice::NoReuse => pinset::Advice::NoReuse,
+    }
+}

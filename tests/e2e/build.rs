@@ -1,0 +1,56 @@
+//! Lists the guests by the names of their sources, so that a guest without a host test, or a test without a guest, does
+//! not compile. It builds no guest; `cargo xtask guests` does.
+
+use std::{collections::BTreeSet, env, error::Error, fmt::Write as _, fs, io, path::Path};
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let sources = Path::new("../guests/src/bin");
+    println!("cargo::rerun-if-changed={}", sources.display());
+    let paths = fs::read_dir(sources)?.map(|entry| Ok(entry?.path()));
+    let paths = paths.collect::<io::Result<BTreeSet<_>>>()?;
+    let names = paths
+        .iter()
+        .filter(|path| path.extension().is_some_and(|found| found == "rs"));
+    let names = names.filter_map(|path| path.file_stem()?.to_str());
+    let names: Vec<_> = names.collect();
+
+    let mut list = String::new();
+    for name in &names {
+        let constant = name.to_uppercase();
+        writeln!(
+            list,
+            "/// The guest `{name}`; see its source for what it does and its arguments."
+        )?;
+        writeln!(
+            list,
+            "pub const {constant}: Guest = Guest::named(\"{name}\");"
+        )?;
+    }
+    writeln!(list, "/// All of them, by name.")?;
+    let constants = names
+        .iter()
+        .map(|name| name.to_uppercase())
+        .collect::<Vec<_>>();
+    writeln!(
+        list,
+        "pub const ALL: &[Guest] = &[{}];",
+        constants.join(", ")
+    )?;
+    writeln!(
+        list,
+        "/// Calls the macro `$each` with the name of every guest."
+    )?;
+    writeln!(list, "#[macro_export]")?;
+    let calls: String = names
+        .iter()
+        .map(|name| format!("$each!({name}); "))
+        .collect();
+    writeln!(
+        list,
+        "macro_rules! foreach_guest {{ ($each:ident) => {{ {calls} }}; }}"
+    )?;
+
+    let out = env::var_os("OUT_DIR").ok_or("Cargo sets OUT_DIR for a build script")?;
+    fs::write(Path::new(&out).join("guest_list.rs"), list)?;
+    Ok(())
+}

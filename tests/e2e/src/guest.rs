@@ -1,0 +1,138 @@
+//! Compiled guests, and the one engine that runs them.
+
+use std::{
+    collections::HashMap,
+    env, fs,
+    path::{Path, PathBuf},
+    sync::{Mutex, OnceLock, PoisonError},
+};
+
+use wasmtime::{Cache, CacheConfig, Config, Engine, component::Component};
+
+/// Which WASI a guest was built for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Preview {
+    /// wasm32-wasip1: a core module, adapted by [`wasi_ipfs_fs::p1::load`].
+    One,
+    /// wasm32-wasip2: a component.
+    Two,
+}
+
+impl Preview {
+    /// The name of its folder below the guests' folder.
+    pub fn folder(self) -> &'static str {
+        match self {
+            Self::One => "p1",
+            Self::Two => "p2",
+        }
+    }
+}
+
+/// A guest of `tests/guests`, by name. [`guests`](crate::guests) has a constant for each one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Guest {
+    name: &'static str,
+}
+
+impl Guest {
+    /// The guest whose source is `tests/guests/src/bin/<name>.rs`.
+    pub const fn named(name: &'static str) -> Self {
+        Self { name }
+    }
+
+    /// Its name.
+    pub const fn name(self) -> &'static str {
+        self.name
+    }
+
+    /// The program that `cargo xtask guests` built from it, compiled once in a process.
+    pub fn program(self, preview: Preview) -> Program {
+        let folder = match env::var_os("WASI_IPFS_GUESTS") {
+            Some(folder) => PathBuf::from(folder),
+            None => target_dir().join("guests"),
+        };
+        let file = format!("{}.wasm", self.name);
+        Program::from_file(folder.join(preview.folder()).join(file))
+    }
+}
+
+/// A compiled program. Cheap to clone.
+#[derive(Clone)]
+pub struct Program {
+    name: String,
+    component: Component,
+}
+
+impl Program {
+    /// Any program, by file, compiled once in a process.
+    pub fn from_file(path: impl AsRef<Path>) -> Self {
+        static COMPILED: Mutex<Option<HashMap<PathBuf, Program>>> = Mutex::new(None);
+        let path = path.as_ref();
+        let mut compiled = COMPILED.lock().unwrap_or_else(PoisonError::into_inner);
+        let compiled = compiled.get_or_insert_default();
+        if let Some(program) = compiled.get(path) {
+            return program.clone();
+        }
+        let program = Self::compile(path);
+        compiled.insert(path.to_owned(), program.clone());
+        program
+    }
+
+    fn compile(path: &Path) -> Self {
+        let name = path.display().to_string();
+        let bytes = fs::read(path).unwrap_or_else(|error| {
+            panic!("{name}: {error}; `cargo xtask guests` builds the guests")
+        });
+        let component =
+            wasi_ipfs_fs::p1::load(&name, &bytes).unwrap_or_else(|error| panic!("{error}"));
+        let component =
+            Component::new(engine(), component).unwrap_or_else(|error| panic!("{name}: {error:#}"));
+        Self { name, component }
+    }
+
+    /// The file name it came from.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The compiled component.
+    pub fn component(&self) -> &Component {
+        &self.component
+    }
+}
+
+impl std::fmt::Debug for Program {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Program({})", self.name)
+    }
+}
+
+/// The process's engine, with a compilation cache in the target directory.
+pub fn engine() -> &'static Engine {
+    static ENGINE: OnceLock<Engine> = OnceLock::new();
+    ENGINE.get_or_init(|| {
+        let mut cache = CacheConfig::new();
+        cache.with_directory(target_dir().join("wasmtime-cache"));
+        let mut config = Config::new();
+        config.cache(Some(Cache::new(cache).expect("a compilation cache")));
+        Engine::new(&config).expect("an engine")
+    })
+}
+
+/// Cargo's target directory.
+fn target_dir() -> PathBuf {
+    match env::var_os("CARGO_TARGET_DIR") {
+        Some(folder) => PathBuf::from(folder),
+        None => Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target"),
+    }
+}
+
+/// Names the test of a guest, and does not compile without one. Use it with `foreach_guest!`, in the file that holds
+/// the tests.
+#[macro_export]
+macro_rules! assert_guest_has_test {
+    ($name:ident) => {
+        #[allow(unused_imports, reason = "to name it is all that is wanted")]
+        use self::$name as _;
+    };
+}

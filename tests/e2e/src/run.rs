@@ -1,0 +1,216 @@
+//! One run of a program: its inputs and its outcome.
+
+use std::path::{Path, PathBuf};
+
+use wasi_ipfs_fs::{IpfsCtx, IpfsView};
+use wasmtime::{
+    Store,
+    component::{Linker, ResourceTable},
+};
+use wasmtime_wasi::{
+    FsPerms, I32Exit, WasiCtx, WasiCtxView, WasiView,
+    p2::{bindings::Command, pipe::MemoryOutputPipe},
+};
+
+use crate::{Program, engine};
+
+/// The most that a guest may print, in bytes.
+const OUTPUT_BYTES: usize = 256 * 1024 * 1024;
+
+/// The inputs of a program. It inherits nothing from the host.
+#[derive(Debug)]
+pub struct Run {
+    arguments: Vec<String>,
+    environment: Vec<(String, String)>,
+    preopens: Vec<(PathBuf, String, FsPerms)>,
+    filesystem: Filesystem,
+    native_calls: NativeCalls,
+}
+
+/// The thread on which wasmtime-wasi makes the system calls of native files.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum NativeCalls {
+    /// On a thread for blocking calls, which is the default.
+    #[default]
+    BlockingThread,
+    /// On the current thread (`allow_blocking_current_thread`).
+    CurrentThread,
+}
+
+#[derive(Debug)]
+enum Filesystem {
+    Native,
+    AdapterAlone,
+    Ipfs(IpfsCtx),
+}
+
+impl Run {
+    /// Makes a run with these arguments, of which the first is the program's name. The adapter is linked, and the guest
+    /// has no IPFS.
+    pub fn new(arguments: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        Self {
+            arguments: arguments.into_iter().map(Into::into).collect(),
+            environment: Vec::new(),
+            preopens: Vec::new(),
+            filesystem: Filesystem::AdapterAlone,
+            native_calls: NativeCalls::default(),
+        }
+    }
+
+    /// Chooses the thread for the system calls of native files.
+    pub fn native_calls(mut self, native_calls: NativeCalls) -> Self {
+        self.native_calls = native_calls;
+        self
+    }
+
+    /// Adds a variable to the environment.
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Preopens a host directory, natively.
+    pub fn preopen(mut self, host: impl AsRef<Path>, guest: &str, permissions: FsPerms) -> Self {
+        self.preopens
+            .push((host.as_ref().to_owned(), guest.to_owned(), permissions));
+        self
+    }
+
+    /// Grants the guest IPFS.
+    pub fn ipfs(mut self, ctx: IpfsCtx) -> Self {
+        self.filesystem = Filesystem::Ipfs(ctx);
+        self
+    }
+
+    /// Uses wasmtime-wasi alone; the adapter is not even linked.
+    pub fn native(mut self) -> Self {
+        self.filesystem = Filesystem::Native;
+        self
+    }
+
+    /// Runs `program` to its end.
+    ///
+    /// # Panics
+    /// If the host's side cannot be set up, because that is not an outcome of the guest.
+    pub async fn program(self, program: &Program) -> Outcome {
+        let (stdout, stderr) = (
+            MemoryOutputPipe::new(OUTPUT_BYTES),
+            MemoryOutputPipe::new(OUTPUT_BYTES),
+        );
+        let mut linker = Linker::<State>::new(engine());
+        wasmtime_wasi::p2::add_to_linker_async(&mut linker).expect("wasmtime-wasi links");
+        if !matches!(self.filesystem, Filesystem::Native) {
+            wasi_ipfs_fs::p2::add_to_linker_async(&mut linker).expect("the adapter links");
+        }
+        let mut store = Store::new(engine(), self.state(stdout.clone(), stderr.clone()));
+        let end = match Command::instantiate_async(&mut store, program.component(), &linker).await {
+            Ok(command) => match command.wasi_cli_run().call_run(&mut store).await {
+                Ok(Ok(())) => End::Exit(0),
+                Ok(Err(())) => End::Exit(1),
+                Err(error) => match error.downcast_ref::<I32Exit>() {
+                    Some(I32Exit(status)) => End::Exit(*status),
+                    None => End::Trap(format!("{error:?}")),
+                },
+            },
+            Err(error) => panic!("{}: {error:?}", program.name()),
+        };
+        drop(store);
+        Outcome {
+            program: program.name().to_owned(),
+            end,
+            stdout: stdout.contents().to_vec(),
+            stderr: String::from_utf8_lossy(&stderr.contents()).into_owned(),
+        }
+    }
+
+    fn state(self, stdout: MemoryOutputPipe, stderr: MemoryOutputPipe) -> State {
+        let mut wasi = WasiCtx::builder();
+        wasi.args(&self.arguments).stdout(stdout).stderr(stderr);
+        wasi.allow_blocking_current_thread(self.native_calls == NativeCalls::CurrentThread);
+        for (name, value) in &self.environment {
+            wasi.env(name, value);
+        }
+        for (host, guest, permissions) in &self.preopens {
+            wasi.preopened_dir(host, guest, *permissions)
+                .unwrap_or_else(|error| panic!("preopening {}: {error}", host.display()));
+        }
+        State {
+            wasi: wasi.build(),
+            table: ResourceTable::new(),
+            ipfs: match self.filesystem {
+                Filesystem::Native | Filesystem::AdapterAlone => None,
+                Filesystem::Ipfs(ctx) => Some(ctx),
+            },
+        }
+    }
+}
+
+/// A guest's state in its store.
+pub struct State {
+    /// The state of wasmtime-wasi.
+    pub wasi: WasiCtx,
+    /// The resources of wasmtime-wasi and of the adapter.
+    pub table: ResourceTable,
+    /// The guest's IPFS, if it has any.
+    pub ipfs: Option<IpfsCtx>,
+}
+
+impl WasiView for State {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView {
+            ctx: &mut self.wasi,
+            table: &mut self.table,
+        }
+    }
+}
+
+impl IpfsView for State {
+    fn ipfs(&self) -> Option<&IpfsCtx> {
+        self.ipfs.as_ref()
+    }
+}
+
+impl std::fmt::Debug for State {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("State")
+            .field("ipfs", &self.ipfs)
+            .finish_non_exhaustive()
+    }
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum End {
+    /// With this exit status.
+    Exit(i32),
+    /// By a trap. A guest never causes one itself: it asserts, and exits with 1.
+    Trap(String),
+}
+
+/// The outcome of a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    program: String,
+    /// How it ended.
+    pub end: End,
+    /// The standard output.
+    pub stdout: Vec<u8>,
+    /// The standard error.
+    pub stderr: String,
+}
+
+impl Outcome {
+    /// Returns the standard output of a successful run, which must be text.
+    #[track_caller]
+    pub fn success(&self) -> &str {
+        assert_eq!(self.end, End::Exit(0), "{}: {}", self.program, self.stderr);
+        self.text()
+    }
+
+    /// Returns the standard output, however the run ended.
+    #[track_caller]
+    pub fn text(&self) -> &str {
+        std::str::from_utf8(&self.stdout)
+            .unwrap_or_else(|error| panic!("{} printed no text: {error}", self.program))
+    }
+}

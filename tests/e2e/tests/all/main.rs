@@ -1,0 +1,13 @@
+//! Guests over mock nodes and CAR files: no Kubo is needed. Only `budget` starts a process, in which it measures.
+
+mod access;
+mod budget;
+mod descriptor;
+mod fixtures;
+mod guests;
+mod lazy;
+mod names;
+mod native_parity;
+mod old_allocator;
+mod ripgrep;
+mod verified;
