@@ -11,6 +11,7 @@ use std::{
     fmt, fs,
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    time::Instant,
 };
 
 use anyhow::{Context, Result, bail};
@@ -87,7 +88,9 @@ pub(crate) fn run(workspace: &Workspace, flags: &Flags) -> Result<()> {
     };
     let host = host(workspace)?;
     let mut build = cargo(workspace, &host, "build");
+    let begun = Instant::now();
     process::run(build.arg("--bins"))?;
+    println!("built in {} s", begun.elapsed().as_secs());
 
     let (mut passed, mut failed) = (0, 0);
     for name in wanted {

@@ -4,7 +4,7 @@
 //! check of `tidy`, and each test program that did not finish counts as one failure.
 
 use std::{
-    fmt,
+    env, fmt,
     io::{BufRead, BufReader, Write, stdout},
     path::PathBuf,
     process::{Command, Stdio},
@@ -48,6 +48,9 @@ const KUBO: &str = "WASI_IPFS_KUBO";
 /// The variable that names the program `ipfs-cluster-service` for the tests.
 const CLUSTER: &str = "WASI_IPFS_CLUSTER";
 
+/// What tells the tests to leave out what takes minutes.
+const QUICK: &str = "WASI_IPFS_QUICK";
+
 impl Flags {
     /// Whether a test's `NOT RUN` line is a failure. It is if anything was asked for, unless the line names the
     /// variable of something that was not: each test that needs a variable names it.
@@ -62,6 +65,11 @@ impl Flags {
             .iter()
             .any(|(mark, asked)| !asked && line.contains(mark));
         (self.fixtures.is_some() || self.kubo) && !excused
+    }
+
+    /// Whether the models run too: they are built by themselves, and no argument of `cargo test` is for them.
+    fn runs_models(&self) -> bool {
+        self.arguments.is_empty()
     }
 
     /// Splits the arguments into those of cargo and those of the test programs.
@@ -173,10 +181,15 @@ fn all(
         None => cargo.env_remove(KUBO).env_remove(CLUSTER),
     };
     if flags.quick {
-        cargo.env("WASI_IPFS_QUICK", "1");
+        cargo.env(QUICK, "1");
     }
     steps.run("build", || process::run(&mut compile(workspace, flags)))?;
-    steps.run("tests", || stream(&mut cargo, &mut stdout(), tally, wrong))
+    steps.run("tests", || stream(&mut cargo, &mut stdout(), tally, wrong))?;
+    if flags.runs_models() {
+        let mut cargo = models(workspace, flags);
+        steps.run("models", || stream(&mut cargo, &mut stdout(), tally, wrong))?;
+    }
+    Ok(())
 }
 
 fn programs(workspace: &Workspace) -> Result<(PathBuf, PathBuf)> {
@@ -204,6 +217,23 @@ fn compile(workspace: &Workspace, flags: &Flags) -> Command {
         cargo.arg("--workspace");
     }
     cargo.args(flags.divided().0);
+    cargo
+}
+
+/// Builds and runs the models of concurrency, in a folder of their own: under another cfg everything is built anew, and
+/// neither build is to throw away the other.
+fn models(workspace: &Workspace, flags: &Flags) -> Command {
+    let set = env::var("RUSTFLAGS").unwrap_or_default();
+    let mut cargo = workspace.cargo(&["test", "--no-fail-fast", "--lib"]);
+    cargo
+        .args(["-p", "block-staging", "-p", "pinset", "--target-dir"])
+        .arg(workspace.target.join("shuttle"))
+        .args(["models", "--", "--show-output"])
+        .env_remove("CARGO_ENCODED_RUSTFLAGS")
+        .env("RUSTFLAGS", format!("{set} --cfg shuttle").trim_start());
+    if flags.quick {
+        cargo.env(QUICK, "1");
+    }
     cargo
 }
 
@@ -272,6 +302,16 @@ mod tests {
             line(&["-p", "pinset", "--", "staging"]),
             "cargo test --no-fail-fast -p pinset -- --show-output staging"
         );
+    }
+
+    #[test]
+    fn models_are_built_by_themselves() {
+        let line = process::line(&models(&workspace(), &flags(&[])));
+        assert!(
+            line.contains("--cfg shuttle") && line.contains("--target-dir /no/such/target/shuttle"),
+            "{line}"
+        );
+        assert!(flags(&[]).runs_models() && !flags(&["-p", "pinset"]).runs_models());
     }
 
     #[test]

@@ -14,6 +14,10 @@ pub(crate) const CLASSES: usize = (MAX_STAGED as u64 / MIN_CLASS).ilog2() as usi
 /// The length of the journal, in bytes.
 pub(crate) const JOURNAL_LEN: u64 = 16 * 1024;
 
+/// The greatest number that a change can have in a sound directory: at one change a microsecond it lasts a thousand
+/// years. A record with a greater number is damaged, and must not make the next number overflow.
+pub(crate) const MAX_CHANGE: u64 = 1 << 55;
+
 /// The address of a block: the number of its class, and the number of its slot in that class's file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct SlotAddress {

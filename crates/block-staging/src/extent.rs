@@ -10,6 +10,7 @@ use std::{
     fmt,
     fs::File,
     io,
+    os::unix::fs::FileExt,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -24,6 +25,7 @@ use crate::{
     lease::Lease,
     platform::{self, ReadWay},
     reservation::Reservation,
+    sync::{AtomicBool, Ordering},
     volume::Volume,
 };
 
@@ -162,6 +164,29 @@ impl Extent {
             // coverage: needs a file system that cannot be asked not to wait.
             ReadWay::Blocking => Ok(None),
         }
+    }
+
+    /// Like [`try_read`](Self::try_read), but copies once into the caller's slice, without an allocation. Returns the
+    /// number of bytes read: the length of the slice, or less at the block's end. After `None` the slice's content is
+    /// unspecified.
+    ///
+    /// # Errors
+    /// As [`try_read`](Self::try_read).
+    #[inline]
+    pub fn try_read_into(&self, offset: usize, into: &mut [u8]) -> io::Result<Option<usize>> {
+        let len = self.clamp(offset, into.len());
+        if len == 0 {
+            return Ok(Some(0));
+        }
+        let (file, start) = self.place(offset)?;
+        let into = &mut into[..len];
+        let is_read = match self.read_way {
+            ReadWay::Cached => platform::read_cached_into(file, start, into)?,
+            ReadWay::Memory => file.read_exact_at(into, start).map(|()| true)?,
+            // coverage: needs a file system that cannot be asked not to wait.
+            ReadWay::Blocking => false,
+        };
+        Ok(is_read.then_some(len))
     }
 
     /// Like [`try_read`](Self::try_read), but waits for the disk. Call it on a blocking thread.

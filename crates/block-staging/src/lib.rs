@@ -80,6 +80,9 @@
 //! 7. `resume`, `writer`, `follower`, `open`: how a directory is opened, and its two handles.
 //! 8. [`stored`]: a directory from outside, for the commands that a person runs.
 
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod lock_dir;
 pub mod stored;
 
@@ -92,6 +95,8 @@ mod extent;
 mod follower;
 mod key;
 mod lease;
+#[cfg(all(test, shuttle))]
+mod models;
 mod open;
 mod platform;
 mod reservation;
@@ -99,7 +104,7 @@ mod resume;
 mod space;
 mod steps;
 mod sync;
-#[cfg(test)]
+#[cfg(all(test, not(shuttle)))]
 mod tests;
 mod volume;
 mod writer;
@@ -113,4 +118,6 @@ pub use open::{Opened, open};
 pub use reservation::Reservation;
 pub use resume::Warm;
 pub use space::budget::{self, Budget};
+#[cfg(shuttle)]
+pub use steps::at_each_step;
 pub use writer::{Staging, StagingUsage};

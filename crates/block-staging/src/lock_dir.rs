@@ -21,7 +21,7 @@ mod dead;
 mod directory;
 mod held;
 mod staging_dir;
-#[cfg(test)]
+#[cfg(all(test, not(shuttle)))]
 mod tests;
 
 pub use dead::{DeadHolder, Evidence};

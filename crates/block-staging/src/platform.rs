@@ -7,13 +7,13 @@
 mod cached;
 #[cfg(target_os = "linux")]
 pub(crate) mod linux;
-#[cfg(not(target_os = "linux"))]
-mod other;
 pub(crate) mod probe;
+#[cfg(not(target_os = "linux"))]
+mod unsupported;
 pub(crate) mod ways;
 
 #[cfg(target_os = "linux")]
-pub(crate) use linux::{data_ranges, lock_range, punch, read_cached, read_way};
+pub(crate) use linux::{data_ranges, lock_range, punch, read_cached, read_cached_into, read_way};
 #[cfg(not(target_os = "linux"))]
-pub(crate) use other::{data_ranges, lock_range, punch, read_cached, read_way};
+pub(crate) use other::{data_ranges, lock_range, punch, read_cached, read_cached_into, read_way};
 pub(crate) use ways::{RangeLock, ReadWay, allocated};

@@ -73,16 +73,16 @@ pub(crate) fn resume(
     let suitable = probe::probe(&dir)?;
     let unit = suitable.unit;
     let space = Space::new(share, unit, suitable.kind, Beside::Index);
-    let mut found = Vec::new();
+    let (mut found, mut misplaced) = (Vec::new(), Vec::new());
     let mut on_disk = Vec::with_capacity(CLASSES);
     for class in 0..CLASSES {
         let files = OnDisk::open(&dir, class, unit)?;
-        files.read(unit, &mut found)?;
+        files.read(unit, &mut found, &mut misplaced)?;
         on_disk.push(files);
     }
     let newest = found.iter().map(|it| it.record.change).max().unwrap_or(0);
     let (kept, dropped) = decide(found, &space);
-    for Place { at, .. } in &dropped {
+    for at in dropped.iter().map(|it| it.at).chain(misplaced) {
         on_disk[at.class].clear(at.slot)?;
         reached(Step::DroppedAtStart);
     }
@@ -176,7 +176,12 @@ impl OnDisk {
     }
 
     /// Reads the records whose block can be in the slot that they name.
-    fn read(&self, unit: u64, into: &mut Vec<Place>) -> Result<(), StagingError> {
+    fn read(
+        &self,
+        unit: u64,
+        into: &mut Vec<Place>,
+        misplaced: &mut Vec<SlotAddress>,
+    ) -> Result<(), StagingError> {
         let Some(file) = &self.index else {
             return Ok(());
         };
@@ -184,9 +189,10 @@ impl OnDisk {
         let start = |slot: u32| u64::from(slot) * class_bytes(class);
         index::records(file, class, |slot, record| {
             let len = u64::from(record.len);
-            if class_of(len, unit) == class && start(slot) + len <= self.slots_len {
-                let at = SlotAddress { class, slot };
-                into.push(Place { record, at });
+            let at = SlotAddress { class, slot };
+            match class_of(len, unit) == class && start(slot) + len <= self.slots_len {
+                true => into.push(Place { record, at }),
+                false => misplaced.push(at),
             }
         })
         .map_err(self.failed_index("read"))
@@ -231,7 +237,7 @@ impl OnDisk {
             .map(|(slot, len)| (slot, space.charge(u64::from(len))))
             .collect();
         let name = slots::name(class_bytes(class));
-        let lost = sweep::slots(&file, class_bytes(class), &covered, &index)
+        let lost = sweep::slots(&file, class_bytes(class), unit, &covered, &index)
             .map_err(|error| StagingError::of("sweep", &name, error))?;
         reached(Step::SlotsSwept);
         let data_bytes = covered.values().sum::<u64>() + lost.values().sum::<u64>();

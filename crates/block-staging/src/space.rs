@@ -6,17 +6,12 @@
 //! Invariant: the bytes reserved and the bytes set aside together never exceed the directory's part of the budget
 //! ([`Share`]), and every allocated byte is reserved before it is written and until its hole is punched.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
-};
+use std::sync::Arc;
 
 pub mod budget;
-/// Not a part of `budget.rs`, since that is built under another scheduler as well.
-#[cfg(test)]
-mod budget_tests;
 pub(crate) mod overhead;
 
+use crate::sync::{AtomicU64, Ordering};
 use budget::Share;
 use overhead::{Beside, Metadata, Overhead};
 

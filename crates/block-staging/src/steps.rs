@@ -34,15 +34,19 @@ pub(crate) enum Step {
 }
 
 /// Reports that a step has been done.
-#[cfg(not(test))]
+#[cfg(not(any(test, shuttle)))]
 #[inline(always)]
 pub(crate) fn reached(_step: Step) {}
 
-#[cfg(test)]
+#[cfg(all(test, not(shuttle)))]
 pub(crate) use armed::{arm, reached, steps_of};
+#[cfg(shuttle)]
+pub use watched::at_each_step;
+#[cfg(shuttle)]
+pub(crate) use watched::reached;
 
 /// Lets a test kill its own process at a step, or record the steps.
-#[cfg(test)]
+#[cfg(all(test, not(shuttle)))]
 mod armed {
     use std::{cell::RefCell, sync::Mutex};
 
@@ -98,5 +102,31 @@ mod armed {
             Some((at, left)) if *at == step => *left -= 1,
             _ => {}
         }
+    }
+}
+
+/// How a model looks at the disk after each step, and the scheduler goes elsewhere.
+#[cfg(shuttle)]
+mod watched {
+    use std::cell::RefCell;
+
+    use super::Step;
+    use crate::sync::point;
+
+    thread_local! {
+        /// Of the thread that runs the model: all threads of the model run on it, by turns.
+        static LOOK: RefCell<Option<Box<dyn Fn()>>> = const { RefCell::new(None) };
+    }
+
+    /// Calls `look` after each step of a commit and of an eviction, whichever thread of the model does it. It must not
+    /// use what is scheduled.
+    pub fn at_each_step(look: impl Fn() + 'static) {
+        LOOK.set(Some(Box::new(look)));
+    }
+
+    /// Called at each step.
+    pub(crate) fn reached(_step: Step) {
+        LOOK.with_borrow(|look| look.as_ref().map(|look| look()));
+        point();
     }
 }

@@ -3,10 +3,19 @@
 
 use std::sync::{PoisonError, TryLockError};
 
+#[cfg(shuttle)]
+pub(crate) use shuttle::{
+    sync::{
+        Mutex, MutexGuard,
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
+    },
+    thread::sleep,
+};
+#[cfg(not(shuttle))]
 pub(crate) use std::{
     sync::{
         Mutex, MutexGuard,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
     },
     thread::sleep,
 };
@@ -25,4 +34,11 @@ pub(crate) fn try_lock<T: ?Sized>(mutex: &Mutex<T>) -> Option<MutexGuard<'_, T>>
         Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
         Err(TryLockError::WouldBlock) => None,
     }
+}
+
+/// A point where the scheduler may go elsewhere, as at any use of a primitive: before a system call that it does not
+/// see, and after a step. (To yield would be another thing: a thread of high priority would lose it.)
+#[cfg(shuttle)]
+pub(crate) fn point() {
+    AtomicBool::new(false).load(Ordering::SeqCst);
 }

@@ -1,14 +1,12 @@
 //! The state that all handles of one open directory share: its files, its space, and the slots that could not be freed.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-
 use crate::{
     class::{CLASSES, SlotAddress, class_of},
     disk::{journal::Journal, slots::ClassFile},
     lock_dir::StagingDir,
     platform::{self, ReadWay},
     space::Space,
-    sync::{Mutex, try_lock},
+    sync::{AtomicBool, AtomicU32, Mutex, Ordering, try_lock},
 };
 
 /// A staging directory that its writer has opened.

@@ -2,10 +2,7 @@
 //!
 //! Any number of threads may use it at once.
 
-use std::{
-    fmt,
-    sync::{Arc, atomic::Ordering},
-};
+use std::{fmt, sync::Arc};
 
 use crate::{
     class::{CLASSES, class_bytes},
@@ -24,6 +21,7 @@ use crate::{
         budget::{Budget, Share},
         overhead::Beside,
     },
+    sync::Ordering,
     volume::Volume,
 };
 

@@ -12,6 +12,9 @@ use futures_util::{
 
 use crate::sync::{AtomicU64, Mutex, Ordering, lock};
 
+#[cfg(all(test, not(shuttle)))]
+mod tests;
+
 type Work<T> = BoxFuture<'static, T>;
 
 /// The flights by key, each with a number that distinguishes it from an earlier one under the same key.

@@ -3,5 +3,6 @@
 pub(crate) mod builder;
 pub(crate) mod cache;
 pub(crate) mod fix;
+#[cfg(feature = "metrics")]
 pub mod metrics;
 pub(crate) mod stats;

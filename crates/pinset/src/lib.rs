@@ -9,19 +9,20 @@
 //! Each module imports only from those below it in this list.
 //!
 //! 1. `host`: what an embedder holds. `builder`, `cache` ([`CacheMode`]), `fix` (resolves a name once), `stats`,
-//!    [`metrics`].
+//!    `metrics` (a feature).
 //! 2. `whole`: whole things. `stream` (a file's content), `prefetch` (a DAG into staging), `materialize` (a tree into
 //!    a host directory).
 //! 3. `resolve`: from a path to an open handle. `walk` goes segment by segment through verified directory blocks;
 //!    `open` makes a handle of what it found.
-//! 4. `read`: what is open. `node`, `dir`, `listing`, `file`; `tree` goes from an offset to its leaf; `readahead`,
+//! 4. `read`: what is open. `node`, `dir`, `listing`, `file`, `filling` (one read's bytes), `reader` (a file through
+//!    tokio's traits); `tree` goes from an offset to its leaf; `readahead`,
 //!    `pace` and `latency` fetch what a sequential reader will want next.
 //! 5. `session`: one guest's context, which every handle carries.
 //! 6. `fetch`: from a target to its verified block. `engine` fetches it once for everyone who waits, verifies and
 //!    stages it; `reverify` hashes at its first use what an earlier run or another process staged; `counters`.
 //! 7. `pins`: pins on the backend. `lazy` and `ensure` make them, `worker` and `keeper` make and release them beside
 //!    the reads, [`recovery`] releases what the dead left.
-//! 8. `path`: paths as text and the places they name. `ipfs_path`, `name` and `fixed_name` (`/ipns`), `place`, `walked`
+//! 8. `path`: paths as text and the places they name. `root_cid`, `ipfs_path`, `name` and `fixed_name` (`/ipns`), `place`, `walked`
 //!    (where a path led before).
 //! 9. `grant`: what a session is granted. `access` (which roots), `allowance` (how much of everything).
 //! 10. `cache`: what is here. `store` and `staged` (blocks), `persistent` (blocks that outlive the process), `nodes`
@@ -49,13 +50,11 @@ mod cache;
 mod error;
 mod fetch;
 mod flight;
-/// Not a part of `flight.rs`, which `tests/concurrency` builds as well.
-#[cfg(test)]
-#[path = "flight/tests.rs"]
-mod flight_tests;
 mod grant;
 mod host;
 mod metadata;
+#[cfg(all(test, shuttle))]
+mod models;
 mod path;
 mod pins;
 mod policy;
@@ -72,10 +71,11 @@ pub use block_staging::{Budget, lock_dir};
 pub use error::{Error, Limit};
 pub use fetch::counters::FetchFailures;
 pub use grant::{access::Access, allowance::Limits};
+#[cfg(feature = "metrics")]
+pub use host::metrics;
 pub use host::{
     builder::PinsetBuilder,
     cache::{CacheMode, IsolatedPinset, PinsetCache},
-    metrics,
     stats::Stats,
 };
 pub use metadata::{Identity, Kind, MadeBy, Metadata, Mtime};
@@ -93,9 +93,10 @@ pub use read::{
     listing::{Entries, Entry, EntryKind},
     node::{Node, Symlink},
     readahead::Advice,
+    reader::FileReader,
 };
 pub use resolve::walk::MAX_SYMLINKS;
 pub use session::Session;
-pub use whole::{prefetch::Fetched, progress::Progress, stream::ContentStream};
+pub use whole::{prefetch::Fetched, progress::Progress};
 
 use block_staging::budget;

@@ -2,9 +2,11 @@
 
 pub(crate) mod dir;
 pub(crate) mod file;
+pub(crate) mod filling;
 pub(crate) mod latency;
 pub(crate) mod listing;
 pub(crate) mod node;
 pub(crate) mod pace;
 pub(crate) mod readahead;
+pub(crate) mod reader;
 pub(crate) mod tree;

@@ -3,10 +3,7 @@
 //! A session knows no wasm. Every node that a walk yields carries its session, so that no read can be made
 //! without its limits.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex},
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use pinner_api::Origin;
 
@@ -18,7 +15,7 @@ use crate::{
         allowance::{Allowance, Limits},
     },
     path::{fixed_name::FixedName, root_cid::RootCid, walked::Walked},
-    sync::lock,
+    sync::{Mutex, lock},
 };
 
 /// One guest's view of a pinset. Cheap to clone; all clones share its limits.

@@ -20,7 +20,7 @@
 //!
 //! * [`Content`]: blocks on a [`MockNode`](pinner_mock::MockNode), whose log and faults belong to the test;
 //!   [`Sample`]: a tree with something of everything; [`Large`]: a file of any size that takes no memory.
-//! * [`Variant`], [`four_variants`]: previews 1 and 2, on a shared and on an isolated pinset.
+//! * [`Variant`], [`each_variant`]: previews 1 and 2, on a shared and on an isolated pinset.
 //! * [`guests`]: a constant for each guest, and `foreach_guest!`, so that every guest is tested; [`Program`]: a guest
 //!   or any other file, compiled.
 //! * [`Run`], [`Outcome`]: one run, with the adapter, with the adapter but no IPFS, or with wasmtime-wasi alone.

@@ -85,13 +85,13 @@ pub fn pinset(node: &MockNode, budget_bytes: u64) -> PinsetBuilder {
 /// Makes four tests of each `async fn name(variant: Variant)`: `name::p1_shared`, `name::p1_isolated`,
 /// `name::p2_shared`, `name::p2_isolated`.
 #[macro_export]
-macro_rules! four_variants {
+macro_rules! each_variant {
     ($($name:ident)*) => {$(
         mod $name {
-            $crate::four_variants!(@one $name p1_shared One Shared);
-            $crate::four_variants!(@one $name p1_isolated One Isolated);
-            $crate::four_variants!(@one $name p2_shared Two Shared);
-            $crate::four_variants!(@one $name p2_isolated Two Isolated);
+            $crate::each_variant!(@one $name p1_shared One Shared);
+            $crate::each_variant!(@one $name p1_isolated One Isolated);
+            $crate::each_variant!(@one $name p2_shared Two Shared);
+            $crate::each_variant!(@one $name p2_isolated Two Isolated);
         }
     )*};
     (@one $name:ident $test:ident $preview:ident $sharing:ident) => {

@@ -15,6 +15,8 @@ pub mod content;
 pub mod file_system;
 pub mod golden;
 pub mod memory;
+#[cfg(shuttle)]
+pub mod schedules;
 pub mod staged;
 pub mod traces;
 pub mod turns;

@@ -7,7 +7,7 @@
 //!
 //! Invariant: a unit without a record is punched, or still charged.
 
-use std::{fs::File, io, os::unix::fs::FileExt, sync::OnceLock};
+use std::{collections::HashMap, fs::File, io, os::unix::fs::FileExt, sync::OnceLock};
 
 use super::{
     files::{self, Access},
@@ -16,6 +16,7 @@ use super::{
 use crate::{
     class::class_bytes,
     error::StagingError,
+    key::KeyHash,
     lock_dir::StagingDir,
     platform::{self, RangeLock},
     space::Space,
@@ -52,9 +53,11 @@ pub(crate) struct IndexFile {
 
 #[derive(Debug, Default)]
 struct Units {
-    by_place: Vec<Unit>,
-    /// A bit for each slot: whether it has a record.
-    recorded: Vec<u64>,
+    /// The units that have a record or are charged, by number. Not a list: the numbers in a damaged directory can be
+    /// large.
+    by_number: HashMap<usize, Unit, KeyHash>,
+    /// The slots that have a record: one bit for each, in words that are not zero.
+    recorded: HashMap<u32, u64, KeyHash>,
     logical_len: u64,
     charged: u64,
 }
@@ -62,23 +65,21 @@ struct Units {
 impl Units {
     /// Sets or clears a slot's bit. Returns whether that changed it.
     fn mark(&mut self, slot: u32, recorded: bool) -> bool {
-        let (word, bit) = (slot as usize / 64, 1 << (slot % 64));
-        if self.recorded.len() <= word {
-            self.recorded.resize(word + 1, 0);
-        }
-        let was = self.recorded[word] & bit != 0;
-        match recorded {
-            true => self.recorded[word] |= bit,
-            false => self.recorded[word] &= !bit,
-        }
-        was != recorded
+        let (at, bit) = (slot / 64, 1 << (slot % 64));
+        let before = self.recorded.get(&at).copied().unwrap_or(0);
+        let after = match recorded {
+            true => before | bit,
+            false => before & !bit,
+        };
+        match after {
+            0 => self.recorded.remove(&at),
+            _ => self.recorded.insert(at, after),
+        };
+        before != after
     }
 
     fn unit(&mut self, n: usize) -> &mut Unit {
-        if self.by_place.len() <= n {
-            self.by_place.resize(n + 1, Unit::default());
-        }
-        &mut self.by_place[n]
+        self.by_number.entry(n).or_default()
     }
 }
 
@@ -158,7 +159,7 @@ impl IndexFile {
             units.logical_len = longer;
         }
         let n = self.unit_of(slot);
-        if !units.unit(n).charged {
+        if !units.by_number.get(&n).is_some_and(|unit| unit.charged) {
             if !space.take_index(self.unit) {
                 return Err(StagingError::NoRoomForRecord);
             }
@@ -201,7 +202,7 @@ impl IndexFile {
 
     /// Punches a unit without records. If that fails, the unit stays charged until the next try.
     fn give_back_if_empty(&self, units: &mut Units, space: &Space, n: usize) -> bool {
-        let (Some(file), Some(unit)) = (self.file.get(), units.by_place.get_mut(n)) else {
+        let (Some(file), Some(unit)) = (self.file.get(), units.by_number.get(&n)) else {
             return false;
         };
         if unit.live > 0 || !unit.charged {
@@ -210,7 +211,7 @@ impl IndexFile {
         if platform::punch(file, n as u64 * self.unit, self.unit).is_err() {
             return false;
         }
-        unit.charged = false;
+        units.by_number.remove(&n);
         units.charged -= self.unit;
         space.give_back_index(self.unit);
         true
@@ -271,12 +272,11 @@ pub(crate) fn records(
                 0,
             );
             let read = files::read_at_most(file, &mut buffer, at)?;
-            let Some(first) = u32::try_from(at / RECORD_LEN as u64).ok() else {
-                // coverage: needs 2^32 records, in a file of 512 GiB.
-                return Ok(());
-            };
             let (whole, _) = buffer[..read].as_chunks::<RECORD_LEN>();
-            for (slot, bytes) in (first..).zip(whole) {
+            for (slot, bytes) in (at / RECORD_LEN as u64..).zip(whole) {
+                let Ok(slot) = u32::try_from(slot) else {
+                    return Ok(());
+                };
                 if let Some(record) = Record::decode(bytes, class, slot) {
                     give(slot, record);
                 }

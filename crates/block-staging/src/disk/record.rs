@@ -3,7 +3,10 @@
 //! Invariant: a record that decodes was written as a whole, for this slot of this class, by this version of the layout.
 //! It does not prove that the slot's bytes are the block's: those are hashed before they are used (I3).
 
-use crate::key::Key;
+use crate::{
+    class::{CLASSES, MAX_CHANGE, class_bytes},
+    key::Key,
+};
 
 /// A record's length, in bytes. A power of two, so that none crosses a sector or a page.
 pub(crate) const RECORD_LEN: usize = 128;
@@ -56,13 +59,20 @@ impl Record {
         if u32_at(bytes, 20)? != slot || usize::from(bytes[24]) != class {
             return None;
         }
-        let digest = bytes.get(40..40 + usize::from(bytes[25]))?;
+        let (digest, behind) = bytes[40..].split_at_checked(usize::from(bytes[25]))?;
+        if bytes[26..32].iter().chain(behind).any(|byte| *byte != 0) {
+            return None;
+        }
         let record = Self {
             key: Key::wrap(u64_at(bytes, 32)?, digest).ok()?,
             len: u32_at(bytes, 16)?,
             change: u64_at(bytes, 8)?,
         };
-        (record.len > 0).then_some(record)
+        // A slot's number and the next one are numbers: the last is not for use.
+        let fits = slot < u32::MAX
+            && class < CLASSES
+            && (1..=class_bytes(class)).contains(&u64::from(record.len));
+        (fits && record.change <= MAX_CHANGE).then_some(record)
     }
 }
 
@@ -136,5 +146,16 @@ mod tests {
         let mut empty = good;
         empty[16..20].fill(0);
         assert_eq!(Record::decode(&seal(empty), 6, 12), None);
+        let mut longer_than_its_slot = good;
+        longer_than_its_slot[16..20].copy_from_slice(&262_145_u32.to_le_bytes());
+        assert_eq!(Record::decode(&seal(longer_than_its_slot), 6, 12), None);
+        let mut of_no_time = good;
+        of_no_time[8..16].copy_from_slice(&u64::MAX.to_le_bytes());
+        assert_eq!(Record::decode(&seal(of_no_time), 6, 12), None);
+        for at in [26, 31, 72, 103, 127] {
+            let mut not_zero = good;
+            not_zero[at] = 1;
+            assert_eq!(Record::decode(&seal(not_zero), 6, 12), None, "byte {at}");
+        }
     }
 }

@@ -10,11 +10,9 @@ use std::{
     collections::BinaryHeap,
     fs::File,
     io,
+    ops::Range,
     os::unix::fs::FileExt,
-    sync::{
-        Arc, OnceLock,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, OnceLock},
 };
 
 use super::{
@@ -25,7 +23,7 @@ use crate::{
     error::StagingError,
     lock_dir::StagingDir,
     platform,
-    sync::{Mutex, MutexGuard, lock},
+    sync::{AtomicU64, Mutex, MutexGuard, Ordering, lock},
 };
 
 /// The step by which a file's logical length grows, in bytes. It is large since each growth writes to the file system's
@@ -55,6 +53,9 @@ struct Slots {
     /// Free slots below `end`, the lowest first. Taking the lowest bounds `end` by the most slots that were ever in
     /// use at once.
     free: BinaryHeap<Reverse<u32>>,
+    /// Free slots below `end` as they were found at the start, in ranges, the lowest last. Not one by one: in a damaged
+    /// directory they can be billions.
+    gaps: Vec<Range<u32>>,
     /// The first slot that was never used.
     end: u32,
     /// The number of slots that could not be freed so far.
@@ -74,6 +75,24 @@ pub(crate) struct Restored {
     pub(crate) lost: Vec<u32>,
     /// Bytes of data in whole units, in both kinds of slots.
     pub(crate) data_bytes: u64,
+}
+
+impl Slots {
+    /// Takes the lowest slot that is free below `end`, if one is.
+    fn lowest_free(&mut self) -> Option<u32> {
+        let freed = self.free.peek().map(|Reverse(slot)| *slot);
+        match self.gaps.last_mut() {
+            Some(gap) if freed.is_none_or(|freed| gap.start < freed) => {
+                let slot = gap.start;
+                gap.start += 1;
+                if gap.start == gap.end {
+                    self.gaps.pop();
+                }
+                Some(slot)
+            }
+            _ => self.free.pop().map(|Reverse(slot)| slot),
+        }
+    }
 }
 
 impl ClassFile {
@@ -109,7 +128,8 @@ impl ClassFile {
 
     pub(crate) fn live_slots(&self) -> u64 {
         let slots = self.lock();
-        u64::from(slots.end) - slots.free.len() as u64 - slots.lost
+        let gaps: u64 = slots.gaps.iter().map(|gap| gap.len() as u64).sum();
+        u64::from(slots.end) - slots.free.len() as u64 - gaps - slots.lost
     }
 
     pub(crate) fn logical_len(&self) -> u64 {
@@ -124,18 +144,22 @@ impl ClassFile {
 
     /// Takes over the slots that were found.
     pub(crate) fn restore(&self, found: Restored) {
-        let taken = found.live.iter().chain(&found.lost);
-        let end = taken.clone().max().map_or(0, |last| last + 1);
-        let mut is_taken = vec![false; end as usize];
+        let mut taken: Vec<u32> = found.live.iter().chain(&found.lost).copied().collect();
+        taken.sort_unstable();
+        let (mut end, mut gaps) = (0, Vec::new());
         for slot in taken {
-            is_taken[*slot as usize] = true;
+            if slot > end {
+                gaps.push(end..slot);
+            }
+            end = slot + 1;
         }
-        let free = (0..end).filter(|slot| !is_taken[*slot as usize]);
+        gaps.reverse();
         let mut slots = self.lock();
         if self.file.set(Arc::new(found.file)).is_ok() {
             self.data.store(found.data_bytes, Ordering::SeqCst);
             *slots = Slots {
-                free: free.map(Reverse).collect(),
+                free: BinaryHeap::new(),
+                gaps,
                 end,
                 lost: found.lost.len() as u64,
                 logical_len: found.logical_len,
@@ -186,7 +210,7 @@ impl ClassFile {
             // coverage: needs a disk that fails.
             |operation: &'static str| move |e| StagingError::of(operation, &self.name(), e);
         let mut slots = self.lock();
-        if let Some(Reverse(slot)) = slots.free.pop() {
+        if let Some(slot) = slots.lowest_free() {
             return Ok(slot);
         }
         let file = match self.file.get() {

@@ -71,17 +71,20 @@ pub(crate) fn index(file: &File, unit: u64, live: &[u32]) -> io::Result<()> {
 pub(crate) fn slots(
     file: &File,
     class_bytes: u64,
+    unit: u64,
     covered: &HashMap<u32, u64>,
     index: &IndexFile,
 ) -> io::Result<HashMap<u32, u64>> {
     let mut lost = HashMap::new();
     for range in platform::data_ranges(file)? {
-        for n in range.start / class_bytes..range.end.div_ceil(class_bytes) {
+        // The last unit of a file that somebody cut short is allocated as a whole, and a hole in a part of it frees nothing.
+        let end = range.end.next_multiple_of(unit);
+        for n in range.start / class_bytes..end.div_ceil(class_bytes) {
             let start = n * class_bytes;
             let slot = u32::try_from(n).map_err(|_| io::ErrorKind::FileTooLarge)?;
             let kept = covered.get(&slot).copied();
             let from = range.start.max(start + kept.unwrap_or(0));
-            let stray: Range<u64> = from..range.end.min(start + class_bytes);
+            let stray: Range<u64> = from..end.min(start + class_bytes);
             if stray.is_empty() {
                 continue;
             }

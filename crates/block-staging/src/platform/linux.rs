@@ -13,6 +13,8 @@ pub(crate) fn punch(file: &File, offset: u64, len: u64) -> io::Result<()> {
     if PUNCH_FAILS.get() {
         return Err(rustix::io::Errno::IO.into());
     }
+    #[cfg(shuttle)]
+    crate::sync::point();
     loop {
         match rustix::fs::fallocate(
             file,
@@ -40,6 +42,8 @@ pub(crate) fn lock_range(file: &File, how: RangeLock, offset: u64, len: usize) -
         RangeLock::Exclusive => libc::F_WRLCK,
         RangeLock::Unlocked => libc::F_UNLCK,
     };
+    #[cfg(shuttle)]
+    crate::sync::point();
     let lock = libc::flock {
         l_type: kind as libc::c_short,
         l_whence: libc::SEEK_SET as libc::c_short,
@@ -73,6 +77,21 @@ pub(crate) fn data_ranges(file: &File) -> io::Result<Vec<std::ops::Range<u64>>> 
         };
         at = seek(file, SeekFrom::Hole(start))?;
         ranges.push(start..at);
+    }
+}
+
+/// Fills `into` from `offset` if the page cache has all of it, and returns whether it has. If not, the content of `into`
+/// is unspecified.
+#[inline]
+pub(crate) fn read_cached_into(file: &File, offset: u64, into: &mut [u8]) -> io::Result<bool> {
+    use rustix::io::{Errno, ReadWriteFlags};
+    let len = into.len();
+    let into = &mut [io::IoSliceMut::new(into)];
+    match rustix::io::preadv2(file, into, offset, ReadWriteFlags::NOWAIT) {
+        Ok(read) => Ok(read == len),
+        // coverage: needs pages that the system has evicted, or a disk that fails.
+        Err(Errno::AGAIN | Errno::OPNOTSUPP | Errno::INTR) => Ok(false),
+        Err(error) => Err(error.into()),
     }
 }
 

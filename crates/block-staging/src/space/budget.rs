@@ -25,6 +25,9 @@ use crate::{
     sync::{AtomicU64, Mutex, Ordering, lock, sleep},
 };
 
+#[cfg(all(test, not(shuttle)))]
+mod tests;
+
 /// How often a new member checks whether the others have come down to their shares, and how long it waits in between.
 /// Their reads, and the holes that are being punched, are finished in a moment.
 const ATTEMPTS: u32 = 50;

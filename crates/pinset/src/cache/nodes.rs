@@ -2,14 +2,14 @@
 //!
 //! A decoded node keeps the bytes of its block, so it can be used after the block has been evicted from staging.
 
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 
 use crate::{
     block::{Key, KeyHash, acceptable},
     policy::{replacement::Admission, residents::Residents},
-    sync::lock,
+    sync::{Mutex, lock},
     unixfs::{self, Codec, Malformed, Target},
 };
 

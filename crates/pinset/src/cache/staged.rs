@@ -14,7 +14,7 @@ use crate::{
     sync::{AtomicBool, AtomicUsize, Ordering},
 };
 
-/// Blocks longer than this, in bytes, are hashed and written on a blocking thread.
+/// Blocks longer than this, in bytes, are hashed, written and decoded on a blocking thread.
 pub(crate) const OFF_THREAD: usize = 64 * 1024;
 
 /// One staged block. Whoever holds the `Arc` may read it: meanwhile it is in use and not evicted.

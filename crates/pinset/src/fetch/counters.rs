@@ -1,11 +1,10 @@
 //! The counters of fetching, and the one figure that is recorded as it happens: the time of the backend for a block.
 
-use std::{
-    sync::atomic::{AtomicU64, Ordering},
-    time::Duration,
-};
+use std::time::Duration;
 
 use pinner_api::PinnerError;
+
+use crate::sync::{AtomicU64, Ordering};
 
 /// The number of failed fetches, by the kind of the backend's error.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -121,10 +120,17 @@ impl Counters {
     }
 }
 
+#[cfg(feature = "metrics")]
 pub(crate) const FETCH_SECONDS: &str = "pinset_block_fetch_seconds";
+#[cfg(feature = "metrics")]
 pub(crate) const FETCH_SECONDS_IS: &str = "Time of the backend for one block, failed ones too";
 
 /// Records the time of a fetch as it happens. The cost of this is negligible beside a fetch.
+#[cfg(feature = "metrics")]
 pub(crate) fn fetched(took: Duration) {
     metrics::histogram!(FETCH_SECONDS).record(took);
 }
+
+/// Without the facade nobody asks for it.
+#[cfg(not(feature = "metrics"))]
+pub(crate) fn fetched(_took: Duration) {}

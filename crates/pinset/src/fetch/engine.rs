@@ -7,7 +7,7 @@ use std::{
     collections::VecDeque,
     fmt, io,
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -38,7 +38,7 @@ use crate::{
     flight::Flights,
     grant::allowance::Allowance,
     pins::keeper::Pins,
-    sync::lock,
+    sync::{Mutex, lock},
     unixfs::{self, Codec, Target},
 };
 

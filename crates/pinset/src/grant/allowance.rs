@@ -5,7 +5,7 @@
 use std::{
     collections::HashSet,
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
 };
@@ -15,7 +15,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use crate::{
     block::KeyHash,
     error::{Error, Limit},
-    sync::lock,
+    sync::{Mutex, lock},
     unixfs::Target,
 };
 

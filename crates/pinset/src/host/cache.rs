@@ -11,7 +11,7 @@ use crate::{
     error::Error,
     fetch::engine::Engine,
     grant::{access::Access, allowance::Limits},
-    host::{fix::fix, metrics::Metrics, stats::Stats},
+    host::{fix::fix, stats::Stats},
     path::{
         fixed_name::FixedName,
         ipfs_path::{IpfsPath, Symlinks},
@@ -273,8 +273,9 @@ impl CacheMode {
 
     /// What [`stats`](Self::stats) says, to be published with these labels through the facade `metrics`, to the
     /// recorder that is installed now.
-    pub fn metrics(&self, labels: impl ::metrics::IntoLabels) -> Metrics {
-        Metrics::new(self.engine(), labels)
+    #[cfg(feature = "metrics")]
+    pub fn metrics(&self, labels: impl ::metrics::IntoLabels) -> crate::metrics::Metrics {
+        crate::metrics::Metrics::new(self.engine(), labels)
     }
 
     /// Ends it: releases the pins and empties staging, but for what lies in a

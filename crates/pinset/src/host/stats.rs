@@ -2,9 +2,10 @@
 //!
 //! The counters are the truth, and cost a reader one addition a read; `metrics` publishes what is seen here.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
-use crate::fetch::{counters::FetchFailures, engine::Engine};
+use crate::{
+    fetch::{counters::FetchFailures, engine::Engine},
+    sync::{AtomicU64, Ordering},
+};
 
 /// What a pinset did since it was made, and what it holds now. All sizes are in bytes.
 ///

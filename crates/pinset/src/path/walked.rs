@@ -7,15 +7,12 @@
 //! A path is kept when it is walked for the second time in a row in its slot, so that a program that opens a
 //! million files once each pays for a comparison and no more.
 
-use std::{
-    hash::BuildHasher,
-    sync::{Arc, Mutex},
-};
+use std::{hash::BuildHasher, sync::Arc};
 
 use crate::{
     block::KeyHash,
     path::{ipfs_path::Symlinks, place::Place},
-    sync::lock,
+    sync::{Mutex, lock},
 };
 
 /// Each path has one slot, by its hash; each slot has one path, the last.

@@ -8,7 +8,7 @@ use std::{
     collections::{HashSet, VecDeque},
     io, mem,
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -22,8 +22,12 @@ use tracing::Instrument;
 
 use super::state::{Entry, Job, Phase, State};
 use crate::{
-    budget::Share, error::Error, flight::Flights, lock_dir::HeldLock, policy::residents::Residents,
-    sync::lock,
+    budget::Share,
+    error::Error,
+    flight::Flights,
+    lock_dir::HeldLock,
+    policy::residents::Residents,
+    sync::{Mutex, lock},
 };
 
 /// How many releases run at once on closing. They are few, because a node makes such changes one after the other, each

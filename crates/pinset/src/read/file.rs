@@ -5,10 +5,10 @@
 
 use std::{
     ops::Range,
-    sync::{Arc, Mutex, Weak},
+    sync::{Arc, Weak},
 };
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use cid::Cid;
 use tokio::time::Instant;
 
@@ -21,11 +21,12 @@ use crate::{
     path::place::Linked,
     pins::lazy::PinGuard,
     read::{
+        filling::{Filling, Gathered, Sink, Slice},
         readahead::{Advice, ReadAhead, Reading},
         tree::{Above, Descent, Piece, Purpose, Source, Tree},
     },
     session::Session,
-    sync::lock,
+    sync::{Mutex, lock},
     unixfs::Target,
 };
 
@@ -127,13 +128,21 @@ impl File {
     /// # Errors
     /// As [`read_at`](Self::read_at).
     pub fn try_read_at(&self, offset: u64, len: usize) -> Option<Result<Bytes, Error>> {
-        let mut filling = self.filling(offset, len);
-        match self.fill(&mut filling) {
-            Ok(Some(_)) if filling.is_empty() => None,
-            Err(error) if filling.is_empty() => Some(Err(error)),
-            // As far as it goes: the next read meets the wait or the error, at its very offset.
-            Ok(_) | Err(_) => Some(Ok(self.served(filling))),
-        }
+        let mut filling = self.filling(offset, len, Gathered::default());
+        let filled = self.try_fill(&mut filling)?;
+        Some(filled.map(|()| self.served(filling).into_bytes()))
+    }
+
+    /// As [`try_read_at`](Self::try_read_at), but into the caller's slice; returns how many bytes were read. Bytes
+    /// that are staged are copied once, out of the page cache, and nothing is allocated. What lies in the slice behind
+    /// them is any bytes.
+    ///
+    /// # Errors
+    /// As [`read_at`](Self::read_at).
+    pub fn try_read_into(&self, offset: u64, into: &mut [u8]) -> Option<Result<usize, Error>> {
+        let mut filling = self.filling(offset, into.len(), Slice::new(into));
+        let filled = self.try_fill(&mut filling)?;
+        Some(filled.map(|()| self.served(filling).filled()))
     }
 
     /// `len` bytes from `offset`, fewer only where the file ends before (I7).
@@ -145,11 +154,24 @@ impl File {
     /// Those of fetching: [`Error::Fetch`], [`Error::Corrupt`], [`Error::Malformed`], [`Error::Unsupported`],
     /// [`Error::Staging`], [`Error::LimitReached`], [`Error::Closed`].
     pub async fn read_at(&self, offset: u64, len: usize) -> Result<Bytes, Error> {
-        let mut filling = self.filling(offset, len);
+        let mut filling = self.filling(offset, len, Gathered::default());
         if let Some(missing) = self.fill(&mut filling)? {
             Box::pin(self.fill_waiting(&mut filling, missing)).await?;
         }
-        Ok(self.served(filling))
+        Ok(self.served(filling).into_bytes())
+    }
+
+    /// As [`read_at`](Self::read_at), but into the caller's slice, which is filled up to its end or the file's; returns
+    /// how many bytes were read. After an error, or when the future is dropped, the slice holds any bytes.
+    ///
+    /// # Errors
+    /// As [`read_at`](Self::read_at).
+    pub async fn read_into(&self, offset: u64, into: &mut [u8]) -> Result<usize, Error> {
+        let mut filling = self.filling(offset, into.len(), Slice::new(into));
+        if let Some(missing) = self.fill(&mut filling)? {
+            Box::pin(self.fill_waiting(&mut filling, missing)).await?;
+        }
+        Ok(self.served(filling).filled())
     }
 
     /// Up to `len` bytes from `offset`: as [`read_at`](Self::read_at), but where a block cannot be had, what lies
@@ -158,7 +180,7 @@ impl File {
     /// # Errors
     /// As [`read_at`](Self::read_at), where there is not a single byte before the error.
     pub async fn read_up_to(&self, offset: u64, len: usize) -> Result<Bytes, Error> {
-        let mut filling = self.filling(offset, len);
+        let mut filling = self.filling(offset, len, Gathered::default());
         let filled = match self.fill(&mut filling) {
             // Boxed: a read that waits for nothing, which is nearly every one, has a small future.
             Ok(Some(missing)) => Box::pin(self.fill_waiting(&mut filling, missing)).await,
@@ -168,7 +190,7 @@ impl File {
         match filled {
             Err(error) if filling.is_empty() => Err(error),
             // The next read meets the error, at its very offset.
-            Ok(()) | Err(_) => Ok(self.served(filling)),
+            Ok(()) | Err(_) => Ok(self.served(filling).into_bytes()),
         }
     }
 
@@ -177,7 +199,7 @@ impl File {
     /// # Errors
     /// As [`read_at`](Self::read_at).
     pub async fn ready(&self, offset: u64) -> Result<(), Error> {
-        let mut filling = self.filling(offset, 1);
+        let mut filling = self.filling(offset, 1, Gathered::default());
         match self.fill(&mut filling)? {
             Some(missing) => Box::pin(self.fill_waiting(&mut filling, missing)).await,
             None => Ok(()),
@@ -210,50 +232,58 @@ impl File {
         &self.inner.session
     }
 
-    fn filling(&self, offset: u64, len: usize) -> Filling {
+    fn filling<S: Sink>(&self, offset: u64, len: usize, sink: S) -> Filling<S> {
         let left = self.len().saturating_sub(offset);
-        Filling {
-            offset,
-            len: usize::try_from(left).map_or(len, |left| left.min(len)),
-            first: Bytes::new(),
-            more: BytesMut::new(),
-        }
+        let len = usize::try_from(left).map_or(len, |left| left.min(len));
+        Filling::new(offset, len, sink)
     }
 
     /// Tells read-ahead and the counters of a read that is served, and hands its bytes on.
-    fn served(&self, filling: Filling) -> Bytes {
-        let offset = filling.offset;
-        let bytes = filling.into_bytes();
-        if bytes.is_empty() {
-            return bytes;
+    fn served<S: Sink>(&self, filling: Filling<S>) -> S {
+        let read = filling.offset()..filling.at();
+        if filling.is_empty() {
+            return filling.into_sink();
         }
-        self.session().engine().counters.served(bytes.len());
+        let sink = filling.into_sink();
+        self.session().engine().counters.served(sink.filled());
         let mut cursor = lock(&self.inner.cursor);
         let Cursor { current, ahead } = &mut *cursor;
         let leaf = current.as_ref().map(|current| current.span.clone());
-        let read = offset..offset + bytes.len() as u64;
         ahead.note(self.reading(current), read, leaf);
-        bytes
+        sink
+    }
+
+    /// Fills as far as that goes without waiting; `None` where that is no byte, but there are some.
+    fn try_fill<S: Sink>(&self, filling: &mut Filling<S>) -> Option<Result<(), Error>> {
+        match self.fill(filling) {
+            Ok(Some(_)) if filling.is_empty() => None,
+            Err(error) if filling.is_empty() => Some(Err(error)),
+            // As far as it goes: the next read meets the wait or the error, at its very offset.
+            Ok(_) | Err(_) => Some(Ok(())),
+        }
     }
 
     /// Fills as far as that goes without waiting, block by block; returns what has to be waited for.
-    fn fill(&self, filling: &mut Filling) -> Result<Option<Missing>, Error> {
+    fn fill<S: Sink>(&self, filling: &mut Filling<S>) -> Result<Option<Missing>, Error> {
         while let Some(offset) = filling.next() {
             self.session().engine().ensure_open()?;
             let piece = match self.piece_at(offset)? {
                 Sought::Here(piece) => piece,
                 Sought::Missing(descent) => return Ok(Some(Missing::Block(descent))),
             };
-            match self.try_read_piece(&piece, filling)? {
-                Some(bytes) => filling.push(bytes),
-                None => return Ok(Some(Missing::Disk(piece))),
+            if !self.try_take(&piece, filling)? {
+                return Ok(Some(Missing::Disk(piece)));
             }
         }
         Ok(None)
     }
 
     /// Fills to the end, from where something has to be waited for.
-    async fn fill_waiting(&self, filling: &mut Filling, mut missing: Missing) -> Result<(), Error> {
+    async fn fill_waiting<S: Sink>(
+        &self,
+        filling: &mut Filling<S>,
+        mut missing: Missing,
+    ) -> Result<(), Error> {
         let mut wanted = false;
         loop {
             if !filling.is_empty() && !wanted {
@@ -284,19 +314,26 @@ impl File {
         })
     }
 
-    /// The next bytes out of a piece, unless the disk has to be waited for.
-    fn try_read_piece(&self, piece: &Piece, filling: &Filling) -> Result<Option<Bytes>, Error> {
+    /// Takes the next bytes out of a piece, unless the disk has to be waited for; says whether it did.
+    fn try_take<S: Sink>(&self, piece: &Piece, filling: &mut Filling<S>) -> Result<bool, Error> {
         let (at, len) = filling.within(piece);
         match &piece.source {
-            Source::Memory(bytes) => Ok(Some(bytes.slice(at as usize..at as usize + len))),
-            Source::Staged { block, at: start } => block
-                .try_read(start + at, len)
+            Source::Memory(bytes) => {
+                filling.push(bytes.slice(at as usize..at as usize + len));
+                Ok(true)
+            }
+            Source::Staged { block, at: start } => filling
+                .try_push_staged(block, start + at, len)
                 .map_err(|error| self.session().engine().unreadable(block, error)),
         }
     }
 
     /// The next bytes, once what is missing is here.
-    async fn wait_for(&self, missing: Missing, filling: &Filling) -> Result<Bytes, Error> {
+    async fn wait_for<S: Sink>(
+        &self,
+        missing: Missing,
+        filling: &Filling<S>,
+    ) -> Result<Bytes, Error> {
         let session = self.session();
         let latency = lock(&self.inner.cursor).ahead.waits_at(filling.at());
         let start = Instant::now();
@@ -342,69 +379,6 @@ impl Missing {
         match self {
             Self::Block(descent) => descent.leaf_end(),
             Self::Disk(piece) => Some(piece.span.end),
-        }
-    }
-}
-
-/// The bytes of one read, put together block by block. One that lies in one block is not copied.
-struct Filling {
-    offset: u64,
-    /// How many bytes it is to have.
-    len: usize,
-    /// What the first block had.
-    first: Bytes,
-    /// All, once there is more than one block's.
-    more: BytesMut,
-}
-
-impl Filling {
-    fn filled(&self) -> usize {
-        self.first.len().max(self.more.len())
-    }
-
-    fn is_empty(&self) -> bool {
-        self.filled() == 0
-    }
-
-    /// Where the next byte goes.
-    fn at(&self) -> u64 {
-        self.offset + self.filled() as u64
-    }
-
-    /// Where the next byte goes, if there is one to come.
-    fn next(&self) -> Option<u64> {
-        (self.filled() < self.len).then(|| self.at())
-    }
-
-    /// Where the last byte goes.
-    fn end(&self) -> u64 {
-        self.offset + self.len as u64
-    }
-
-    /// Where in a piece the next byte is, and how many the piece has from there.
-    fn within(&self, piece: &Piece) -> (u64, usize) {
-        let (at, missing) = (self.at(), self.len - self.filled());
-        let left = piece.span.end - at;
-        let len = usize::try_from(left).map_or(missing, |left| left.min(missing));
-        (at - piece.span.start, len)
-    }
-
-    fn push(&mut self, bytes: Bytes) {
-        if self.first.is_empty() {
-            self.first = bytes;
-            return;
-        }
-        if self.more.is_empty() {
-            self.more.reserve(self.len);
-            self.more.extend_from_slice(&self.first);
-        }
-        self.more.extend_from_slice(&bytes);
-    }
-
-    fn into_bytes(self) -> Bytes {
-        match self.more.is_empty() {
-            true => self.first,
-            false => self.more.freeze(),
         }
     }
 }

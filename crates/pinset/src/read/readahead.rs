@@ -103,7 +103,8 @@ impl Reading<'_> {
         MOST_BYTES.min(self.session.engine().budget_bytes() / READER_SHARE)
     }
 
-    /// Looks up the leaf at `offset`, and starts to fetch it if it is missing. Returns the start of the next leaf.
+    /// Looks up the leaf at `offset`, and starts to fetch it if it is missing. Returns the start of the next leaf, and
+    /// the fetch.
     ///
     /// A span that is too long for a block means many leaves below a missing inner node. Then the next leaf is assumed
     /// to begin `stride` bytes further on. A wrong guess requests the same leaf twice, but it is fetched once.

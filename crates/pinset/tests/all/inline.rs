@@ -108,6 +108,9 @@ fn wide(codec: u64, bytes: &[u8]) -> RootCid {
     root.parse().unwrap()
 }
 
+/// So long that the entry's content fits a [`Cid`], which is what the writer of these blocks takes.
+const NAME: &str = "an entry whose name is long";
+
 /// A file or directory whose block has 100 bytes.
 fn hundred(make: impl Fn(&[u8]) -> Bytes) -> (Vec<u8>, RootCid) {
     let text = (0..100).map(|len| vec![b'x'; len]);
@@ -122,11 +125,11 @@ async fn a_root_of_more_bytes_than_a_hash_has() {
     let host = Host::new(&node, BUDGET).await;
     let (text, file) = hundred(leaf);
     let (entry, dir) = hundred(|text| {
-        let entry = ("entry", inline(RAW, text), text.len() as u64);
+        let entry = (NAME, inline(RAW, text), text.len() as u64);
         pb(&[entry], unixfs(1, &[]))
     });
     assert!(file.is_inline() && file.cid().is_none());
-    let below = IpfsPath::root(dir).join("entry").unwrap();
+    let below = IpfsPath::root(dir).join(NAME).unwrap();
     for (path, wanted) in [(IpfsPath::root(file), &text), (below, &entry)] {
         assert_eq!(host.read(&path.to_string()).await, *wanted);
         let metadata = host.mode.stat(&path).await.unwrap().metadata();
@@ -152,7 +155,7 @@ async fn a_root_of_more_bytes_than_a_hash_has() {
     listed.sort();
     granted.sort();
     assert_eq!(listed, granted);
-    for (path, wanted) in [(file.to_string(), &text), (format!("{dir}/entry"), &entry)] {
+    for (path, wanted) in [(file.to_string(), &text), (format!("{dir}/{NAME}"), &entry)] {
         let metadata = guest.metadata_at(&base, &path, Symlinks::Follow).await;
         assert_eq!(metadata.unwrap().len, wanted.len() as u64);
         let node = guest.open_at(&base, &path, Symlinks::Follow).await.unwrap();
@@ -168,7 +171,7 @@ async fn a_root_of_more_bytes_than_a_hash_has() {
         panic!("no directory");
     };
     let listed: Vec<_> = dir.entries().try_collect().await.unwrap();
-    assert_eq!(listed[0].name(), "entry");
+    assert_eq!(listed[0].name(), NAME);
 
     let stranger = host.mode.session(Access::none(), Limits::default());
     let base = stranger.root().unwrap();

@@ -19,6 +19,7 @@ mod pinning;
 mod pinsets;
 mod power_loss;
 mod readahead;
+mod reader;
 mod reading;
 mod reaping;
 mod recovery;

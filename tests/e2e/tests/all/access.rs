@@ -6,9 +6,9 @@ use pinner_mock::Call;
 use pinset::Access;
 use tempfile::TempDir;
 use wasi_ipfs_fs::IpfsCtx;
-use wasi_ipfs_tests::{Run, Sample, Variant, four_variants, guests};
+use wasi_ipfs_tests::{Run, Sample, Variant, each_variant, guests};
 
-four_variants! { one_root_and_no_other nothing_but_a_mount }
+each_variant! { one_root_and_no_other nothing_but_a_mount }
 
 /// A tree that the node has and no guest is granted.
 struct Secret {

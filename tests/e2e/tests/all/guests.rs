@@ -9,13 +9,13 @@ use tempfile::TempDir;
 use wasi_ipfs_fs::IpfsCtx;
 use wasi_ipfs_tests::{
     Content, End, Guest, Outcome, Preview, Run, Sample, Sharing, Variant, assert_guest_has_test,
-    foreach_guest, four_variants, guests, pinset,
+    each_variant, foreach_guest, guests, pinset,
 };
 use wasmtime_wasi::FsPerms;
 
 foreach_guest!(assert_guest_has_test);
 
-four_variants! {
+each_variant! {
     access bench canonicalize_readlink cat copy_out file_as_dir_and_reverse io_error limits list_dir many_handles
     missing_names mounts names native_io open_read_whole read_past_end relative_chdir seek_read stat symlinks tour two_guests
     walk_hash write_denied

@@ -5,9 +5,9 @@ use pinner_api::Capabilities;
 use pinner_mock::{Call, MockNode};
 use pinset::{Access, ContentPath, IpnsName};
 use wasi_ipfs_fs::{Error, IpfsCtx};
-use wasi_ipfs_tests::{Outcome, Preview, Run, Sample, Sharing, Variant, four_variants, guests};
+use wasi_ipfs_tests::{Outcome, Preview, Run, Sample, Sharing, Variant, each_variant, guests};
 
-four_variants! {
+each_variant! {
     granted_names_are_links a_name_that_changes_stays_what_it_was no_other_name_is_there a_mount_of_a_name
 }
 

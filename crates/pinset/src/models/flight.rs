@@ -9,8 +9,9 @@ use shuttle::{
     future::{block_on, yield_now},
     thread,
 };
+use test_support::schedules::under_many_schedules;
 
-use crate::{flight::Flights, under_many_schedules};
+use crate::flight::Flights;
 
 /// Marks the work as under way, as long as it exists.
 struct Doing<'a>(&'a AtomicBool);
@@ -58,7 +59,7 @@ impl World {
 
 #[test]
 fn the_work_is_done_once_at_a_time_and_every_waiter_has_its_answer() {
-    under_many_schedules(|| {
+    under_many_schedules(|_| {
         let world = World::new();
         let waiters: Vec<_> = (0..3)
             .map(|_| {
@@ -77,7 +78,7 @@ fn the_work_is_done_once_at_a_time_and_every_waiter_has_its_answer() {
 
 #[test]
 fn who_gives_up_takes_nothing_from_those_who_wait_on() {
-    under_many_schedules(|| {
+    under_many_schedules(|_| {
         let world = World::new();
         // Each quitter gives up after a number of polls, whether it is the one that polls the work or not.
         let quitters: Vec<_> = (0..2)

@@ -29,6 +29,11 @@ pub(crate) fn read_cached(_file: &File, _offset: u64, _len: usize) -> io::Result
     Ok(None)
 }
 
+/// Returns `false`: the system has no read that does not wait.
+pub(crate) fn read_cached_into(_file: &File, _offset: u64, _into: &mut [u8]) -> io::Result<bool> {
+    Ok(false)
+}
+
 /// Returns [`ReadWay::Blocking`]: every read belongs on a blocking thread.
 pub(crate) fn read_way(_file: &File) -> io::Result<ReadWay> {
     Ok(ReadWay::Blocking)

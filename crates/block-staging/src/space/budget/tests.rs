@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::budget::{Budget, Share};
+use super::{Budget, Share};
 
 const MIB: u64 = 1 << 20;
 
