@@ -6,16 +6,7 @@
 //!
 //! Reads are the hot path of the whole library: they take no lock, and allocate nothing beyond the result.
 
-use std::{
-    fmt,
-    fs::File,
-    io,
-    os::unix::fs::FileExt,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-};
+use std::{fmt, fs::File, io, os::unix::fs::FileExt, sync::Arc};
 
 use rustix::{buffer::spare_capacity, io::Errno};
 

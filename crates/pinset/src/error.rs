@@ -13,6 +13,7 @@ use crate::path::root_cid::RootCid;
 ///
 /// Cheap to clone: everybody who waits for one fetch gets the same error.
 #[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum Error {
     /// Not a path this crate can read.
     #[error("'{path}' is no IPFS path: {reason}; /ipfs/<CID>/name is wanted")]
@@ -189,6 +190,7 @@ pub enum Error {
 
 /// Which limit of a session was reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Limit {
     /// [`Limits::open_handles`](crate::Limits::open_handles).
     OpenHandles,

@@ -66,7 +66,7 @@ mod sync;
 mod task;
 mod whole;
 
-pub use ::unixfs;
+pub(crate) use ::unixfs;
 pub use block_staging::{Budget, lock_dir};
 pub use error::{Error, Limit};
 pub use fetch::counters::FetchFailures;
@@ -86,6 +86,7 @@ pub use path::{
     root_cid::RootCid,
 };
 pub use pins::recovery;
+#[doc(hidden)]
 pub use policy::replacement;
 pub use read::{
     dir::Dir,
@@ -97,6 +98,6 @@ pub use read::{
 };
 pub use resolve::walk::MAX_SYMLINKS;
 pub use session::Session;
-pub use whole::{prefetch::Fetched, progress::Progress};
+pub use whole::{prefetch::Fetched, progress::Progress, stream::ContentStream};
 
 use block_staging::budget;

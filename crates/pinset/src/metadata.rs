@@ -18,6 +18,7 @@ pub enum Kind {
 
 /// The facts about a node that are known without reading its content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Metadata {
     /// Whether it is a file, a directory or a symlink.
     pub kind: Kind,
@@ -27,6 +28,18 @@ pub struct Metadata {
     pub mode: Option<u32>,
     /// When the node was modified, if UnixFS 1.5 records it.
     pub mtime: Option<Mtime>,
+}
+
+impl Metadata {
+    /// Without what UnixFS 1.5 can record.
+    pub fn new(kind: Kind, len: u64) -> Self {
+        Self {
+            kind,
+            len,
+            mode: None,
+            mtime: None,
+        }
+    }
 }
 
 pub use crate::unixfs::Mtime;

@@ -102,6 +102,8 @@ pub(crate) fn code(error: &Error) -> Code {
             Limit::OpenHandles => Code::InsufficientMemory,
             Limit::Targets => Code::Quota,
             Limit::FetchedBytes => Code::Io,
+            // One that is newer than this table.
+            _ => Code::Io,
         },
         Error::Fetch { .. }
         | Error::Corrupt { .. }
@@ -116,6 +118,8 @@ pub(crate) fn code(error: &Error) -> Code {
         | Error::Write { .. }
         | Error::NoNames { .. }
         | Error::Name { .. } => Code::Io,
+        // One that is newer than this table.
+        _ => Code::Io,
     }
 }
 

@@ -6,6 +6,7 @@ use crate::path::root_cid::RootCid;
 
 /// Which roots a session may ask for. There is no default: the embedder decides.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub enum Access {
     /// These roots, and everything below them.
     Roots(HashSet<RootCid>),

@@ -32,6 +32,7 @@ const REMEMBERED: usize = 1 << 20;
 
 /// What a prefetch went over.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Fetched {
     /// Distinct blocks. (One that comes again after a million others may be counted again.)
     pub blocks: u64,

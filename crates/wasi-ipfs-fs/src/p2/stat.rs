@@ -75,12 +75,8 @@ mod tests {
     use super::{hash, stat};
 
     fn modified(seconds: i64, nanos: u32) -> (u64, u32) {
-        let metadata = Metadata {
-            kind: Kind::File,
-            len: 1,
-            mode: None,
-            mtime: Some(Mtime { seconds, nanos }),
-        };
+        let mut metadata = Metadata::new(Kind::File, 1);
+        metadata.mtime = Some(Mtime { seconds, nanos });
         let stat = stat(&metadata);
         let time = stat
             .data_modification_timestamp
@@ -98,12 +94,7 @@ mod tests {
 
     #[test]
     fn a_directory_has_no_size_and_no_time() {
-        let metadata = Metadata {
-            kind: Kind::Dir,
-            len: 7,
-            mode: None,
-            mtime: None,
-        };
+        let metadata = Metadata::new(Kind::Dir, 7);
         let stat = stat(&metadata);
         assert_eq!((stat.size, stat.link_count), (0, 1));
         assert_eq!(stat.data_access_timestamp.map(|time| time.seconds), Some(0));
