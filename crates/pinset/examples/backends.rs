@@ -1,6 +1,6 @@
-//! The same program over several backends: everything after the first line of `main` knows only `dyn Pinner`.
+//! The same reader over several backends: `read` knows only `dyn Pinner`.
 //!
-//! `cargo run -p pinset --example backends` reads out of a CAR file, then out of a node in memory.
+//! `cargo run -p pinset --example backends` reads from a CAR file, then from a node in memory.
 
 use std::{ops::ControlFlow, sync::Arc};
 
@@ -13,9 +13,9 @@ type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 /// Reads a file through a cache over whichever backend the caller chose.
 async fn read(pinner: Arc<dyn Pinner>, path: &IpfsPath) -> Result<String> {
-    let locks = tempfile::tempdir()?;
+    let folder = tempfile::tempdir()?;
     let cache = PinsetBuilder::new(pinner, 16 << 20)
-        .lock_dir(locks.path())
+        .lock_dir(folder.path().join("cache"))
         .shared()
         .await?;
     let Node::File(file) = cache.open(path).await? else {
@@ -29,11 +29,13 @@ async fn read(pinner: Arc<dyn Pinner>, path: &IpfsPath) -> Result<String> {
 #[tokio::main]
 async fn main() -> Result<()> {
     let folder = tempfile::tempdir()?;
-    let (source, car) = (folder.path().join("note.txt"), folder.path().join("note.car"));
+    let (source, car) = (
+        folder.path().join("note.txt"),
+        folder.path().join("note.car"),
+    );
     std::fs::write(&source, "The backend is the host's choice.\n")?;
     let go_on = |_| ControlFlow::Continue(());
-    let root =
-        pinner_car::import_to_car(&source, &car, &ImportOptions::default(), go_on)?.root;
+    let root = pinner_car::import_to_car(&source, &car, &ImportOptions::default(), go_on)?.root;
     let path = IpfsPath::root(root);
 
     // A CAR file. A Kubo node would be `KuboPinner::builder().connect().await?`,
@@ -52,7 +54,7 @@ async fn main() -> Result<()> {
         },
         go_on,
     )?;
-    let from_memory = read(Arc::new(node.pinner()), &path).await?;
+    let from_memory = read(Arc::new(node), &path).await?;
     print!("node in memory: {from_memory}");
     assert_eq!(from_car, from_memory);
     Ok(())

@@ -1,6 +1,6 @@
-//! The counters of a cache as Prometheus reads them, by way of the facade `metrics`.
+//! The counters of a cache on a page for Prometheus, by way of the facade `metrics`: the feature `metrics`.
 //!
-//! A server would install an exporter that listens; this example renders the page once.
+//! A server would let the exporter listen. This example prints the page once.
 
 use std::{ops::ControlFlow, sync::Arc};
 
@@ -12,21 +12,20 @@ type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    // First the recorder: a cache publishes to the one that is installed when `metrics` is called.
+    // The recorder comes first: `metrics` publishes to the one that is installed when it is called.
     let exporter = PrometheusBuilder::new().install_recorder()?;
 
     let folder = tempfile::tempdir()?;
     let (source, car) = (folder.path().join("data"), folder.path().join("data.car"));
     std::fs::write(&source, vec![1; 1 << 20])?;
     let go_on = |_| ControlFlow::Continue(());
-    let root =
-        pinner_car::import_to_car(&source, &car, &ImportOptions::default(), go_on)?.root;
+    let root = pinner_car::import_to_car(&source, &car, &ImportOptions::default(), go_on)?.root;
     let cache = PinsetBuilder::new(Arc::new(CarPinner::open([&car]).await?), 16 << 20)
         .lock_dir(folder.path().join("cache"))
         .shared()
         .await?;
 
-    // A host spawns `cache.metrics(…).publish_every(period)`; here it is published by hand.
+    // A server spawns `cache.metrics(…).publish_every(period)`. Here the counters are published once, by hand.
     let mut metrics = cache.metrics(&[("cache", "example")]);
     cache.prefetch(&IpfsPath::root(root), &()).await?;
     metrics.publish();

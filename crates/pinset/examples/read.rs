@@ -1,7 +1,7 @@
-//! `pinset` without WebAssembly: reads, seeks, streams, pins and copies content out of a CAR file.
+//! `pinset` without WebAssembly: lists, reads, seeks, pins, streams and copies the content of a CAR file.
 //!
-//! `cargo run -p pinset --example read` makes a CAR file of a small directory first, so that it needs no arguments
-//! and no network.
+//! `cargo run -p pinset --example read` first makes a CAR file of a small directory, so it needs no arguments and no
+//! network.
 
 use std::{io::SeekFrom, ops::ControlFlow, sync::Arc};
 
@@ -15,7 +15,7 @@ type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    // Something to read: a directory, imported with the CIDs that `ipfs add` gives.
+    // Something to read: a directory, imported with the CIDs of `ipfs add`.
     let folder = tempfile::tempdir()?;
     let (source, car) = (folder.path().join("site"), folder.path().join("site.car"));
     std::fs::create_dir(&source)?;
@@ -54,8 +54,10 @@ async fn main() -> Result<()> {
     reader.read_to_string(&mut rest).await?;
     print!("{rest}");
 
-    // The whole DAG pinned on the backend; one file as a stream; the tree copied out.
+    // The backend keeps the whole DAG for as long as the cache lives.
     cache.ensure(&root).await?;
+
+    // A whole file is a stream of verified pieces, and a whole tree can be copied to the host.
     let streamed = cache
         .fetch_path(&site.join("large")?)
         .try_fold(0, async |sum, piece| Ok(sum + piece.len()))
@@ -63,7 +65,10 @@ async fn main() -> Result<()> {
     println!("streamed {streamed} bytes");
     let out = Dir::open_ambient_dir(folder.path(), ambient_authority())?;
     cache.materialize(&site, &out, "copy", &()).await?;
-    println!("copied {} bytes", std::fs::metadata(folder.path().join("copy/large"))?.len());
+    println!(
+        "copied {} bytes",
+        std::fs::metadata(folder.path().join("copy/large"))?.len()
+    );
 
     println!("fetched {} blocks", cache.stats().blocks_fetched);
     cache.close().await?;

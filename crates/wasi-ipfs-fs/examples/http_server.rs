@@ -1,8 +1,8 @@
 //! A `wasi:http` server that runs a component for each request, each with an IPFS context of its own.
 //!
 //! `http_server COMPONENT CAR [REQUESTS]`: listens on a free port of the loopback interface, prints the address, and
-//! ends after so many requests (by default never). The cache is one for all requests; what a request may read, and
-//! how much, is its context's.
+//! ends after so many requests (by default never). All requests share one cache. A request's own context says what it
+//! may read, and how much.
 
 use std::{env, sync::Arc};
 
@@ -17,7 +17,7 @@ use wasmtime::{
 };
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{
-    WasiHttpCtx, WasiHttpCtxView, WasiHttpView,
+    Error, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView,
     io::TokioIo,
     p2::{
         bindings::{ProxyPre, http::types::Scheme},
@@ -29,6 +29,7 @@ use wasmtime_wasi_http::{
 struct State {
     wasi: WasiCtx,
     http: WasiHttpCtx,
+    hooks: NoRequests,
     table: ResourceTable,
     ipfs: IpfsCtx,
 }
@@ -47,10 +48,26 @@ impl WasiHttpView for State {
         WasiHttpCtxView {
             ctx: &mut self.http,
             table: &mut self.table,
-            hooks: Default::default(),
+            hooks: &mut self.hooks,
         }
     }
 }
+
+/// The guest answers requests and may not send any. The feature `default-send-request` of wasmtime-wasi-http sends them.
+struct NoRequests;
+
+impl WasiHttpHooks for NoRequests {
+    fn send_request(
+        &mut self,
+        _: Request<WasiBody>,
+        _: Option<RequestOptions>,
+        _: Sending,
+    ) -> Box<dyn Future<Output = Result<(Response<WasiBody>, Sending), Error>> + Send> {
+        Box::new(async { Err(Error::HttpRequestDenied) })
+    }
+}
+
+type Sending = Box<dyn Future<Output = Result<(), Error>> + Send>;
 
 impl IpfsView for State {
     fn ipfs(&self) -> Option<&IpfsCtx> {
@@ -66,7 +83,10 @@ struct Server {
 }
 
 impl Server {
-    async fn handle(&self, request: Request<Incoming>) -> wasmtime::Result<Response<HyperOutgoingBody>> {
+    async fn handle(
+        &self,
+        request: Request<Incoming>,
+    ) -> wasmtime::Result<Response<HyperOutgoingBody>> {
         // The limits are counted in the context, so that one request cannot use up another's.
         let mut limits = Limits::default();
         limits.open_handles = 64;
@@ -77,12 +97,16 @@ impl Server {
         let state = State {
             wasi: WasiCtx::builder().build(),
             http: WasiHttpCtx::new(),
+            hooks: NoRequests,
             table: ResourceTable::new(),
             ipfs,
         };
         let mut store = Store::new(self.component.engine(), state);
         let (sender, receiver) = oneshot::channel();
-        let request = store.data_mut().http().new_incoming_request(Scheme::Http, request)?;
+        let request = store
+            .data_mut()
+            .http()
+            .new_incoming_request(Scheme::Http, request)?;
         let out = store.data_mut().http().new_response_outparam(sender)?;
         let component = self.component.clone();
         // The guest may go on writing the body after the response has begun.
@@ -97,7 +121,7 @@ impl Server {
             Ok(response) => Ok(response?),
             Err(_) => {
                 task.await??;
-                wasmtime::bail!("the guest gave no response")
+                wasmtime::bail!("the guest sent no response")
             }
         }
     }
@@ -109,7 +133,9 @@ async fn main() -> wasmtime::Result<()> {
     let (Some(guest), Some(car)) = (arguments.next(), arguments.next()) else {
         wasmtime::bail!("usage: http_server COMPONENT CAR [REQUESTS]");
     };
-    let requests = arguments.next().map_or(Ok(u64::MAX), |count| count.parse())?;
+    let requests = arguments
+        .next()
+        .map_or(Ok(u64::MAX), |count| count.parse())?;
 
     let pinner = Arc::new(CarPinner::open([car]).await?);
     let access = Access::roots(pinner.roots().iter().copied());
@@ -137,8 +163,10 @@ async fn main() -> wasmtime::Result<()> {
             async move { server.handle(request).await }
         });
         // One connection after the other, so that the example can count them. A real server spawns a task for each.
-        let connection = http1::Builder::new().keep_alive(false);
-        if let Err(error) = connection.serve_connection(TokioIo::new(client), service).await {
+        let connection = http1::Builder::new()
+            .keep_alive(false)
+            .serve_connection(TokioIo::new(client), service);
+        if let Err(error) = connection.await {
             eprintln!("{error}");
         }
     }

@@ -12,10 +12,7 @@ use wasmtime::{
     Engine, Store,
     component::{Component, Linker, ResourceTable},
 };
-use wasmtime_wasi::{
-    WasiCtx, WasiCtxView, WasiView,
-    p2::bindings::Command,
-};
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView, p2::bindings::Command};
 
 /// What the host keeps for one guest.
 struct State {
@@ -53,7 +50,7 @@ async fn main() -> wasmtime::Result<()> {
     };
     let cache = PinsetBuilder::new(pinner, 256 << 20).shared().await?;
 
-    let ipfs = IpfsCtx::builder(cache.clone(), Access::roots([]))
+    let ipfs = IpfsCtx::builder(cache.clone(), Access::none())
         .mount("/", IpfsPath::root(root))
         .build()
         .await?;

@@ -11,10 +11,7 @@ use wasmtime::{
     Engine, Store,
     component::{Component, Linker, ResourceTable},
 };
-use wasmtime_wasi::{
-    WasiCtx, WasiCtxView, WasiView,
-    p2::bindings::Command,
-};
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView, p2::bindings::Command};
 
 /// What the host keeps for one guest.
 struct State {
