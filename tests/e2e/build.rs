@@ -1,9 +1,15 @@
 //! Lists the guests by the names of their sources, so that a guest without a host test, or a test without a guest, does
 //! not compile. It builds no guest; `cargo xtask guests` does.
+//!
+//! A guest that is a package of its own has its test beside the example that runs it; that test must name the file.
 
 use std::{collections::BTreeSet, env, error::Error, fmt::Write as _, fs, io, path::Path};
 
+/// The tests of the examples that run guests.
+const EXAMPLES: &str = "../../crates/wasi-ipfs-fs/tests/examples.rs";
+
 fn main() -> Result<(), Box<dyn Error>> {
+    packages_are_tested()?;
     let sources = Path::new("../guests/src/bin");
     println!("cargo::rerun-if-changed={}", sources.display());
     let paths = fs::read_dir(sources)?.map(|entry| Ok(entry?.path()));
@@ -52,5 +58,22 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let out = env::var_os("OUT_DIR").ok_or("Cargo sets OUT_DIR for a build script")?;
     fs::write(Path::new(&out).join("guest_list.rs"), list)?;
+    Ok(())
+}
+
+/// Fails if the tests of the examples do not name the guest of each package in the guests' workspace.
+fn packages_are_tested() -> Result<(), Box<dyn Error>> {
+    // A new package has to be added to the workspace.
+    println!("cargo::rerun-if-changed=../guests/Cargo.toml");
+    println!("cargo::rerun-if-changed={EXAMPLES}");
+    let tests = fs::read_to_string(EXAMPLES)?;
+    for entry in fs::read_dir("../guests")? {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let is_package = entry.path().join("Cargo.toml").is_file();
+        if is_package && !tests.contains(&format!("\"p2/{name}.wasm\"")) {
+            return Err(format!("the guest {name} has no test in {EXAMPLES}").into());
+        }
+    }
     Ok(())
 }

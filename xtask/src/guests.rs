@@ -34,10 +34,18 @@ pub(crate) fn build(workspace: &Workspace) -> Result<()> {
 
 /// Builds all of the project's own guests.
 pub(crate) fn build_ours(workspace: &Workspace) -> Result<()> {
-    compile(workspace, &TARGETS, None)?;
-    let sources = workspace.root.join("tests/guests/src/bin");
-    let wanted = programs(&sources, "rs")?;
+    compile(workspace, &TARGETS, &[])?;
+    let programs_of_both = programs(&workspace.root.join("tests/guests/src/bin"), "rs")?;
+    let components = components(workspace)?;
+    for name in &components {
+        let package = name.to_string_lossy();
+        compile(workspace, &[PREVIEW_2], &["--package", &package])?;
+    }
     for target in TARGETS {
+        let mut wanted = programs_of_both.clone();
+        if target == PREVIEW_2 {
+            wanted.extend(components.iter().cloned());
+        }
         hand_out(workspace, target, &wanted)?;
         // A guest whose source is gone must not go on passing tests.
         let folder = workspace.guests().join(target.1);
@@ -51,7 +59,7 @@ pub(crate) fn build_ours(workspace: &Workspace) -> Result<()> {
 
 /// Builds one guest for preview 2, and returns its path.
 pub(crate) fn build_one(workspace: &Workspace, name: &str) -> Result<PathBuf> {
-    compile(workspace, &[PREVIEW_2], Some(name))?;
+    compile(workspace, &[PREVIEW_2], &["--bin", name])?;
     hand_out(workspace, PREVIEW_2, &BTreeSet::from([name.into()]))?;
     let folder = workspace.guests().join(PREVIEW_2.1);
     Ok(folder.join(name).with_extension("wasm"))
@@ -81,8 +89,8 @@ fn without_host_flags(cargo: &mut Command) -> &mut Command {
         .env_remove("CARGO_ENCODED_RUSTFLAGS")
 }
 
-/// Compiles all guests, or the one with this name.
-fn compile(workspace: &Workspace, targets: &[Target], name: Option<&str>) -> Result<()> {
+/// Compiles the programs that run as commands, or what `chosen`, arguments for cargo, selects.
+fn compile(workspace: &Workspace, targets: &[Target], chosen: &[&str]) -> Result<()> {
     add_targets(workspace, targets)?;
     let manifest = "tests/guests/Cargo.toml";
     let mut cargo = workspace.cargo(&[
@@ -95,15 +103,27 @@ fn compile(workspace: &Workspace, targets: &[Target], name: Option<&str>) -> Res
     for (target, _) in targets {
         cargo.args(["--target", target]);
     }
-    if let Some(name) = name {
-        cargo.args(["--bin", name]);
-    }
+    cargo.args(chosen);
     cargo.arg("--target-dir").arg(build_folder(workspace));
     process::run(without_host_flags(&mut cargo))
 }
 
 fn build_folder(workspace: &Workspace) -> PathBuf {
     workspace.guests().join("build")
+}
+
+/// Returns the names of the guests that are not commands, and so are packages of their own, for preview 2 alone.
+fn components(workspace: &Workspace) -> Result<BTreeSet<OsString>> {
+    let folder = workspace.root.join("tests/guests");
+    let listing = || format!("cannot list {}", folder.display());
+    let mut names = BTreeSet::new();
+    for entry in fs::read_dir(&folder).with_context(listing)? {
+        let entry = entry.with_context(listing)?;
+        if entry.path().join("Cargo.toml").is_file() {
+            names.insert(entry.file_name());
+        }
+    }
+    Ok(names)
 }
 
 /// Copies compiled guests to the folder where the tests look for them.

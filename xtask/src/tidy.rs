@@ -68,7 +68,7 @@ fn check(workspace: &Workspace, flags: &Flags, name: &str) -> Result<()> {
     let guests = "tests/guests/Cargo.toml";
     match name {
         "format" => cargo(&["fmt", "--all", "--check"]),
-        "format-guests" => cargo(&["fmt", "--check", "--manifest-path", guests]),
+        "format-guests" => cargo(&["fmt", "--all", "--check", "--manifest-path", guests]),
         "format-fuzz" => cargo(&["fmt", "--check", "--manifest-path", fuzz::MANIFEST]),
         "clippy" => {
             let everything = ["--workspace", "--all-targets", "--all-features"];
@@ -79,6 +79,7 @@ fn check(workspace: &Workspace, flags: &Flags, name: &str) -> Result<()> {
             let build = workspace.guests().join("build");
             let mut cargo = workspace.cargo(&[
                 "clippy",
+                "--workspace",
                 "--locked",
                 "--manifest-path",
                 guests,
