@@ -1,6 +1,6 @@
 //! A host that runs a preview 1 program, such as Rust's `wasm32-wasip1` makes.
 //!
-//! `preview1 MODULE CAR [ARGUMENT…]`: like the example `embed`, except for one line, which makes a component of the module.
+//! `preview1 MODULE CAR [ARGUMENT…]`: like the example `embed`, except for one line, which makes the module a component.
 
 use std::{env, sync::Arc};
 
