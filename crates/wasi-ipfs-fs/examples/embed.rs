@@ -13,7 +13,7 @@ use wasmtime::{
 };
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView, p2::bindings::Command};
 
-/// What the host keeps for one guest.
+/// The state of one guest.
 struct State {
     wasi: WasiCtx,
     table: ResourceTable,

@@ -25,7 +25,7 @@ use wasmtime_wasi_http::{
     },
 };
 
-/// What the host keeps for one request.
+/// The state of one request.
 struct State {
     wasi: WasiCtx,
     http: WasiHttpCtx,
@@ -75,7 +75,7 @@ impl IpfsView for State {
     }
 }
 
-/// What all requests share.
+/// The state that all requests share.
 struct Server {
     component: ProxyPre<State>,
     cache: CacheMode,

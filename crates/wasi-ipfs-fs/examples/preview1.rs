@@ -1,6 +1,7 @@
 //! A host that runs a preview 1 program, such as Rust's `wasm32-wasip1` makes.
 //!
-//! `preview1 MODULE CAR [ARGUMENT…]`: as the example `embed`, but for one line, which makes a component of the module.
+//! `preview1 MODULE CAR [ARGUMENT…]`: the same as the example `embed`, except for the lines that turn the module
+//! into a component.
 
 use std::{env, sync::Arc};
 
@@ -13,7 +14,7 @@ use wasmtime::{
 };
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView, p2::bindings::Command};
 
-/// What the host keeps for one guest.
+/// The state of one guest.
 struct State {
     wasi: WasiCtx,
     table: ResourceTable,

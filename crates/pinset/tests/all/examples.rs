@@ -13,7 +13,7 @@ const LARGE: &str = "bafybeihdndb4izktxzkwahg3pwgg4f3ijstijw4522czwyhfl4r4noyliq
 /// The CID of `One file a block.\n`, a raw block.
 const ONE_FILE: &str = "bafkreic3sbxw26vnwtotwndnw2rrhwcmrmaomtaf4ycpts4rysrhswkvj4";
 
-/// What an example printed, which must be text.
+/// Runs an example, whose output must be text.
 fn text(example: &Example) -> String {
     String::from_utf8(example.printed(&[])).expect("text")
 }
