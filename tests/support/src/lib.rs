@@ -3,7 +3,7 @@
 //!
 //! * [`content`], [`balanced`]: content on a mock node: imported files and trees, and large files that need no disk.
 //! * [`golden`]: the content behind the golden table of Kubo's CIDs, rebuilt.
-//! * [`examples`]: a package's examples, as built programs.
+//! * [`mod@examples`]: a package's examples, as built programs.
 //! * [`traces`]: published traces of page requests.
 //! * [`staged`]: a persistent staging directory as the file system sees it, and blocks to fill it with.
 //! * [`file_system`]: a file system and a process of a test's own.
