@@ -15,11 +15,13 @@ const BUILT: &[&str] = &[
     "block-staging",
     "kubo-protocol",
     "pinner-api",
-    // The tests of the others depend on it by its version.
+    // The others' tests depend on these by their versions.
+    "pinner-car",
     "pinner-conformance",
     "pinner-gateway",
     "pinner-http",
     "pinner-kubo",
+    "pinner-mock",
     "pinset",
     "unixfs",
 ];
