@@ -128,7 +128,7 @@ async fn what_is_not_for_this_user_alone_is_refused() {
     fs::set_permissions(place.staging(), fs::Permissions::from_mode(0o700)).unwrap();
     for foreign in ["pinset staging layout 2\n", "\0\0\0\0", "notes"] {
         fs::write(place.staging().join("layout"), foreign).unwrap();
-        refused("layout that is not known").await;
+        refused("unknown layout").await;
         assert_eq!(
             fs::read(place.staging().join("layout")).unwrap(),
             foreign.as_bytes()
