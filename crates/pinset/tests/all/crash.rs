@@ -205,8 +205,9 @@ fn killed_at_random_under_load_two_hundred_times() {
                     .map_while(Result::ok)
                     .any(|line| line.contains("begun"))
             );
-            // Chance decides where the process is killed. This delay only spreads the places.
-            thread::sleep(Duration::from_micros(round * 7919 % 25_000));
+            // Chance decides where the process is killed. This delay only spreads the places, over a time in which a
+            // slow machine stages something too.
+            thread::sleep(Duration::from_micros(round * 7919 % 60_000));
             process.kill().unwrap();
             let status = process.wait().unwrap();
             assert_eq!(status.signal(), Some(9), "round {round}: {status}");
