@@ -219,7 +219,7 @@ fn an_archive_cut_short_is_named() {
     for (car, word) in [
         ("cut.car", "cut short"),
         ("tiny.car", "tiny.car"),
-        ("none.car", "no CAR"),
+        ("none.car", "is not a CAR file"),
     ] {
         scene
             .call("ls", &["--car", car, &scene.cid])
