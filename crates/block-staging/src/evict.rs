@@ -25,7 +25,7 @@ pub(crate) fn evict(volume: &Volume, at: SlotAddress, reservation: &mut Reservat
     conclude(volume, at, reservation, freed);
 }
 
-/// Undoes a commit that failed before its record was written: nobody else has seen the slot.
+/// Undoes a commit that has no readable record: nobody else can have found the slot.
 pub(crate) fn undo(volume: &Volume, at: SlotAddress, reservation: &mut Reservation) {
     let punched = volume.classes[at.class].punch(at.slot, reservation.charge());
     conclude(volume, at, reservation, punched);

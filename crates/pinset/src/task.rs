@@ -47,19 +47,19 @@ impl Drop for Task {
     }
 }
 
-/// Does `work` on a blocking thread. If the future is dropped, work that has not begun is left, and the result of work
-/// that has is dropped there.
+/// Runs `work` on a blocking thread. If the future is dropped, work that has not started is cancelled; the result of
+/// work that has started is dropped on its thread.
 ///
 /// # Errors
-/// Those of the work; [`Error::Closed`] where the runtime is ending.
+/// Those of the work; [`Error::Closed`] if the runtime is shutting down.
 pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Error> {
     Answer(Work::Spawned(tokio::task::spawn_blocking(work))).await
 }
 
-/// The answer of work that is polled once by whoever waits for it, and then gets on by itself: one who keeps this
-/// without polling it holds up nobody (I11). Dropping it cancels the work.
+/// The result of work that its caller polls once. If it has to wait, a task of its own goes on with it, so that a caller
+/// that keeps this without polling it delays nobody (I11). Dropping it cancels the work.
 pub(crate) struct Answer<T>(Work<T>);
 
 enum Work<T> {
