@@ -1,12 +1,16 @@
 //! Lists the guests by the names of their sources, so that a guest without a host test, or a test without a guest, does
 //! not compile. It builds no guest; `cargo xtask guests` does.
 //!
-//! A guest that is a package of its own has its test beside the example that runs it; that test must name the file.
+//! A guest that is a package of its own has its test beside the example that runs it, or in a file of its own; that test
+//! must name the file.
 
 use std::{collections::BTreeSet, env, error::Error, fmt::Write as _, fs, io, path::Path};
 
-/// The tests of the examples that run guests.
-const EXAMPLES: &str = "../../crates/wasi-ipfs-fs/tests/examples.rs";
+/// The tests that run the guests that are packages of their own.
+const TESTS: [&str; 2] = [
+    "../../crates/wasi-ipfs-fs/tests/examples.rs",
+    "tests/all/hoarding.rs",
+];
 
 fn main() -> Result<(), Box<dyn Error>> {
     packages_are_tested()?;
@@ -61,18 +65,21 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Fails if the tests of the examples do not name the guest of each package in the guests' workspace.
+/// Fails if none of these tests names the guest of each package in the guests' workspace.
 fn packages_are_tested() -> Result<(), Box<dyn Error>> {
     // A new package has to be added to the workspace.
     println!("cargo::rerun-if-changed=../guests/Cargo.toml");
-    println!("cargo::rerun-if-changed={EXAMPLES}");
-    let tests = fs::read_to_string(EXAMPLES)?;
+    let mut tests = String::new();
+    for file in TESTS {
+        println!("cargo::rerun-if-changed={file}");
+        tests.push_str(&fs::read_to_string(file)?);
+    }
     for entry in fs::read_dir("../guests")? {
         let entry = entry?;
         let name = entry.file_name().to_string_lossy().into_owned();
         let is_package = entry.path().join("Cargo.toml").is_file();
         if is_package && !tests.contains(&format!("\"p2/{name}.wasm\"")) {
-            return Err(format!("the guest {name} has no test in {EXAMPLES}").into());
+            return Err(format!("the guest {name} has no test in {TESTS:?}").into());
         }
     }
     Ok(())

@@ -1,7 +1,7 @@
 //! The error type of this crate. There is a variant for each thing that the caller can do about it. Code that maps it
 //! to other errors (`wasi-ipfs-fs`'s `errno.rs`) matches without a wildcard.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use block_staging::{StagingError, lock_dir::LockDirError};
 use cid::Cid;
@@ -111,6 +111,24 @@ pub enum Error {
         /// The backend's error.
         source: PinnerError,
     },
+    /// The block is not on this host, and the session is [offline](crate::Session::offline).
+    #[error("block {cid} is not cached, and the session is offline")]
+    NotCached {
+        /// The block.
+        cid: Cid,
+    },
+    /// A fetch did not get its turn before its deadline, since too many others were ahead of it. The backend was not
+    /// asked: the fault is not its own.
+    #[error("block {cid} got no turn to be fetched within {waited:?}: too much is being fetched")]
+    Busy {
+        /// The block.
+        cid: Cid,
+        /// How long the fetch waited.
+        waited: Duration,
+    },
+    /// The backend, or a callback of the host, panicked during this operation. Others are not affected.
+    #[error("the operation panicked; the host's standard error has the message")]
+    Panicked,
     /// The backend answered with bytes that do not hash to the CID (I1).
     #[error("the backend returned {len} bytes for block {cid} that do not hash to its CID")]
     Corrupt {
@@ -202,6 +220,8 @@ pub enum Limit {
     Targets,
     /// [`Limits::fetched_bytes`](crate::Limits::fetched_bytes).
     FetchedBytes,
+    /// [`Limits::memory_bytes`](crate::Limits::memory_bytes).
+    MemoryBytes,
 }
 
 impl std::fmt::Display for Limit {
@@ -210,6 +230,7 @@ impl std::fmt::Display for Limit {
             Self::OpenHandles => "open handles",
             Self::Targets => "distinct targets",
             Self::FetchedBytes => "fetched bytes",
+            Self::MemoryBytes => "bytes kept in memory",
         })
     }
 }

@@ -3,5 +3,9 @@
 //! Knows nothing of paths, sessions or files.
 
 pub(crate) mod counters;
+mod decode;
 pub(crate) mod engine;
-pub(crate) mod reverify;
+mod flying;
+mod pool;
+pub(crate) mod queue;
+mod reverify;

@@ -90,15 +90,17 @@ pub use pins::recovery;
 #[doc(hidden)]
 pub use policy::replacement;
 pub use read::{
+    blocking::BlockingReader,
     dir::Dir,
     file::File,
     listing::{Entries, Entry, EntryKind},
     node::{Node, Symlink},
     readahead::Advice,
+    pending::{KeptBytes, PendingRead},
     reader::FileReader,
 };
 pub use resolve::walk::MAX_SYMLINKS;
-pub use session::Session;
+pub use session::{Session, SessionStats};
 pub use whole::{prefetch::Fetched, progress::Progress, stream::ContentStream};
 
 use block_staging::budget;

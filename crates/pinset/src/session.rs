@@ -9,7 +9,7 @@ use pinner_api::Origin;
 
 use crate::{
     error::Error,
-    fetch::engine::{Ask, Engine},
+    fetch::engine::{Ask, Engine, Rank},
     grant::{
         access::Access,
         allowance::{Allowance, Limits},
@@ -22,6 +22,24 @@ use crate::{
 #[derive(Clone)]
 pub struct Session {
     inner: Arc<SessionInner>,
+    /// Whether the backend is left alone.
+    offline: bool,
+}
+
+/// The work of one session since it began, and what it holds now. All sizes are in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SessionStats {
+    /// Open files, directories and listings.
+    pub open_handles: usize,
+    /// The memory that is kept for the session's open streams and files.
+    pub memory_bytes: u64,
+    /// Blocks that were fetched for it. A block counts for each session that waited for it.
+    pub fetched_blocks: u64,
+    /// The bytes of these blocks.
+    pub fetched_bytes: u64,
+    /// Bytes of files returned to it.
+    pub served_bytes: u64,
 }
 
 struct SessionInner {
@@ -67,6 +85,36 @@ impl Session {
         };
         Self {
             inner: Arc::new(inner),
+            offline: false,
+        }
+    }
+
+    /// Returns the same session without the backend: whatever it opens and reads comes from this host, and a block that
+    /// is missing here is [`Error::NotCached`]. What it opens stays offline. Limits and counts are shared.
+    pub fn offline(&self) -> Self {
+        Self {
+            inner: self.inner.clone(),
+            offline: true,
+        }
+    }
+
+    /// Ends the session: from now on, whatever its clones and its open files would open, fetch or read from staging fails
+    /// with [`Error::Closed`]. The pinset and other sessions are not affected.
+    pub fn close(&self) {
+        self.inner.allowance.close();
+    }
+
+    /// What the session has done, and holds now.
+    pub fn stats(&self) -> SessionStats {
+        let allowance = &self.inner.allowance;
+        let (open_handles, memory_bytes) = allowance.held();
+        let (fetched_blocks, fetched_bytes, served_bytes) = allowance.done();
+        SessionStats {
+            open_handles,
+            memory_bytes,
+            fetched_blocks,
+            fetched_bytes,
+            served_bytes,
         }
     }
 
@@ -107,6 +155,9 @@ impl Session {
         Ask {
             allowance: &self.inner.allowance,
             origin,
+            rank: Rank::Demand,
+            expected: None,
+            offline: self.offline,
         }
     }
 

@@ -19,3 +19,10 @@ pub(crate) use std::sync::{
 pub(crate) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+/// Returns a number that nothing else in this process has.
+pub(crate) fn new_number() -> u64 {
+    use std::sync::atomic;
+    static NEXT: atomic::AtomicU64 = atomic::AtomicU64::new(0);
+    NEXT.fetch_add(1, atomic::Ordering::Relaxed)
+}

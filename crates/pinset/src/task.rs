@@ -4,6 +4,7 @@ use std::{
     fmt, panic,
     pin::Pin,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use tokio::{
@@ -13,6 +14,57 @@ use tokio::{
 use tracing::Instrument;
 
 use crate::error::Error;
+
+/// How long the result of shared work is kept for waiters that have not taken it. A waiter that is polled takes it
+/// within microseconds.
+const GRACE: Duration = Duration::from_millis(50);
+
+/// The runtime that drives shared work: the one in which the pinset was made.
+#[derive(Clone, Debug)]
+pub(crate) struct Runtime(Option<Handle>);
+
+impl Runtime {
+    /// Returns the current runtime. Without one, work goes to the runtime of whoever starts it.
+    pub(crate) fn current() -> Self {
+        Self(Handle::try_current().ok())
+    }
+
+    /// Runs `work` to its end on the current thread. Returns `None` without a runtime.
+    pub(crate) fn block_on<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        self.0.as_ref().map(|on| on.block_on(work))
+    }
+
+    /// Spawns `work`. It is dropped if there is no runtime, or if the runtime has ended.
+    #[cfg(not(shuttle))]
+    pub(crate) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+        if let Some(on) = self.0.clone().or_else(|| Handle::try_current().ok()) {
+            on.spawn(work.in_current_span());
+        }
+    }
+
+    #[cfg(shuttle)]
+    pub(crate) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+        drop(shuttle::future::spawn(work));
+    }
+}
+
+/// Waits for `all_taken`, but not for long.
+#[cfg(not(shuttle))]
+pub(crate) async fn grace(all_taken: impl Future<Output = ()>) {
+    _ = tokio::time::timeout(GRACE, all_taken).await;
+}
+
+/// A model has no clock: the wait ends after a few turns of the scheduler.
+#[cfg(shuttle)]
+pub(crate) async fn grace(all_taken: impl Future<Output = ()>) {
+    let turns = async {
+        for _ in 0..3 {
+            shuttle::future::yield_now().await;
+        }
+    };
+    let (all_taken, turns) = (std::pin::pin!(all_taken), std::pin::pin!(turns));
+    futures_util::future::select(all_taken, turns).await;
+}
 
 /// A spawned task that is cancelled when this is dropped.
 #[derive(Debug)]
@@ -52,10 +104,10 @@ impl Drop for Task {
 ///
 /// # Errors
 /// Those of the work; [`Error::Closed`] if the runtime is shutting down.
-pub(crate) async fn blocking<T: Send + 'static>(
+pub(crate) fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Error> + Send + 'static,
-) -> Result<T, Error> {
-    Answer(Work::Spawned(tokio::task::spawn_blocking(work))).await
+) -> Answer<T> {
+    Answer(Work::Spawned(tokio::task::spawn_blocking(work)))
 }
 
 /// The result of work that its caller polls once. If it has to wait, a task of its own goes on with it, so that a caller

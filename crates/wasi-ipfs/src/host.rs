@@ -175,7 +175,10 @@ impl HostArgs {
             roots,
             total,
         } = self.sources.open(&scratch, *timeout).await?;
-        let mut pinset = PinsetBuilder::new(pinner, *budget).block_deadline(*timeout);
+        let mut pinset = PinsetBuilder::new(pinner, *budget)
+            .block_deadline(*timeout)
+            // The process runs one guest.
+            .allow_blocking(true);
         if let Some(lock_dir) = lock_dir {
             pinset = pinset.lock_dir(lock_dir);
         }

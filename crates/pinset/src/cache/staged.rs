@@ -93,18 +93,6 @@ impl Staged {
     pub(crate) fn try_read(&self, at: u64, len: usize) -> io::Result<Option<Bytes>> {
         Ok(self.extent.try_read(at as usize, len)?.map(Bytes::from))
     }
-
-    /// Reads `len` bytes from `at`, on a blocking thread if necessary.
-    pub(crate) async fn read(self: &Arc<Self>, at: u64, len: usize) -> io::Result<Bytes> {
-        if let Some(bytes) = self.try_read(at, len)? {
-            return Ok(bytes);
-        }
-        let staged = self.clone();
-        tokio::task::spawn_blocking(move || staged.extent.read_blocking(at as usize, len))
-            .await
-            .map_err(io::Error::other)?
-            .map(Bytes::from)
-    }
 }
 
 /// Protects a block that was read ahead: the block counts as in use, so that the next one to arrive does not push it

@@ -94,12 +94,28 @@ pub(crate) struct Counters {
     pub(crate) misses: AtomicU64,
     pub(crate) read_ahead_blocks: AtomicU64,
     pub(crate) corrupt_blocks: AtomicU64,
+    /// The time that fetches waited for their turn, in nanoseconds.
+    pub(crate) queued_nanos: AtomicU64,
+    /// Fetches that got no turn before their deadline.
+    pub(crate) queue_timeouts: AtomicU64,
     failures: [AtomicU64; FailureKind::Other as usize + 1],
 }
 
 impl Counters {
     pub(crate) fn served(&self, bytes: usize) {
         self.bytes_served.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// Records how long a fetch waited for its turn.
+    pub(crate) fn queued(&self, waited: Duration) {
+        let nanos = u64::try_from(waited.as_nanos()).unwrap_or(u64::MAX);
+        self.queued_nanos.fetch_add(nanos, Ordering::Relaxed);
+        queued(waited);
+    }
+
+    /// Records that a fetch got no turn before its deadline.
+    pub(crate) fn got_no_turn(&self) {
+        self.queue_timeouts.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(crate) fn fetch_failed(&self, kind: FailureKind) {
@@ -124,6 +140,19 @@ impl Counters {
 pub(crate) const FETCH_SECONDS: &str = "pinset_block_fetch_seconds";
 #[cfg(feature = "metrics")]
 pub(crate) const FETCH_SECONDS_IS: &str = "Time of the backend for one block, failed ones too";
+
+#[cfg(feature = "metrics")]
+pub(crate) const QUEUE_SECONDS: &str = "pinset_block_queue_seconds";
+#[cfg(feature = "metrics")]
+pub(crate) const QUEUE_SECONDS_IS: &str = "Time that a fetch waited for its turn";
+
+#[cfg(feature = "metrics")]
+fn queued(waited: Duration) {
+    metrics::histogram!(QUEUE_SECONDS).record(waited);
+}
+
+#[cfg(not(feature = "metrics"))]
+fn queued(_waited: Duration) {}
 
 /// Records the time of a fetch as it happens. The cost of this is negligible beside a fetch.
 #[cfg(feature = "metrics")]

@@ -1,10 +1,10 @@
-//! The engine behind a pinset. It takes a block from the store, or fetches, verifies and stages it, and hands it to all
-//! who wait for it.
+//! The engine behind a pinset. It takes a block from the store, or fetches, verifies and stages it, for all who wait for
+//! it.
 //!
-//! Knows nothing of paths. Every block that leaves the engine was verified (I1).
+//! Knows nothing of paths. Every block that leaves the engine was verified (I1). Whatever others may wait for is held
+//! only by driven work (I11): see [`Flights`] and [`Queue`].
 
 use std::{
-    collections::VecDeque,
     fmt, io,
     sync::{
         Arc,
@@ -16,15 +16,11 @@ use std::{
 use bytes::Bytes;
 use cid::Cid;
 use multihash_codetable::MultihashDigest;
-use pinner_api::{MAX_BLOCK, Origin, Pinner, PinnerError};
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::Instant,
-};
-use tracing::{Instrument, Span, field::Empty};
+use pinner_api::{MAX_BLOCK, Origin, Pinner};
+use tokio::sync::Semaphore;
 
 use crate::{
-    block::{Block, Key, UnverifiedBlock, acceptable, cid_of},
+    block::{Key, UnverifiedBlock, acceptable},
     cache::{
         nodes::{Decoded, NodeCache},
         staged::{OFF_THREAD, Staged},
@@ -32,23 +28,28 @@ use crate::{
     },
     error::Error,
     fetch::{
-        counters,
-        counters::{Counters, FailureKind},
+        counters::Counters,
+        flying::{Fetching, Landed},
+        pool::Pool,
+        queue::{Party, Queue},
+        reverify::Reverified,
     },
     flight::Flights,
     grant::allowance::Allowance,
     pins::keeper::Pins,
-    sync::{Mutex, lock},
-    unixfs::{self, Codec, Target},
+    sync::{Mutex, lock, new_number},
+    task::{self, Runtime},
+    unixfs::Target,
 };
 
 /// The most bytes of blocks that are kept in memory for the next read because staging had no room for them.
 const POOL_BYTES: usize = 4 * MAX_BLOCK;
 
-const MIB: usize = 1 << 20;
+/// How many blocks of an earlier run or another process are verified at once, each in memory.
+const VERIFIED_AT_ONCE: usize = 4;
 
-/// The number of bytes that one permit of the in-flight semaphore stands for.
-const PERMIT_BYTES: usize = 1024;
+/// How many blocks longer than [`OFF_THREAD`] are decoded at once. A decoded block takes up to three times its length.
+const DECODED_AT_ONCE: usize = 2;
 
 /// The part of a pinset that all its sessions share.
 pub(crate) struct Engine {
@@ -57,14 +58,23 @@ pub(crate) struct Engine {
     pub(crate) nodes: NodeCache,
     pub(crate) pins: Pins,
     pub(crate) counters: Counters,
-    flights: Flights<Key, Result<Obtained, Error>>,
+    pub(super) flights: Flights<Key, Landed, Fetching>,
     /// Blocks of an earlier run that are being verified.
-    pub(crate) reverifying: Flights<Key, Option<Held>>,
-    /// Bounds the memory for blocks that are being fetched, verified or written (I9).
-    in_flight: Arc<Semaphore>,
-    in_flight_permits: u32,
-    pool: Mutex<VecDeque<(Key, Bytes)>>,
+    pub(super) reverifying: Flights<Key, Option<Held>>,
+    pub(super) verifiers: Arc<Semaphore>,
+    /// Long blocks that are being decoded.
+    pub(super) decoding: Flights<Key, Arc<Decoded>>,
+    pub(super) decoders: Arc<Semaphore>,
+    /// Divides the memory for blocks under way (I9), and the backend, among those who fetch.
+    pub(super) queue: Arc<Queue>,
+    /// This pinset's number in the queue.
+    number: u64,
+    in_flight_bytes: u64,
+    pool: Mutex<Pool>,
     block_deadline: Duration,
+    /// Whether reads of the disk may block the current thread.
+    may_block: bool,
+    pub(crate) runtime: Runtime,
     closed: AtomicBool,
 }
 
@@ -112,8 +122,22 @@ impl From<Held> for Obtained {
 /// Who asks for a block, and for which origin.
 #[derive(Clone, Copy)]
 pub(crate) struct Ask<'a> {
-    pub(crate) allowance: &'a Allowance,
+    pub(crate) allowance: &'a Arc<Allowance>,
     pub(crate) origin: &'a Origin,
+    pub(crate) rank: Rank,
+    /// The block's length in bytes, as far as the block above tells.
+    pub(crate) expected: Option<u64>,
+    /// Whether the backend is left alone.
+    pub(crate) offline: bool,
+}
+
+/// How urgent a fetch is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rank {
+    /// Somebody waits for the block.
+    Demand,
+    /// The block may be wanted soon. It is fetched if there is room now.
+    Ahead,
 }
 
 impl Engine {
@@ -124,9 +148,10 @@ impl Engine {
         pins: Pins,
         settings: Settings,
     ) -> Self {
-        let most = settings.in_flight_bytes.max(MAX_BLOCK as u64) / PERMIT_BYTES as u64;
-        let in_flight_permits = most.min(u64::from(u32::MAX >> 4)) as u32;
         Self {
+            queue: Queue::of(&pinner),
+            number: new_number(),
+            in_flight_bytes: settings.in_flight_bytes,
             pinner,
             store,
             nodes,
@@ -134,10 +159,13 @@ impl Engine {
             counters: Counters::default(),
             flights: Flights::new(),
             reverifying: Flights::new(),
-            in_flight: Arc::new(Semaphore::new(in_flight_permits as usize)),
-            in_flight_permits,
+            verifiers: Arc::new(Semaphore::new(VERIFIED_AT_ONCE)),
+            decoding: Flights::new(),
+            decoders: Arc::new(Semaphore::new(DECODED_AT_ONCE)),
             pool: Mutex::default(),
             block_deadline: settings.block_deadline,
+            may_block: settings.may_block,
+            runtime: Runtime::current(),
             closed: AtomicBool::new(false),
         }
     }
@@ -152,10 +180,24 @@ impl Engine {
         self.block_deadline
     }
 
+    /// Returns whether reads of the disk may block the current thread.
+    pub(crate) fn may_block(&self) -> bool {
+        self.may_block
+    }
+
     /// The memory that is reserved for blocks in flight, in bytes.
     pub(crate) fn reserved_bytes(&self) -> u64 {
-        let free = self.in_flight.available_permits() as u64;
-        u64::from(self.in_flight_permits).saturating_sub(free) * PERMIT_BYTES as u64
+        self.queue.held_bytes(self.number)
+    }
+
+    /// Returns the session with this allowance as the queue knows it.
+    pub(super) fn party(&self, allowance: &Allowance) -> Party {
+        Party {
+            pinset: self.number,
+            pinset_bytes: self.in_flight_bytes,
+            session: allowance.number(),
+            session_fetches: allowance.limits().fetches_in_flight as u64,
+        }
     }
 
     /// Returns the block of `target` if it is here, without waiting and without noting a use.
@@ -171,7 +213,7 @@ impl Engine {
         self.cached_node(target).is_some() || self.at_hand(target).is_some()
     }
 
-    fn peek(&self, key: &Key) -> Option<Held> {
+    pub(super) fn peek(&self, key: &Key) -> Option<Held> {
         if let Some(staged) = self.store.peek(key) {
             return Some(Held::Staged(staged));
         }
@@ -180,34 +222,27 @@ impl Engine {
 
     /// Returns a block for which staging had no room, if it is still in memory.
     pub(crate) fn pooled(&self, key: &Key) -> Option<Bytes> {
-        let pool = lock(&self.pool);
-        let found = pool.iter().find(|(pooled, _)| pooled == key);
-        found.map(|(_, bytes)| bytes.clone())
+        lock(&self.pool).get(key)
     }
 
-    fn keep_in_pool(&self, key: Key, bytes: &Bytes) {
-        let most = match self.store.reads_along() {
-            // A follower keeps all that it fetches in this pool, and blocks that are read ahead must stay until they
-            // are read.
-            true => POOL_BYTES + 16 * MIB,
-            // A pinset with a small budget uses no more memory than disk, since there may be a thousand of them. But
-            // one block always fits, whatever its size.
-            false => usize::try_from(self.budget_bytes())
-                .unwrap_or(usize::MAX)
-                .clamp(MAX_BLOCK, POOL_BYTES),
-        };
-        let mut pool = lock(&self.pool);
-        pool.push_back((key, bytes.clone()));
-        while pool.iter().map(|(_, bytes)| bytes.len()).sum::<usize>() > most {
-            pool.pop_front();
-        }
+    /// How many bytes of blocks are kept in memory for which staging has no room. A pinset with a small budget uses no
+    /// more memory than disk, since there may be a thousand of them. But one block always fits, whatever its size.
+    pub(crate) fn pool_bytes(&self) -> usize {
+        usize::try_from(self.budget_bytes())
+            .unwrap_or(usize::MAX)
+            .clamp(MAX_BLOCK, POOL_BYTES)
+    }
+
+    pub(super) fn keep_in_pool(&self, key: Key, bytes: &Bytes) {
+        let most = self.pool_bytes();
+        lock(&self.pool).put(key, bytes, most);
     }
 
     /// Returns the block, from wherever it is. Dropping the future does not affect others who wait for the block.
     ///
     /// # Errors
-    /// [`Error::Fetch`], [`Error::Corrupt`], [`Error::Unsupported`], [`Error::Closed`], and the session's
-    /// [`Error::LimitReached`].
+    /// [`Error::Fetch`], [`Error::Corrupt`], [`Error::Unsupported`], [`Error::Busy`], [`Error::Closed`], and the
+    /// session's [`Error::LimitReached`].
     pub(crate) async fn obtain(
         self: &Arc<Self>,
         target: &Target,
@@ -235,127 +270,90 @@ impl Engine {
             // This is the hash of the empty block, which Kubo nodes do not send each other. It is answered here.
             return Ok(Held::Memory(Bytes::new()).into());
         }
-        if let Some(held) = self.reverify(cid).await {
-            return Ok(held.into());
+        loop {
+            match self.reverify(cid).await? {
+                Reverified::Right(held) => return Ok(held.into()),
+                Reverified::Absent => {}
+                Reverified::LookAgain => {
+                    if let Some(held) = self.peek(cid.hash()) {
+                        return Ok(held.into());
+                    }
+                    continue;
+                }
+            }
+            if ask.offline {
+                return Err(Error::NotCached { cid: *cid });
+            }
+            ask.allowance.may_fetch()?;
+            let (waiting, _place) = self.join_fetch(cid, ask);
+            match waiting.result().await? {
+                Some(Landed::Block(obtained)) => return Ok(obtained),
+                Some(Landed::NoRoom) if ask.rank == Rank::Ahead => {
+                    return Err(Error::Busy {
+                        cid: *cid,
+                        waited: Duration::ZERO,
+                    });
+                }
+                Some(Landed::NoRoom) | None => {}
+            }
+            self.ensure_open()?;
+            if let Some(held) = self.peek(cid.hash()) {
+                return Ok(held.into());
+            }
         }
-        let _permit = ask.allowance.fetch_permit().await?;
-        let flight = self.flights.join(*cid.hash(), || {
-            let engine = self.clone();
-            let (cid, origin) = (*cid, ask.origin.clone());
-            let span = tracing::debug_span!("fetch", %cid, bytes = Empty, outcome = Empty);
-            engine.fetch(cid, origin).instrument(span)
-        });
-        let obtained = flight.await?;
-        ask.allowance.count_fetched(obtained.held.len() as u64);
-        Ok(obtained)
     }
 
-    /// The work of one flight.
-    async fn fetch(self: Arc<Self>, cid: Cid, origin: Origin) -> Result<Obtained, Error> {
-        // Another flight may have ended between the look-up and the start of this one.
-        if let Some(held) = self.peek(cid.hash()) {
-            return Ok(held.into());
+    /// Verifies a block that the host has, and stages it. Returns whether it found room.
+    pub(crate) async fn put(self: &Arc<Self>, cid: Cid, bytes: Bytes) -> Result<bool, Error> {
+        self.ensure_open()?;
+        if self.peek(cid.hash()).is_some() {
+            return Ok(true);
         }
-        self.counters.misses.fetch_add(1, Ordering::Relaxed);
-        let mut room = self.room_in_memory().await?;
-        let asked = Instant::now();
-        let unverified = self.ask_backend(&cid, &origin).await;
-        let took = asked.elapsed();
-        counters::fetched(took);
-        let unverified = unverified?;
-        // Now that the block's size is known, the rest of the room is free for other blocks.
-        let needed = unverified.len().div_ceil(PERMIT_BYTES);
-        drop(room.split(room.num_permits().saturating_sub(needed)));
-        let fetched = unverified.len() as u64;
-        let counters = &self.counters;
-        counters.blocks_fetched.fetch_add(1, Ordering::Relaxed);
-        counters.bytes_fetched.fetch_add(fetched, Ordering::Relaxed);
-        Span::current().record("bytes", fetched);
-        let held = if unverified.len() > OFF_THREAD {
-            let engine = self.clone();
-            // This is not cancelled with the flight: a block that has arrived is staged.
-            tokio::task::spawn_blocking(move || engine.take_in(&cid, unverified, room))
-                .await
-                .map_err(|e| {
-                    staging("the thread that writes a block failed", io::Error::other(e))
-                })?
-        } else {
-            self.take_in(&cid, unverified, room)
+        let engine = self.clone();
+        let work = move || {
+            let block = UnverifiedBlock::new(bytes).verify(&cid)?;
+            engine.ensure_open()?;
+            Ok(engine.store.stage(*cid.hash(), block.bytes()).is_some())
         };
-        if matches!(held, Err(Error::Corrupt { .. })) {
-            self.counters.corrupt_blocks.fetch_add(1, Ordering::Relaxed);
-        }
-        let outcome = match &held {
-            Ok(Held::Staged(_)) => "staged",
-            Ok(Held::Memory(_)) => "unstaged",
-            Err(_) => "not verified",
-        };
-        Span::current().record("outcome", outcome);
-        let took = Some(took);
-        held.map(|held| Obtained { held, took })
+        task::blocking(work).await
     }
 
-    /// Waits until there is memory for one more block.
-    pub(crate) async fn room_in_memory(&self) -> Result<OwnedSemaphorePermit, Error> {
-        // The size of a block is unknown until it has arrived, so room is taken for the largest possible block.
-        let largest = (MAX_BLOCK / PERMIT_BYTES) as u32;
-        let permits = largest.min(self.in_flight_permits);
-        let room = self.in_flight.clone().acquire_many_owned(permits).await;
-        room.map_err(|_| Error::Closed)
+    /// Returns all bytes of a block. A long block is read on a blocking thread.
+    pub(crate) async fn bytes_of(self: &Arc<Self>, held: &Held) -> Result<Bytes, Error> {
+        let staged = match held {
+            Held::Memory(bytes) => return Ok(bytes.clone()),
+            Held::Staged(staged) => staged,
+        };
+        if staged.len() <= OFF_THREAD {
+            match staged.try_read(0, staged.len()) {
+                Ok(Some(bytes)) => return Ok(bytes),
+                Ok(None) => {}
+                Err(error) => return Err(self.unreadable(staged, error)),
+            }
+        }
+        self.read_staged(staged.clone(), 0, staged.len()).await
     }
 
-    async fn ask_backend(&self, cid: &Cid, origin: &Origin) -> Result<UnverifiedBlock, Error> {
-        let answer = self.pinner.block(cid, origin);
-        let answer = tokio::time::timeout(self.block_deadline, answer).await;
-        let timed_out = || PinnerError::TimedOut {
-            operation: format!("block {cid}"),
-            after: self.block_deadline,
-        };
-        let too_large = |len| PinnerError::Corrupt {
-            operation: format!("block {cid}"),
-            reason: format!("{len} bytes, over the limit of {MAX_BLOCK}"),
-        };
-        match answer.unwrap_or_else(|_| Err(timed_out())) {
-            Ok(bytes) if bytes.len() > MAX_BLOCK => Err(too_large(bytes.len())),
-            Ok(bytes) => Ok(UnverifiedBlock::new(bytes)),
-            Err(error) => Err(error),
-        }
-        .map_err(|source| {
-            let kind = FailureKind::of(&source);
-            self.counters.fetch_failed(kind);
-            Span::current().record("outcome", kind.name());
-            Error::Fetch { cid: *cid, source }
+    /// Reads a part of a staged block, on a blocking thread. The future does not hold the block.
+    pub(crate) fn read_staged(
+        self: &Arc<Self>,
+        block: Arc<Staged>,
+        at: u64,
+        len: usize,
+    ) -> impl Future<Output = Result<Bytes, Error>> + Send + use<> {
+        let engine = self.clone();
+        task::blocking(move || match block.extent().read_blocking(at as usize, len) {
+            Ok(bytes) => Ok(bytes.into()),
+            Err(error) => Err(engine.unreadable(&block, error)),
         })
     }
 
-    /// Verifies and stages a block. This is the only way from the backend to a reader.
-    fn take_in(
-        &self,
-        cid: &Cid,
-        unverified: UnverifiedBlock,
-        _room: OwnedSemaphorePermit,
-    ) -> Result<Held, Error> {
-        let block = unverified.verify(cid)?;
-        // Closing has emptied staging, so nothing may be staged after it.
-        self.ensure_open()?;
-        let len = block.bytes().len() as u64;
-        self.counters
-            .bytes_verified
-            .fetch_add(len, Ordering::Relaxed);
-        let key = *cid.hash();
-        if let Some(staged) = self.store.stage(key, block.bytes()) {
-            return Ok(Held::Staged(staged));
-        }
-        self.keep_in_pool(key, block.bytes());
-        Ok(Held::Memory(Block::into_bytes(block)))
-    }
-
-    /// Returns all bytes of a block.
-    pub(crate) async fn bytes_of(&self, held: &Held) -> Result<Bytes, Error> {
+    /// As [`bytes_of`](Self::bytes_of), on the current thread, which may block.
+    pub(super) fn read_whole(&self, held: &Held) -> Result<Bytes, Error> {
         match held {
             Held::Memory(bytes) => Ok(bytes.clone()),
-            Held::Staged(staged) => match staged.read(0, staged.len()).await {
-                Ok(bytes) => Ok(bytes),
+            Held::Staged(staged) => match staged.extent().read_blocking(0, staged.len()) {
+                Ok(bytes) => Ok(bytes.into()),
                 Err(error) => Err(self.unreadable(staged, error)),
             },
         }
@@ -368,78 +366,6 @@ impl Engine {
         staging("a staged block cannot be read back", error)
     }
 
-    /// Returns the decoded node of `target`, from the cache of nodes or from its block.
-    pub(crate) async fn node(
-        self: &Arc<Self>,
-        target: &Target,
-        ask: Ask<'_>,
-    ) -> Result<Arc<Decoded>, Error> {
-        if let Some(node) = self.node_at_hand(target) {
-            return Ok(node);
-        }
-        let held = self.obtain(target, ask).await?;
-        self.decode(target, &held).await
-    }
-
-    /// Returns the decoded node if it is cached and the pinset is open, and notes a use of its block.
-    pub(crate) fn node_at_hand(&self, target: &Target) -> Option<Arc<Decoded>> {
-        self.ensure_open().ok()?;
-        let node = self.cached_node(target)?;
-        // A use of a node is a use of its block.
-        if let Target::Block(cid) = target {
-            self.store.touch(cid.hash());
-        }
-        Some(node)
-    }
-
-    /// Returns the decoded node, if it is cached.
-    pub(crate) fn cached_node(&self, target: &Target) -> Option<Arc<Decoded>> {
-        match target {
-            Target::Block(cid) if target.codec() == Codec::DagPb => self.nodes.get(cid.hash()),
-            _ => None,
-        }
-    }
-
-    /// Decodes a block, and caches the node unless it is a leaf or lies in its CID.
-    pub(crate) async fn decode(&self, target: &Target, held: &Held) -> Result<Arc<Decoded>, Error> {
-        if let Codec::Other(code) = target.codec() {
-            return Err(Error::Unsupported {
-                cid: cid_of(target),
-                what: format!("the codec 0x{code:x}"),
-            });
-        }
-        let bytes = self.bytes_of(held).await?;
-        let codec = target.codec();
-        let decoded = if bytes.len() > OFF_THREAD {
-            tokio::task::spawn_blocking(move || Decoded::new(codec, bytes))
-                .await
-                .map_err(|e| {
-                    staging(
-                        "the thread that decodes a block failed",
-                        io::Error::other(e),
-                    )
-                })?
-        } else {
-            Decoded::new(codec, bytes)
-        };
-        let decoded = decoded.map_err(|malformed| Error::Malformed {
-            cid: cid_of(target),
-            reason: malformed.to_string(),
-        })?;
-        let decoded = Arc::new(decoded);
-        match (&decoded.node, target, held) {
-            // A leaf's bytes are in staging. Keeping them here as well would push out the nodes that lead to them.
-            (unixfs::Node::File(file), _, _) if file.is_leaf() => {
-                if let (Codec::DagPb, Held::Staged(staged)) = (target.codec(), held) {
-                    staged.set_leaf(file.payload());
-                }
-            }
-            (_, Target::Block(cid), _) => self.nodes.insert(*cid.hash(), decoded.clone()),
-            (_, Target::Inline { .. }, _) => {}
-        }
-        Ok(decoded)
-    }
-
     pub(crate) fn ensure_open(&self) -> Result<(), Error> {
         if self.closed.load(Ordering::Acquire) {
             return Err(Error::Closed);
@@ -450,7 +376,7 @@ impl Engine {
     /// Closes the engine: no further fetch starts, pins are released, and staging is emptied if it is temporary.
     pub(crate) async fn close(&self) -> Result<(), Error> {
         self.closed.store(true, Ordering::Release);
-        self.in_flight.close();
+        self.queue.close(self.number);
         lock(&self.pool).clear();
         self.store.close();
         self.pins.close().await
@@ -462,9 +388,10 @@ impl Engine {
 pub(crate) struct Settings {
     pub(crate) in_flight_bytes: u64,
     pub(crate) block_deadline: Duration,
+    pub(crate) may_block: bool,
 }
 
-fn staging(what: &str, source: io::Error) -> Error {
+pub(super) fn staging(what: &str, source: io::Error) -> Error {
     Error::Staging {
         what: what.to_owned(),
         source: Some(Arc::new(source)),

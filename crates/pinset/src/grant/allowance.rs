@@ -2,20 +2,15 @@
 //!
 //! Counts and waits; knows nothing of the things that are opened or fetched.
 
-use std::{
-    collections::HashSet,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
-    },
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
 };
 
-use tokio::sync::{Semaphore, SemaphorePermit};
-
 use crate::{
-    block::KeyHash,
     error::{Error, Limit},
-    sync::{Mutex, lock},
+    grant::distinct::Distinct,
+    sync::{Mutex, lock, new_number},
     unixfs::Target,
 };
 
@@ -23,16 +18,20 @@ use crate::{
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Limits {
-    /// The most files and directories that are open at once. The default is 65,536.
+    /// The most files, directories and listings that are open at once. The default is 65,536.
     pub open_handles: usize,
     /// The most blocks that are fetched at once, including read-ahead. Further fetches wait. The default is 32.
     pub fetches_in_flight: usize,
-    /// The most distinct CIDs that the session opens in its life. The default is 1,000,000.
+    /// The most distinct CIDs that the session opens in its life, estimated with an error of about 2 %. The default is
+    /// 1,000,000.
     pub targets: usize,
     /// The most bytes that are fetched from the backend for the session in its life. There is no limit by default.
     pub fetched_bytes: u64,
     /// The most bytes of a path. The default is 4,096, as on Linux.
     pub path_bytes: usize,
+    /// The most bytes that are kept in memory for the session's open streams and files: what was waited for and not
+    /// taken yet, and blocks that found no room in staging while they are read. The default is 16 MiB.
+    pub memory_bytes: u64,
 }
 
 impl Default for Limits {
@@ -43,6 +42,7 @@ impl Default for Limits {
             targets: 1_000_000,
             fetched_bytes: u64::MAX,
             path_bytes: 4096,
+            memory_bytes: 16 << 20,
         }
     }
 }
@@ -50,23 +50,37 @@ impl Default for Limits {
 /// The limits of one session, and the counts that they bound.
 pub(crate) struct Allowance {
     limits: Limits,
+    number: u64,
     open_handles: AtomicUsize,
+    fetched_blocks: AtomicU64,
     fetched_bytes: AtomicU64,
-    fetches: Semaphore,
-    /// The hashes of the distinct CIDs that were opened: 8 bytes each, so that a million targets take no more than 8 MB
-    /// (I9).
-    targets: Mutex<HashSet<u64, KeyHash>>,
+    served_bytes: AtomicU64,
+    memory_bytes: AtomicU64,
+    closed: AtomicBool,
+    /// Tasks that fetch ahead of readers.
+    ahead: AtomicUsize,
+    targets: Mutex<Distinct>,
 }
 
 impl Allowance {
     pub(crate) fn new(limits: Limits) -> Self {
         Self {
-            fetches: Semaphore::new(limits.fetches_in_flight.clamp(1, Semaphore::MAX_PERMITS)),
             limits,
+            number: new_number(),
             open_handles: AtomicUsize::new(0),
+            fetched_blocks: AtomicU64::new(0),
             fetched_bytes: AtomicU64::new(0),
+            served_bytes: AtomicU64::new(0),
+            memory_bytes: AtomicU64::new(0),
+            closed: AtomicBool::new(false),
+            ahead: AtomicUsize::new(0),
             targets: Mutex::default(),
         }
+    }
+
+    /// The session's number, which no other session of the process has.
+    pub(crate) fn number(&self) -> u64 {
+        self.number
     }
 
     pub(crate) fn limits(&self) -> &Limits {
@@ -80,6 +94,7 @@ impl Allowance {
 
     /// Counts one more open handle.
     pub(crate) fn count_handle(self: &Arc<Self>) -> Result<HandleGuard, Error> {
+        self.ensure_open()?;
         let limit = self.limits.open_handles;
         let before = self.open_handles.fetch_add(1, Ordering::Relaxed);
         let guard = HandleGuard {
@@ -92,8 +107,7 @@ impl Allowance {
         Ok(guard)
     }
 
-    /// Counts `target` among the distinct CIDs that were opened, by the start of its digest. Two digests with the same
-    /// start count as one, which allows no more than a few extra targets.
+    /// Counts `target` among the distinct CIDs that were opened, by the start of its digest.
     pub(crate) fn count_target(&self, target: &Target) -> Result<(), Error> {
         let limit = self.limits.targets;
         let digest = match target {
@@ -101,30 +115,87 @@ impl Allowance {
             // An inline target is not counted: there is no block to fetch or to keep.
             Target::Inline { .. } => return Ok(()),
         };
-        let mut hash = [0; 8];
-        let len = digest.len().min(8);
-        hash[..len].copy_from_slice(&digest[..len]);
-        let hash = u64::from_le_bytes(hash);
         let mut targets = lock(&self.targets);
-        if targets.len() >= limit && !targets.contains(&hash) {
-            return Err(reached(Limit::Targets, limit as u64));
+        match targets.insert(digest, limit as u64) {
+            true => Ok(()),
+            false => Err(reached(Limit::Targets, limit as u64)),
         }
-        targets.insert(hash);
-        Ok(())
     }
 
-    /// Waits until one more block may be fetched beside the others.
-    pub(crate) async fn fetch_permit(&self) -> Result<SemaphorePermit<'_>, Error> {
+    /// Returns an error if the session has fetched all that it may.
+    pub(crate) fn may_fetch(&self) -> Result<(), Error> {
+        self.ensure_open()?;
         let limit = self.limits.fetched_bytes;
-        if self.fetched_bytes() >= limit {
-            return Err(reached(Limit::FetchedBytes, limit));
+        match self.fetched_bytes() >= limit {
+            true => Err(reached(Limit::FetchedBytes, limit)),
+            false => Ok(()),
         }
-        self.fetches.acquire().await.map_err(|_| Error::Closed)
     }
 
-    /// Counts bytes that were fetched.
+    /// Counts memory that is kept for the session.
+    pub(crate) fn keep(self: &Arc<Self>, bytes: u64) -> Result<KeptMemory, Error> {
+        let limit = self.limits.memory_bytes;
+        let more = |kept: u64| kept.checked_add(bytes).filter(|kept| *kept <= limit);
+        let counted = self
+            .memory_bytes
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
+        counted.map_err(|_| reached(Limit::MemoryBytes, limit))?;
+        Ok(KeptMemory {
+            allowance: self.clone(),
+            bytes,
+        })
+    }
+
+    /// Counts a task that fetches ahead, unless the session has as many as it may have fetches.
+    pub(crate) fn count_ahead(self: &Arc<Self>) -> Option<AheadGuard> {
+        let most = self.limits.fetches_in_flight;
+        let more = |tasks: usize| (tasks < most).then_some(tasks + 1);
+        let counted = self
+            .ahead
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
+        counted.ok().map(|_| AheadGuard {
+            allowance: self.clone(),
+        })
+    }
+
+    /// Counts a block that was fetched.
     pub(crate) fn count_fetched(&self, bytes: u64) {
+        self.fetched_blocks.fetch_add(1, Ordering::Relaxed);
         self.fetched_bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Counts bytes of files that were returned.
+    pub(crate) fn count_served(&self, bytes: usize) {
+        self.served_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// The number of open handles, and the bytes kept in memory.
+    pub(crate) fn held(&self) -> (usize, u64) {
+        let handles = self.open_handles.load(Ordering::Relaxed);
+        (handles, self.memory_bytes.load(Ordering::Relaxed))
+    }
+
+    /// The numbers of blocks and bytes fetched, and of bytes served.
+    pub(crate) fn done(&self) -> (u64, u64, u64) {
+        let now = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        (
+            now(&self.fetched_blocks),
+            now(&self.fetched_bytes),
+            now(&self.served_bytes),
+        )
+    }
+
+    /// Ends the session.
+    pub(crate) fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+    }
+
+    /// Returns an error if the session was ended.
+    pub(crate) fn ensure_open(&self) -> Result<(), Error> {
+        match self.closed.load(Ordering::Acquire) {
+            true => Err(Error::Closed),
+            false => Ok(()),
+        }
     }
 }
 
@@ -146,5 +217,35 @@ impl std::fmt::Debug for HandleGuard {
 impl Drop for HandleGuard {
     fn drop(&mut self) {
         self.allowance.open_handles.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Memory that is kept for a session, which counts it until this is dropped.
+pub(crate) struct KeptMemory {
+    allowance: Arc<Allowance>,
+    bytes: u64,
+}
+
+impl std::fmt::Debug for KeptMemory {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "KeptMemory({})", self.bytes)
+    }
+}
+
+impl Drop for KeptMemory {
+    fn drop(&mut self) {
+        let kept = &self.allowance.memory_bytes;
+        kept.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+/// One task that fetches ahead, which the session counts until this is dropped.
+pub(crate) struct AheadGuard {
+    allowance: Arc<Allowance>,
+}
+
+impl Drop for AheadGuard {
+    fn drop(&mut self) {
+        self.allowance.ahead.fetch_sub(1, Ordering::Relaxed);
     }
 }

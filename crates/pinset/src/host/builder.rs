@@ -37,6 +37,7 @@ pub struct PinsetBuilder {
     in_flight_bytes: u64,
     node_cache_bytes: u64,
     block_deadline: Duration,
+    allow_blocking: bool,
     lock_dir: Option<PathBuf>,
     staging: Option<PathBuf>,
 }
@@ -55,20 +56,34 @@ impl PinsetBuilder {
             in_flight_bytes: 32 << 20,
             node_cache_bytes: 16 << 20,
             block_deadline: Duration::from_secs(30),
+            allow_blocking: false,
             lock_dir: None,
             staging: None,
         }
     }
 
-    /// Sets how long a block may take, from the request to its last byte. Default 30 s.
+    /// Sets how long a block may take, from the request to its last byte, with the time that it waits for its turn. What
+    /// gets no turn in that time is [`Error::Busy`]. Default 30 s.
     pub fn block_deadline(mut self, deadline: Duration) -> Self {
         self.block_deadline = deadline;
         self
     }
 
     /// Sets how many bytes of blocks may be in flight at once, in memory. One block is always allowed. Default 32 MiB.
+    ///
+    /// A block counts for its length as far as it is known before it arrives. One that turns out longer counts for more
+    /// from then on: blocks whose authors lie about their lengths may take more, by 2 MiB each.
     pub fn in_flight_bytes(mut self, bytes: u64) -> Self {
         self.in_flight_bytes = bytes;
+        self
+    }
+
+    /// Sets whether a read may wait for the disk on the current thread, as wasmtime-wasi's
+    /// `allow_blocking_current_thread` does. Then such a read needs no other thread, which is much faster where the file
+    /// system cannot tell what is in memory (overlayfs, as in containers). It suits a process that runs one guest, or a
+    /// runtime with a thread for each. The default is false.
+    pub fn allow_blocking(mut self, allow: bool) -> Self {
+        self.allow_blocking = allow;
         self
     }
 
@@ -170,6 +185,7 @@ impl PinsetBuilder {
             Settings {
                 in_flight_bytes: self.in_flight_bytes,
                 block_deadline: self.block_deadline,
+                may_block: self.allow_blocking,
             },
         ))
     }

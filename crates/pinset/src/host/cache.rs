@@ -20,7 +20,7 @@ use crate::{
     },
     read::node::Node,
     session::Session,
-    unixfs::Codec,
+    unixfs::{Codec, Target},
     whole::{
         materialize,
         prefetch::{self, Fetched},
@@ -206,7 +206,15 @@ impl CacheMode {
         path: &IpfsPath,
         progress: &dyn Progress,
     ) -> Result<Fetched, Error> {
-        let session = self.host();
+        self.prefetch_within(&self.host(), path, progress).await
+    }
+
+    async fn prefetch_within(
+        &self,
+        session: &Session,
+        path: &IpfsPath,
+        progress: &dyn Progress,
+    ) -> Result<Fetched, Error> {
         let node = session.open(path).await?;
         let target = match &node {
             Node::File(file) => Some(file.target()),
@@ -219,11 +227,38 @@ impl CacheMode {
         let origin = path.origin();
         let cid = RootCid::of(target);
         let span = tracing::debug_span!("prefetch", %cid, blocks = Empty, bytes = Empty);
-        let fetched = prefetch::prefetch(&session, target.clone(), &origin, progress);
+        let fetched = prefetch::prefetch(session, target.clone(), &origin, progress);
         let fetched = fetched.instrument(span.clone()).await?;
         span.record("blocks", fetched.blocks);
         span.record("bytes", fetched.bytes);
         Ok(fetched)
+    }
+
+    /// Returns whether every block of the DAG below `path` is on this host. Blocks that were not verified in this run are
+    /// verified for it. Nothing is fetched, and no use is counted.
+    ///
+    /// # Errors
+    /// The errors of the walk, except that something is missing.
+    pub async fn is_complete(&self, path: &IpfsPath) -> Result<bool, Error> {
+        let session = self.host().offline();
+        match self.prefetch_within(&session, path, &()).await {
+            Ok(_) => Ok(true),
+            Err(Error::NotCached { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Puts a block into the cache, from wherever the host has it. The bytes are hashed first, whatever their source.
+    /// Returns whether the block found room; if not, it is not kept.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] if the bytes do not hash to `cid`; [`Error::Unsupported`]; [`Error::Closed`].
+    pub async fn put(&self, cid: &Cid, bytes: impl Into<bytes::Bytes> + Send) -> Result<bool, Error> {
+        match target_of(cid) {
+            Target::Block(cid) => self.engine().put(cid, bytes.into()).await,
+            // The block lies in its CID.
+            Target::Inline { .. } => Ok(true),
+        }
     }
 
     /// Copies the file or tree at `path` to `dest/name`, which must not exist. A symlink at the end of the path is
@@ -254,6 +289,20 @@ impl CacheMode {
         session
             .open_at(&session.root()?, &path.below_ipfs(), Symlinks::NoFollow)
             .await
+    }
+
+    /// Runs `work`, a call of this pinset or several, to its end, and blocks the current thread meanwhile: for code that
+    /// is not async. The pinset's own work goes on in the runtime in which the pinset was made, which must be one with
+    /// threads of its own.
+    ///
+    /// # Errors
+    /// [`Error::Closed`] if the pinset was made without a runtime.
+    ///
+    /// # Panics
+    /// On a thread that drives async tasks, as `tokio::runtime::Handle::block_on` does.
+    pub fn block_on<T>(&self, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        let done = self.engine().runtime.block_on(work);
+        done.unwrap_or(Err(Error::Closed))
     }
 
     /// Returns the holder of this pinset's pins.

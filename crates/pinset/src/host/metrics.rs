@@ -36,9 +36,13 @@
 //! | `pinset_staging_failures_total` | counter | blocks | blocks that could not be written to the disk |
 //! | `pinset_fetch_failures_total` | counter | fetches | failed fetches; `kind` = `not_found`, `unavailable`, `rate_limited`, `timed_out`, `denied`, `corrupt`, `other` |
 //! | `pinset_corrupt_blocks_total` | counter | blocks | blocks that did not hash to their CID |
+//! | `pinset_reverified_blocks_total` | counter | blocks | blocks of an earlier run or another process, verified at their first use |
+//! | `pinset_rotten_blocks_total` | counter | blocks | those of them that were damaged: the sign of a failing disk |
 //! | `pinset_pins_dropped_total` | counter | pins | lazy pins not made for lack of room |
 //! | `pinset_pin_failures_total` | counter | pins | pins that could not be made or released |
 //! | `pinset_block_fetch_seconds` | histogram | seconds | the backend's time for one block, including failures; recorded at once, without the labels of [`CacheMode::metrics`](crate::CacheMode::metrics) |
+//! | `pinset_block_queue_seconds` | histogram | seconds | the time that a fetch waited for its turn; as the one above |
+//! | `pinset_queue_timeouts_total` | counter | fetches | fetches that got no turn before their deadline |
 //!
 //! Names and meanings are kept from release to release.
 
@@ -52,7 +56,7 @@ use metrics::{Counter, Gauge, IntoLabels, Label, Unit};
 
 use crate::{
     fetch::{
-        counters::{FETCH_SECONDS, FETCH_SECONDS_IS},
+        counters::{FETCH_SECONDS, FETCH_SECONDS_IS, QUEUE_SECONDS, QUEUE_SECONDS_IS},
         engine::Engine,
     },
     host::stats::Stats,
@@ -84,6 +88,7 @@ impl Metrics {
             (metrics::gauge!(*name, labels.clone()), *figure)
         });
         metrics::describe_histogram!(FETCH_SECONDS, Unit::Seconds, FETCH_SECONDS_IS);
+        metrics::describe_histogram!(QUEUE_SECONDS, Unit::Seconds, QUEUE_SECONDS_IS);
         Self {
             engine: Arc::downgrade(engine),
             counters: counters.collect(),
@@ -187,7 +192,7 @@ const GAUGES: [(&str, Unit, &str, Figure); 8] = [
 
 /// Name, label, unit, meaning, figure.
 #[allow(clippy::type_complexity, reason = "a table is plainest as one")]
-const COUNTERS: [(&str, Option<(&str, &str)>, Unit, &str, Figure); 23] = [
+const COUNTERS: [(&str, Option<(&str, &str)>, Unit, &str, Figure); 26] = [
     (
         "pinset_served_bytes_total",
         None,
@@ -334,6 +339,27 @@ const COUNTERS: [(&str, Option<(&str, &str)>, Unit, &str, Figure); 23] = [
         Unit::Count,
         "Blocks that did not hash to their CID",
         |s| s.corrupt_blocks,
+    ),
+    (
+        "pinset_reverified_blocks_total",
+        None,
+        Unit::Count,
+        "Blocks of an earlier run or another process that were verified at their first use",
+        |s| s.blocks_reverified,
+    ),
+    (
+        "pinset_rotten_blocks_total",
+        None,
+        Unit::Count,
+        "Those of them that were damaged",
+        |s| s.blocks_rotten,
+    ),
+    (
+        "pinset_queue_timeouts_total",
+        None,
+        Unit::Count,
+        "Fetches that got no turn before their deadline",
+        |s| s.queue_timeouts,
     ),
     (
         "pinset_pins_dropped_total",

@@ -2,6 +2,8 @@
 //!
 //! The counters are authoritative, and cost a reader one addition per read. `metrics` publishes this snapshot.
 
+use std::time::Duration;
+
 use crate::{
     fetch::{counters::FetchFailures, engine::Engine},
     sync::{AtomicU64, Ordering},
@@ -23,7 +25,8 @@ pub struct Stats {
     /// The size of the staged blocks that were read ahead and wait for their reader. They are in use, and not replaced.
     /// (Blocks inside a read at this moment are in use too, but are not counted here.)
     pub bytes_in_use: u64,
-    /// The memory that is reserved for blocks being fetched or written: 2 MiB for each until its length is known.
+    /// The memory that is reserved for blocks being fetched or written: for each, its length as far as it is known, and
+    /// otherwise 2 MiB.
     pub bytes_reserved: u64,
     /// The part of the budget that replacement aims to give to blocks that were used once: ARC's `p`.
     pub p_bytes: u64,
@@ -57,6 +60,11 @@ pub struct Stats {
     pub evictions: u64,
     /// Fetches that failed.
     pub fetch_failures: u64,
+    /// Fetches that got no turn before their deadline, since too many others were ahead of them. The backend was not
+    /// asked, and they are not among the failures.
+    pub queue_timeouts: u64,
+    /// The time that all fetches together waited for their turn.
+    pub queue_time: Duration,
     /// Fetches that failed, by kind.
     pub fetch_failures_by_kind: FetchFailures,
     /// Blocks whose bytes did not hash to their CID.
@@ -128,6 +136,8 @@ impl Stats {
             staging_failures: now(&store.failures),
             evictions: now(&store.evicted),
             fetch_failures: failures.total(),
+            queue_timeouts: now(&counters.queue_timeouts),
+            queue_time: Duration::from_nanos(now(&counters.queued_nanos)),
             fetch_failures_by_kind: failures,
             corrupt_blocks: now(&counters.corrupt_blocks),
             blocks_reverified: now(&store.reverified),

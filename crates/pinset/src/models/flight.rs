@@ -1,4 +1,5 @@
-//! Single flight: the work under a key is done once at a time, for all waiters, whichever of them gives up (I6).
+//! Single flight: the work under a key is done once at a time, for all waiters, whichever of them gives up (I6), or is
+//! never polled again (I11).
 
 use std::sync::{
     Arc,
@@ -11,22 +12,22 @@ use shuttle::{
 };
 use test_support::schedules::under_many_schedules;
 
-use crate::flight::Flights;
+use crate::{error::Error, flight::Flights};
 
 /// Marks the work as in progress while it exists.
-struct Doing<'a>(&'a AtomicBool);
+struct Doing(Arc<World>);
 
-impl<'a> Doing<'a> {
-    fn new(doing: &'a AtomicBool) -> Self {
-        let already = doing.swap(true, Ordering::SeqCst);
+impl Doing {
+    fn new(world: &Arc<World>) -> Self {
+        let already = world.doing.swap(true, Ordering::SeqCst);
         assert!(!already, "one thing is done twice at a time");
-        Self(doing)
+        Self(world.clone())
     }
 }
 
-impl Drop for Doing<'_> {
+impl Drop for Doing {
     fn drop(&mut self) {
-        self.0.store(false, Ordering::SeqCst);
+        self.0.doing.store(false, Ordering::SeqCst);
     }
 }
 
@@ -45,15 +46,31 @@ impl World {
         })
     }
 
-    fn join(self: &Arc<Self>) -> impl Future<Output = usize> + Unpin + use<> {
+    fn join(self: &Arc<Self>) -> impl Future<Output = Result<Option<usize>, Error>> + use<> {
         let world = self.clone();
-        self.flights.join(1, move || async move {
-            let _doing = Doing::new(&world.doing);
+        let work = |_| async move {
+            let _doing = Doing::new(&world);
             for _ in 0..2 {
                 yield_now().await;
             }
-            world.done.fetch_add(1, Ordering::SeqCst) + 1
-        })
+            Ok(world.done.fetch_add(1, Ordering::SeqCst) + 1)
+        };
+        self.flights.join(1, work).result()
+    }
+
+    /// Waits for an answer, and looks again until there is one.
+    async fn answer(self: &Arc<Self>) -> usize {
+        loop {
+            if let Some(answer) = self.join().await.unwrap() {
+                return answer;
+            }
+        }
+    }
+
+    fn wait_until_idle(&self) {
+        while self.flights.len() > 0 || self.doing.load(Ordering::SeqCst) {
+            thread::yield_now();
+        }
     }
 }
 
@@ -64,15 +81,14 @@ fn the_work_is_done_once_at_a_time_and_every_waiter_has_its_answer() {
         let waiters: Vec<_> = (0..3)
             .map(|_| {
                 let world = world.clone();
-                thread::spawn(move || block_on(world.join()))
+                thread::spawn(move || block_on(world.answer()))
             })
             .collect();
         for waiter in waiters {
             let answer = waiter.join().unwrap();
-            assert!(answer <= world.done.load(Ordering::SeqCst));
+            assert!(answer >= 1 && answer <= world.done.load(Ordering::SeqCst));
         }
-        assert!((1..=3).contains(&world.done.load(Ordering::SeqCst)));
-        assert_eq!(world.flights.len(), 0);
+        world.wait_until_idle();
     });
 }
 
@@ -80,15 +96,14 @@ fn the_work_is_done_once_at_a_time_and_every_waiter_has_its_answer() {
 fn who_gives_up_takes_nothing_from_those_who_wait_on() {
     under_many_schedules(|_| {
         let world = World::new();
-        // Each quitter gives up after a number of polls, whether or not it is the waiter that polls the work.
         let quitters: Vec<_> = (0..2)
             .map(|looks| {
                 let world = world.clone();
                 thread::spawn(move || {
                     block_on(async move {
-                        let mut waiting = world.join();
+                        let mut waiting = Box::pin(world.join());
                         for _ in 0..=looks {
-                            if futures_util::poll!(&mut waiting).is_ready() {
+                            if futures_util::poll!(waiting.as_mut()).is_ready() {
                                 return;
                             }
                             yield_now().await;
@@ -100,7 +115,7 @@ fn who_gives_up_takes_nothing_from_those_who_wait_on() {
         let patient: Vec<_> = (0..2)
             .map(|_| {
                 let world = world.clone();
-                thread::spawn(move || block_on(world.join()))
+                thread::spawn(move || block_on(world.answer()))
             })
             .collect();
         for waiter in patient {
@@ -110,7 +125,29 @@ fn who_gives_up_takes_nothing_from_those_who_wait_on() {
         for quitter in quitters {
             quitter.join().unwrap();
         }
-        assert_eq!(world.flights.len(), 0);
-        assert!(!world.doing.load(Ordering::SeqCst));
+        world.wait_until_idle();
+    });
+}
+
+#[test]
+fn a_waiter_that_is_never_polled_again_delays_neither_the_work_nor_others() {
+    under_many_schedules(|_| {
+        let world = World::new();
+        let mut paused = Box::pin(world.join());
+        block_on(async {
+            _ = futures_util::poll!(paused.as_mut());
+        });
+        let others: Vec<_> = (0..2)
+            .map(|_| {
+                let world = world.clone();
+                thread::spawn(move || block_on(world.answer()))
+            })
+            .collect();
+        for other in others {
+            assert!(other.join().unwrap() >= 1);
+        }
+        // The paused waiter is still alive.
+        world.wait_until_idle();
+        drop(paused);
     });
 }

@@ -32,10 +32,13 @@ impl Pins {
                 budget_bytes,
             });
         }
-        inner
-            .ensuring
-            .join(cid, || pin_whole(inner.clone(), cid, declared_bytes))
-            .await
+        loop {
+            let work = |_inside| pin_whole(inner.clone(), cid, declared_bytes);
+            // A result that was given up is looked for again: the pin is there by then.
+            if let Some(pinned) = inner.ensuring.join(cid, work).result().await? {
+                return Ok(pinned);
+            }
+        }
     }
 }
 

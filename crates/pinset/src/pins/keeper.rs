@@ -50,7 +50,7 @@ pub(super) struct Inner {
     pub(super) held: HeldLock,
     pub(super) block_deadline: Duration,
     pub(super) state: Mutex<State>,
-    pub(super) ensuring: Flights<Cid, Result<(), Error>>,
+    pub(super) ensuring: Flights<Cid, ()>,
     pub(super) dropped: AtomicU64,
     pub(super) failures: AtomicU64,
     /// The last field, and so dropped last: it pays for the lock file.

@@ -14,9 +14,9 @@ use tokio::time::Instant;
 
 use crate::{
     block::cid_of,
-    cache::staged::Staged,
+    cache::staged::{OFF_THREAD, Staged},
     error::Error,
-    grant::allowance::HandleGuard,
+    grant::allowance::{HandleGuard, KeptMemory},
     metadata::{Identity, Metadata},
     path::place::Linked,
     pins::lazy::PinGuard,
@@ -47,11 +47,20 @@ struct Inner {
     _pin: Option<PinGuard>,
 }
 
+/// How many bytes a wait for readiness reads, as in wasmtime-wasi.
+const READY_BYTES: usize = 4096;
+
+/// The most pieces that one turn of a read takes. A file may consist of leaves of one byte each, and a read must not keep
+/// its thread for long.
+const PIECES_A_TURN: usize = 256;
+
 /// The position of a handle's reads.
 #[derive(Debug, Default)]
 struct Cursor {
     /// The block of the last read. Reads that stay in it count as one use of it.
     current: Option<Current>,
+    /// Bytes that a wait for readiness read and that no read has taken yet.
+    ready: Option<Ready>,
     ahead: ReadAhead,
 }
 
@@ -60,6 +69,18 @@ struct Current {
     block: Weak<Staged>,
     at: u64,
     above: Option<Arc<Above>>,
+    /// Whether the block found no room in staging.
+    unstaged: bool,
+    /// The bytes of such a block, as far as the session's memory allows. Otherwise each read of the block would depend on
+    /// what other readers leave in memory, or fetch it again.
+    memory: Option<(Bytes, KeptMemory)>,
+}
+
+#[derive(Debug)]
+struct Ready {
+    span: Range<u64>,
+    bytes: Bytes,
+    _memory: KeptMemory,
 }
 
 impl std::fmt::Debug for Current {
@@ -195,29 +216,35 @@ impl File {
         }
     }
 
-    /// Waits until [`try_read_at`](Self::try_read_at) can return bytes at `offset`.
+    /// Waits until [`try_read_at`](Self::try_read_at) can return bytes at `offset`, up to 4 KiB of which this handle keeps
+    /// for it. They count towards [`Limits::memory_bytes`](crate::Limits::memory_bytes) until they are read, or until the
+    /// handle is ready elsewhere.
     ///
     /// # Errors
     /// As [`read_at`](Self::read_at).
     pub async fn ready(&self, offset: u64) -> Result<(), Error> {
-        let mut filling = self.filling(offset, 1, Gathered::default());
-        match self.fill(&mut filling)? {
-            Some(missing) => Box::pin(self.fill_waiting(&mut filling, missing)).await,
-            None => Ok(()),
-        }
+        let memory = self.session().allowance().keep(READY_BYTES as u64)?;
+        let bytes = self.read_up_to(offset, READY_BYTES).await?;
+        let ready = Ready {
+            span: offset..offset + bytes.len() as u64,
+            bytes: Bytes::copy_from_slice(&bytes),
+            _memory: memory,
+        };
+        lock(&self.inner.cursor).ready = Some(ready);
+        Ok(())
     }
 
     /// Takes the guest's advice about its future reads. It is a hint, so this never fails.
     pub fn advise(&self, offset: u64, len: u64, advice: Advice) {
         let mut cursor = lock(&self.inner.cursor);
-        let Cursor { current, ahead } = &mut *cursor;
+        let Cursor { current, ahead, .. } = &mut *cursor;
         ahead.advise(self.reading(current), offset, len, advice);
     }
 
     /// Fetches the rest of a read over several blocks concurrently, while the reader waits for the first.
     fn want(&self, range: Range<u64>) {
         let mut cursor = lock(&self.inner.cursor);
-        let Cursor { current, ahead } = &mut *cursor;
+        let Cursor { current, ahead, .. } = &mut *cursor;
         ahead.want(self.reading(current), range);
     }
 
@@ -226,10 +253,11 @@ impl File {
             session: self.session(),
             tree: &self.inner.tree,
             above: current.as_ref().and_then(|it| it.above.as_ref()),
+            unstaged: current.as_ref().is_some_and(|it| it.unstaged),
         }
     }
 
-    fn session(&self) -> &Session {
+    pub(super) fn session(&self) -> &Session {
         &self.inner.session
     }
 
@@ -247,8 +275,16 @@ impl File {
         }
         let sink = filling.into_sink();
         self.session().engine().counters.served(sink.filled());
+        self.session().allowance().count_served(sink.filled());
         let mut cursor = lock(&self.inner.cursor);
-        let Cursor { current, ahead } = &mut *cursor;
+        let Cursor {
+            current,
+            ready,
+            ahead,
+        } = &mut *cursor;
+        if ready.as_ref().is_some_and(|it| it.span.end <= read.end) {
+            *ready = None;
+        }
         let leaf = current.as_ref().map(|current| current.span.clone());
         ahead.note(self.reading(current), read, leaf);
         sink
@@ -265,15 +301,23 @@ impl File {
         }
     }
 
-    /// Fills as much as possible without waiting, block by block. Returns the block or disk read to wait for, if any.
+    /// Fills as much as possible in one turn without waiting, block by block. Returns what to wait for, if the read is
+    /// not complete.
     fn fill<S: Sink>(&self, filling: &mut Filling<S>) -> Result<Option<Missing>, Error> {
-        while let Some(offset) = filling.next() {
+        for turn in 0.. {
+            let Some(offset) = filling.next() else {
+                break;
+            };
+            if turn == PIECES_A_TURN {
+                return Ok(Some(Missing::Turn));
+            }
             self.session().engine().ensure_open()?;
+            self.session().allowance().ensure_open()?;
             let piece = match self.piece_at(offset)? {
                 Sought::Here(piece) => piece,
                 Sought::Missing(descent) => return Ok(Some(Missing::Block(descent))),
             };
-            if !self.try_take(&piece, filling)? {
+            if !self.try_take(&piece, filling)? && !self.take_blocking(&piece, filling)? {
                 return Ok(Some(Missing::Disk(piece)));
             }
         }
@@ -288,6 +332,14 @@ impl File {
     ) -> Result<(), Error> {
         let mut wanted = false;
         loop {
+            if matches!(missing, Missing::Turn) {
+                tokio::task::yield_now().await;
+                missing = match self.fill(filling)? {
+                    Some(missing) => missing,
+                    None => return Ok(()),
+                };
+                continue;
+            }
             if !filling.is_empty() && !wanted {
                 // The rest of a read over several blocks is fetched concurrently.
                 self.want(missing.end().unwrap_or(filling.at())..filling.end());
@@ -312,7 +364,7 @@ impl File {
         let above = cursor.above();
         let mut descent = self.inner.tree.descent(offset, Purpose::Read, above);
         Ok(match descent.step(self.session().engine())? {
-            Some(piece) => Sought::Here(cursor.now_at(piece)),
+            Some(piece) => Sought::Here(cursor.now_at(piece, self.session())),
             None => Sought::Missing(Box::new(descent)),
         })
     }
@@ -331,7 +383,29 @@ impl File {
         }
     }
 
-    /// Waits for the missing block or disk read, and returns the next bytes.
+    /// Takes the next bytes out of a staged block on the current thread, if this may wait for the disk. Returns whether
+    /// it took them.
+    fn take_blocking<S: Sink>(
+        &self,
+        piece: &Piece,
+        filling: &mut Filling<S>,
+    ) -> Result<bool, Error> {
+        let engine = self.session().engine();
+        let Source::Staged { block, at: start } = &piece.source else {
+            return Ok(false);
+        };
+        if !engine.may_block() {
+            return Ok(false);
+        }
+        let (at, len) = filling.within(piece);
+        let read = block.extent().read_blocking((start + at) as usize, len);
+        let bytes = read.map_err(|error| engine.unreadable(block, error))?;
+        filling.push(bytes.into());
+        Ok(true)
+    }
+
+    /// Waits for the missing block or disk read, and returns the next bytes. The wait holds no block, so a reader that is
+    /// not polled keeps none in staging.
     async fn wait_for<S: Sink>(
         &self,
         missing: Missing,
@@ -340,24 +414,35 @@ impl File {
         let session = self.session();
         let latency = lock(&self.inner.cursor).ahead.waits_at(filling.at());
         let start = Instant::now();
+        let was_here = matches!(missing, Missing::Disk(_));
         let piece = match missing {
+            Missing::Turn => return Ok(Bytes::new()),
             Missing::Disk(piece) => piece,
             Missing::Block(descent) => {
                 let origin = &self.inner.tree.linked.origin;
                 let piece = descent.fetch(session, origin, &latency).await;
                 let mut cursor = lock(&self.inner.cursor);
                 cursor.ahead.waited(start.elapsed());
-                cursor.now_at(piece?)
+                cursor.now_at(piece?, session)
             }
         };
         let (at, len) = filling.within(&piece);
-        match &piece.source {
-            Source::Memory(bytes) => Ok(bytes.slice(at as usize..at as usize + len)),
-            Source::Staged { block, at: start } => match block.read(start + at, len).await {
-                Ok(bytes) => Ok(bytes),
-                Err(error) => Err(session.engine().unreadable(block, error)),
-            },
-        }
+        let reading = match piece.source {
+            Source::Memory(bytes) => return Ok(bytes.slice(at as usize..at as usize + len)),
+            Source::Staged { block, at: start } => {
+                let engine = session.engine();
+                // A block that was just written is in the page cache.
+                if !was_here && len <= OFF_THREAD {
+                    match block.try_read(start + at, len) {
+                        Ok(Some(bytes)) => return Ok(bytes),
+                        Ok(None) => {}
+                        Err(error) => return Err(engine.unreadable(&block, error)),
+                    }
+                }
+                engine.read_staged(block, start + at, len)
+            }
+        };
+        reading.await
     }
 }
 
@@ -374,6 +459,8 @@ enum Missing {
     Block(Box<Descent>),
     /// Bytes of a staged block are not in the page cache.
     Disk(Piece),
+    /// This turn has taken enough pieces.
+    Turn,
 }
 
 impl Missing {
@@ -382,21 +469,35 @@ impl Missing {
         match self {
             Self::Block(descent) => descent.leaf_end(),
             Self::Disk(piece) => Some(piece.span.end),
+            Self::Turn => None,
         }
     }
 }
 
 impl Cursor {
-    /// Returns the current block, if `offset` is in it and it is still staged.
+    /// Returns the current block, if `offset` is in it and it is still here.
     fn piece_at(&self, offset: u64) -> Option<Piece> {
+        if let Some(ready) = self.ready.as_ref().filter(|it| it.span.contains(&offset)) {
+            return Some(Piece {
+                span: ready.span.clone(),
+                source: Source::Memory(ready.bytes.clone()),
+                above: None,
+            });
+        }
         let current = self.current.as_ref()?;
         if !current.span.contains(&offset) {
             return None;
         }
-        let (block, at) = (current.block.upgrade()?, current.at);
+        let source = match &current.memory {
+            Some((bytes, _)) => Source::Memory(bytes.clone()),
+            None => Source::Staged {
+                block: current.block.upgrade()?,
+                at: current.at,
+            },
+        };
         Some(Piece {
             span: current.span.clone(),
-            source: Source::Staged { block, at },
+            source,
             above: None,
         })
     }
@@ -407,16 +508,23 @@ impl Cursor {
     }
 
     /// Makes the piece's block the current one.
-    fn now_at(&mut self, mut piece: Piece) -> Piece {
-        let (block, at) = match &piece.source {
-            Source::Staged { block, at } => (Arc::downgrade(block), *at),
-            Source::Memory(_) => (Weak::new(), 0),
+    fn now_at(&mut self, mut piece: Piece, session: &Session) -> Piece {
+        // The memory of the block before is free for this one.
+        self.current = None;
+        let (block, at, memory) = match &piece.source {
+            Source::Staged { block, at } => (Arc::downgrade(block), *at, None),
+            Source::Memory(bytes) => {
+                let memory = session.allowance().keep(bytes.len() as u64);
+                (Weak::new(), 0, memory.ok().map(|it| (bytes.clone(), it)))
+            }
         };
         self.current = Some(Current {
             span: piece.span.clone(),
             block,
             at,
             above: piece.above.take(),
+            unstaged: matches!(piece.source, Source::Memory(_)),
+            memory,
         });
         piece
     }

@@ -6,6 +6,9 @@ use bytes::{Bytes, BytesMut};
 
 use crate::{cache::staged::Staged, read::tree::Piece};
 
+/// The most bytes that are reserved for a read before they are there.
+const RESERVED: usize = 4 << 20;
+
 /// Where the bytes of a read go.
 pub(super) trait Sink: Send {
     /// How many there are so far.
@@ -53,7 +56,8 @@ impl Sink for Gathered {
             return;
         }
         if self.more.is_empty() {
-            self.more.reserve(len);
+            // The file's length is its author's claim, so not all of it is reserved at once (I9).
+            self.more.reserve(len.min(RESERVED));
             self.more.extend_from_slice(&self.first);
         }
         self.more.extend_from_slice(&bytes);

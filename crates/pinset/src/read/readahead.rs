@@ -10,7 +10,10 @@
 use std::{
     collections::VecDeque,
     ops::Range,
-    sync::{Arc, atomic::Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -18,6 +21,7 @@ use tokio::time::Instant;
 
 use crate::{
     cache::staged::{Kept, Staged},
+    error::Error,
     read::tree::{Above, Descent, Piece, Purpose, Source, Tree},
     session::Session,
     sync::{Mutex, lock},
@@ -54,6 +58,10 @@ const READER_SHARE: u64 = 4;
 
 /// The read-ahead of all readers may protect this fraction of the budget from replacement: half.
 const KEPT_SHARE: u64 = 2;
+
+/// The most leaves that one call examines. A file may have millions of leaves that need no fetch, and one call must not
+/// work for long. The next call goes on.
+const MOST_EXAMINED: usize = 64;
 
 /// A reader is sequential once it has read this many bytes in order, or a quarter of a leaf if that is less.
 const SEQUENTIAL_BYTES: u64 = 128 << 10;
@@ -95,12 +103,19 @@ pub(crate) struct Reading<'a> {
     pub(crate) tree: &'a Tree,
     /// The inner node above the current leaf.
     pub(crate) above: Option<&'a Arc<Above>>,
+    /// Whether the current leaf found no room in staging.
+    pub(crate) unstaged: bool,
 }
 
 impl Reading<'_> {
-    /// The most bytes of read-ahead for this reader.
+    /// The most bytes of read-ahead for this reader. If blocks find no room in staging, they stay in memory, which is
+    /// small: a reader that is too far ahead would push out what it is about to read.
     fn most_bytes(&self) -> u64 {
-        MOST_BYTES.min(self.session.engine().budget_bytes() / READER_SHARE)
+        let engine = self.session.engine();
+        match self.unstaged {
+            true => engine.pool_bytes() as u64 / READER_SHARE,
+            false => MOST_BYTES.min(engine.budget_bytes() / READER_SHARE),
+        }
     }
 
     /// Looks up the leaf at `offset`, and starts to fetch it if it is missing. Returns the start of the next leaf, and
@@ -117,10 +132,10 @@ impl Reading<'_> {
                 let end = descent.leaf_end();
                 let end = end.unwrap_or_else(|| offset.saturating_add(stride));
                 let end = end.min(descent.span_end());
-                let counters = &engine.counters;
-                counters.read_ahead_blocks.fetch_add(1, Ordering::Relaxed);
-                let ahead = Ahead::fetch(self.session, self.tree, descent, end, latency);
-                (end, Some(ahead))
+                (
+                    end,
+                    Ahead::fetch(self.session, self.tree, descent, end, latency),
+                )
             }
             // The reader meets the error when it gets there.
             Err(_) => (offset.saturating_add(stride), None),
@@ -196,8 +211,16 @@ impl ReadAhead {
         let leaves = self.pace.leaves_ahead().min(reading.most_bytes() / length);
         let end = leaf.end.saturating_add(leaves.saturating_mul(length));
         let end = end.min(reading.tree.len);
+        // Fetches that found no room are tried again from the first one on.
+        if let Some(first) = self.ahead.iter().position(Ahead::found_no_room) {
+            self.until = self.until.min(self.ahead[first].range.start);
+            self.ahead.truncate(first);
+        }
         let mut at = self.until.max(leaf.end);
-        while at < end && self.ahead.len() < MOST_LEAVES as usize {
+        for _ in 0..MOST_EXAMINED {
+            if at >= end || self.ahead.len() >= MOST_LEAVES as usize {
+                break;
+            }
             let (next, ahead) = reading.look_at(at, length, &self.pace.latency);
             self.ahead.extend(ahead);
             at = next;
@@ -233,7 +256,10 @@ impl ReadAhead {
         let end = end.min(range.end).min(reading.tree.len);
         let stride = self.stride.unwrap_or(USUAL_LEAF);
         let mut at = range.start;
-        while at < end {
+        for _ in 0..MOST_EXAMINED {
+            if at >= end {
+                return;
+            }
             let mut asked_for = self.wanted.iter().chain(&self.ahead);
             // A leaf whose fetch failed is requested again.
             let under_way = |it: &&Ahead| it.range.contains(&at) && !it.task.is_over();
@@ -274,19 +300,28 @@ struct Ahead {
     /// The file's bytes that they hold.
     range: Range<u64>,
     task: Task,
+    no_room: Arc<AtomicBool>,
     _protected: Arc<Protected>,
 }
 
 impl Ahead {
-    /// Starts to fetch the leaves from the target of `descent` up to `end`. A failure is not reported here: the reader
-    /// meets it when it gets there.
+    /// Returns whether the fetch ended because there was no room for it beside others.
+    fn found_no_room(&self) -> bool {
+        self.no_room.load(Ordering::Relaxed)
+    }
+
+    /// Starts to fetch the leaves from the target of `descent` up to `end`, unless the session has as many such tasks as
+    /// it may have. A failure is not reported here: the reader meets it when it gets there.
     fn fetch(
         session: &Session,
         tree: &Tree,
         descent: Descent,
         end: u64,
         latency: &Arc<Latency>,
-    ) -> Self {
+    ) -> Option<Self> {
+        let counted = session.allowance().count_ahead()?;
+        let counters = &session.engine().counters;
+        counters.read_ahead_blocks.fetch_add(1, Ordering::Relaxed);
         let range = descent.offset()..end;
         let (session, tree, latency) = (session.clone(), tree.clone(), latency.clone());
         let protected = Arc::new(Protected {
@@ -294,7 +329,10 @@ impl Ahead {
             blocks: Mutex::default(),
         });
         let protect = protected.clone();
+        let no_room = Arc::new(AtomicBool::new(false));
+        let tell = no_room.clone();
         let work = async move {
+            let _counted = counted;
             let origin = &tree.linked.origin;
             let mut piece = descent.fetch(&session, origin, &latency).await;
             while let Ok(Piece {
@@ -316,12 +354,16 @@ impl Ahead {
                     Err(error) => Err(error),
                 };
             }
+            if let Err(Error::Busy { .. }) = piece {
+                tell.store(true, Ordering::Relaxed);
+            }
         };
-        Self {
+        Some(Self {
             range,
             task: Task::spawn(work),
+            no_room,
             _protected: protected,
-        }
+        })
     }
 }
 

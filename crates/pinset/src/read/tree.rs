@@ -14,7 +14,7 @@ use crate::{
     block::{Key, cid_of},
     cache::{nodes::Decoded, staged::Staged},
     error::Error,
-    fetch::engine::{Engine, Held, Obtained},
+    fetch::engine::{Engine, Held, Obtained, Rank},
     path::place::Linked,
     read::latency::Latency,
     session::Session,
@@ -181,7 +181,12 @@ impl Descent {
     ) -> Result<Piece, Error> {
         let engine = session.engine();
         loop {
-            let obtained = engine.obtain_timed(&self.target, session.ask(origin));
+            let mut ask = session.ask(origin);
+            ask.expected = self.leaf_end().map(|end| end - self.span.start);
+            if self.purpose == Purpose::Ahead {
+                ask.rank = Rank::Ahead;
+            }
+            let obtained = engine.obtain_timed(&self.target, ask);
             let Obtained { held, took } = obtained.await?;
             if let Some(took) = took {
                 latency.saw(took);
@@ -310,7 +315,10 @@ impl Descent {
         held: Option<Held>,
     ) -> Option<Source> {
         let cid = match &self.target {
-            Target::Inline { bytes, .. } => return Some(Source::Memory(bytes.slice(payload))),
+            // A slice would keep the whole block of the node above in memory (I9).
+            Target::Inline { bytes, .. } => {
+                return Some(Source::Memory(Bytes::copy_from_slice(&bytes[payload])));
+            }
             Target::Block(cid) => cid,
         };
         match held.or_else(|| engine.at_hand(&self.target)) {

@@ -6,6 +6,8 @@
 
 mod arc_figures;
 mod bounds;
+mod embedding;
+mod fair;
 mod faults;
 mod hanging;
 mod host;

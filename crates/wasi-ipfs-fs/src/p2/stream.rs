@@ -4,10 +4,8 @@
 //! and tries again at the next read: a preview 1 guest keeps its stream after an error and would take `Closed` for
 //! the end of the file.
 
-use std::pin::Pin;
-
 use bytes::Bytes;
-use pinset::{Advice, Error, File};
+use pinset::{Advice, Error, File, KeptBytes, PendingRead};
 use wasmtime_wasi::p2::{InputStream, Pollable, StreamError, StreamResult};
 
 use super::errno;
@@ -32,11 +30,12 @@ const READY_BYTES: usize = 4096;
 /// Bytes that a stream has ready, or waits for.
 enum Ahead {
     /// A wait that the guest has begun. It outlives the poll that began it. Otherwise, a guest that polls with a short
-    /// timer beside it would start the fetch anew each time and never get a byte.
-    Waiting(Pin<Box<dyn Future<Output = Result<Bytes, Error>> + Send>>),
+    /// timer beside it would start the fetch anew each time and never get a byte. It goes on in a task of its own, since
+    /// the guest may never poll it again.
+    Waiting(PendingRead),
     /// The result of a wait, bytes or an error, for the next read. The bytes are kept because a block that found no
     /// room in staging is gone by then.
-    Ready(Result<Bytes, Error>),
+    Ready(Result<KeptBytes, Error>),
 }
 
 /// `read-via-stream` on a file of ours.
@@ -65,7 +64,7 @@ impl FileStream {
         match *self.ahead.take()? {
             Ahead::Ready(Err(error)) => Some(Err(errno::stream_failed(error))),
             Ahead::Ready(Ok(mut bytes)) => {
-                let given = bytes.split_to(size.min(bytes.len()));
+                let given = bytes.take(size);
                 let given = self.advance(given);
                 if !bytes.is_empty() {
                     self.ahead = Some(Box::new(Ahead::Ready(Ok(bytes))));
@@ -102,14 +101,16 @@ impl Pollable for FileStream {
             return;
         }
         let ahead = self.ahead.get_or_insert_with(|| {
-            let (file, position) = (self.file.clone(), self.position);
-            Box::new(Ahead::Waiting(Box::pin(async move {
-                read_at(&file, position, READY_BYTES).await
-            })))
+            let read = self.file.begin_read(self.position, READY_BYTES);
+            Box::new(match read {
+                Ok(waiting) => Ahead::Waiting(waiting),
+                Err(limit) => Ahead::Ready(Err(limit)),
+            })
         });
         if let Ahead::Waiting(wait) = &mut **ahead {
             **ahead = Ahead::Ready(wait.await);
         }
+        tokio::task::coop::consume_budget().await;
     }
 }
 

@@ -5,6 +5,7 @@ mod budget;
 mod descriptor;
 mod fixtures;
 mod guests;
+mod hoarding;
 mod lazy;
 mod names;
 mod native_parity;

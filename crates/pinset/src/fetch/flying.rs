@@ -1,0 +1,245 @@
+//! The work of one fetch: wait for room, ask the backend, verify, stage.
+//!
+//! It runs in a task of its own, for all who wait for the block (I6, I11).
+
+use std::{io, panic::AssertUnwindSafe, sync::Arc};
+
+use cid::Cid;
+use futures_util::FutureExt;
+use pinner_api::{MAX_BLOCK, Origin, PinnerError};
+use tokio::time::{Instant, timeout_at};
+use tracing::{Instrument, Span, field::Empty};
+
+use crate::{
+    block::{Block, UnverifiedBlock},
+    error::Error,
+    fetch::{
+        counters::{self, FailureKind},
+        engine::{Ask, Engine, Held, Obtained, Rank, staging},
+        queue::{Arrival, Party, Place, Room, Slot},
+    },
+    flight::{Driven, Waiting},
+    grant::allowance::Allowance,
+    sync::{Mutex, Ordering, lock},
+};
+
+/// The end of a fetch.
+#[derive(Clone)]
+pub(crate) enum Landed {
+    Block(Obtained),
+    /// Read-ahead found no room. Whoever needs the block has to ask on demand.
+    NoRoom,
+}
+
+/// The part of a fetch that its waiters share with it.
+pub(crate) struct Fetching {
+    slot: Arc<Slot>,
+    payers: Mutex<Payers>,
+}
+
+/// The sessions for which a block is fetched. It counts once for each.
+#[derive(Default)]
+struct Payers {
+    sessions: Vec<Arc<Allowance>>,
+    /// The block's length, once it is known.
+    bytes: Option<u64>,
+}
+
+/// A fetch as it was asked for first.
+struct Order {
+    cid: Cid,
+    origin: Origin,
+    party: Party,
+    bytes: u64,
+    rank: Rank,
+}
+
+impl Fetching {
+    fn paid_by(&self, session: &Arc<Allowance>) {
+        let mut payers = lock(&self.payers);
+        if !payers.sessions.iter().any(|it| Arc::ptr_eq(it, session)) {
+            payers.sessions.push(session.clone());
+            if let Some(bytes) = payers.bytes {
+                session.count_fetched(bytes);
+            }
+        }
+    }
+
+    fn arrived(&self, bytes: u64) {
+        let mut payers = lock(&self.payers);
+        payers.bytes = Some(bytes);
+        for session in &payers.sessions {
+            session.count_fetched(bytes);
+        }
+    }
+}
+
+impl Engine {
+    /// Joins the fetch of a block, or starts it. A demand has a place in the queue as long as its waiter exists.
+    pub(super) fn join_fetch(
+        self: &Arc<Self>,
+        cid: &Cid,
+        ask: Ask<'_>,
+    ) -> (Waiting<Landed>, Option<Place>) {
+        let party = self.party(ask.allowance);
+        let bytes = ask.expected.unwrap_or(MAX_BLOCK as u64);
+        let (waiting, fetching) = self.flights.join_with(*cid.hash(), |inside| {
+            let (slot, arrival) = Slot::new(&inside);
+            let fetching = Arc::new(Fetching {
+                slot,
+                payers: Mutex::default(),
+            });
+            let order = Order {
+                cid: *cid,
+                origin: ask.origin.clone(),
+                party,
+                bytes,
+                rank: ask.rank,
+            };
+            let span = tracing::debug_span!("fetch", %cid, bytes = Empty, outcome = Empty);
+            let work = self.clone().fetch(inside, order, arrival, fetching.clone());
+            (fetching, work.instrument(span))
+        });
+        fetching.paid_by(ask.allowance);
+        let place = (ask.rank == Rank::Demand)
+            .then(|| self.queue.enter(party, bytes, &fetching.slot))
+            .flatten();
+        (waiting, place)
+    }
+
+    async fn fetch(
+        self: Arc<Self>,
+        inside: Driven,
+        order: Order,
+        arrival: Arrival,
+        fetching: Arc<Fetching>,
+    ) -> Result<Landed, Error> {
+        let key = order.cid.hash();
+        // Another flight may have ended between the look-up and the start of this one.
+        if let Some(held) = self.peek(key) {
+            return Ok(Landed::Block(held.into()));
+        }
+        let begun = Instant::now();
+        let deadline = begun + self.block_deadline();
+        let Some(mut room) = self.room(&inside, &order, arrival, deadline).await? else {
+            return Ok(Landed::NoRoom);
+        };
+        self.counters.queued(begun.elapsed());
+        if let Some(held) = self.peek(key) {
+            return Ok(Landed::Block(held.into()));
+        }
+        self.ensure_open()?;
+        self.counters.misses.fetch_add(1, Ordering::Relaxed);
+        let asked = Instant::now();
+        let unverified = self.ask_backend(&order.cid, &order.origin, deadline).await;
+        let took = asked.elapsed();
+        counters::fetched(took);
+        let unverified = unverified?;
+        let fetched = unverified.len() as u64;
+        room.resize(fetched);
+        fetching.arrived(fetched);
+        let counters = &self.counters;
+        counters.blocks_fetched.fetch_add(1, Ordering::Relaxed);
+        counters.bytes_fetched.fetch_add(fetched, Ordering::Relaxed);
+        Span::current().record("bytes", fetched);
+        let (engine, cid) = (self.clone(), order.cid);
+        // This is not cancelled with the flight: a block that has arrived is staged.
+        let taken_in =
+            tokio::task::spawn_blocking(move || engine.take_in(&cid, unverified, room));
+        let held = taken_in.await.map_err(|error| {
+            let error = io::Error::other(error);
+            staging("the thread that writes a block failed", error)
+        })?;
+        if matches!(held, Err(Error::Corrupt { .. })) {
+            self.counters.corrupt_blocks.fetch_add(1, Ordering::Relaxed);
+        }
+        let outcome = match &held {
+            Ok(Held::Staged(_)) => "staged",
+            Ok(Held::Memory(_)) => "unstaged",
+            Err(_) => "not verified",
+        };
+        Span::current().record("outcome", outcome);
+        let took = Some(took);
+        held.map(|held| Landed::Block(Obtained { held, took }))
+    }
+
+    /// Waits until there is room for the block. Returns `None` to read-ahead that found none, unless a demand has joined
+    /// it.
+    async fn room(
+        &self,
+        inside: &Driven,
+        order: &Order,
+        mut arrival: Arrival,
+        deadline: Instant,
+    ) -> Result<Option<Room>, Error> {
+        if order.rank == Rank::Ahead {
+            if let Some(room) = self.queue.try_take(inside, order.party, order.bytes) {
+                arrival.is_over();
+                return Ok(Some(room));
+            }
+            if !arrival.is_wanted() {
+                return Ok(None);
+            }
+        }
+        match timeout_at(deadline, arrival.room()).await {
+            Ok(Some(room)) => Ok(Some(room)),
+            Ok(None) => Err(Error::Closed),
+            Err(_) => {
+                self.counters.got_no_turn();
+                Err(Error::Busy {
+                    cid: order.cid,
+                    waited: self.block_deadline(),
+                })
+            }
+        }
+    }
+
+    async fn ask_backend(
+        &self,
+        cid: &Cid,
+        origin: &Origin,
+        deadline: Instant,
+    ) -> Result<UnverifiedBlock, Error> {
+        let after = deadline.duration_since(Instant::now());
+        let operation = || format!("block {cid}");
+        let answer = AssertUnwindSafe(self.pinner.block(cid, origin)).catch_unwind();
+        let answer = match timeout_at(deadline, answer).await {
+            Ok(Ok(Ok(bytes))) if bytes.len() > MAX_BLOCK => Err(PinnerError::Corrupt {
+                operation: operation(),
+                reason: format!("{} bytes, over the limit of {MAX_BLOCK}", bytes.len()),
+            }),
+            Ok(Ok(answer)) => answer,
+            Ok(Err(_panic)) => Err(PinnerError::Unavailable {
+                operation: format!("{}: the backend panicked", operation()),
+                source: None,
+            }),
+            Err(_) => Err(PinnerError::TimedOut {
+                operation: operation(),
+                after,
+            }),
+        };
+        answer.map(UnverifiedBlock::new).map_err(|source| {
+            let kind = FailureKind::of(&source);
+            self.counters.fetch_failed(kind);
+            Span::current().record("outcome", kind.name());
+            Error::Fetch { cid: *cid, source }
+        })
+    }
+
+    /// Verifies and stages a block. This is the only way from the backend to a reader.
+    fn take_in(&self, cid: &Cid, unverified: UnverifiedBlock, _room: Room) -> Result<Held, Error> {
+        let block = unverified.verify(cid)?;
+        // Closing has emptied staging, so nothing may be staged after it.
+        self.ensure_open()?;
+        let len = block.bytes().len() as u64;
+        self.counters
+            .bytes_verified
+            .fetch_add(len, Ordering::Relaxed);
+        let key = *cid.hash();
+        if let Some(staged) = self.store.stage(key, block.bytes()) {
+            return Ok(Held::Staged(staged));
+        }
+        self.keep_in_pool(key, block.bytes());
+        Ok(Held::Memory(Block::into_bytes(block)))
+    }
+}
