@@ -2,7 +2,7 @@
 //!
 //! It runs in a task of its own, for all who wait for the block (I6, I11).
 
-use std::{io, panic::AssertUnwindSafe, sync::Arc};
+use std::{io, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use cid::Cid;
 use futures_util::FutureExt;
@@ -124,17 +124,27 @@ impl Engine {
         let Some(mut room) = self.room(&inside, &order, arrival, deadline).await? else {
             return Ok(Landed::NoRoom);
         };
-        self.counters.queued(begun.elapsed());
+        let waited = begun.elapsed();
+        self.counters.queued(waited);
         if let Some(held) = self.peek(key) {
             return Ok(Landed::Block(held.into()));
         }
         self.ensure_open()?;
         self.counters.misses.fetch_add(1, Ordering::Relaxed);
         let asked = Instant::now();
-        let unverified = self.ask_backend(&order.cid, &order.origin, deadline).await;
+        let answer = timeout_at(deadline, self.ask_backend(&order.cid, &order.origin)).await;
         let took = asked.elapsed();
         counters::fetched(took);
-        let unverified = unverified?;
+        let answer = match answer {
+            Ok(answer) => answer,
+            // The backend had less time than the queue took.
+            Err(_) if waited > took => return Err(self.busy(&order.cid, waited)),
+            Err(_) => Err(PinnerError::TimedOut {
+                operation: format!("block {}", order.cid),
+                after: self.block_deadline(),
+            }),
+        };
+        let unverified = answer.map_err(|source| self.failed(&order.cid, source))?;
         let fetched = unverified.len() as u64;
         room.resize(fetched);
         fetching.arrived(fetched);
@@ -184,46 +194,42 @@ impl Engine {
         match timeout_at(deadline, arrival.room()).await {
             Ok(Some(room)) => Ok(Some(room)),
             Ok(None) => Err(Error::Closed),
-            Err(_) => {
-                self.counters.got_no_turn();
-                Err(Error::Busy {
-                    cid: order.cid,
-                    waited: self.block_deadline(),
-                })
-            }
+            Err(_) => Err(self.busy(&order.cid, self.block_deadline())),
         }
+    }
+
+    fn busy(&self, cid: &Cid, waited: Duration) -> Error {
+        self.counters.got_no_turn();
+        Error::Busy { cid: *cid, waited }
+    }
+
+    fn failed(&self, cid: &Cid, source: PinnerError) -> Error {
+        let kind = FailureKind::of(&source);
+        self.counters.fetch_failed(kind);
+        Span::current().record("outcome", kind.name());
+        Error::Fetch { cid: *cid, source }
     }
 
     async fn ask_backend(
         &self,
         cid: &Cid,
         origin: &Origin,
-        deadline: Instant,
-    ) -> Result<UnverifiedBlock, Error> {
-        let after = deadline.duration_since(Instant::now());
+    ) -> Result<UnverifiedBlock, PinnerError> {
         let operation = || format!("block {cid}");
         let answer = AssertUnwindSafe(self.pinner.block(cid, origin)).catch_unwind();
-        let answer = match timeout_at(deadline, answer).await {
-            Ok(Ok(Ok(bytes))) if bytes.len() > MAX_BLOCK => Err(PinnerError::Corrupt {
+        let bytes = answer.await.unwrap_or_else(|_panic| {
+            Err(PinnerError::Unavailable {
+                operation: format!("{}: the backend panicked", operation()),
+                source: None,
+            })
+        })?;
+        match bytes.len() <= MAX_BLOCK {
+            true => Ok(UnverifiedBlock::new(bytes)),
+            false => Err(PinnerError::Corrupt {
                 operation: operation(),
                 reason: format!("{} bytes, over the limit of {MAX_BLOCK}", bytes.len()),
             }),
-            Ok(Ok(answer)) => answer,
-            Ok(Err(_panic)) => Err(PinnerError::Unavailable {
-                operation: format!("{}: the backend panicked", operation()),
-                source: None,
-            }),
-            Err(_) => Err(PinnerError::TimedOut {
-                operation: operation(),
-                after,
-            }),
-        };
-        answer.map(UnverifiedBlock::new).map_err(|source| {
-            let kind = FailureKind::of(&source);
-            self.counters.fetch_failed(kind);
-            Span::current().record("outcome", kind.name());
-            Error::Fetch { cid: *cid, source }
-        })
+        }
     }
 
     /// Verifies and stages a block. This is the only way from the backend to a reader.

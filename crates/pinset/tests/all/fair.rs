@@ -281,7 +281,7 @@ async fn a_fetch_that_gets_no_turn_blames_no_backend() {
     for read in reads {
         match read.unwrap_err() {
             Error::Busy { waited, .. } => {
-                assert!(waited >= Duration::from_millis(300));
+                assert!(waited >= Duration::from_millis(150));
                 busy += 1;
             }
             Error::Fetch {
