@@ -114,7 +114,7 @@ async fn a_name_is_a_link_to_the_cid_that_it_was_fixed_to() {
     let Access::Roots(roots) = session.access() else {
         panic!("only roots were granted");
     };
-    assert_eq!(roots.len(), 1);
+    assert_eq!(roots.iter().len(), 1);
 }
 
 #[tokio::test]
