@@ -72,7 +72,7 @@ async fn a_name_is_a_link_to_the_cid_that_it_was_fixed_to() {
 
     let session = guest(&host, &fixed);
     let names = session.names_root().unwrap();
-    let mut listed = names.entries();
+    let mut listed = names.entries().unwrap();
     let entry = listed.try_next().await.unwrap().unwrap();
     assert_eq!((entry.name(), entry.kind()), (NAME, EntryKind::Symlink));
     assert_eq!(*entry.cid(), cid);
