@@ -38,7 +38,7 @@ async fn main() -> Result<()> {
     let Node::Dir(dir) = cache.open(&site).await? else {
         return Err("the root is not a directory".into());
     };
-    let mut entries = dir.entries();
+    let mut entries = dir.entries()?;
     while let Some(entry) = entries.try_next().await? {
         println!("{} {}", entry.cid(), entry.name());
     }

@@ -71,7 +71,10 @@ pub(crate) use ::unixfs;
 pub use block_staging::{Budget, lock_dir};
 pub use error::{Error, Limit};
 pub use fetch::counters::FetchFailures;
-pub use grant::{access::Access, allowance::Limits};
+pub use grant::{
+    access::{Access, Roots},
+    allowance::Limits,
+};
 #[cfg(feature = "metrics")]
 pub use host::metrics;
 pub use host::{

@@ -126,7 +126,7 @@ pub use node::{Node, decode};
 pub use read::{
     directory::{DirNode, SymlinkNode},
     file::{FileNode, Piece},
-    pbnode::{Links, links},
+    pbnode::{LinkPosition, Links, links},
     shard::{Found, Prefix, ShardChildren, ShardEntry, ShardNode},
 };
 pub use write::{

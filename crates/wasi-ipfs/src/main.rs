@@ -22,7 +22,7 @@ mod summary;
 mod units;
 mod usage;
 
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Duration};
 
 use clap::{CommandFactory, Parser, Subcommand};
 
@@ -44,6 +44,9 @@ Examples:
   wasi-ipfs run --kubo program.wasm /ipfs/<CID>    # from the Kubo node that `ipfs` talks to
 
 WASI_IPFS_LOG (or RUST_LOG) sets what is logged to standard error: warn, pinset=debug, …";
+
+/// How long the end of `get` waits at most for the removal of an unfinished copy.
+const REMOVED_WITHIN: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -86,8 +89,12 @@ fn main() -> ExitCode {
             Command::Import(args) => commands::import::run(args).await,
         }
     });
-    // Do not wait for threads that are still blocked (by a compilation, or a full pipe).
-    runtime.shutdown_background();
+    match cli.command {
+        // A copy that was given up is being removed.
+        Command::Get(_) => runtime.shutdown_timeout(REMOVED_WITHIN),
+        // Do not wait for threads that are still blocked (by a compilation, or a full pipe).
+        _ => runtime.shutdown_background(),
+    }
     match ended {
         // Not an `ExitCode`: a guest's status may have more than eight bits if the system allows it.
         Ok(status) => std::process::exit(status),

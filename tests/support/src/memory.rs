@@ -13,6 +13,11 @@ pub fn peak_bytes() -> Option<u64> {
     status("VmHWM:")
 }
 
+/// Makes [`peak_bytes`] count from now on. Returns whether the system could.
+pub fn reset_peak() -> bool {
+    fs::write("/proc/self/clear_refs", "5").is_ok()
+}
+
 fn status(field: &str) -> Option<u64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix(field))?;

@@ -69,7 +69,7 @@ impl IpfsPath {
     pub(crate) fn origin(&self) -> Origin {
         let root = &self.root;
         let cid = root.cid().unwrap_or_else(|| cid_of(&root.target()));
-        Origin::new(cid, &*self.rest)
+        Origin::new(cid, self.rest.clone())
     }
 
     /// Returns the path relative to `/ipfs`: `<CID>/rest`.

@@ -27,11 +27,18 @@ pub(crate) enum Place {
     Link(Arc<Linked>),
 }
 
+/// The most bytes of an origin's path. Every handle owns its origin, and a guest can go down as deep as it likes, one
+/// directory after the other (I9).
+const LONGEST_HINT: usize = 4096;
+
 /// The target of a link.
 #[derive(Debug)]
 pub(crate) struct Linked {
     pub(crate) link: Link,
+    /// A hint for the backend. Its path ends at the last segment that fits into [`LONGEST_HINT`] bytes.
     pub(crate) origin: Origin,
+    /// Whether the origin's path leads all the way to this target.
+    whole: bool,
     /// Whether this is the path's first CID.
     pub(crate) is_root: bool,
 }
@@ -52,6 +59,20 @@ impl Linked {
             other => other,
         }
     }
+
+    /// Returns the origin of the entry `name` of this directory, and whether its path is whole. A path that would be too
+    /// long stays that of the directory, without a copy.
+    fn origin_below(&self, name: &str) -> (Origin, bool) {
+        let above = &self.origin;
+        if !self.whole || above.path.len() + 1 + name.len() > LONGEST_HINT {
+            return (above.clone(), false);
+        }
+        let path: Arc<str> = match &*above.path {
+            "" => name.into(),
+            path => format!("{path}/{name}").into(),
+        };
+        (Origin::new(above.root, path), true)
+    }
 }
 
 impl Place {
@@ -63,19 +84,17 @@ impl Place {
         Self::rooted(fixed.target(), fixed.origin())
     }
 
-    /// Returns the place that `link` names. The link is the entry `name` of the directory at `above`.
-    pub(crate) fn below(above: &Origin, name: &str, mut link: Link) -> Self {
+    /// Returns the place that `link` names. The link is the entry `name` of the directory `above`.
+    pub(crate) fn below(above: &Linked, name: &str, mut link: Link) -> Self {
         if let Target::Inline { bytes, .. } = &mut link.target {
             // A slice of the directory's block would keep the whole block in memory (I9).
             *bytes = Bytes::copy_from_slice(bytes);
         }
-        let path: Arc<str> = match &*above.path {
-            "" => name.into(),
-            above => format!("{above}/{name}").into(),
-        };
+        let (origin, whole) = above.origin_below(name);
         Self::Link(Arc::new(Linked {
             link,
-            origin: Origin::new(above.root, path),
+            origin,
+            whole,
             is_root: false,
         }))
     }
@@ -87,6 +106,7 @@ impl Place {
                 tsize: None,
             },
             origin,
+            whole: true,
             is_root: true,
         }))
     }
@@ -110,17 +130,51 @@ mod tests {
 
     use super::*;
 
+    fn link(target: Target) -> Link {
+        Link {
+            target,
+            tsize: None,
+        }
+    }
+
+    /// Goes from a root down through directories of these names.
+    fn down<'n>(names: impl IntoIterator<Item = &'n str>) -> Arc<Linked> {
+        let mut place = Place::of_root(&Cid::default().into());
+        for name in names {
+            let Place::Link(above) = &place else {
+                unreachable!("it is below a root");
+            };
+            place = Place::below(above, name, link(Target::Block(Cid::default())));
+        }
+        match place {
+            Place::Link(linked) => linked,
+            other => unreachable!("{other:?} is not below a root"),
+        }
+    }
+
     #[test]
     fn an_entry_keeps_no_block_of_its_directory() {
         let block = Bytes::from(vec![7; 2 << 20]);
-        let link = Link {
-            target: Target::Inline {
-                codec: Codec::Raw,
-                bytes: block.slice(100..104),
-            },
-            tsize: None,
+        let target = Target::Inline {
+            codec: Codec::Raw,
+            bytes: block.slice(100..104),
         };
-        let place = Place::below(&Origin::root(Cid::default()), "entry", link);
+        let place = Place::below(&down([]), "entry", link(target));
         assert!(block.is_unique(), "{place:?}");
+    }
+
+    #[test]
+    fn a_path_that_is_too_long_ends_where_it_was() {
+        let long = "x".repeat(LONGEST_HINT - 4);
+        assert_eq!(&*down(["a", "b"]).origin.path, "a/b");
+        let fits = down(["a", &long, "b"]);
+        assert_eq!(fits.origin.path.len(), LONGEST_HINT);
+        // A later segment never follows a gap, however short it is.
+        let cut = down(["a", &long, "bc", "d", "e"]);
+        assert_eq!(*cut.origin.path, format!("a/{long}"));
+        assert_eq!(&*down([&*"y".repeat(LONGEST_HINT), "z"]).origin.path, "");
+        let deep = down(std::iter::repeat_n("deep", 10_000));
+        assert!(deep.origin.path.len() <= LONGEST_HINT);
+        assert!(deep.origin.path.ends_with("/deep"));
     }
 }

@@ -136,7 +136,6 @@ impl Kept {
 #[cfg(test)]
 mod tests {
     use cid::Cid;
-    use pinner_api::Origin;
 
     use super::*;
     use crate::unixfs::{Link, Target};
@@ -199,11 +198,10 @@ mod tests {
         let walked = Walked::default();
         let known = |base| leads_to(&walked, base, "a", Symlinks::Follow).is_some();
         // A guest gets there by short paths, one directory after the other, or by a symlink.
-        let deep = Place::below(
-            &Origin::root(Cid::default()),
-            &"x".repeat(LONGEST + 1),
-            link(),
-        );
+        let Place::Link(top) = root() else {
+            unreachable!("a root has a link");
+        };
+        let deep = Place::below(&top, &"x".repeat(LONGEST + 1), link());
         for _ in 0..3 {
             walk(&walked, &deep, "a");
             if let Known::Again(way) = walked.look(&Place::Ipfs, "a", Symlinks::Follow) {

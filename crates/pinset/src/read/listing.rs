@@ -1,39 +1,65 @@
 //! Listings of directories. They are lazy, go shard by shard, and load no children.
+//!
+//! Between two polls a listing holds a few entries and positions in blocks, but no block and no decoded node (I9). A
+//! node that is gone by the next poll is loaded again; content does not change, so its positions still hold.
 
 use std::{
     collections::VecDeque,
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, Weak},
     task::{Context, Poll, ready},
 };
 
+use bytes::Bytes;
 use cid::Cid;
 use futures_core::Stream;
-use pinner_api::Origin;
 
 use crate::{
     block::cid_of,
     cache::nodes::Decoded,
     error::Error,
-    grant::access::Access,
-    path::{fixed_name::FixedName, place::Place, root_cid::RootCid},
+    grant::{access::Access, allowance::HandleGuard},
+    path::{
+        fixed_name::FixedName,
+        place::{Linked, Place},
+        root_cid::RootCid,
+    },
     read::dir::Dir,
     session::Session,
     task::{Answer, Task},
-    unixfs::{self, Codec, Link, Prefix, ShardEntry, Target},
+    unixfs::{self, Codec, Link, Prefix, ShardEntry, ShardNode, Target},
 };
 
 /// The number of shards that a listing fetches ahead of its position.
 const SHARDS_AHEAD: usize = 16;
 
+/// The most entries that are taken out of a node at once. A node that is not kept is decoded once for as many.
+const ENTRIES: usize = 32;
+
+/// The number of bytes of names beyond which no further entry is taken at once.
+const NAMES_BYTES: usize = 4096;
+
 impl Dir {
-    /// Returns a listing of the directory, from the start.
-    pub fn entries(&self) -> Entries {
-        Entries {
+    /// Returns a listing of the directory, from the start. It counts as an open handle of the directory's session until
+    /// it is dropped.
+    ///
+    /// # Errors
+    /// [`Error::LimitReached`] with too many open handles.
+    pub fn entries(&self) -> Result<Entries, Error> {
+        let start = match self.place() {
+            Place::Ipfs => Position::Roots(0),
+            Place::Ipns => Position::Names(0),
+            Place::Name(_) => Position::Tree(Vec::new()),
+            Place::Link(linked) => {
+                Position::Tree(vec![Level::new(linked.link.target.clone(), Prefix::ROOT)])
+            }
+        };
+        Ok(Entries {
+            _handle: self.session().allowance().count_handle()?,
             dir: self.clone(),
-            state: State::Start,
-            loading: None,
-        }
+            taken: VecDeque::new(),
+            state: State::At(start),
+        })
     }
 }
 
@@ -94,34 +120,54 @@ impl Entry {
             size_bytes: link.tsize,
         }
     }
+
+    fn of_root(root: &RootCid) -> Self {
+        Self {
+            name: root.to_string(),
+            kind: EntryKind::Unknown,
+            cid: cid_of(&root.target()),
+            size_bytes: None,
+        }
+    }
+
+    fn of_name(fixed: &FixedName) -> Self {
+        Self {
+            name: fixed.name().to_string(),
+            kind: EntryKind::Symlink,
+            cid: cid_of(&fixed.target().target()),
+            size_bytes: None,
+        }
+    }
 }
 
 /// A stream of a directory's entries. Shards are fetched as the listing reaches them, and a few ahead of it; children
 /// are not fetched.
 ///
-/// The stream ends after an error. Its memory does not grow with the directory (I9). The entries come in the order of
-/// the directory's blocks, which is the same for the same CID.
-#[derive(Debug)]
+/// The stream ends after an error. Its memory does not grow with the directory (I9), and it holds no block while it is
+/// not polled. The entries come in the order of the directory's blocks, which is the same for the same CID.
 pub struct Entries {
     dir: Dir,
+    _handle: HandleGuard,
+    /// Entries to be returned before the listing goes on.
+    taken: VecDeque<Entry>,
     state: State,
-    /// The load of the node that the listing has reached.
-    loading: Option<Answer<Arc<Decoded>>>,
+}
+
+impl std::fmt::Debug for Entries {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Entries")
+            .field("dir", &self.dir)
+            .field("state", &self.state)
+            .finish_non_exhaustive()
+    }
 }
 
 enum State {
-    Start,
-    Plain {
-        node: Arc<Decoded>,
-        next: usize,
-    },
-    Sharded {
-        levels: Vec<Level>,
-    },
-    /// The listing goes through the granted roots or names.
-    Granted {
-        entries: std::vec::IntoIter<Entry>,
-    },
+    At(Position),
+    /// The next entries are being taken. They come with the state after them.
+    Taking(Answer<(VecDeque<Entry>, State)>),
+    /// The listing ends with this error.
+    Fails(Error),
     /// The listing ended or failed.
     Over,
 }
@@ -129,19 +175,31 @@ enum State {
 impl std::fmt::Debug for State {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
-            Self::Start => "Start",
-            Self::Plain { .. } => "Plain",
-            Self::Sharded { .. } => "Sharded",
-            Self::Granted { .. } => "Granted",
+            Self::At(_) => "At",
+            Self::Taking(_) => "Taking",
+            Self::Fails(_) => "Fails",
             Self::Over => "Over",
         })
     }
 }
 
-/// One shard on the way down.
+/// A listing's position.
+enum Position {
+    /// The index of the next granted root.
+    Roots(usize),
+    /// The index of the next granted name.
+    Names(usize),
+    /// The directory's blocks from the top down to the current one.
+    Tree(Vec<Level>),
+}
+
+/// A block of the directory: the whole of it, or a shard.
 struct Level {
-    node: Arc<Decoded>,
+    target: Target,
+    /// The node, as long as something else keeps it.
+    node: Weak<Decoded>,
     at: Prefix,
+    /// The index of the next entry.
     next: usize,
     /// The position from which to search for the next shard to fetch ahead.
     next_ahead: usize,
@@ -152,64 +210,27 @@ struct Level {
 impl Entries {
     fn poll_entry(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<Entry>, Error>> {
         loop {
-            match &mut self.state {
+            if let Some(entry) = self.taken.pop_front() {
+                return Poll::Ready(Ok(Some(entry)));
+            }
+            self.state = match std::mem::replace(&mut self.state, State::Over) {
                 State::Over => return Poll::Ready(Ok(None)),
-                State::Start => match self.dir.place() {
-                    Place::Ipfs => self.state = granted(roots(self.dir.session())),
-                    Place::Ipns => self.state = granted(names(self.dir.session())),
-                    Place::Name(_) => self.state = granted(Vec::new()),
-                    Place::Link(linked) => {
-                        let node = load(&mut self.loading, &self.dir, &linked.link.target);
-                        let node = ready!(node.poll(context))?;
-                        self.loading = None;
-                        self.state = match &node.node {
-                            unixfs::Node::Shard(_) => State::Sharded {
-                                levels: vec![Level::new(node, Prefix::ROOT)],
-                            },
-                            _ => State::Plain { node, next: 0 },
-                        };
+                State::At(position) => {
+                    let dir = self.dir.clone();
+                    State::Taking(Answer::of(async { Ok(take(dir, position).await) }))
+                }
+                State::Taking(mut taking) => match Pin::new(&mut taking).poll(context)? {
+                    Poll::Pending => {
+                        self.state = State::Taking(taking);
+                        return Poll::Pending;
+                    }
+                    Poll::Ready((taken, state)) => {
+                        self.taken = taken;
+                        state
                     }
                 },
-                State::Granted { entries } => return Poll::Ready(Ok(entries.next())),
-                State::Plain { node, next } => {
-                    let unixfs::Node::Directory(dir) = &node.node else {
-                        return Poll::Ready(Ok(None));
-                    };
-                    let entry = dir.entry(*next);
-                    *next += 1;
-                    let entry = entry.map_err(|e| malformed(&self.dir, &e))?;
-                    return Poll::Ready(Ok(entry.map(|(name, link)| Entry::new(name, &link))));
-                }
-                State::Sharded { levels } => {
-                    let Some(level) = levels.last_mut() else {
-                        return Poll::Ready(Ok(None));
-                    };
-                    level.fetch_ahead(&self.dir);
-                    let unixfs::Node::Shard(shard) = &level.node.node else {
-                        return Poll::Ready(Ok(None));
-                    };
-                    let found = shard.next_from(level.next, level.at);
-                    match found.map_err(|e| malformed(&self.dir, &e))? {
-                        None => {
-                            levels.pop();
-                        }
-                        Some((ShardEntry::Entry { name, link }, next)) => {
-                            let entry = Entry::new(name, &link);
-                            level.next = next;
-                            return Poll::Ready(Ok(Some(entry)));
-                        }
-                        Some((ShardEntry::Shard { link, at, .. }, next)) => {
-                            let node = load(&mut self.loading, &self.dir, &link.target);
-                            let node = ready!(node.poll(context))?;
-                            self.loading = None;
-                            let node = as_shard(node, &link.target)?;
-                            level.next = next;
-                            level.ahead.pop_front();
-                            levels.push(Level::new(node, at));
-                        }
-                    }
-                }
-            }
+                State::Fails(error) => return Poll::Ready(Err(error)),
+            };
         }
     }
 }
@@ -218,86 +239,124 @@ impl Stream for Entries {
     type Item = Result<Entry, Error>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let entry = ready!(self.poll_entry(context));
-        if !matches!(entry, Ok(Some(_))) {
-            self.state = State::Over;
-            self.loading = None;
+        // An error leaves the state at `Over`.
+        Poll::Ready(ready!(self.poll_entry(context)).transpose())
+    }
+}
+
+/// Takes the next few entries. Returns them with the state of the listing after them.
+async fn take(dir: Dir, mut position: Position) -> (VecDeque<Entry>, State) {
+    let mut taken = Taken::default();
+    let session = dir.session();
+    let more = match &mut position {
+        Position::Roots(next) => {
+            if let Access::Roots(roots) = session.access() {
+                taken.fill_from(roots.iter().skip(*next), Entry::of_root);
+            }
+            *next += taken.entries.len();
+            Ok(!taken.entries.is_empty())
         }
-        Poll::Ready(entry.transpose())
+        Position::Names(next) => {
+            taken.fill_from(session.names().skip(*next), Entry::of_name);
+            *next += taken.entries.len();
+            Ok(!taken.entries.is_empty())
+        }
+        Position::Tree(levels) => {
+            let filled = match dir.place() {
+                Place::Link(linked) => taken.fill(session, linked, levels).await,
+                Place::Ipfs | Place::Ipns | Place::Name(_) => Ok(()),
+            };
+            filled.map(|()| !levels.is_empty())
+        }
+    };
+    let state = match more {
+        Ok(true) => State::At(position),
+        Ok(false) => State::Over,
+        Err(error) => State::Fails(error),
+    };
+    (taken.entries, state)
+}
+
+/// The entries that are taken at once.
+#[derive(Default)]
+struct Taken {
+    entries: VecDeque<Entry>,
+    names_bytes: usize,
+}
+
+impl Taken {
+    fn is_full(&self) -> bool {
+        self.entries.len() >= ENTRIES || self.names_bytes >= NAMES_BYTES
+    }
+
+    fn push(&mut self, entry: Entry) {
+        self.names_bytes += entry.name.len();
+        self.entries.push_back(entry);
+    }
+
+    fn fill_from<T>(&mut self, all: impl Iterator<Item = T>, entry: impl Fn(T) -> Entry) {
+        for one in all {
+            if self.is_full() {
+                return;
+            }
+            self.push(entry(one));
+        }
+    }
+
+    /// Takes entries of the directory that `linked` leads to. At its end there are no levels left.
+    async fn fill(
+        &mut self,
+        session: &Session,
+        linked: &Linked,
+        levels: &mut Vec<Level>,
+    ) -> Result<(), Error> {
+        while !self.is_full() {
+            let under_way = levels.iter().flat_map(|level| &level.ahead);
+            let under_way = under_way.filter(|task| !task.is_over()).count();
+            let Some(level) = levels.last_mut() else {
+                return Ok(());
+            };
+            let node = level.node(session, linked).await?;
+            if let unixfs::Node::Shard(shard) = &node.node {
+                level.fetch_ahead(shard, session, linked, under_way);
+            }
+            let stopped = level
+                .take(&node.node, self)
+                .map_err(|malformed| Error::Malformed {
+                    cid: cid_of(&level.target),
+                    reason: malformed.to_string(),
+                })?;
+            match stopped {
+                Stopped::Full => return Ok(()),
+                Stopped::AtEnd => drop(levels.pop()),
+                Stopped::AtShard(below) => levels.push(below),
+            }
+            // Shards without a single usable name can follow each other for long.
+            tokio::task::coop::consume_budget().await;
+        }
+        Ok(())
     }
 }
 
-fn granted(entries: Vec<Entry>) -> State {
-    let entries = entries.into_iter();
-    State::Granted { entries }
-}
-
-fn roots(session: &Session) -> Vec<Entry> {
-    let mut roots: Vec<RootCid> = match session.access() {
-        Access::Roots(roots) => roots.iter().copied().collect(),
-        Access::Any => Vec::new(),
-    };
-    roots.sort_unstable();
-    let entry = |root: RootCid| Entry {
-        name: root.to_string(),
-        kind: EntryKind::Unknown,
-        cid: cid_of(&root.target()),
-        size_bytes: None,
-    };
-    roots.into_iter().map(entry).collect()
-}
-
-fn names(session: &Session) -> Vec<Entry> {
-    let entry = |fixed: &FixedName| Entry {
-        name: fixed.name().to_string(),
-        kind: EntryKind::Symlink,
-        cid: cid_of(&fixed.target().target()),
-        size_bytes: None,
-    };
-    session.names().map(entry).collect()
-}
-
-/// Returns the load of the node that `target` names, and starts it if necessary.
-fn load<'l>(
-    loading: &'l mut Option<Answer<Arc<Decoded>>>,
-    dir: &Dir,
-    target: &Target,
-) -> Pin<&'l mut Answer<Arc<Decoded>>> {
-    let begin = || {
-        let (session, origin, target) = (dir.session().clone(), origin(dir), target.clone());
-        Answer::of(async move { session.engine().node(&target, session.ask(&origin)).await })
-    };
-    Pin::new(loading.get_or_insert_with(begin))
-}
-
-fn as_shard(node: Arc<Decoded>, target: &Target) -> Result<Arc<Decoded>, Error> {
-    match &node.node {
-        unixfs::Node::Shard(_) => Ok(node),
-        _ => Err(Error::Malformed {
-            cid: cid_of(target),
-            reason: "it is not a HAMT shard, but its parent links to it as one".to_owned(),
-        }),
-    }
-}
-
-fn origin(dir: &Dir) -> Origin {
-    match dir.place() {
-        Place::Ipfs | Place::Ipns | Place::Name(_) => Origin::root(Cid::default()),
-        Place::Link(linked) => linked.origin.clone(),
-    }
-}
-
-fn malformed(dir: &Dir, error: &unixfs::Malformed) -> Error {
-    Error::Malformed {
-        cid: dir.cid().copied().unwrap_or_default(),
-        reason: error.to_string(),
-    }
+/// Why no further entry was taken out of a node.
+enum Stopped {
+    /// Enough were taken.
+    Full,
+    /// There are no more.
+    AtEnd,
+    /// This shard comes next.
+    AtShard(Level),
 }
 
 impl Level {
-    fn new(node: Arc<Decoded>, at: Prefix) -> Self {
+    fn new(mut target: Target, at: Prefix) -> Self {
+        if let Target::Inline { bytes, .. } = &mut target {
+            // A slice of the parent's block would keep the whole block in memory.
+            *bytes = Bytes::copy_from_slice(bytes);
+        }
         Self {
-            node,
+            target,
+            node: Weak::new(),
             at,
             next: 0,
             next_ahead: 0,
@@ -305,29 +364,86 @@ impl Level {
         }
     }
 
-    /// Starts to fetch the next few shards of this level. A failure is ignored here; the listing meets it when it
-    /// reaches the shard.
-    fn fetch_ahead(&mut self, dir: &Dir) {
-        let unixfs::Node::Shard(shard) = &self.node.node else {
-            return;
-        };
-        while self.ahead.len() < SHARDS_AHEAD {
+    async fn node(&mut self, session: &Session, linked: &Linked) -> Result<Arc<Decoded>, Error> {
+        if let Some(node) = self.node.upgrade() {
+            return Ok(node);
+        }
+        let node = session
+            .engine()
+            .node(&self.target, session.ask(&linked.origin))
+            .await?;
+        self.node = Arc::downgrade(&node);
+        Ok(node)
+    }
+
+    /// Takes the next entries of this level's node.
+    fn take(
+        &mut self,
+        node: &unixfs::Node,
+        taken: &mut Taken,
+    ) -> Result<Stopped, unixfs::Malformed> {
+        while !taken.is_full() {
+            match node {
+                unixfs::Node::Directory(directory) if self.at.is_root() => {
+                    let Some((name, link)) = directory.entry(self.next)? else {
+                        return Ok(Stopped::AtEnd);
+                    };
+                    taken.push(Entry::new(name, &link));
+                    self.next += 1;
+                }
+                unixfs::Node::Shard(shard) => {
+                    let Some((entry, next)) = shard.next_from(self.next, self.at)? else {
+                        return Ok(Stopped::AtEnd);
+                    };
+                    self.next = next;
+                    match entry {
+                        ShardEntry::Entry { name, link } => taken.push(Entry::new(name, &link)),
+                        ShardEntry::Shard { link, at, .. } => {
+                            self.ahead.pop_front();
+                            return Ok(Stopped::AtShard(Self::new(link.target, at)));
+                        }
+                    }
+                }
+                _ if self.at.is_root() => return Ok(Stopped::AtEnd),
+                _ => {
+                    return Err(unixfs::Malformed::new(
+                        "it is not a HAMT shard, but its parent links to it as one",
+                    ));
+                }
+            }
+        }
+        Ok(Stopped::Full)
+    }
+
+    /// Starts to fetch the next few shards of this level, beside those of other levels that are `under_way`. A failure
+    /// is ignored here; the listing meets it when it reaches the shard.
+    fn fetch_ahead(
+        &mut self,
+        shard: &ShardNode,
+        session: &Session,
+        linked: &Linked,
+        mut under_way: usize,
+    ) {
+        self.next_ahead = self.next_ahead.max(self.next);
+        while self.ahead.len() < SHARDS_AHEAD && under_way < SHARDS_AHEAD {
             let Ok(Some((entry, next))) = shard.next_from(self.next_ahead, self.at) else {
                 return;
             };
             self.next_ahead = next;
-            if let ShardEntry::Shard { link, .. } = entry {
-                let (session, origin) = (dir.session().clone(), origin(dir));
-                // A shard that is already decoded needs no fetch.
-                if session.engine().is_at_hand(&link.target) {
-                    self.ahead.push_back(Task::none());
-                    continue;
-                }
-                self.ahead.push_back(Task::spawn(async move {
-                    let ask = session.ask(&origin);
-                    _ = session.engine().obtain(&link.target, ask).await;
-                }));
+            let ShardEntry::Shard { link, .. } = entry else {
+                continue;
+            };
+            // A shard that is already decoded needs no fetch.
+            if session.engine().is_at_hand(&link.target) {
+                self.ahead.push_back(Task::none());
+                continue;
             }
+            let (session, origin) = (session.clone(), linked.origin.clone());
+            under_way += 1;
+            self.ahead.push_back(Task::spawn(async move {
+                let ask = session.ask(&origin);
+                _ = session.engine().obtain(&link.target, ask).await;
+            }));
         }
     }
 }

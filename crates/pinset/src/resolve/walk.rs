@@ -97,8 +97,11 @@ struct Walk<'a> {
     last: Symlinks,
     /// The directory that the walk cannot leave.
     base: &'a Place,
-    /// The directories from below the base down to the walk's current one.
-    stack: Vec<Visited>,
+    /// The directories from below the base down to the walk's current one. Only the last one's node is kept, since a
+    /// path may have thousands of them (I9).
+    stack: Vec<Place>,
+    /// The node of the last directory in the stack, unless the walk came back to it by `..`.
+    node: Option<Arc<Decoded>>,
     /// The remaining segments, the next one last.
     todo: SmallVec<[Move<'a>; 6]>,
     /// The shard that the look-up of the next segment has reached, in a sharded directory.
@@ -173,6 +176,7 @@ impl<'a> Walk<'a> {
             last,
             base,
             stack: Vec::new(),
+            node: None,
             todo: SmallVec::new(),
             shard: None,
             reached: None,
@@ -241,16 +245,15 @@ impl<'a> Walk<'a> {
                 Some(place) => place,
                 None => match self.todo.pop() {
                     None => {
-                        let base = || Visited {
-                            place: self.base.clone(),
-                            node: None,
-                        };
-                        return Ok(Turn::Arrived(self.stack.pop().unwrap_or_else(base)));
+                        let place = self.stack.pop().unwrap_or_else(|| self.base.clone());
+                        let node = self.node.take();
+                        return Ok(Turn::Arrived(Visited { place, node }));
                     }
                     Some(Move::Up) => {
                         if self.stack.pop().is_none() {
                             return Err(self.escapes());
                         }
+                        self.node = None;
                         continue;
                     }
                     Some(Move::To(name)) => match self.look_up(&name)? {
@@ -270,6 +273,7 @@ impl<'a> Walk<'a> {
                 self.count_symlink()?;
                 // The name resolves physically: its target's parent is `/ipfs`, which has no parent.
                 self.stack.clear();
+                self.node = None;
                 self.base = &IPFS;
                 place = target;
             }
@@ -296,8 +300,8 @@ impl<'a> Walk<'a> {
             match &node.node {
                 unixfs::Node::Symlink(link) => self.follow(link.target())?,
                 unixfs::Node::Directory(_) | unixfs::Node::Shard(_) => {
-                    let node = Some(node);
-                    self.stack.push(Visited { place, node });
+                    self.stack.push(place);
+                    self.node = Some(node);
                 }
                 unixfs::Node::File(_) if ends_here => {
                     let node = Some(node);
@@ -337,7 +341,7 @@ impl<'a> Walk<'a> {
     }
 
     fn top(&self) -> &Place {
-        self.stack.last().map_or(self.base, |found| &found.place)
+        self.stack.last().unwrap_or(self.base)
     }
 
     /// Looks up `name` in the walk's current directory. Returns its place, or the node of the directory that has to be
@@ -346,10 +350,7 @@ impl<'a> Walk<'a> {
     /// A sharded directory has no more levels than the hash has bits; [`unixfs`] guarantees that.
     fn look_up(&mut self, name: &str) -> Result<LookedUp, Error> {
         let (shard, had) = (self.shard.take(), self.had.take());
-        let (place, node) = match self.stack.last() {
-            Some(found) => (&found.place, found.node.as_ref()),
-            None => (self.base, None),
-        };
+        let place = self.stack.last().unwrap_or(self.base);
         let linked = match place {
             Place::Ipfs => return root(self.session, name).map(LookedUp::Place),
             Place::Ipns => {
@@ -371,7 +372,7 @@ impl<'a> Walk<'a> {
             None => (
                 &linked.link.target,
                 Prefix::ROOT,
-                had.or_else(|| node.cloned()),
+                had.or_else(|| self.node.clone()),
             ),
         };
         let found = loop {
@@ -407,7 +408,7 @@ impl<'a> Walk<'a> {
                 reason: malformed.to_string(),
             })?
             .ok_or_else(|| absent(name, place))?;
-        let place = Place::below(&linked.origin, name, link);
+        let place = Place::below(linked, name, link);
         Ok(LookedUp::Place(place))
     }
 

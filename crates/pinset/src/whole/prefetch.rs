@@ -1,13 +1,20 @@
 //! Fetches a whole DAG into staging, several blocks at a time, each once. The memory that this takes does not grow with
-//! the DAG (I9).
+//! the DAG (I9), and the work is linear in its links.
 //!
-//! The prefetch remembers which links of each block on the way down were taken (a [`Level`]), links that are still to
-//! be followed ([`WAITING`] of them), and which blocks were seen ([`Seen`]). If a block has more links than there is
-//! room for, they are taken in portions, and the block is read again for each. It is staged by then.
+//! Of each block on the way down, the prefetch remembers up to which byte its links were followed (a [`Level`]). The
+//! blocks of the last few levels are kept for the rest of their links ([`KEPT_BYTES`]). A block further up is loaded
+//! again when the prefetch comes back to it; it is staged by then. Besides, the prefetch remembers which blocks it saw
+//! ([`Seen`]).
 
-use std::collections::HashSet;
+use std::{collections::HashSet, pin::pin};
 
-use futures_util::{StreamExt, stream::FuturesUnordered};
+use bytes::Bytes;
+use cid::Cid;
+use futures_util::{
+    StreamExt,
+    future::{Either, pending, select},
+    stream::FuturesUnordered,
+};
 use pinner_api::Origin;
 
 use super::progress::Progress;
@@ -15,15 +22,15 @@ use crate::{
     block::{Key, KeyHash, cid_of},
     error::Error,
     session::Session,
-    unixfs::{self, Codec, Target},
+    unixfs::{self, Codec, LinkPosition, Target},
 };
 
 /// The number of blocks that are fetched concurrently.
 const SIDE_BY_SIDE: usize = 16;
 
-/// The limit on links that wait to be followed, of some 100 bytes each. It is [`SIDE_BY_SIDE`] times the 1,024 links of
-/// a full node of a file.
-const WAITING: usize = 16_384;
+/// The most bytes of blocks that are kept because not all of their links were followed. The last block is kept whatever
+/// its size.
+const KEPT_BYTES: usize = 8 << 20;
 
 /// The depth of the deepest DAG that is fetched, in blocks. A directory has a few blocks from its top to an entry, and
 /// the tree of the longest file has seven levels, so no real DAG comes near.
@@ -31,6 +38,12 @@ const MAX_DEPTH: usize = 1_024;
 
 /// The number of seen blocks that are remembered at least. At most twice as many are. Each takes 9 to 18 bytes.
 const REMEMBERED: usize = 1 << 20;
+
+/// The number of links that are parsed before other tasks get their turn. This takes a fraction of a millisecond.
+const LINKS_A_TURN: usize = 1_024;
+
+/// What the arrival of a block costs of a turn, in links.
+const ARRIVAL: usize = 32;
 
 /// The blocks that a prefetch went through.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -44,7 +57,7 @@ pub struct Fetched {
 
 /// Loads every block of the DAG below `target`, once each.
 ///
-/// It goes depth first, so that only the siblings along one path wait, and not a whole level of the DAG.
+/// It goes depth first, so that it has to remember one path and not a whole level of the DAG.
 pub(crate) async fn prefetch(
     session: &Session,
     target: Target,
@@ -52,136 +65,218 @@ pub(crate) async fn prefetch(
     progress: &dyn Progress,
 ) -> Result<Fetched, Error> {
     let mut fetched = Fetched::default();
-    let mut seen = Seen::default();
-    let mut todo = Todo::new(target, WAITING);
+    let mut todo = Todo::new(&target)?;
     let mut under_way = FuturesUnordered::new();
+    let mut turn = LINKS_A_TURN;
     loop {
-        while under_way.len() < SIDE_BY_SIDE
-            && let Some(visit) = todo.next()
-        {
-            let new = match &visit.target {
-                Target::Block(cid) => visit.from > 0 || seen.insert(cid.hash()),
-                Target::Inline { .. } => true,
-            };
-            if new {
-                let room = todo.room();
-                under_way.push(look(session, visit, origin, room));
+        let mut turn_is_over = false;
+        while under_way.len() < SIDE_BY_SIDE {
+            match todo.next(&mut turn)? {
+                Next::Visit(visit) => under_way.push(load(session, visit, origin)),
+                Next::Later => {
+                    turn_is_over = true;
+                    break;
+                }
+                Next::Nothing => break,
             }
         }
-        let Some(looked) = under_way.next().await else {
-            return Ok(fetched);
+        let loaded = if turn_is_over {
+            let arrives = async {
+                match under_way.next().await {
+                    Some(loaded) => loaded,
+                    None => pending().await,
+                }
+            };
+            match select(pin!(tokio::task::yield_now()), pin!(arrives)).await {
+                Either::Left(_) => {
+                    turn = LINKS_A_TURN;
+                    continue;
+                }
+                Either::Right((loaded, _)) => loaded,
+            }
+        } else {
+            match under_way.next().await {
+                Some(loaded) => loaded,
+                None => return Ok(fetched),
+            }
         };
-        let looked = looked?;
-        if let (0, Some(bytes)) = (looked.visit.from, looked.block_len) {
+        let loaded = loaded?;
+        turn = turn.saturating_sub(ARRIVAL);
+        if loaded.visit.again.is_none() {
+            if loaded.visit.depth == 0 {
+                progress.expects(declared_bytes(session, &target, loaded.len));
+            }
             fetched.blocks += 1;
-            fetched.bytes += bytes;
+            fetched.bytes += loaded.len;
             progress.advanced(fetched.blocks, fetched.bytes);
         }
-        todo.found(looked)?;
+        todo.arrived(loaded);
     }
+}
+
+/// Returns the size of the DAG whose root is a block of `len` bytes, as the root declares it.
+fn declared_bytes(session: &Session, root: &Target, len: u64) -> u64 {
+    let node = session.engine().cached_node(root);
+    node.map_or(len, |node| node.node.declared_size(len))
 }
 
 /// A block to load.
 struct Visit {
-    target: Target,
+    cid: Cid,
     /// The number of blocks above it.
     depth: usize,
-    /// The number of its links that were taken before.
-    from: usize,
+    /// Where to go on in its links; `None` at the first visit.
+    again: Option<LinkPosition>,
 }
 
 /// The result of a visit.
-struct Looked {
+struct Loaded {
     visit: Visit,
-    /// The block's length in bytes; `None` if the content is in the CID.
-    block_len: Option<u64>,
-    /// The block's next links, the last one first.
-    links: Vec<Target>,
-    /// Whether the block has more links than these.
-    more: bool,
+    /// The block's length in bytes.
+    len: u64,
+    /// The block, if it may have links.
+    bytes: Option<Bytes>,
 }
 
-/// The visits that are still to be made, in bounded memory.
+/// The step that comes next.
+enum Next {
+    Visit(Visit),
+    /// The turn is over before the next visit was found.
+    Later,
+    /// Only the blocks that are on their way can lead to more.
+    Nothing,
+}
+
+/// The links that are still to be followed, in bounded memory.
 struct Todo {
-    /// The levels, from the root down.
+    /// The blocks with further links. Those of the last one are followed next.
     levels: Vec<Level>,
-    /// The number of links in all levels.
-    waiting: usize,
-    most: usize,
+    /// The blocks that the last link led to, with their depths. A CID with content in it may lead to a few.
+    found: Vec<(Cid, usize)>,
+    seen: Seen,
 }
 
-/// The links of one block that wait to be followed.
+/// A block whose links are being followed.
 struct Level {
-    links: Vec<Target>,
-    /// The depth of their targets.
+    cid: Cid,
     depth: usize,
-    /// The block itself, if it has more links than these.
-    again: Option<Visit>,
+    /// The position of the next link.
+    at: LinkPosition,
+    /// The block, if it is kept.
+    bytes: Option<Bytes>,
+    /// Whether all links were followed.
+    is_over: bool,
+}
+
+impl Level {
+    /// Keeps the block no longer. It is loaded again if it has further links.
+    fn let_go(&mut self) {
+        if let Some(bytes) = self.bytes.take()
+            && let Ok(links) = unixfs::links(Codec::DagPb, &bytes)
+        {
+            self.is_over = links.resumed_at(self.at).next().is_none();
+        }
+    }
 }
 
 impl Todo {
-    fn new(root: Target, most: usize) -> Self {
-        let root = Level {
-            links: vec![root],
-            depth: 0,
-            again: None,
+    fn new(root: &Target) -> Result<Self, Error> {
+        let mut todo = Self {
+            levels: Vec::new(),
+            found: Vec::new(),
+            seen: Seen::default(),
         };
-        Self {
-            levels: vec![root],
-            waiting: 1,
-            most,
-        }
+        todo.follow(root, 0)?;
+        Ok(todo)
     }
 
-    /// Returns how many links of the next block may be taken. The room is divided among as many blocks as may be
-    /// visited concurrently. At least one link may be taken, or there would be no progress.
-    fn room(&self) -> usize {
-        (self.most.saturating_sub(self.waiting) / SIDE_BY_SIDE).max(1)
-    }
-
-    /// Returns the next visit, the deepest first.
-    fn next(&mut self) -> Option<Visit> {
+    /// Returns the next visit. Parses at most as many links as are left of the turn, and takes them off.
+    fn next(&mut self, turn: &mut usize) -> Result<Next, Error> {
         loop {
-            let level = self.levels.last_mut()?;
-            if let Some(target) = level.links.pop() {
-                self.waiting -= 1;
-                let depth = level.depth;
-                return Some(Visit {
-                    target,
-                    depth,
-                    from: 0,
+            if let Some((cid, depth)) = self.found.pop() {
+                if self.seen.insert(cid.hash()) {
+                    let again = None;
+                    return Ok(Next::Visit(Visit { cid, depth, again }));
+                }
+                continue;
+            }
+            let Some(level) = self.levels.last_mut() else {
+                return Ok(Next::Nothing);
+            };
+            let (cid, depth) = (level.cid, level.depth);
+            let Some(bytes) = &level.bytes else {
+                let again = Some(level.at);
+                self.levels.pop();
+                return Ok(Next::Visit(Visit { cid, depth, again }));
+            };
+            if *turn == 0 {
+                return Ok(Next::Later);
+            }
+            let malformed = |error| malformed(cid, &error);
+            let links = unixfs::links(Codec::DagPb, bytes).map_err(malformed)?;
+            let mut links = links.resumed_at(level.at);
+            let Some(link) = links.next().transpose().map_err(malformed)? else {
+                self.levels.pop();
+                continue;
+            };
+            level.at = links.position();
+            if depth >= MAX_DEPTH {
+                return Err(Error::Malformed {
+                    cid,
+                    reason: format!("it is more than {MAX_DEPTH} blocks deep and has links"),
                 });
             }
-            if let Some(visit) = self.levels.pop().and_then(|level| level.again) {
-                return Some(visit);
-            }
+            let parsed = 1 + self.follow(&link.target, depth + 1)?;
+            *turn = turn.saturating_sub(parsed);
         }
     }
 
-    /// Takes the links that a visit found.
-    fn found(&mut self, looked: Looked) -> Result<(), Error> {
-        let Looked {
-            visit, links, more, ..
-        } = looked;
-        if links.is_empty() {
-            return Ok(());
+    /// Notes that `target` is to be visited. Content that lies in its CID is not visited, but its links are followed.
+    /// Returns their number.
+    fn follow(&mut self, target: &Target, depth: usize) -> Result<usize, Error> {
+        let mut parsed = 0;
+        match target {
+            Target::Block(cid) => self.found.push((*cid, depth)),
+            Target::Inline {
+                codec: Codec::Raw, ..
+            } => {}
+            Target::Inline { codec, bytes } => {
+                let malformed = |error| malformed(cid_of(target), &error);
+                // The content of a CID is at most 128 bytes, and content in that again is shorter.
+                for link in unixfs::links(*codec, bytes).map_err(malformed)? {
+                    let link = link.map_err(malformed)?;
+                    parsed += 1 + self.follow(&link.target, depth + 1)?;
+                }
+            }
         }
-        let depth = visit.depth + 1;
-        if depth > MAX_DEPTH {
-            return Err(Error::Malformed {
-                cid: cid_of(&visit.target),
-                reason: format!("it is more than {MAX_DEPTH} blocks deep and has links"),
-            });
+        Ok(parsed)
+    }
+
+    /// Takes a block that a visit has loaded. Its links are followed next.
+    fn arrived(&mut self, loaded: Loaded) {
+        let Loaded { visit, bytes, .. } = loaded;
+        let Some(bytes) = bytes else {
+            return;
+        };
+        let mut left = KEPT_BYTES.saturating_sub(bytes.len());
+        for level in self.levels.iter_mut().rev() {
+            let len = level.bytes.as_ref().map_or(0, Bytes::len);
+            match left.checked_sub(len) {
+                Some(less) => left = less,
+                None => {
+                    left = 0;
+                    level.let_go();
+                }
+            }
         }
-        self.waiting += links.len();
-        let from = visit.from + links.len();
-        let again = more.then_some(Visit { from, ..visit });
+        self.levels.retain(|level| !level.is_over);
         self.levels.push(Level {
-            links,
-            depth,
-            again,
+            cid: visit.cid,
+            depth: visit.depth,
+            at: visit.again.unwrap_or_default(),
+            bytes: Some(bytes),
+            is_over: false,
         });
-        Ok(())
     }
 }
 
@@ -213,134 +308,33 @@ impl Seen {
     }
 }
 
-/// Loads a block, and returns its length and at most `room` of its links.
-async fn look(
-    session: &Session,
-    visit: Visit,
-    origin: &Origin,
-    room: usize,
-) -> Result<Looked, Error> {
+/// Loads a block.
+async fn load(session: &Session, visit: Visit, origin: &Origin) -> Result<Loaded, Error> {
     let engine = session.engine();
-    let Visit { target, from, .. } = &visit;
-    let held = engine.obtain(target, session.ask(origin)).await?;
-    let block_len = matches!(target, Target::Block(_)).then_some(held.len() as u64);
-    let (mut links, mut more) = (Vec::new(), false);
-    if target.codec() != Codec::Raw {
-        let bytes = engine.bytes_of(&held).await?;
-        let malformed = |error: unixfs::Malformed| Error::Malformed {
-            cid: cid_of(target),
-            reason: error.to_string(),
-        };
-        let all = unixfs::links(target.codec(), &bytes).map_err(malformed)?;
-        let mut all = all.skip(*from);
-        for link in all.by_ref().take(room) {
-            links.push(link.map_err(malformed)?.target);
+    let target = Target::Block(visit.cid);
+    let held = engine.obtain(&target, session.ask(origin)).await?;
+    let bytes = match target.codec() {
+        Codec::Raw => None,
+        codec @ (Codec::DagPb | Codec::Other(_)) => {
+            let bytes = engine.bytes_of(&held).await?;
+            // A codec without known links is refused.
+            unixfs::links(codec, &bytes).map_err(|error| malformed(visit.cid, &error))?;
+            Some(bytes)
         }
-        more = all.next().is_some();
-        // The first link is followed next, and links are taken from the end.
-        links.reverse();
-    }
-    Ok(Looked {
+    };
+    Ok(Loaded {
         visit,
-        block_len,
-        links,
-        more,
+        len: held.len() as u64,
+        bytes,
     })
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use bytes::Bytes;
-
-    /// Returns a target whose bytes are its place in the DAG.
-    fn target(depth: usize, index: usize) -> Target {
-        Target::Inline {
-            codec: Codec::DagPb,
-            bytes: Bytes::from(format!("{depth} {index}")),
-        }
-    }
-
-    /// Goes through a DAG in which each block at `depth` has `links(depth)` links. Returns the number of blocks, the
-    /// number of repeated visits, and the largest numbers of links and levels that waited.
-    fn go_over(most: usize, links: impl Fn(usize) -> usize) -> (u64, u64, usize, usize) {
-        let mut todo = Todo::new(target(0, 0), most);
-        let (mut blocks, mut again, mut waiting, mut levels) = (0, 0, 0, 0);
-        let mut under_way = std::collections::VecDeque::new();
-        loop {
-            while under_way.len() < SIDE_BY_SIDE
-                && let Some(visit) = todo.next()
-            {
-                let room = todo.room();
-                under_way.push_back((visit, room));
-            }
-            let Some((visit, room)) = under_way.pop_front() else {
-                return (blocks, again, waiting, levels);
-            };
-            if visit.from == 0 {
-                blocks += 1;
-            } else {
-                again += 1;
-            }
-            let all = links(visit.depth);
-            let end = all.min(visit.from + room);
-            let depth = visit.depth + 1;
-            todo.found(Looked {
-                block_len: Some(1),
-                links: (visit.from..end)
-                    .rev()
-                    .map(|index| target(depth, index))
-                    .collect(),
-                more: end < all,
-                visit,
-            })
-            .unwrap();
-            waiting = waiting.max(todo.waiting);
-            levels = levels.max(todo.levels.len());
-        }
-    }
-
-    #[test]
-    fn what_waits_is_bounded_whatever_the_dag() {
-        // The cases are a directory of 100,000 entries in one block, two levels, a chain, and a tree of shards.
-        let (blocks, again, waiting, _) = go_over(WAITING, |depth| [100_000, 0][depth.min(1)]);
-        assert_eq!(blocks, 100_001);
-        assert!(waiting <= 1_024 && again <= 98, "{waiting} {again}");
-        let (blocks, _, waiting, _) = go_over(1_000, |depth| [300, 300, 0][depth.min(2)]);
-        assert_eq!(blocks, 1 + 300 + 90_000);
-        assert!(waiting <= 1_000 + SIDE_BY_SIDE, "{waiting}");
-        let (blocks, again, waiting, levels) =
-            go_over(WAITING, |depth| usize::from(depth < MAX_DEPTH));
-        assert_eq!((blocks, again), (MAX_DEPTH as u64 + 1, 0));
-        assert!(waiting <= 1 && levels <= 2, "{waiting} {levels}");
-        let (blocks, again, waiting, _) = go_over(WAITING, |depth| [256, 256, 2, 0][depth.min(3)]);
-        assert_eq!((blocks, again), (1 + 256 + 256 * 256 * 3, 0));
-        assert!(waiting <= 256 * (SIDE_BY_SIDE + 1), "{waiting}");
-    }
-
-    #[test]
-    fn without_room_there_is_progress_all_the_same() {
-        let (blocks, again, waiting, levels) = go_over(1, |depth| [8, 8, 8, 0][depth.min(3)]);
-        assert_eq!(blocks, 1 + 8 + 64 + 512);
-        assert!(again > 0 && waiting <= SIDE_BY_SIDE, "{again} {waiting}");
-        assert!(levels <= 4 * SIDE_BY_SIDE, "{levels}");
-    }
-
-    #[test]
-    fn what_was_seen_is_remembered_and_no_more_than_that() {
-        let mut seen = Seen::default();
-        let key = |n: usize| {
-            let mut digest = [0x5a; 32];
-            digest[..8].copy_from_slice(&n.to_le_bytes());
-            Key::wrap(0x12, &digest).unwrap()
-        };
-        for n in 0..3 * REMEMBERED {
-            assert!(seen.insert(&key(n)));
-            assert!(!seen.insert(&key(n)));
-            if let Some(earlier) = n.checked_sub(REMEMBERED - 1) {
-                assert!(!seen.insert(&key(earlier)), "{n}");
-            }
-        }
-        assert!(seen.recent.len() + seen.before.len() <= 2 * REMEMBERED);
+fn malformed(cid: Cid, error: &unixfs::Malformed) -> Error {
+    Error::Malformed {
+        cid,
+        reason: error.to_string(),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -75,7 +75,7 @@ async fn a_session_reaches_the_roots_it_was_granted_and_no_others() {
         .unwrap_err();
     assert!(matches!(error, Error::NotGranted { root } if root == other));
     assert!(node.log().is_empty());
-    let mut roots = session.root().unwrap().entries();
+    let mut roots = session.root().unwrap().entries().unwrap();
     assert_eq!(roots.try_next().await.unwrap().unwrap().cid(), &v1);
     assert!(roots.try_next().await.unwrap().is_none());
 }
@@ -148,13 +148,73 @@ async fn a_sessions_limits_hold_and_give_back() {
 }
 
 #[tokio::test]
+async fn a_listing_is_a_handle_while_it_lasts() {
+    let node = MockNode::new();
+    let dir = tempfile::tempdir().unwrap();
+    for n in 0..100 {
+        std::fs::write(dir.path().join(format!("{n:03}")), "text").unwrap();
+    }
+    let cid = add(&node, dir.path(), Profile::default());
+    let host = Host::new(&node, 8 << 20).await;
+    let mut limits = Limits::default();
+    limits.open_handles = 4;
+    let session = host.mode.session(Access::roots([cid]), limits);
+    let root = session.root().unwrap();
+    let path = cid.to_string();
+    let opened = session.open_at(&root, &path, Symlinks::Follow);
+    let Node::Dir(dir) = opened.await.unwrap() else {
+        panic!("no directory");
+    };
+    let mut listed = dir.entries().unwrap();
+    let roots = root.entries().unwrap();
+    assert!(matches!(
+        dir.entries().unwrap_err(),
+        Error::LimitReached {
+            limit: Limit::OpenHandles,
+            value: 4
+        }
+    ));
+    drop(roots);
+    let mut again = dir.entries().unwrap();
+    // Both go on where they were, over more entries than are taken at once.
+    for n in 0..100 {
+        for entries in [&mut listed, &mut again] {
+            let entry = entries.try_next().await.unwrap().unwrap();
+            assert_eq!(entry.name(), format!("{n:03}"));
+        }
+    }
+    for entries in [&mut listed, &mut again] {
+        assert!(entries.try_next().await.unwrap().is_none());
+    }
+}
+
+#[tokio::test]
+async fn all_granted_roots_are_listed_once_and_in_order() {
+    let node = MockNode::new();
+    let host = Host::new(&node, 8 << 20).await;
+    let granted: Vec<_> = (0..100_u32)
+        .map(|n| node.put(0x70, n.to_le_bytes().to_vec()))
+        .collect();
+    // Half of them in their older form too.
+    let old = granted.iter().step_by(2);
+    let old = old.map(|cid| cid::Cid::new_v0(*cid.hash()).unwrap());
+    let access = Access::roots(granted.iter().copied().chain(old));
+    let session = host.mode.session(access, Limits::default());
+    let listed = session.root().unwrap().entries().unwrap();
+    let listed: Vec<_> = listed.try_collect().await.unwrap();
+    let listed: Vec<_> = listed.iter().map(|entry| *entry.cid()).collect();
+    assert_eq!(listed.len(), 100);
+    assert!(listed.is_sorted() && granted.iter().all(|cid| listed.contains(cid)));
+}
+
+#[tokio::test]
 async fn a_session_that_may_ask_for_anything_lists_nothing() {
     let node = MockNode::new();
     let cid = add_file(&node, b"text", Profile::default());
     let host = Host::new(&node, 8 << 20).await;
     let session = host.mode.session(Access::Any, Limits::default());
     session.open(&ipfs(&format!("/ipfs/{cid}"))).await.unwrap();
-    let mut entries = session.root().unwrap().entries();
+    let mut entries = session.root().unwrap().entries().unwrap();
     for _ in 0..2 {
         assert!(entries.try_next().await.unwrap().is_none());
     }

@@ -64,7 +64,7 @@ async fn who_waits_for_the_backend_holds_up_nobody_else() {
         let Node::Dir(dir) = session.open(&ipfs(&format!("/ipfs/{tree}"))).await.unwrap() else {
             panic!("no directory");
         };
-        let mut entries = dir.entries();
+        let mut entries = dir.entries().unwrap();
         while entries.try_next().await.unwrap().is_some() {}
         host.mode
             .stat(&ipfs(&format!("/ipfs/{tree}/1")))

@@ -265,7 +265,7 @@ async fn what_stands_where_a_shard_has_to_be() {
         panic!("no directory");
     };
     let named = |error: &Error| matches!(error, Error::Malformed { cid, .. } if *cid == leaf);
-    let mut entries = dir.entries();
+    let mut entries = dir.entries().unwrap();
     let error = entries.try_next().await.unwrap_err();
     assert!(named(&error), "{error}");
     // The error was the last item.

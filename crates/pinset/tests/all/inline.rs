@@ -149,7 +149,7 @@ async fn a_root_of_more_bytes_than_a_hash_has() {
         .mode
         .session(Access::roots([file, dir]), Limits::default());
     let base = guest.root().unwrap();
-    let listed: Vec<_> = base.entries().try_collect().await.unwrap();
+    let listed: Vec<_> = base.entries().unwrap().try_collect().await.unwrap();
     let mut listed: Vec<_> = listed.iter().map(|entry| entry.name().to_owned()).collect();
     let mut granted = [file.to_string(), dir.to_string()];
     listed.sort();
@@ -170,7 +170,7 @@ async fn a_root_of_more_bytes_than_a_hash_has() {
     let Node::Dir(dir) = dir.unwrap() else {
         panic!("no directory");
     };
-    let listed: Vec<_> = dir.entries().try_collect().await.unwrap();
+    let listed: Vec<_> = dir.entries().unwrap().try_collect().await.unwrap();
     assert_eq!(listed[0].name(), NAME);
 
     let stranger = host.mode.session(Access::none(), Limits::default());
@@ -256,7 +256,7 @@ async fn entries_of_a_directory_may_lie_in_its_links() {
     let Node::Dir(above) = host.mode.open(&ipfs(&path(""))).await.unwrap() else {
         panic!("no directory");
     };
-    let mut entries = above.entries();
+    let mut entries = above.entries().unwrap();
     let mut listed = Vec::new();
     while let Some(entry) = entries.try_next().await.unwrap() {
         listed.push((entry.name().to_owned(), entry.kind()));
@@ -292,7 +292,7 @@ async fn shards_of_a_directory_may_lie_in_its_links() {
     else {
         panic!("no directory");
     };
-    let mut entries = dir.entries();
+    let mut entries = dir.entries().unwrap();
     assert_eq!(entries.try_next().await.unwrap().unwrap().name(), name);
     assert!(entries.try_next().await.unwrap().is_none());
     assert_eq!(host.read(&format!("/ipfs/{root}/{name}")).await, b"x");

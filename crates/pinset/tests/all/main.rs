@@ -6,6 +6,7 @@
 
 mod arc_figures;
 mod bounds;
+mod copying;
 mod embedding;
 mod fair;
 mod faults;

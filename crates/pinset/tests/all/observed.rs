@@ -371,13 +371,13 @@ async fn all_that_is_open_can_be_shown() {
     let Node::Dir(root_dir) = session.open(&ipfs(&format!("/ipfs/{root}"))).await.unwrap() else {
         panic!("no directory");
     };
-    let mut entries = root_dir.entries();
+    let mut entries = root_dir.entries().unwrap();
     let mut shown = vec![format!("{entries:?}")];
     while entries.try_next().await.unwrap().is_some() {
         shown.push(format!("{entries:?}"));
     }
     shown.push(format!("{entries:?}"));
-    let mut roots = base.entries();
+    let mut roots = base.entries().unwrap();
     roots.try_next().await.unwrap();
     shown.extend([
         format!("{roots:?}"),

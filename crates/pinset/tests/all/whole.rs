@@ -117,11 +117,20 @@ async fn a_stream_ends_with_its_error() {
     assert!(len < bytes.len());
 }
 
-struct Told(std::sync::Mutex<(u64, u64)>);
+#[derive(Default)]
+struct Told {
+    so_far: std::sync::Mutex<(u64, u64)>,
+    total: std::sync::Mutex<Option<u64>>,
+}
 
 impl Progress for Told {
     fn advanced(&self, count: u64, bytes: u64) {
-        *self.0.lock().unwrap() = (count, bytes);
+        *self.so_far.lock().unwrap() = (count, bytes);
+    }
+
+    fn expects(&self, bytes: u64) {
+        assert_eq!(*self.so_far.lock().unwrap(), (0, 0));
+        assert_eq!(self.total.lock().unwrap().replace(bytes), None);
     }
 }
 
@@ -142,14 +151,19 @@ async fn a_prefetched_dag_is_read_without_the_backend() {
     let source = tree();
     let cid = add(&node, source.path(), Profile::default());
     let host = Host::new(&node, BUDGET).await;
-    let told = Told(Default::default());
+    let told = Told::default();
     let fetched = host
         .mode
         .prefetch(&ipfs(&format!("/ipfs/{cid}")), &told)
         .await
         .unwrap();
     assert_eq!(fetched.blocks, node.len() as u64);
-    assert_eq!(*told.0.lock().unwrap(), (fetched.blocks, fetched.bytes));
+    assert_eq!(
+        *told.so_far.lock().unwrap(),
+        (fetched.blocks, fetched.bytes)
+    );
+    // Two files of the tree are the same block, which the root counts twice.
+    assert_eq!(*told.total.lock().unwrap(), Some(fetched.bytes + 5));
     for block in node.blocks() {
         assert_eq!(node.blocks_asked(&block), 1);
         node.remove(&block);
@@ -270,6 +284,28 @@ async fn what_repeats_is_gone_over_once() {
     let path = format!("/ipfs/{root}");
     let fetched = host.mode.prefetch(&ipfs(&path), &()).await.unwrap();
     assert_eq!(fetched.blocks, 202);
+}
+
+/// A chain of blocks, each with its child first and then links that lead nowhere: in all more than a billion pairs of
+/// links of one block.
+#[tokio::test]
+async fn a_wide_and_deep_dag_is_gone_over_in_time_linear_in_its_links() {
+    const LINKS: usize = 20_000;
+    let node = MockNode::new();
+    let inline = cid::Cid::new_v1(0x55, cid::multihash::Multihash::wrap(0, b"in it").unwrap());
+    let mut below = node.put(0x55, "the end");
+    for level in 0..150_u32 {
+        let mut links = vec![inline; LINKS];
+        links[0] = below;
+        below = above(&node, &links, &level.to_le_bytes());
+    }
+    let root = balanced::directory(&node, &[below]);
+    let host = Host::new(&node, 256 << 20).await;
+    let path = ipfs(&format!("/ipfs/{root}"));
+    let prefetch = host.mode.prefetch(&path, &());
+    let fetched = tokio::time::timeout(std::time::Duration::from_secs(60), prefetch);
+    assert_eq!(fetched.await.expect("in time").unwrap().blocks, 152);
+    assert_eq!(node.stats().blocks, 152);
 }
 
 #[tokio::test]

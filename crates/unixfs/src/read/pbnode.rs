@@ -73,8 +73,9 @@ pub(crate) struct Sections<'b> {
 }
 
 /// The sections that the walk has met so far. Links may stand before or behind the data, but not on both sides.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Met {
+    #[default]
     Nothing,
     Links,
     Data,
@@ -204,6 +205,33 @@ pub fn links(codec: Codec, block: &Bytes) -> Result<Links<'_>, Malformed> {
 #[derive(Debug)]
 pub struct Links<'b> {
     sections: Option<Sections<'b>>,
+}
+
+/// A position between two links of a block. The default is before the first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LinkPosition {
+    at: usize,
+    met: Met,
+}
+
+impl Links<'_> {
+    /// The position behind the last link that the iterator returned.
+    pub fn position(&self) -> LinkPosition {
+        let sections = self.sections.as_ref();
+        sections.map_or_else(LinkPosition::default, |sections| LinkPosition {
+            at: sections.at,
+            met: sections.met,
+        })
+    }
+
+    /// Goes on at a [`position`](Self::position) in the same block. Nothing before it is parsed again.
+    pub fn resumed_at(mut self, position: LinkPosition) -> Self {
+        if let Some(sections) = &mut self.sections {
+            sections.at = position.at;
+            sections.met = position.met;
+        }
+        self
+    }
 }
 
 impl Iterator for Links<'_> {

@@ -1,7 +1,7 @@
 //! Blocks whose meaning is known, of each kind of node.
 
 use super::*;
-use crate::{Found, Mtime, ShardEntry, links, parse_cid_bytes};
+use crate::{Found, LinkPosition, Mtime, ShardEntry, links, parse_cid_bytes};
 
 #[test]
 fn a_raw_block_is_a_leaf_over_all_of_it() {
@@ -287,6 +287,37 @@ fn links_of_any_dag_pb_node_and_of_raw() {
     let mut cut = links(Codec::DagPb, &cut).unwrap().skip(3);
     assert!(cut.next().unwrap().is_err());
     assert!(cut.next().is_none());
+}
+
+#[test]
+fn links_go_on_where_they_were_left() {
+    let three = [pb_link(0, "a"), pb_link(1, "b"), pb_link(2, "c")];
+    let links_first = block(&three, &data(DIRECTORY));
+    let data_len = links_first.len()
+        - three
+            .map(|l| field(0x12, &l.encode_to_vec()).len())
+            .iter()
+            .sum::<usize>();
+    let (before, behind) = links_first.split_at(links_first.len() - data_len);
+    let data_first = Bytes::from([behind, before].concat());
+    for bytes in [links_first.clone(), data_first] {
+        let mut at = LinkPosition::default();
+        for number in 0..3 {
+            let mut rest = links(Codec::DagPb, &bytes).unwrap().resumed_at(at);
+            assert_eq!(rest.next(), Some(Ok(link(number))));
+            at = rest.position();
+        }
+        let mut rest = links(Codec::DagPb, &bytes).unwrap().resumed_at(at);
+        assert_eq!(rest.next(), None);
+    }
+    // The form of the block is checked across a pause.
+    let wrong = Bytes::from([before, behind, &before[..before.len() / 3]].concat());
+    let mut rest = links(Codec::DagPb, &wrong).unwrap();
+    assert_eq!(rest.by_ref().take(3).filter(Result::is_ok).count(), 3);
+    let at = rest.position();
+    let mut rest = links(Codec::DagPb, &wrong).unwrap().resumed_at(at);
+    assert!(rest.next().unwrap().is_err());
+    assert_eq!(rest.next(), None);
 }
 
 #[test]

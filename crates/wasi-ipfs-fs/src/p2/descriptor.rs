@@ -125,7 +125,7 @@ impl HostDescriptor for IpfsFilesystemView<'_> {
         let Some(open) = self.ours(&fd) else {
             return self.wasi.read_directory(fd).await;
         };
-        let entries = open.dir()?.dir.entries();
+        let entries = open.dir()?.dir.entries().map_err(errno::failed)?;
         let stream = DirStream {
             entries,
             failed: None,

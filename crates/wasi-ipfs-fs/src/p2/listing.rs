@@ -1,4 +1,4 @@
-//! A directory's entries as the guest pulls them. One shard is held at a time, and no child is fetched (I9).
+//! A directory's entries as the guest pulls them. No block is held between two calls, and no child is fetched (I9).
 
 use std::{future::poll_fn, pin::Pin};
 

@@ -1,12 +1,10 @@
 //! `get`: copies a file or a tree to the host.
 //!
-//! The copy is made in a temporary directory beside its destination and moved there when it is complete. It never
-//! overwrites anything: whatever happens, the destination is complete or absent.
+//! The copy never overwrites anything: whatever happens, the destination is complete or absent.
 
 use std::{
     io,
     path::{Path, PathBuf},
-    time::Duration,
 };
 
 use anyhow::Context;
@@ -17,10 +15,6 @@ use crate::{
     ipfs_path::ContentPath,
     progress::Line,
 };
-
-/// The copy's name in its temporary directory. The host name is taken from -o, or else from the path's last name, which
-/// `destination` checks; nothing else of the path becomes a host name (I4).
-const COPY: &str = "copy";
 
 /// Copy a file or a directory to the host
 #[derive(Debug, clap::Args)]
@@ -46,23 +40,25 @@ Examples:
 pub(crate) async fn run(args: &Args) -> anyhow::Result<i32> {
     let destination = args.destination()?;
     refuse_existing(&destination)?;
+    // The host name is taken from -o, or else from the path's last name, which `destination` checks; nothing else of
+    // the path becomes a host name (I4).
+    let name = destination
+        .file_name()
+        .and_then(|name| name.to_str())
+        .with_context(|| format!("'{}' cannot be a copy's name", destination.display()))?;
     host::with_host(args.host.open(Sharing::Shared), async |cache| {
         let parent = match destination.parent() {
             Some(parent) if !parent.as_os_str().is_empty() => parent,
             _ => Path::new("."),
         };
-        let cannot = || format!("cannot write in '{}'", parent.display());
-        let beside = Beside::new(parent).with_context(cannot)?;
-        let directory =
-            Dir::open_ambient_dir(&beside.path, ambient_authority()).with_context(cannot)?;
+        let directory = Dir::open_ambient_dir(parent, ambient_authority())
+            .with_context(|| format!("cannot write in '{}'", parent.display()))?;
         let immutable = args.path.resolve(cache).await?;
         let line = Line::new(format!("copying {}", args.path));
         cache
-            .materialize(&immutable, &directory, COPY, &line)
+            .materialize(&immutable, &directory, name, &line)
             .await
             .with_context(|| format!("cannot copy '{}'", args.path))?;
-        rename_new(&beside.path.join(COPY), &destination)
-            .with_context(|| format!("cannot create '{}'", destination.display()))?;
         Ok(0)
     })
     .await
@@ -91,56 +87,5 @@ fn refuse_existing(destination: &Path) -> anyhow::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(anyhow::Error::new(error)
             .context(format!("cannot look at '{}'", destination.display()))),
-    }
-}
-
-/// Moves `from` to `to`. Fails if `to` exists by then.
-fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
-    #[cfg(target_os = "linux")]
-    {
-        use rustix::{
-            fs::{CWD, RenameFlags, renameat_with},
-            io::Errno,
-        };
-        match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
-            // The file system does not support the flag: check and rename instead.
-            Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {}
-            renamed => return Ok(renamed?),
-        }
-    }
-    match to.symlink_metadata() {
-        Ok(_) => Err(io::ErrorKind::AlreadyExists.into()),
-        Err(_) => std::fs::rename(from, to),
-    }
-}
-
-/// A temporary directory that is removed when dropped, even if the last step of a cancelled write is still running
-/// in it.
-struct Beside {
-    path: PathBuf,
-}
-
-impl Beside {
-    fn new(parent: &Path) -> io::Result<Self> {
-        let directory = tempfile::Builder::new()
-            .prefix(".wasi-ipfs-get-")
-            .tempdir_in(parent)?;
-        Ok(Self {
-            path: directory.keep(),
-        })
-    }
-}
-
-impl Drop for Beside {
-    fn drop(&mut self) {
-        for _ in 0..10 {
-            match std::fs::remove_dir_all(&self.path) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    std::thread::sleep(Duration::from_millis(20));
-                }
-                _ => return,
-            }
-        }
-        eprintln!("warning: '{}' could not be removed", self.path.display());
     }
 }

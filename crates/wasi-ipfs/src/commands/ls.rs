@@ -70,7 +70,7 @@ async fn list(
         Node::Symlink(link) => anyhow::bail!("'{path}' is a symlink to '{}'", link.target()),
     };
     let mut status = 0;
-    let mut entries = directory.entries();
+    let mut entries = directory.entries()?;
     while let Some(entry) = entries
         .try_next()
         .await
