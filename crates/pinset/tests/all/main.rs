@@ -6,6 +6,7 @@
 
 mod arc_figures;
 mod bounds;
+mod ensured;
 mod faults;
 mod hanging;
 mod host;
