@@ -20,8 +20,9 @@
 //! 5. `session`: one guest's context, which every handle carries.
 //! 6. `fetch`: from a target to its verified block. `engine` fetches it once for all who wait, verifies it and stages
 //!    it; `reverify` hashes a block that an earlier run or another process staged, at its first use; `counters`.
-//! 7. `pins`: pins on the backend. `lazy` and `ensure` request them, `worker` and `keeper` make and release them
-//!    concurrently with the reads, [`recovery`] releases the pins of dead processes.
+//! 7. `pins`: pins on the backend. `register` owns the state of each and decides; `lazy` and `ensure` request them,
+//!    `worker` and `keeper` make and release them concurrently with the reads, [`recovery`] releases the pins of dead
+//!    processes.
 //! 8. `path`: paths as text and the places they name. `root_cid`, `ipfs_path`, `name` and `fixed_name` (`/ipns`),
 //!    `place`, `walked` (where a path led before).
 //! 9. `grant`: a session's rights. `access` (which roots), `allowance` (the limits).
@@ -89,7 +90,7 @@ pub use path::{
     name::{ContentPath, IpnsName, IpnsPath},
     root_cid::RootCid,
 };
-pub use pins::recovery;
+pub use pins::{ensure::EnsuredPin, recovery};
 #[doc(hidden)]
 pub use policy::replacement;
 pub use read::{

@@ -1,10 +1,12 @@
-//! Tests of single flight, the queue of fetches, the staged blocks, and the shares of a budget under a scheduler that tries one interleaving
-//! after another ([`shuttle`]). They need `--cfg shuttle`, which `cargo xtask test` sets.
+//! Tests of single flight, the queue of fetches, the pins, the staged blocks, and the shares of a budget under a
+//! scheduler that tries one interleaving after another ([`shuttle`]). They need `--cfg shuttle`, which
+//! `cargo xtask test` sets.
 //!
 //! The store works in a real directory. After each step of a commit the test asks the file system how much is
 //! allocated. A read from a punched hole returns zeros, and no block here contains a zero.
 
 mod flight;
+mod pins;
 mod queue;
 mod shares;
 mod store;

@@ -9,6 +9,7 @@ use std::{
 };
 
 use cap_std::fs::{Dir, DirBuilder, DirBuilderExt as _};
+use rustix::fs::{FlockOperation, flock};
 
 use super::{
     directory::{LockDirError, STAGING_SUFFIX, create_options, hex},
@@ -100,6 +101,9 @@ impl HeldLock {
             let _ = lock_dir.dir.remove_dir(&name);
             io(error)
         })?;
+        // Against programs that remove old files, as the lock on the lock directory is, and against a sweep after such a
+        // program has removed the lock file. Only such a program can have this lock, for a moment.
+        let _ = flock(&dir, FlockOperation::NonBlockingLockExclusive);
         Ok(StagingDir {
             path: lock_dir.path.join(name),
             dir,

@@ -39,6 +39,11 @@ impl Decoded {
         })
     }
 
+    /// The node's block, for a node that leads to others.
+    pub(crate) fn block(&self) -> Option<&Bytes> {
+        self.block.as_ref()
+    }
+
     /// Returns whether every link leads to a raw block, in which there is nothing to walk, by a hash function and
     /// digest that an IPFS node accepts. Then a lazy pin here can never make the garbage collection of that node fail,
     /// whatever else is fetched (I5). The links are examined once, when the target is opened.

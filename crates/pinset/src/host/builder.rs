@@ -38,6 +38,7 @@ pub struct PinsetBuilder {
     node_cache_bytes: u64,
     block_deadline: Duration,
     allow_blocking: bool,
+    pins: usize,
     lock_dir: Option<PathBuf>,
     staging: Option<PathBuf>,
 }
@@ -57,6 +58,7 @@ impl PinsetBuilder {
             node_cache_bytes: 16 << 20,
             block_deadline: Duration::from_secs(30),
             allow_blocking: false,
+            pins: 1 << 16,
             lock_dir: None,
             staging: None,
         }
@@ -90,6 +92,14 @@ impl PinsetBuilder {
     /// Sets how many bytes of decoded nodes are kept in memory. Default 16 MiB.
     pub fn node_cache_bytes(mut self, bytes: u64) -> Self {
         self.node_cache_bytes = bytes;
+        self
+    }
+
+    /// Sets how many pins there may be on the backend at once. Lazy pins beyond them are not made, and
+    /// [counted](crate::Stats::pins_dropped). The pins of [`CacheMode::ensure`] and [`CacheMode::pin`] are always made,
+    /// and count. Default 65,536.
+    pub fn pins(mut self, most: usize) -> Self {
+        self.pins = most;
         self
     }
 
@@ -170,13 +180,19 @@ impl PinsetBuilder {
             Some(path) => LockDir::open(path)?,
             None => LockDir::open_default()?,
         };
-        recovery::start(&self.pinner, &lock_dir);
+        recovery::start(&self.pinner, &lock_dir, self.block_deadline);
         let held = lock_dir.hold()?;
         let store = match &self.staging {
             Some(path) => Store::open(path, share.clone())?,
             None => Store::new(Staging::create_within(held.staging_dir()?, share.clone())?),
         };
-        let pins = Pins::new(self.pinner.clone(), held, share, self.block_deadline);
+        let pins = Pins::new(
+            self.pinner.clone(),
+            held,
+            share,
+            self.block_deadline,
+            self.pins,
+        );
         Ok(Engine::new(
             self.pinner,
             store,

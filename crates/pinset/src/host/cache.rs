@@ -18,6 +18,7 @@ use crate::{
         name::{ContentPath, IpnsName},
         root_cid::RootCid,
     },
+    pins::ensure::EnsuredPin,
     read::node::Node,
     session::Session,
     unixfs::{Codec, Target},
@@ -163,13 +164,22 @@ impl CacheMode {
     /// Pins the whole DAG below `cid`, and returns once the backend has all of it.
     ///
     /// Concurrent callers share one call to the backend and its result, also if it fails. Dropping the future cancels
-    /// the pin if nobody else waits for it. The pin is kept until replacement releases it, or until
-    /// [`close`](Self::close).
+    /// the pin if nobody else waits for it. The pin is kept until replacement releases it for another whole pin, or
+    /// until [`close`](Self::close).
     ///
     /// # Errors
     /// [`Error::OverBudget`], before anything is pinned, if the root declares more than the budget; [`Error::Pin`]; the
     /// errors of fetching the root's block.
     pub async fn ensure(&self, cid: &Cid) -> Result<(), Error> {
+        self.pin(cid).await?.keep()
+    }
+
+    /// Pins the whole DAG below `cid` as [`ensure`](Self::ensure) does, and returns a guard: the pin is kept as long as
+    /// the guard exists, and released in the background when it is dropped.
+    ///
+    /// # Errors
+    /// As [`ensure`](Self::ensure).
+    pub async fn pin(&self, cid: &Cid) -> Result<EnsuredPin, Error> {
         let engine = self.engine();
         engine.ensure_open()?;
         let session = self.host();

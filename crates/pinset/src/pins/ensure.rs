@@ -1,22 +1,22 @@
-//! Recursive pins, for which the caller waits: concurrent callers share one call and one answer.
+//! Recursive pins, for which the caller waits: concurrent callers share one call and one answer. Each caller has a
+//! claim on the pin, from before it is made until the caller lets go of it.
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 use cid::Cid;
 use pinner_api::{PinDepth, PinnerError};
-use tracing::Instrument;
 
 use super::{
-    keeper::{Inner, Pins},
-    state::{Entry, Job, Phase},
+    keeper::{Change, Inner, Pins},
+    register::{Begun, Claimed},
 };
-use crate::{block::canonical, error::Error, sync::lock};
+use crate::{block::canonical, error::Error};
 
 impl Pins {
     /// Pins a whole DAG of `declared_bytes`, and returns once the backend has all of it.
     ///
     /// Dropping the future cancels the pin if nobody else waits for it.
-    pub(crate) async fn ensure(&self, cid: &Cid, declared_bytes: u64) -> Result<(), Error> {
+    pub(crate) async fn ensure(&self, cid: &Cid, declared_bytes: u64) -> Result<EnsuredPin, Error> {
         let inner = &self.inner;
         let cid = canonical(*cid);
         if !inner.capabilities.recursive_pins {
@@ -32,100 +32,79 @@ impl Pins {
                 budget_bytes,
             });
         }
-        loop {
-            let work = |_inside| pin_whole(inner.clone(), cid, declared_bytes);
-            // A result that was given up is looked for again: the pin is there by then.
-            if let Some(pinned) = inner.ensuring.join(cid, work).result().await? {
-                return Ok(pinned);
-            }
+        let claimed = inner.tell(|register| {
+            register.set_budget(budget_bytes);
+            register.claim(cid, declared_bytes)
+        });
+        let claimed = claimed.ok_or(Error::Closed)?;
+        let pin = EnsuredPin {
+            inner: inner.clone(),
+            cid,
+            claimed: true,
+        };
+        let mut held = claimed == Claimed::Held;
+        while !held {
+            let work = |_inside| pin_whole(inner.clone(), cid);
+            inner.ensuring.join(cid, work).result().await?;
+            // The answer may be an earlier one, of a pin that was released before this claim.
+            held = inner.tell(|register| register.holds_whole(&cid));
         }
+        Ok(pin)
     }
 }
 
-async fn pin_whole(inner: Arc<Inner>, cid: Cid, declared_bytes: u64) -> Result<(), Error> {
-    {
-        let mut state = lock(&inner.state);
-        if state.closed {
-            return Err(Error::Closed);
-        }
-        if let Some(entry) = state.entries.get(&cid) {
-            let whole = entry.phase == Phase::Held(PinDepth::Recursive);
-            state.entries.touch(&cid);
-            if whole {
-                return Ok(());
-            }
-        } else {
-            // If there is no room beside the open targets, it is pinned all the same, since the caller asked for it.
-            // Replacement does not release it then; closing does.
-            state.admit(cid, declared_bytes, inner.share.bytes());
-        }
-        // Making room may have queued releases.
-        inner.work(&mut state);
-        state.making += 1;
+async fn pin_whole(inner: Arc<Inner>, cid: Cid) -> Result<(), Error> {
+    let begun = inner.tell_until(Begun::Wait, |register| register.begin_whole(cid));
+    match begun.await {
+        Begun::Make => {}
+        Begun::Held => return Ok(()),
+        Begun::Closed | Begun::Wait => return Err(Error::Closed),
     }
-    let mut making = Making {
-        inner: &inner,
-        cid,
-        done: false,
-    };
-    inner.pins_may_remain().await?;
-    // There is no deadline here, since a large DAG may take hours. The backend has a deadline for a lack of progress.
-    let span = tracing::debug_span!("pin", %cid, depth = "recursive");
-    let pinned = inner
-        .pinner
-        .pin(&inner.holder, &cid, PinDepth::Recursive)
-        .instrument(span)
-        .await;
-    // On an error, or if the pinset was closed meanwhile, the guard takes the pin back.
-    pinned.map_err(|source| inner.failed(cid, source))?;
-    making.done = true;
-    {
-        let mut state = lock(&inner.state);
-        if !state.closed {
-            let phase = Phase::Held(PinDepth::Recursive);
-            match state.entries.get_mut(&cid) {
-                Some(entry) => entry.phase = phase,
-                None => state.entries.put(cid, Entry { phase, opens: 0 }),
-            }
-            // An earlier pin on this root that could not be released is now this pin.
-            state.unreleased.remove(&cid);
-            return Ok(());
-        }
-        state.unreleased.insert(cid);
+    inner.change(cid, Change::Pin(PinDepth::Recursive)).await?;
+    if inner.tell(|register| register.is_closed()) {
+        // Closing could not wait for this pin.
+        inner.release(cid).await?;
+        return Err(Error::Closed);
     }
-    // Closing could not wait for this pin.
-    inner.release(cid).await?;
-    Err(Error::Closed)
+    Ok(())
 }
 
-/// Takes a recursive pin back if it failed, if nobody waits for it any more, or if the pinset was closed meanwhile.
-struct Making<'a> {
-    inner: &'a Arc<Inner>,
+/// A whole DAG that is pinned on the backend. As long as this exists, the pin is not replaced by others. Dropping it
+/// releases the pin in the background, unless somebody else has the same one, or
+/// [`ensure`](crate::CacheMode::ensure) keeps it.
+///
+/// [Closing](crate::CacheMode::close) or dropping the pinset releases the pin as well.
+#[must_use = "dropping it releases the pin"]
+pub struct EnsuredPin {
+    inner: Arc<Inner>,
     cid: Cid,
-    done: bool,
+    claimed: bool,
 }
 
-impl Drop for Making<'_> {
+impl EnsuredPin {
+    /// The root of the DAG, as a CIDv1.
+    pub fn cid(&self) -> &Cid {
+        &self.cid
+    }
+
+    /// Keeps the pin without a guard, until replacement releases it for another whole pin.
+    pub(crate) fn keep(mut self) -> Result<(), Error> {
+        self.claimed = false;
+        let kept = self.inner.tell(|register| register.keep(&self.cid));
+        kept.then_some(()).ok_or(Error::Closed)
+    }
+}
+
+impl fmt::Debug for EnsuredPin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "EnsuredPin({})", self.cid)
+    }
+}
+
+impl Drop for EnsuredPin {
     fn drop(&mut self) {
-        let mut state = lock(&self.inner.state);
-        state.making -= 1;
-        if state.closed {
-            if !self.done {
-                // The pin may exist by now, although closing has released the earlier ones.
-                state.unreleased.insert(self.cid);
-            }
-            drop(state);
-            return self.inner.release_beside(None);
-        }
-        // A lazy pin of an open handle on the same root stays. Only an entry that was made for this pin is removed.
-        let made_for_this = state
-            .entries
-            .get(&self.cid)
-            .is_none_or(|entry| entry.phase == Phase::Queued && entry.opens == 0);
-        if !self.done && made_for_this {
-            state.forget(&self.cid);
-            state.jobs.push_back(Job::Release(self.cid));
-            self.inner.work(&mut state);
+        if self.claimed {
+            self.inner.tell(|register| register.unclaim(&self.cid));
         }
     }
 }

@@ -1,25 +1,18 @@
 //! Lazy pins, which are queued when targets are opened, and the guards that tell how long each target is open.
 
-use std::{
-    fmt,
-    sync::{Arc, atomic::Ordering},
-};
+use std::{fmt, sync::Arc};
 
 use cid::Cid;
 
-use super::{
-    keeper::{Inner, Pins},
-    state::Job,
-};
+use super::keeper::{Inner, Pins};
 use crate::{
     block::canonical,
     cache::nodes::Decoded,
-    sync::lock,
-    unixfs::{self, Target},
+    unixfs::{self, Codec, Target},
 };
 
-/// The most pins that wait to be made. Further pins are dropped and counted: a late pin protects little.
-const QUEUE: usize = 256;
+/// The least that a lazy pin weighs for each link of its root, in bytes: a block takes a page at least.
+const LINK_BYTES: u64 = 4096;
 
 impl Pins {
     /// Queues a lazy pin on a target that was opened and whose root block is verified, unless the target consists of
@@ -43,31 +36,34 @@ impl Pins {
             return None;
         }
         let cid = canonical(*cid);
-        let budget_bytes = inner.share.bytes();
-        let declared_bytes = decoded.node.declared_size(0).min(budget_bytes);
-        let mut state = lock(&inner.state);
-        if state.closed {
-            return None;
-        }
-        if let Some(entry) = state.entries.get_mut(&cid) {
-            entry.opens += 1;
-            state.entries.touch(&cid);
-        } else {
-            if state.jobs.len() >= QUEUE || !state.admit(cid, declared_bytes, budget_bytes) {
-                inner.dropped.fetch_add(1, Ordering::Relaxed);
-                return None;
-            }
-            if let Some(entry) = state.entries.get_mut(&cid) {
-                entry.opens = 1;
-            }
-            state.jobs.push_back(Job::Pin(cid));
-            inner.work(&mut state);
-        }
-        Some(PinGuard {
+        let (weight, budget_bytes) = (weight(decoded), inner.share.bytes());
+        let counts = inner.tell(|register| {
+            register.set_budget(budget_bytes);
+            register.handle_opened(cid, weight)
+        });
+        counts.then(|| PinGuard {
             inner: inner.clone(),
             cid,
         })
     }
+}
+
+/// The size of a pin: what the author declares, but at least the root's block and a page for each of its links. A root
+/// that declares nothing must not be pinned for nothing.
+fn weight(decoded: &Decoded) -> u64 {
+    let Some(block) = decoded.block() else {
+        return 0;
+    };
+    let block_bytes = block.len() as u64;
+    let links = match &decoded.node {
+        unixfs::Node::File(file) => file.children(),
+        unixfs::Node::Directory(dir) => dir.entries() + dir.skipped() as usize,
+        // It has at most as many links as slots.
+        unixfs::Node::Shard(_) => unixfs::links(Codec::DagPb, block).map_or(0, Iterator::count),
+        unixfs::Node::Symlink(_) => 0,
+    };
+    let least = block_bytes.saturating_add(LINK_BYTES.saturating_mul(links as u64));
+    decoded.node.declared_size(block_bytes).max(least)
 }
 
 /// An open handle on a pinned target.
@@ -84,9 +80,7 @@ impl fmt::Debug for PinGuard {
 
 impl Drop for PinGuard {
     fn drop(&mut self) {
-        if let Some(entry) = lock(&self.inner.state).entries.get_mut(&self.cid) {
-            // A pin that was released and made again meanwhile counts only the newer handles.
-            entry.opens = entry.opens.saturating_sub(1);
-        }
+        self.inner
+            .tell(|register| register.handle_closed(&self.cid));
     }
 }

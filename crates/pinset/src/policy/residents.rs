@@ -30,11 +30,6 @@ impl<K: Clone + Eq + Hash, V, S: BuildHasher + Default> Residents<K, V, S> {
         self.values.get(key)
     }
 
-    /// Returns the value for a change, without noting a use.
-    pub(crate) fn get_mut(&mut self, key: &K) -> Option<&mut V> {
-        self.values.get_mut(key)
-    }
-
     /// Notes a use.
     pub(crate) fn touch(&mut self, key: &K) {
         self.policy.touch(key);
@@ -107,17 +102,9 @@ impl<K: Clone + Eq + Hash, V, S: BuildHasher + Default> Residents<K, V, S> {
         }
     }
 
-    pub(crate) fn into_keys(self) -> impl Iterator<Item = K> {
-        self.values.into_keys()
-    }
-
     /// The number of values.
     pub(crate) fn len(&self) -> usize {
         self.values.len()
-    }
-
-    pub(crate) fn values(&self) -> impl Iterator<Item = &V> {
-        self.values.values()
     }
 
     /// The counters and the current state of replacement.

@@ -8,6 +8,7 @@ mod arc_figures;
 mod bounds;
 mod copying;
 mod embedding;
+mod ensured;
 mod fair;
 mod faults;
 mod hanging;
