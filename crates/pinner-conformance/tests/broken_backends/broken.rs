@@ -160,7 +160,9 @@ impl Pinner for Broken {
         let cid = request.cid();
         let mut asked = *cid;
         match self.flaw {
-            Flaw::IdentityIsHashed if cid.hash().code() == 0 => return Ok("hashed".into()),
+            Flaw::IdentityIsHashed if cid.hash().code() == 0 => {
+                return Ok(Bytes::from("hashed").into());
+            }
             Flaw::CodecMatters if !self.node.blocks().contains(cid) => {
                 return Err(PinnerError::NotFound { cid: *cid });
             }
