@@ -55,10 +55,6 @@ impl UnverifiedBlock {
         Self(bytes)
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.0.len()
-    }
-
     /// Hashes the bytes and compares the digest with `cid`.
     ///
     /// # Errors

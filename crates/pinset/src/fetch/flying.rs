@@ -6,7 +6,7 @@ use std::{io, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use cid::Cid;
 use futures_util::FutureExt;
-use pinner_api::{MAX_BLOCK, Origin, PinnerError};
+use pinner_api::{Answer, BlockRequest, MAX_BLOCK, Origin, PinnerError, Verdict};
 use tokio::time::{Instant, timeout_at};
 use tracing::{Instrument, Span, field::Empty};
 
@@ -132,7 +132,10 @@ impl Engine {
         self.ensure_open()?;
         self.counters.misses.fetch_add(1, Ordering::Relaxed);
         let asked = Instant::now();
-        let answer = timeout_at(deadline, self.ask_backend(&order.cid, &order.origin)).await;
+        let request = BlockRequest::new(order.cid)
+            .with_origin(order.origin.clone())
+            .with_deadline(deadline.into_std());
+        let answer = timeout_at(deadline, self.ask_backend(&request)).await;
         let took = asked.elapsed();
         counters::fetched(took);
         let answer = match answer {
@@ -144,18 +147,18 @@ impl Engine {
                 after: self.block_deadline(),
             }),
         };
-        let unverified = answer.map_err(|source| self.failed(&order.cid, source))?;
-        let fetched = unverified.len() as u64;
+        let answer = answer.map_err(|source| self.failed(&order.cid, source))?;
+        let fetched = answer.bytes.len() as u64;
         room.resize(fetched);
         fetching.arrived(fetched);
         let counters = &self.counters;
         counters.blocks_fetched.fetch_add(1, Ordering::Relaxed);
         counters.bytes_fetched.fetch_add(fetched, Ordering::Relaxed);
         Span::current().record("bytes", fetched);
-        let (engine, cid) = (self.clone(), order.cid);
+        let engine = self.clone();
         // This is not cancelled with the flight: a block that has arrived is staged.
         let taken_in =
-            tokio::task::spawn_blocking(move || engine.take_in(&cid, unverified, room));
+            tokio::task::spawn_blocking(move || engine.take_in(&request, answer, room));
         let held = taken_in.await.map_err(|error| {
             let error = io::Error::other(error);
             staging("the thread that writes a block failed", error)
@@ -210,31 +213,35 @@ impl Engine {
         Error::Fetch { cid: *cid, source }
     }
 
-    async fn ask_backend(
-        &self,
-        cid: &Cid,
-        origin: &Origin,
-    ) -> Result<UnverifiedBlock, PinnerError> {
-        let operation = || format!("block {cid}");
-        let answer = AssertUnwindSafe(self.pinner.block(cid, origin)).catch_unwind();
-        let bytes = answer.await.unwrap_or_else(|_panic| {
+    async fn ask_backend(&self, request: &BlockRequest) -> Result<Answer, PinnerError> {
+        let operation = || format!("block {}", request.cid());
+        let answer = AssertUnwindSafe(self.pinner.block(request)).catch_unwind();
+        let answer = answer.await.unwrap_or_else(|_panic| {
             Err(PinnerError::Unavailable {
                 operation: format!("{}: the backend panicked", operation()),
                 source: None,
             })
         })?;
-        match bytes.len() <= MAX_BLOCK {
-            true => Ok(UnverifiedBlock::new(bytes)),
-            false => Err(PinnerError::Corrupt {
+        match answer.bytes.len() {
+            0..=MAX_BLOCK => Ok(answer),
+            len => Err(PinnerError::Corrupt {
                 operation: operation(),
-                reason: format!("{} bytes, over the limit of {MAX_BLOCK}", bytes.len()),
+                reason: format!("{len} bytes, over the limit of {MAX_BLOCK}"),
             }),
         }
     }
 
-    /// Verifies and stages a block. This is the only way from the backend to a reader.
-    fn take_in(&self, cid: &Cid, unverified: UnverifiedBlock, _room: Room) -> Result<Held, Error> {
-        let block = unverified.verify(cid)?;
+    /// Verifies and stages a block, and tells the backend whether its answer was right. This is the only way from the
+    /// backend to a reader.
+    fn take_in(&self, request: &BlockRequest, answer: Answer, _room: Room) -> Result<Held, Error> {
+        let cid = request.cid();
+        let verified = UnverifiedBlock::new(answer.bytes).verify(cid);
+        let verdict = match &verified {
+            Ok(_) => Verdict::Right,
+            Err(_) => Verdict::Wrong,
+        };
+        self.pinner.verdict(request, answer.source.as_ref(), verdict);
+        let block = verified?;
         // Closing has emptied staging, so nothing may be staged after it.
         self.ensure_open()?;
         let len = block.bytes().len() as u64;

@@ -144,7 +144,7 @@ impl Queue {
             return queue;
         }
         queues.retain(|_, queue| queue.strong_count() > 0);
-        let queue = Self::new(1024);
+        let queue = Self::new(backend.concurrency());
         queues.insert(address, Arc::downgrade(&queue));
         queue
     }

@@ -156,7 +156,7 @@ async fn a_backend_that_panics_fails_the_one_call() {
     let node = MockNode::new();
     let cid = add_file(&node, &stream(MIB), Profile::default());
     let host = Host::new(&node, 64 << 20).await;
-    node.script(When::any_block().first(1), Fault::Hang);
+    node.script(When::any_block().first(1), Fault::Panic);
     let failed = read(&host.mode, &cid).await.unwrap_err();
     assert!(matches!(failed, Error::Fetch { .. }), "{failed}");
     assert!(read(&host.mode, &cid).await.is_ok());
