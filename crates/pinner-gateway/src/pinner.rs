@@ -258,7 +258,7 @@ impl Default for GatewayPinnerBuilder {
             gateways: Vec::new(),
             deadline: Duration::from_secs(30),
             connect_timeout: Duration::from_secs(5),
-            in_flight: 16,
+            in_flight: 24,
             retry: RetryPolicy::default(),
         }
     }

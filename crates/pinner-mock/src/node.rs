@@ -108,7 +108,7 @@ impl Builder {
         self
     }
 
-    /// Sets how many blocks the node says it serves well at once. The default is 16, the trait's own. The node serves
+    /// Sets how many blocks the node says it serves well at once. The default is 1,024, since it is in memory. The node serves
     /// more if it is asked for more.
     pub fn concurrency(mut self, blocks: usize) -> Self {
         self.concurrency = blocks;
