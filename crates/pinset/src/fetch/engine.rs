@@ -271,16 +271,21 @@ impl Engine {
         counters.blocks_fetched.fetch_add(1, Ordering::Relaxed);
         counters.bytes_fetched.fetch_add(fetched, Ordering::Relaxed);
         Span::current().record("bytes", fetched);
-        let held = if unverified.len() > OFF_THREAD {
-            let engine = self.clone();
-            // This is not cancelled with the flight: a block that has arrived is staged.
-            tokio::task::spawn_blocking(move || engine.take_in(&cid, unverified, room))
+        let block = if unverified.len() > OFF_THREAD {
+            tokio::task::spawn_blocking(move || unverified.verify(&cid))
                 .await
                 .map_err(|e| {
-                    staging("the thread that writes a block failed", io::Error::other(e))
+                    staging(
+                        "the thread that verifies a block failed",
+                        io::Error::other(e),
+                    )
                 })?
         } else {
-            self.take_in(&cid, unverified, room)
+            unverified.verify(&cid)
+        };
+        let held = match block {
+            Ok(block) => self.take_in(&cid, block, room).await,
+            Err(error) => Err(error),
         };
         if matches!(held, Err(Error::Corrupt { .. })) {
             self.counters.corrupt_blocks.fetch_add(1, Ordering::Relaxed);
@@ -328,14 +333,13 @@ impl Engine {
         })
     }
 
-    /// Verifies and stages a block. This is the only way from the backend to a reader.
-    fn take_in(
+    /// Stages a block. This is the only way from the backend to a reader.
+    async fn take_in(
         &self,
         cid: &Cid,
-        unverified: UnverifiedBlock,
+        block: Block,
         _room: OwnedSemaphorePermit,
     ) -> Result<Held, Error> {
-        let block = unverified.verify(cid)?;
         // Closing has emptied staging, so nothing may be staged after it.
         self.ensure_open()?;
         let len = block.bytes().len() as u64;
@@ -343,7 +347,8 @@ impl Engine {
             .bytes_verified
             .fetch_add(len, Ordering::Relaxed);
         let key = *cid.hash();
-        if let Some(staged) = self.store.stage(key, block.bytes()) {
+        let bytes = block.bytes().clone();
+        if let Some(staged) = self.store.stage_off_thread(key, bytes).await {
             return Ok(Held::Staged(staged));
         }
         self.keep_in_pool(key, block.bytes());
@@ -364,7 +369,7 @@ impl Engine {
     /// Forgets a staged block that cannot be read back, so that the next read fetches it again. Returns the error for
     /// this read.
     pub(crate) fn unreadable(&self, staged: &Staged, error: io::Error) -> Error {
-        self.store.forget(&staged.key);
+        self.store.forget(staged);
         staging("a staged block cannot be read back", error)
     }
 
@@ -452,7 +457,7 @@ impl Engine {
         self.closed.store(true, Ordering::Release);
         self.in_flight.close();
         lock(&self.pool).clear();
-        self.store.close();
+        self.store.close_off_thread().await;
         self.pins.close().await
     }
 }
