@@ -14,6 +14,7 @@ use crate::{
     class::SlotAddress,
     evict,
     lease::Lease,
+    parked::Parked,
     platform::{self, ReadWay},
     reservation::Reservation,
     sync::{AtomicBool, Ordering},
@@ -47,6 +48,8 @@ enum Hold {
     },
     /// Another process owns the bytes, and keeps them until the lease ends.
     Leased { _lease: Lease },
+    /// Nothing does: the block was [taken](Extent::take) out of this extent.
+    Nothing,
 }
 
 impl Extent {
@@ -68,6 +71,19 @@ impl Extent {
                 reservation,
             },
         }
+    }
+
+    /// The block that was parked.
+    pub(crate) fn unpark(volume: &Arc<Volume>, parked: Parked) -> Self {
+        let len = parked.len();
+        let place = if len == 0 {
+            None
+        } else {
+            let class = &volume.classes[volume.class(len as u64)];
+            let opened = class.opened();
+            opened.map(|file| (file.clone(), class.offset(parked.slot)))
+        };
+        Self::own(Reservation::unpark(volume, len), place, parked.slot)
     }
 
     /// A block that another process owns.
@@ -100,7 +116,7 @@ impl Extent {
     pub fn charge(&self) -> u64 {
         match &self.hold {
             Hold::Own { reservation, .. } => reservation.charge(),
-            Hold::Leased { .. } => 0,
+            Hold::Leased { .. } | Hold::Nothing => 0,
         }
     }
 
@@ -116,7 +132,7 @@ impl Extent {
                 // If the lock fails, assume that nobody leases the block; the eviction claims it again.
                 evict::claim(volume, address(volume, self.len, *slot)).unwrap_or(true)
             }
-            Hold::Own { .. } | Hold::Leased { .. } => true,
+            Hold::Own { .. } | Hold::Leased { .. } | Hold::Nothing => true,
         }
     }
 
@@ -126,7 +142,46 @@ impl Extent {
         match &self.hold {
             Hold::Own { discard, .. } => discard.store(true, Ordering::Relaxed),
             // Its owner decides.
-            Hold::Leased { .. } => {}
+            Hold::Leased { .. } | Hold::Nothing => {}
+        }
+    }
+
+    /// Takes the block out, for a `Drop` that must not free it on its own thread. An empty extent remains.
+    pub fn take(&mut self) -> Self {
+        let nothing = Self {
+            place: None,
+            len: 0,
+            read_way: self.read_way,
+            hold: Hold::Nothing,
+        };
+        std::mem::replace(self, nothing)
+    }
+
+    /// Returns whether dropping the extent frees its slot, which writes to the disk.
+    pub fn frees_slot(&self) -> bool {
+        match &self.hold {
+            Hold::Own { discard, .. } => self.len > 0 && discard.load(Ordering::Relaxed),
+            Hold::Leased { .. } | Hold::Nothing => false,
+        }
+    }
+
+    /// Parks the block: it stays in its slot, and takes eight bytes of memory until it is
+    /// [unparked](crate::Staging::unpark). An empty extent remains. Returns `None`, and changes nothing, if another
+    /// process owns the block.
+    ///
+    /// A parked block that is never unparked stays until the directory is closed.
+    pub fn park(&mut self) -> Option<Parked> {
+        match &mut self.hold {
+            Hold::Own {
+                reservation, slot, ..
+            } => {
+                reservation.park();
+                // A block is at most `MAX_STAGED` bytes.
+                let (slot, len) = (*slot, self.len as u32);
+                self.take();
+                Some(Parked { slot, len })
+            }
+            Hold::Leased { .. } | Hold::Nothing => None,
         }
     }
 

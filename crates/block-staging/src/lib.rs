@@ -75,7 +75,7 @@
 //! 2. [`lock_dir`]: which processes are alive, their temporary directories, and the remains of dead ones.
 //! 3. `space`: the accounting of a directory's part of a [`budget`].
 //! 4. `platform`: the system calls that differ by operating system. `disk`: the files, one by one.
-//! 5. `volume`: an open directory. `reservation`: space for one block.
+//! 5. `volume`: an open directory. `reservation`: space for one block. `parked`: a block without a handle.
 //! 6. `evict`, `commit`: the orders of writes. `lease`, `extent`: a block that is read.
 //! 7. `resume`, `writer`, `follower`, `open`: how a directory is opened, and its two handles.
 //! 8. [`stored`]: a directory from outside, for the commands that a person runs.
@@ -100,6 +100,7 @@ mod lease;
 #[cfg(all(test, shuttle))]
 mod models;
 mod open;
+mod parked;
 mod platform;
 mod reservation;
 mod resume;
@@ -117,6 +118,7 @@ pub use extent::Extent;
 pub use follower::{Follower, Leased};
 pub use key::{Key, KeyHash};
 pub use open::{Opened, open};
+pub use parked::Parked;
 pub use reservation::Reservation;
 pub use resume::Warm;
 pub use space::budget::{self, Budget};

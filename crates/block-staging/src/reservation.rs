@@ -57,6 +57,22 @@ impl Reservation {
         Arc::ptr_eq(&self.volume, volume)
     }
 
+    /// Leaves the space to the directory until the block is unparked.
+    pub(crate) fn park(&mut self) {
+        self.volume.space.park(std::mem::take(&mut self.charge));
+    }
+
+    /// Takes over the space of a block that was parked.
+    pub(crate) fn unpark(volume: &Arc<Volume>, len: usize) -> Self {
+        let charge = volume.space.charge(len as u64);
+        volume.space.unpark(charge);
+        Self {
+            volume: Arc::clone(volume),
+            len,
+            charge,
+        }
+    }
+
     /// Keeps the space taken, because the block could not be freed. Returns its size in bytes.
     pub(crate) fn leak(&mut self) -> u64 {
         self.volume.space.leak(self.charge);

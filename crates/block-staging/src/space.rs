@@ -27,18 +27,37 @@ pub(crate) struct Space {
     leaked: AtomicU64,
     /// The bytes that the index files take; they are part of the share's used bytes.
     index: AtomicU64,
+    parked: Parked,
+}
+
+/// The bytes of blocks without a handle. They are given back with the directory.
+#[derive(Debug)]
+struct Parked {
+    share: Arc<Share>,
+    bytes: AtomicU64,
+}
+
+impl Drop for Parked {
+    fn drop(&mut self) {
+        self.share.give_back(self.bytes.load(Ordering::Relaxed));
+    }
 }
 
 impl Space {
     pub(crate) fn new(share: Arc<Share>, unit: u64, metadata: Metadata, beside: Beside) -> Self {
         let overhead = Overhead::new(unit, metadata, beside);
         share.set_overhead(overhead);
+        let parked = Parked {
+            share: share.clone(),
+            bytes: AtomicU64::new(0),
+        };
         Self {
             share,
             overhead,
             beside,
             leaked: AtomicU64::new(0),
             index: AtomicU64::new(0),
+            parked,
         }
     }
 
@@ -88,6 +107,15 @@ impl Space {
         self.share.take_what_is_there(index_bytes + unfreed_bytes);
         self.index.fetch_add(index_bytes, Ordering::Relaxed);
         self.leaked.fetch_add(unfreed_bytes, Ordering::Relaxed);
+    }
+
+    /// Counts reserved bytes as those of a block without a handle.
+    pub(crate) fn park(&self, bytes: u64) {
+        self.parked.bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub(crate) fn unpark(&self, bytes: u64) {
+        self.parked.bytes.fetch_sub(bytes, Ordering::Relaxed);
     }
 
     /// Counts bytes that are reserved already as leaked.

@@ -13,6 +13,7 @@ use crate::{
     extent::Extent,
     key::Key,
     lock_dir::StagingDir,
+    parked::Parked,
     platform::probe::{self, Suitable},
     reservation::Reservation,
     resume::{self, Warm},
@@ -191,6 +192,11 @@ impl Staging {
         })?;
         self.volume.audit();
         Ok(extent)
+    }
+
+    /// Makes a handle of a block that was [parked](Extent::park) in this directory.
+    pub fn unpark(&self, parked: Parked) -> Extent {
+        Extent::unpark(&self.volume, parked)
     }
 
     /// Returns the usage now. Each figure is exact by itself; under load they may be of slightly different moments.

@@ -294,7 +294,7 @@ impl GatewayPinnerBuilder {
         self
     }
 
-    /// How many blocks may be requested at once from each gateway. 16 unless set; zero means one.
+    /// How many blocks may be requested at once from each gateway. 24 unless set; zero means one.
     pub fn in_flight(mut self, calls: usize) -> Self {
         self.in_flight = calls.max(1);
         self

@@ -3,7 +3,12 @@
 //!
 //! Knows nothing of fetching, sessions or paths.
 
+pub(crate) mod blocks;
+mod most_blocks;
 pub(crate) mod nodes;
+mod off_thread;
 pub(crate) mod persistent;
+mod short_key;
 pub(crate) mod staged;
 pub(crate) mod store;
+mod writing;

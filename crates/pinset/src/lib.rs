@@ -26,8 +26,9 @@
 //! 8. `path`: paths as text and the places they name. `root_cid`, `ipfs_path`, `name` and `fixed_name` (`/ipns`),
 //!    `place`, `walked` (where a path led before).
 //! 9. `grant`: a session's rights. `access` (which roots), `allowance` (the limits).
-//! 10. `cache`: the blocks and nodes that are here. `store` and `staged` (blocks), `persistent` (blocks that outlive
-//!     the process), `nodes` (decoded nodes).
+//! 10. `cache`: the blocks and nodes that are here. `store` (blocks), `blocks` (their table, with `short_key`), `staged`
+//!     (a block with a handle), `writing` (the queue to the disk), `most_blocks` (how many there may be), `persistent`
+//!     (blocks that outlive the process), `nodes` (decoded nodes); `off_thread` keeps the disk off the async threads.
 //! 11. `policy`: which entries stay. [`replacement`] decides.
 //! 12. `metadata`, `block` (the only way from unverified bytes to a block), `error`, `flight` (single flight), `task`,
 //!     `sync`.

@@ -97,14 +97,16 @@ impl Member {
 }
 
 impl Evict for Member {
-    fn evict_beyond_share(&self) {
+    fn evict_beyond_share(&self) -> bool {
         let mut blocks = lock(&self.blocks);
-        while *blocks > 0 && self.share.used() > self.share.usable() {
+        let more = *blocks > 0 && self.share.used() > self.share.usable();
+        if more {
             *blocks -= 1;
             self.in_use.give_back(&self.share);
         }
         drop(blocks);
         self.share.lower();
+        more
     }
 }
 

@@ -5,16 +5,19 @@
 //! evictions. For that reason no member borrows space that a neighbour leaves unused.
 //!
 //! Each member has a **grant**: the bytes that it may use at this instant. A new member lowers the share. The others
-//! then evict their blocks beyond it, and their grants come down accordingly: all at once, except for blocks that are
-//! inside a read, which follow when the read is over. A member that ends raises the share, and each other takes the
-//! bytes due to it the next time it stages a block.
+//! then evict their blocks beyond it, in small steps and beside their other work, and their grants come down accordingly.
+//! Blocks that are inside a read follow when the read is over. The new member starts with the least share, and rises as
+//! the others come down. A member that ends raises the share, and each other takes the bytes due to it the next time it
+//! stages a block.
 //!
-//! Invariant (I2): all grants and the free bytes add up to the total, and no member uses more than its grant. So the
+//! Invariant (I2): all grants and the free bytes add up to the total (or to more, by the debt that is left after the
+//! total was lowered), and no member uses more than its grant. So the
 //! total holds however the shares change. No lock of one member is held while another's is taken.
 //!
 //! This file knows neither blocks nor files: `Overhead` computes how many bytes of blocks a grant is worth.
 
 use std::{
+    collections::VecDeque,
     fmt,
     sync::{Arc, OnceLock, Weak},
     time::Duration,
@@ -28,7 +31,7 @@ use crate::{
 #[cfg(all(test, not(shuttle)))]
 mod tests;
 
-/// How often a new member checks whether the others have come down to their shares, and how long it waits in between.
+/// How often a new member checks whether the others have given it the least share, and how long it waits in between.
 /// Their reads, and the holes that are being punched, are finished in a moment.
 const ATTEMPTS: u32 = 50;
 const PAUSE: Duration = Duration::from_millis(2);
@@ -55,12 +58,16 @@ pub struct Budget {
 }
 
 struct Inner {
-    total: u64,
+    total: AtomicU64,
+    /// The bytes that are still granted beyond a total that was lowered. What members return pays it first.
+    debt: AtomicU64,
     /// The bytes that are granted to no member.
     free: AtomicU64,
     /// The total, divided by the number of members.
     share: AtomicU64,
     members: Mutex<Vec<Weak<Share>>>,
+    /// Members that had more than their share when all were asked to come down, and could not: reads were under way.
+    owing: Mutex<VecDeque<Weak<Share>>>,
 }
 
 impl Budget {
@@ -72,17 +79,45 @@ impl Budget {
     pub fn new(total_bytes: u64) -> Self {
         Self {
             inner: Arc::new(Inner {
-                total: total_bytes,
+                total: AtomicU64::new(total_bytes),
+                debt: AtomicU64::new(0),
                 free: AtomicU64::new(total_bytes),
                 share: AtomicU64::new(total_bytes),
                 members: Mutex::new(Vec::new()),
+                owing: Mutex::default(),
             }),
         }
     }
 
     /// The total, in bytes.
     pub fn total_bytes(&self) -> u64 {
-        self.inner.total
+        self.inner.total()
+    }
+
+    /// Changes the total, in bytes. Where it becomes smaller, the members evict what is beyond their new shares in small
+    /// steps, on threads of their own if there are any, so their usage may exceed the new total until they are done.
+    ///
+    /// # Errors
+    /// [`Refused::TooSmall`]: there are too many members for such a total. Nothing changes then.
+    pub fn set_total(&self, total_bytes: u64) -> Result<(), Refused> {
+        let inner = &self.inner;
+        {
+            let members = lock(&inner.members);
+            let least = Self::MIN_SHARE.saturating_mul(members.len() as u64);
+            if total_bytes < least {
+                return Err(Refused::TooSmall { least });
+            }
+            let before = inner.total.swap(total_bytes, Ordering::SeqCst);
+            inner.divide(members.len());
+            if total_bytes < before {
+                inner.debt.fetch_add(before - total_bytes, Ordering::SeqCst);
+                inner.give(inner.take_up_to(before - total_bytes));
+            } else {
+                inner.give(total_bytes - before);
+            }
+        }
+        inner.come_down();
+        Ok(())
     }
 
     /// The share of each member, in bytes: the total, divided by the number of members.
@@ -102,7 +137,9 @@ impl Budget {
         self.inner.free.load(Ordering::SeqCst)
     }
 
-    /// Adds a member, until the returned share is dropped. Blocks for at most a tenth of a second.
+    /// Adds a member, until the returned share is dropped. Blocks for at most a tenth of a second, and for a step of
+    /// eviction of the others. The new member has at least [`MIN_SHARE`](Self::MIN_SHARE) at once, and the rest of its
+    /// share when it stages something after the others have come down.
     ///
     /// # Errors
     /// [`Refused`]: the total is too small for another member, or the others are reading all of it.
@@ -110,7 +147,7 @@ impl Budget {
         let joined = {
             let mut members = lock(&self.inner.members);
             let least = Self::MIN_SHARE.saturating_mul(members.len() as u64 + 1);
-            if self.inner.total < least {
+            if self.inner.total() < least {
                 return Err(Refused::TooSmall { least });
             }
             self.add(&mut members)
@@ -119,7 +156,8 @@ impl Budget {
             if attempt > 0 {
                 sleep(PAUSE);
             }
-            joined.claim();
+            self.inner.come_down();
+            joined.rise();
             if joined.granted() >= Self::MIN_SHARE {
                 return Ok(joined);
             }
@@ -132,7 +170,7 @@ impl Budget {
     pub fn alone(total_bytes: u64) -> Arc<Share> {
         let budget = Self::new(total_bytes);
         let share = budget.add(&mut lock(&budget.inner.members));
-        share.claim();
+        share.rise();
         share
     }
 
@@ -179,9 +217,57 @@ impl Inner {
         self.share.load(Ordering::SeqCst)
     }
 
+    fn total(&self) -> u64 {
+        self.total.load(Ordering::SeqCst)
+    }
+
+    /// Lets every member come down to its share. Each takes one step here, and further ones beside its other work.
+    fn come_down(&self) {
+        // Collected first, so that no `Share` is dropped under the lock: the drop of the last reference takes the lock.
+        let members: Vec<_> = lock(&self.members)
+            .iter()
+            .filter_map(Weak::upgrade)
+            .collect();
+        let owing = members.iter().filter(|member| member.is_beyond_share());
+        let owing: VecDeque<_> = owing
+            .filter(|member| {
+                member.come_down(Steps::All);
+                member.is_beyond_share()
+            })
+            .map(Arc::downgrade)
+            .collect();
+        *lock(&self.owing) = owing;
+    }
+
+    /// Lets one of the members that owe bytes take a step.
+    fn ask_one(&self) {
+        let Some(asked) = lock(&self.owing).pop_front() else {
+            return;
+        };
+        if let Some(member) = asked.upgrade() {
+            member.come_down(Steps::One);
+            if member.is_beyond_share() {
+                lock(&self.owing).push_back(asked);
+            }
+        }
+    }
+
+    /// Adds bytes to the free ones, as far as they do not pay the debt.
+    fn give(&self, bytes: u64) {
+        let mut paid = 0;
+        let update = |debt: u64| {
+            paid = debt.min(bytes);
+            Some(debt - paid)
+        };
+        _ = self
+            .debt
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, update);
+        self.free.fetch_add(bytes - paid, Ordering::SeqCst);
+    }
+
     /// Sets the share. Called under the members' lock.
     fn divide(&self, members: usize) {
-        let share = self.total / (members as u64).max(1);
+        let share = self.total() / (members as u64).max(1);
         self.share.store(share, Ordering::SeqCst);
     }
 
@@ -201,10 +287,26 @@ impl Inner {
 
 /// A member's replacement, which can reduce its use.
 pub trait Evict: Send + Sync {
-    /// Evicts blocks beyond the member's share, except those inside a read, and then [lowers](Share::lower) its
-    /// grant. Neighbours call it too.
-    fn evict_beyond_share(&self);
+    /// Takes one step: evicts a bounded number of blocks beyond the member's share, except those inside a read, and then
+    /// [lowers](Share::lower) its grant. Returns whether another step would evict more. Neighbours call it too.
+    fn evict_beyond_share(&self) -> bool;
+
+    /// Takes further steps until there is nothing more to evict, if possible on a thread of its own.
+    fn go_on(self: Arc<Self>) {
+        while self.evict_beyond_share() {}
+    }
 }
+
+/// How far a member comes down at once.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Steps {
+    One,
+    /// One now, and the others beside its other work.
+    All,
+}
+
+/// A member that is short asks others at each of so many blocks that it stages.
+const ASK_EACH: u64 = 16;
 
 /// The account of one member of a [`Budget`]. Dropping it gives the grant back, so everything that it paid for must be
 /// removed before.
@@ -212,6 +314,8 @@ pub struct Share {
     budget: Arc<Inner>,
     account: Mutex<Account>,
     owner: OnceLock<Weak<dyn Evict>>,
+    /// How often the member was short when it staged a block.
+    short: AtomicU64,
 }
 
 /// Invariant: `used` is at most the usable part of the grant. There are two exceptions: metadata beyond the bytes set
@@ -236,6 +340,7 @@ impl Share {
                 overhead: Overhead::unknown(Budget::MIN_SHARE),
             }),
             owner: OnceLock::new(),
+            short: AtomicU64::new(0),
         }
     }
 
@@ -252,6 +357,11 @@ impl Share {
     /// The bytes that the member may use now, overhead included.
     pub fn bytes(&self) -> u64 {
         self.granted().min(self.budget.share())
+    }
+
+    /// The total of the budget that this is a share of, in bytes.
+    pub fn total_bytes(&self) -> u64 {
+        self.budget.total()
     }
 
     /// The part of [`bytes`](Self::bytes) that blocks may take.
@@ -305,10 +415,14 @@ impl Share {
         account.excess = bytes;
     }
 
-    /// Adjusts the grant to the share: takes missing bytes, or gives up surplus ones. It is cheap if the two are equal.
+    /// Adjusts the grant to the share: takes missing bytes, or takes a step to give up surplus ones. It is cheap if the
+    /// two are equal, and its cost does not grow with the number of members.
     pub fn settle(&self) {
-        self.come_down();
-        self.claim();
+        self.come_down(Steps::One);
+        if !self.rise() && self.short.fetch_add(1, Ordering::Relaxed) % ASK_EACH == 0 {
+            self.budget.ask_one();
+            self.rise();
+        }
     }
 
     /// Returns the unused part of the bytes that are granted beyond the share to the budget.
@@ -320,7 +434,7 @@ impl Share {
             account.granted = lowered;
             given
         };
-        self.budget.free.fetch_add(given, Ordering::SeqCst);
+        self.budget.give(given);
     }
 
     /// The bytes of the total that are granted to the member now. This is more than its share if it has not come down
@@ -329,30 +443,24 @@ impl Share {
         lock(&self.account).granted
     }
 
-    fn come_down(&self) {
-        if self.granted() > self.budget.share() {
-            match self.owner.get().and_then(Weak::upgrade) {
-                Some(owner) => owner.evict_beyond_share(),
-                // The member has not started yet, or has ended: no block can be evicted.
-                None => self.lower(),
-            }
-        }
+    fn is_beyond_share(&self) -> bool {
+        self.granted() > self.budget.share()
     }
 
-    /// Raises the grant to the share: from the free bytes, and from those that others have beyond their share.
-    fn claim(&self) {
-        if self.rise() {
+    fn come_down(&self, steps: Steps) {
+        if !self.is_beyond_share() {
             return;
         }
-        // Collected first, so that no `Share` is dropped under the lock: the drop of the last reference takes the lock.
-        let members: Vec<_> = lock(&self.budget.members)
-            .iter()
-            .filter_map(Weak::upgrade)
-            .collect();
-        for member in &members {
-            member.come_down();
+        match self.owner.get().and_then(Weak::upgrade) {
+            Some(owner) => {
+                let more = owner.evict_beyond_share();
+                if more && steps == Steps::All {
+                    owner.go_on();
+                }
+            }
+            // The member has not started yet, or has ended: no block can be evicted.
+            None => self.lower(),
         }
-        self.rise();
     }
 
     /// Raises the grant from the free bytes. Returns whether they were enough.
@@ -363,6 +471,10 @@ impl Share {
         }
         let taken = self.budget.take_up_to(short);
         lock(&self.account).granted += taken;
+        if self.is_beyond_share() {
+            // Meanwhile the share has become smaller, and this member may have been asked already.
+            self.lower();
+        }
         taken == short
     }
 }
@@ -381,8 +493,7 @@ impl Account {
 
 impl Drop for Share {
     fn drop(&mut self) {
-        let granted = self.granted();
-        self.budget.free.fetch_add(granted, Ordering::SeqCst);
+        self.budget.give(self.granted());
         let mut members = lock(&self.budget.members);
         let own = std::ptr::from_ref(self);
         members.retain(|member| !std::ptr::eq(member.as_ptr(), own));

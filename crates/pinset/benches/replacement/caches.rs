@@ -44,7 +44,7 @@ pub(crate) trait Cache {
 }
 
 /// The policy of this crate.
-pub(crate) struct Ours(Replacement<Key, FixedState>);
+pub(crate) struct Ours(Replacement<Key, (), FixedState>);
 
 impl Cache for Ours {
     const NAME: &'static str = "ARC (pinset)";

@@ -16,7 +16,7 @@ use crate::{
     block::Key,
     budget::Share,
     cache::{
-        staged::{Staged, let_go},
+        staged::Staged,
         store::{Role, State, Store},
     },
     policy::replacement::Admission,
@@ -52,7 +52,7 @@ impl Store {
     pub(crate) fn may_be_unverified(&self, key: &Key) -> bool {
         let state = lock(&self.state);
         match state.role {
-            Role::Writer(_) => state.blocks.get(key).is_some(),
+            Role::Writer(_) => state.blocks.contains(key),
             Role::Follower(_) => true,
             Role::Closed => false,
         }
@@ -72,13 +72,12 @@ impl Store {
         {
             return self.leased(&follower, key, is_right);
         }
-        let staged = lock(&self.state).blocks.get(key)?.clone();
+        let staged = lock(&self.state).blocks.get(key)?;
         if staged.is_verified() {
             return Some(staged);
         }
         if !self.verify(&staged, is_right) {
-            self.forget(key);
-            let_go(staged);
+            self.forget(&staged);
             return None;
         }
         staged.set_verified();
@@ -200,10 +199,10 @@ impl State {
             if state.admit(key, staged.extent().charge(), Admission::Use, &mut gone) {
                 state.blocks.put(key, staged);
             } else {
-                gone.push(staged);
+                staged.extent().discard();
             }
         }
-        gone.into_iter().for_each(let_go);
+        state.free(gone);
         state
     }
 }
@@ -254,7 +253,9 @@ mod tests {
         drop(leased);
         pressed();
         assert!(first.peek(&key).is_some(), "it is passed over again");
-        second.forget(&key);
+        let leased = second.peek(&key).unwrap();
+        second.forget(&leased);
+        drop(leased);
         pressed();
         assert!(first.peek(&key).is_none());
         assert!(first.evicted.load(Ordering::Relaxed) > 50);
@@ -309,7 +310,9 @@ mod tests {
             assert_eq!(second.len(), 0);
         }
         assert_eq!(second.reverified.load(Ordering::Relaxed), 1);
-        second.forget(&key);
+        let leased = second.verify_at_first_use(&key, right).unwrap();
+        second.forget(&leased);
+        drop(leased);
         assert!(
             second.verify_at_first_use(&key, right).is_none(),
             "until it changes"

@@ -10,14 +10,18 @@ use bytes::Bytes;
 
 use crate::{
     block::Key,
-    staging::Extent,
+    cache::off_thread,
+    staging::{Extent, Parked},
     sync::{AtomicBool, AtomicUsize, Ordering},
 };
 
 /// Blocks longer than this, in bytes, are hashed, written and decoded on a blocking thread.
 pub(crate) const OFF_THREAD: usize = 64 * 1024;
 
-/// One staged block. Whoever holds the `Arc` may read it: meanwhile it is in use and not evicted.
+/// One staged block with a handle. Whoever holds the `Arc` may read it: meanwhile it is in use and not evicted. If
+/// nobody holds or watches it, the table of blocks may [park](Self::park) it.
+///
+/// If the block does not stay, the last holder frees its slot, on a thread that may wait for the disk.
 ///
 /// The fields have C's order, so that those that a read needs come first. When a reader jumps, the block is in none of
 /// the processor's caches, and each cache line costs as much as all the rest of the look-up.
@@ -41,6 +45,37 @@ impl Staged {
             leaf: OnceLock::new(),
             verified: AtomicBool::new(verified),
             kept: AtomicUsize::new(0),
+        }
+    }
+
+    /// As [`new`](Self::new), for a block that was parked.
+    pub(super) fn unparked(key: Key, extent: Extent, rest: Rest) -> Self {
+        let mut staged = Self::new(key, extent, rest.verified);
+        staged.leaf = rest.leaf.map(OnceLock::from).unwrap_or_default();
+        staged
+    }
+
+    /// Parks a block that nobody holds or watches, and that this process owns. Otherwise returns it.
+    pub(super) fn park(self: Arc<Self>) -> Result<(Parked, Rest), Arc<Self>> {
+        // A watcher is a reader whose next read will be in this block, or a protection of what was read ahead.
+        if Arc::weak_count(&self) > 0 || self.extent.charge() == 0 {
+            return Err(self);
+        }
+        let mut staged = Arc::try_unwrap(self)?;
+        let rest = Rest {
+            leaf: staged.leaf.get().cloned(),
+            verified: staged.is_verified(),
+        };
+        match staged.extent.park() {
+            Some(parked) => Ok((parked, rest)),
+            None => Err(Arc::new(staged)),
+        }
+    }
+
+    /// Leaves the block to its directory, which is being closed, unless somebody reads it.
+    pub(super) fn abandon(self: Arc<Self>) {
+        if let Ok(mut staged) = Arc::try_unwrap(self) {
+            _ = staged.extent.park();
         }
     }
 
@@ -84,9 +119,9 @@ impl Staged {
         self.kept.load(Ordering::SeqCst) > 0 || self.is_read()
     }
 
-    /// Returns whether somebody is reading the block, here or in another process. The index itself holds one `Arc`.
+    /// Returns whether somebody is reading the block in this process. The table itself holds one `Arc`.
     pub(super) fn is_read(self: &Arc<Self>) -> bool {
-        Arc::strong_count(self) > 1 || !self.extent.claim()
+        Arc::strong_count(self) > 1
     }
 
     /// Reads from the page cache on the current thread. Returns `None` if this would have to wait for the disk.
@@ -109,7 +144,18 @@ impl Drop for Kept {
     }
 }
 
-/// Drops a block that does not stay in staging. The last holder frees its slot.
-pub(crate) fn let_go(staged: Arc<Staged>) {
-    staged.extent.discard();
+impl Drop for Staged {
+    fn drop(&mut self) {
+        if self.extent.frees_slot() {
+            let extent = self.extent.take();
+            off_thread::run(move || drop(extent));
+        }
+    }
+}
+
+/// The properties of a block that outlast its handle.
+#[derive(Debug)]
+pub(super) struct Rest {
+    leaf: Option<Range<u32>>,
+    pub(super) verified: bool,
 }

@@ -1,38 +1,59 @@
 //! The staged blocks: which are there, and which are evicted when there is no room.
 //!
 //! Joins the staging directory (bytes under a budget, I2) with the replacement policy (which bytes). Knows nothing of
-//! fetching. Invariant (I3): every block that it hands out was verified in this run and is complete. The index also has
+//! fetching. Invariant (I3): every block that it hands out was verified in this run and is complete. The table also has
 //! the blocks that an earlier run or another process left; these are handed out once
 //! [`verify_at_first_use`](Store::verify_at_first_use) has verified them.
+//!
+//! The lock of the table is held for a bounded number of steps, and never while the disk is written or a lock of a file
+//! is tried.
 
 use std::{
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Weak},
     time::Instant,
 };
 
+use bytes::Bytes;
+use tokio::{runtime::Handle, sync::oneshot};
+
 use crate::{
-    block::{Key, KeyHash},
+    block::Key,
     budget::{Evict, Share},
-    cache::staged::{Staged, let_go},
-    policy::{
-        replacement::{Admission, ReplacementStats},
-        residents::Residents,
+    cache::{
+        blocks::{Admitted, Blocks, Victim},
+        most_blocks, off_thread,
+        staged::Staged,
+        writing::{Queue, Queued, Write},
     },
+    policy::replacement::{Admission, ReplacementStats},
     staging::{Follower, Staging},
-    sync::{AtomicU64, Mutex, Ordering, lock},
+    sync::{AtomicBool, AtomicU64, Mutex, Ordering, lock},
 };
+
+#[cfg(test)]
+mod tests;
+
+/// How many steps of evictions one admission takes at most. A step evicts 128 blocks.
+const STEPS: usize = 16;
+
+/// A store with more blocks than this is dropped on a blocking thread.
+const FEW: usize = 64;
 
 /// All staged blocks of a pinset.
 pub(crate) struct Store {
     /// The directory, for messages.
     pub(crate) path: PathBuf,
+    me: Weak<Self>,
     pub(crate) state: Mutex<State>,
+    writes: Queue<oneshot::Sender<Option<Arc<Staged>>>>,
+    /// Whether a thread is bringing the use down to the share.
+    coming_down: AtomicBool,
     /// When a take-over of the directory last failed. The lock is held during a take-over, so that only one thread
     /// tries it.
     pub(crate) taking_over: Mutex<Option<Instant>>,
-    /// Dropped after everything that it pays for.
-    pub(crate) share: Arc<Share>,
+    /// How many blocks all pinsets with the same budget may stage.
+    most_blocks: AtomicU64,
     pub(crate) unstaged: AtomicU64,
     /// Blocks that could not be written to disk.
     pub(crate) failures: AtomicU64,
@@ -41,6 +62,8 @@ pub(crate) struct Store {
     pub(crate) reverified: AtomicU64,
     /// Blocks of an earlier run or another process that turned out to be wrong at their first use.
     pub(crate) rotten: AtomicU64,
+    /// Dropped after everything that it pays for.
+    pub(crate) share: Arc<Share>,
 }
 
 /// The role of this process in the staging directory.
@@ -55,22 +78,20 @@ pub(crate) enum Role {
 
 pub(crate) struct State {
     pub(crate) role: Role,
-    /// The blocks that can be handed out once they are verified; for a follower, the blocks that it leases now. A block
-    /// that is being written is resident and has no value yet.
-    pub(crate) blocks: Residents<Key, Arc<Staged>, KeyHash>,
+    /// The blocks that can be handed out once they are verified; for a follower, the blocks that it leases now.
+    pub(crate) blocks: Blocks,
 }
 
 impl State {
     pub(crate) fn new(role: Role, budget_bytes: u64) -> Self {
+        let staging = match &role {
+            Role::Writer(staging) => Some(staging.clone()),
+            Role::Follower(_) | Role::Closed => None,
+        };
         Self {
             role,
-            blocks: Residents::new(budget_bytes),
+            blocks: Blocks::new(staging, budget_bytes),
         }
-    }
-
-    fn staged(&self, key: &Key) -> Option<Arc<Staged>> {
-        let staged = self.blocks.get(key)?;
-        staged.is_verified().then(|| staged.clone())
     }
 
     /// Makes a block resident, if the policy admits it, and returns whether it did. The blocks that are evicted for it
@@ -78,14 +99,26 @@ impl State {
     pub(crate) fn admit(
         &mut self,
         key: Key,
-        charge: u64,
+        weight: u64,
         admission: Admission,
-        gone: &mut Vec<Arc<Staged>>,
+        gone: &mut Vec<Victim>,
     ) -> bool {
-        let let_go = |_, staged| gone.push(staged);
-        self.blocks
-            .admit(key, charge, admission, Staged::in_use, let_go)
+        let Some(mut room) = self.blocks.request(&key, weight, admission) else {
+            return false;
+        };
+        loop {
+            match self.blocks.admit(&key, room, gone) {
+                Admitted::Yes => return true,
+                Admitted::No => return false,
+                Admitted::NotYet(rest) => room = rest,
+            }
+        }
     }
+}
+
+/// The least weight of a block under this share, in bytes: with it, at most `most_blocks` fit into the whole budget.
+fn least_weight(share: &Share, most_blocks: u64) -> u64 {
+    share.total_bytes() / most_blocks.max(1)
 }
 
 impl Store {
@@ -99,36 +132,39 @@ impl Store {
     }
 
     pub(crate) fn of(path: PathBuf, share: Arc<Share>, state: State) -> Arc<Self> {
-        let store = Arc::new(Self {
+        let store = Arc::new_cyclic(|me: &Weak<Self>| Self {
             path,
+            me: me.clone(),
             state: Mutex::new(state),
+            writes: Queue::new(),
+            coming_down: AtomicBool::new(false),
             taking_over: Mutex::default(),
-            share,
+            most_blocks: AtomicU64::new(most_blocks::by_memory()),
             unstaged: AtomicU64::new(0),
             failures: AtomicU64::new(0),
             evicted: AtomicU64::new(0),
             reverified: AtomicU64::new(0),
             rotten: AtomicU64::new(0),
+            share,
         });
-        let weak = Arc::downgrade(&store);
+        let weak = store.me.clone();
         store.share.owned_by(weak);
         store
     }
 
+    /// Sets how many blocks all pinsets with the same budget may stage, whatever their size.
+    pub(crate) fn set_most_blocks(&self, most: u64) {
+        self.most_blocks.store(most, Ordering::Relaxed);
+    }
+
     /// Returns the block, if it is staged, without noting a use.
     pub(crate) fn peek(&self, key: &Key) -> Option<Arc<Staged>> {
-        lock(&self.state).staged(key)
+        lock(&self.state).blocks.peek(key)
     }
 
     /// Returns the block, if it is staged, and notes a use of it and of each inner node on the way to it.
     pub(crate) fn take_use(&self, key: &Key, way: &[Key]) -> Option<Arc<Staged>> {
-        let mut state = lock(&self.state);
-        let staged = state.staged(key)?;
-        for inner in way {
-            state.blocks.touch(inner);
-        }
-        state.blocks.touch(key);
-        Some(staged)
+        lock(&self.state).blocks.take_use(key, way)
     }
 
     /// Notes a use of a block, if it is staged.
@@ -136,15 +172,15 @@ impl Store {
         lock(&self.state).blocks.touch(key);
     }
 
-    /// Forgets a block whose bytes cannot be read back or are wrong.
-    pub(crate) fn forget(&self, key: &Key) {
+    /// Forgets a block whose bytes cannot be read back or are wrong: this very block, and not another one of the same
+    /// key that was staged since.
+    pub(crate) fn forget(&self, staged: &Staged) {
+        staged.extent().discard();
         let mut state = lock(&self.state);
-        let gone = state.blocks.remove(key);
+        state.blocks.forget(staged);
         if let Role::Follower(follower) = &state.role {
-            follower.mark_wrong(key);
+            follower.mark_wrong(&staged.key);
         }
-        drop(state);
-        gone.into_iter().for_each(let_go);
     }
 
     /// Stages a verified block, and evicts as the policy decides. Returns `None` if there is no room for the block, or
@@ -152,39 +188,55 @@ impl Store {
     ///
     /// Staging a block does not count as a use of it, whoever asked for it. Its first use is the read that follows.
     ///
-    /// Writes to disk. A caller on an async thread must move blocks longer than
-    /// [`OFF_THREAD`](crate::cache::staged::OFF_THREAD) to a blocking thread.
+    /// Writes to disk, so it must run on a blocking thread. An async thread calls
+    /// [`stage_off_thread`](Self::stage_off_thread).
     pub(crate) fn stage(&self, key: Key, bytes: &[u8]) -> Option<Arc<Staged>> {
-        let staged = self.try_stage(key, bytes);
+        let staged = off_thread::waiting(|| self.try_stage(key, bytes));
         if staged.is_none() {
             self.unstaged.fetch_add(1, Ordering::Relaxed);
         }
         staged
     }
 
+    /// As [`stage`](Self::stage), on a blocking thread. If too many blocks wait to be written, returns `None` at once.
+    ///
+    /// A block that is in the queue is staged even if the future is dropped.
+    pub(crate) async fn stage_off_thread(&self, key: Key, bytes: Bytes) -> Option<Arc<Staged>> {
+        let (Ok(runtime), Some(store)) = (Handle::try_current(), self.me.upgrade()) else {
+            return self.stage(key, &bytes);
+        };
+        let (done, staged) = oneshot::channel();
+        match self.writes.push(Write { key, bytes, done }) {
+            Queued::Yes => {}
+            Queued::StartWriter => drop(runtime.spawn_blocking(move || store.write_queued())),
+            Queued::Full => {
+                self.unstaged.fetch_add(1, Ordering::Relaxed);
+                return None;
+            }
+        }
+        staged.await.ok().flatten()
+    }
+
+    fn write_queued(&self) {
+        while let Some(Write { key, bytes, done }) = self.writes.take() {
+            let staged = self.stage(key, &bytes);
+            drop(bytes);
+            // If nobody waits for it any more, the block is staged all the same.
+            _ = done.send(staged);
+        }
+    }
+
     fn try_stage(&self, key: Key, bytes: &[u8]) -> Option<Arc<Staged>> {
         self.share.settle();
-        let mut state = lock(&self.state);
-        let staging = match &state.role {
-            Role::Writer(staging) => staging.clone(),
-            Role::Follower(_) | Role::Closed => return None,
+        let staging = {
+            let mut state = lock(&self.state);
+            if state.blocks.contains(&key) {
+                return state.blocks.peek(&key);
+            }
+            self.writer(&state)?
         };
-        if state.blocks.get(&key).is_some() {
-            return state.staged(&key);
-        }
         // Otherwise blocks would be evicted for nothing.
-        if !staging.takes_writes() {
-            return None;
-        }
-        state.blocks.set_budget(staging.for_blocks());
-        let mut gone = Vec::new();
-        let charge = staging.charge(bytes.len());
-        let admitted = state.admit(key, charge, Admission::Ahead, &mut gone);
-        drop(state);
-        self.evicted.fetch_add(gone.len() as u64, Ordering::Relaxed);
-        // Holes are punched outside the lock, and before the room that they free is reserved.
-        gone.into_iter().for_each(let_go);
-        if !admitted {
+        if !staging.takes_writes() || !self.make_room(&staging, &key, bytes.len()) {
             return None;
         }
         let written = match staging.reserve(bytes.len()) {
@@ -192,18 +244,14 @@ impl Store {
             // A victim still has a reader, so its room is not free yet.
             None => Err(None),
         };
-        let mut state = lock(&self.state);
         match written {
             Ok(extent) => {
                 let staged = Arc::new(Staged::new(key, extent, true));
-                if let Role::Writer(_) = state.role {
-                    state.blocks.put(key, staged.clone());
-                }
+                lock(&self.state).blocks.put(key, staged.clone());
                 Some(staged)
             }
             Err(error) => {
-                state.blocks.remove(&key);
-                drop(state);
+                lock(&self.state).blocks.give_up(&key);
                 if let Some(error) = error {
                     self.failures.fetch_add(1, Ordering::Relaxed);
                     tracing::warn!(%error, "a block was not staged and is served from memory");
@@ -211,6 +259,67 @@ impl Store {
                 None
             }
         }
+    }
+
+    /// Returns the staging directory, if this process writes to it.
+    fn writer(&self, state: &State) -> Option<Staging> {
+        match &state.role {
+            Role::Writer(staging) => Some(staging.clone()),
+            Role::Follower(_) | Role::Closed => None,
+        }
+    }
+
+    /// Makes a block of `len` bytes resident, and frees the slots of those that are evicted for it. Returns whether
+    /// there was room; if so, the caller writes the block.
+    fn make_room(&self, staging: &Staging, key: &Key, len: usize) -> bool {
+        let least = least_weight(&self.share, self.most_blocks.load(Ordering::Relaxed));
+        let weight = staging.charge(len).max(least);
+        let mut room = {
+            let mut state = lock(&self.state);
+            state.blocks.set_budget(staging.for_blocks());
+            state.blocks.request(key, weight, Admission::Ahead)
+        };
+        if room.is_none() {
+            return false;
+        }
+        let mut refused = Vec::new();
+        for _ in 0..STEPS {
+            let mut gone = Vec::new();
+            let step = {
+                let mut state = lock(&self.state);
+                state.take_back(&mut refused);
+                match room.take() {
+                    Some(room) => state.blocks.admit(key, room, &mut gone),
+                    // It is resident already, and so are blocks again that another process leases.
+                    None => {
+                        state.blocks.evict_excess(&mut gone);
+                        Admitted::Yes
+                    }
+                }
+            };
+            // Holes are punched outside the lock, and before the room that they free is reserved.
+            refused = self.free(gone, staging);
+            match step {
+                Admitted::Yes if refused.is_empty() => return true,
+                Admitted::Yes => {}
+                Admitted::NotYet(rest) => room = Some(rest),
+                Admitted::No => break,
+            }
+        }
+        let mut state = lock(&self.state);
+        state.take_back(&mut refused);
+        state.blocks.give_up(key);
+        false
+    }
+
+    /// Frees the slots of these blocks. Returns those that another process leases.
+    fn free(&self, gone: Vec<Victim>, staging: &Staging) -> Vec<Victim> {
+        let count = gone.len();
+        let freed = gone.into_iter().filter_map(|it| it.free(staging).err());
+        let refused: Vec<_> = freed.collect();
+        let freed = (count - refused.len()) as u64;
+        self.evicted.fetch_add(freed, Ordering::Relaxed);
+        refused
     }
 
     /// How much of its budget the pinset may use now, in bytes.
@@ -246,31 +355,154 @@ impl Store {
         matches!(lock(&self.state).role, Role::Follower(_))
     }
 
-    /// Closes the store. A temporary directory is freed; a persistent one stays on the disk.
+    /// Closes the store, on a blocking thread. A temporary directory is freed; a persistent one stays on the disk. Goes on
+    /// if the future is dropped.
+    pub(crate) async fn close_off_thread(&self) {
+        let gone = self.take_state();
+        let (done, closed) = oneshot::channel();
+        off_thread::run(move || {
+            gone.abandon();
+            // Nobody has to wait for it.
+            _ = done.send(());
+        });
+        _ = closed.await;
+    }
+
+    fn take_state(&self) -> State {
+        std::mem::replace(&mut *lock(&self.state), State::new(Role::Closed, 0))
+    }
+}
+
+/// What a host does with the staged blocks.
+#[allow(dead_code, reason = "the interface of hosts to these is not here yet")]
+impl Store {
+    /// Evicts one block, unless somebody is reading it. Returns whether it did.
+    ///
+    /// Writes to disk, so it must run on a blocking thread.
+    pub(crate) fn evict(&self, key: &Key) -> bool {
+        let (victim, staging) = {
+            let mut state = lock(&self.state);
+            let Some(staging) = self.writer(&state) else {
+                return false;
+            };
+            (state.blocks.take(key), staging)
+        };
+        let Some(victim) = victim else { return false };
+        let mut refused = off_thread::waiting(|| self.free(vec![victim], &staging));
+        let evicted = refused.is_empty();
+        lock(&self.state).take_back(&mut refused);
+        evicted
+    }
+
+    /// Evicts all blocks that are here now, in steps. Those that are being read are freed by their last reader, and
+    /// those that another process leases stay.
+    ///
+    /// Writes to disk, so it must run on a blocking thread.
+    pub(crate) fn clear(&self) {
+        let mut end = Some(usize::MAX);
+        while let Some(below) = end {
+            let mut gone = Vec::new();
+            let staging = {
+                let mut state = lock(&self.state);
+                let Some(staging) = self.writer(&state) else {
+                    return;
+                };
+                end = state.blocks.take_below(below, &mut gone);
+                staging
+            };
+            let mut refused = off_thread::waiting(|| self.free(gone, &staging));
+            lock(&self.state).take_back(&mut refused);
+        }
+    }
+
+    /// Returns the keys of at most `most` staged blocks, and where the next call goes on. The first call begins at
+    /// `usize::MAX`. A block that stays is not left out, and one may come twice.
+    pub(crate) fn keys_from(&self, cursor: usize, most: usize) -> (Vec<Key>, Option<usize>) {
+        lock(&self.state).blocks.keys_below(cursor, most.max(1))
+    }
+}
+
+#[cfg(test)]
+impl Store {
+    /// Closes the store on this thread.
     pub(crate) fn close(&self) {
-        let mut state = lock(&self.state);
-        let gone = std::mem::replace(&mut *state, State::new(Role::Closed, 0));
-        drop(state);
-        drop(gone);
+        let gone = self.take_state();
+        off_thread::waiting(|| gone.abandon());
+    }
+}
+
+impl State {
+    fn take_back(&mut self, refused: &mut Vec<Victim>) {
+        for victim in refused.drain(..) {
+            self.blocks.take_back(victim);
+        }
+    }
+
+    /// Frees the slots of blocks that were evicted, if this process writes.
+    pub(crate) fn free(&mut self, gone: Vec<Victim>) {
+        if let Role::Writer(staging) = &self.role {
+            let refused = gone.into_iter().map(|victim| victim.free(staging));
+            let mut refused: Vec<_> = refused.filter_map(Result::err).collect();
+            self.take_back(&mut refused);
+        }
+    }
+
+    /// Gives all blocks up. With the last reader, a temporary directory goes as a whole, and not block by block.
+    fn abandon(mut self) {
+        self.blocks.abandon();
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        let gone = self.take_state();
+        if gone.blocks.len() <= FEW {
+            return off_thread::waiting(|| gone.abandon());
+        }
+        let share = self.share.clone();
+        off_thread::run(move || {
+            gone.abandon();
+            drop(share);
+        });
     }
 }
 
 impl Evict for Store {
-    fn evict_beyond_share(&self) {
-        let mut gone = Vec::new();
-        let mut guard = lock(&self.state);
-        let State { role, blocks } = &mut *guard;
-        let Role::Writer(staging) = role else {
-            drop(guard);
-            return self.share.lower();
-        };
-        let staging = staging.clone();
-        blocks.set_budget(staging.for_blocks());
-        blocks.evict_excess(Staged::is_read, |_, staged| gone.push(staged));
-        drop(guard);
-        self.evicted.fetch_add(gone.len() as u64, Ordering::Relaxed);
-        // As when a block needs room, the holes are punched first.
-        gone.into_iter().for_each(let_go);
-        staging.lower();
+    fn evict_beyond_share(&self) -> bool {
+        off_thread::waiting(|| {
+            let mut gone = Vec::new();
+            let mut state = lock(&self.state);
+            let Some(staging) = self.writer(&state) else {
+                drop(state);
+                self.share.lower();
+                return false;
+            };
+            state.blocks.set_budget(staging.for_blocks());
+            let more = state.blocks.evict_excess(&mut gone);
+            drop(state);
+            let count = gone.len();
+            // As when a block needs room, the holes are punched first.
+            let mut refused = self.free(gone, &staging);
+            // If all are leased by other processes, there is nothing more to be had.
+            let more = more && refused.len() < count;
+            lock(&self.state).take_back(&mut refused);
+            staging.lower();
+            more
+        })
+    }
+
+    fn go_on(self: Arc<Self>) {
+        if self.coming_down.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        let store = Arc::downgrade(&self);
+        off_thread::run_beside(move || {
+            // Between the steps, the store may be dropped.
+            while let Some(store) = store.upgrade() {
+                if !store.evict_beyond_share() {
+                    return store.coming_down.store(false, Ordering::SeqCst);
+                }
+            }
+        });
     }
 }

@@ -20,7 +20,7 @@ use pinner_api::{MAX_BLOCK, Origin, Pinner};
 use tokio::sync::Semaphore;
 
 use crate::{
-    block::{Key, UnverifiedBlock, acceptable},
+    block::{Block, Key, UnverifiedBlock, acceptable},
     cache::{
         nodes::{Decoded, NodeCache},
         staged::{OFF_THREAD, Staged},
@@ -309,13 +309,12 @@ impl Engine {
         if self.peek(cid.hash()).is_some() {
             return Ok(true);
         }
-        let engine = self.clone();
-        let work = move || {
-            let block = UnverifiedBlock::new(bytes).verify(&cid)?;
-            engine.ensure_open()?;
-            Ok(engine.store.stage(*cid.hash(), block.bytes()).is_some())
-        };
-        task::blocking(work).await
+        let verified = task::blocking(move || UnverifiedBlock::new(bytes).verify(&cid)).await?;
+        self.ensure_open()?;
+        let staged = self
+            .store
+            .stage_off_thread(*cid.hash(), Block::into_bytes(verified));
+        Ok(staged.await.is_some())
     }
 
     /// Returns all bytes of a block. A long block is read on a blocking thread.
@@ -362,7 +361,7 @@ impl Engine {
     /// Forgets a staged block that cannot be read back, so that the next read fetches it again. Returns the error for
     /// this read.
     pub(crate) fn unreadable(&self, staged: &Staged, error: io::Error) -> Error {
-        self.store.forget(&staged.key);
+        self.store.forget(staged);
         staging("a staged block cannot be read back", error)
     }
 
@@ -378,7 +377,7 @@ impl Engine {
         self.closed.store(true, Ordering::Release);
         self.queue.close(self.number);
         lock(&self.pool).clear();
-        self.store.close();
+        self.store.close_off_thread().await;
         self.pins.close().await
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! It runs in a task of its own, for all who wait for the block (I6, I11).
 
-use std::{io, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use cid::Cid;
 use futures_util::FutureExt;
@@ -12,15 +12,17 @@ use tracing::{Instrument, Span, field::Empty};
 
 use crate::{
     block::{Block, UnverifiedBlock},
+    cache::staged::OFF_THREAD,
     error::Error,
     fetch::{
         counters::{self, FailureKind},
-        engine::{Ask, Engine, Held, Obtained, Rank, staging},
+        engine::{Ask, Engine, Held, Obtained, Rank},
         queue::{Arrival, Party, Place, Room, Slot},
     },
     flight::{Driven, Waiting},
     grant::allowance::Allowance,
     sync::{Mutex, Ordering, lock},
+    task,
 };
 
 /// The end of a fetch.
@@ -155,14 +157,12 @@ impl Engine {
         counters.blocks_fetched.fetch_add(1, Ordering::Relaxed);
         counters.bytes_fetched.fetch_add(fetched, Ordering::Relaxed);
         Span::current().record("bytes", fetched);
-        let engine = self.clone();
-        // This is not cancelled with the flight: a block that has arrived is staged.
-        let taken_in =
-            tokio::task::spawn_blocking(move || engine.take_in(&request, answer, room));
-        let held = taken_in.await.map_err(|error| {
-            let error = io::Error::other(error);
-            staging("the thread that writes a block failed", error)
-        })?;
+        let block = self.verify(&request, answer).await;
+        let held = match block {
+            Ok(block) => self.stage(&order.cid, block).await,
+            Err(error) => Err(error),
+        };
+        drop(room);
         if matches!(held, Err(Error::Corrupt { .. })) {
             self.counters.corrupt_blocks.fetch_add(1, Ordering::Relaxed);
         }
@@ -231,17 +231,30 @@ impl Engine {
         }
     }
 
-    /// Verifies and stages a block, and tells the backend whether its answer was right. This is the only way from the
-    /// backend to a reader.
-    fn take_in(&self, request: &BlockRequest, answer: Answer, _room: Room) -> Result<Held, Error> {
-        let cid = request.cid();
-        let verified = UnverifiedBlock::new(answer.bytes).verify(cid);
-        let verdict = match &verified {
-            Ok(_) => Verdict::Right,
-            Err(_) => Verdict::Wrong,
+    /// Verifies a block, and tells the backend whether its answer was right. With [`stage`](Self::stage), this is the
+    /// only way from the backend to a reader.
+    async fn verify(&self, request: &BlockRequest, answer: Answer) -> Result<Block, Error> {
+        let Answer { bytes, source, .. } = answer;
+        let (long, cid) = (bytes.len() > OFF_THREAD, *request.cid());
+        let unverified = UnverifiedBlock::new(bytes);
+        let verified = match long {
+            true => task::blocking(move || unverified.verify(&cid)).await,
+            false => unverified.verify(&cid),
         };
-        self.pinner.verdict(request, answer.source.as_ref(), verdict);
-        let block = verified?;
+        let verdict = match &verified {
+            Ok(_) => Some(Verdict::Right),
+            Err(Error::Corrupt { .. }) => Some(Verdict::Wrong),
+            Err(_) => None,
+        };
+        if let Some(verdict) = verdict {
+            self.pinner.verdict(request, source.as_ref(), verdict);
+        }
+        verified
+    }
+
+    /// Stages a verified block, or keeps it in memory for a while. A block in the queue of staging is written even if
+    /// the fetch is cancelled.
+    async fn stage(&self, cid: &Cid, block: Block) -> Result<Held, Error> {
         // Closing has emptied staging, so nothing may be staged after it.
         self.ensure_open()?;
         let len = block.bytes().len() as u64;
@@ -249,7 +262,8 @@ impl Engine {
             .bytes_verified
             .fetch_add(len, Ordering::Relaxed);
         let key = *cid.hash();
-        if let Some(staged) = self.store.stage(key, block.bytes()) {
+        let bytes = block.bytes().clone();
+        if let Some(staged) = self.store.stage_off_thread(key, bytes).await {
             return Ok(Held::Staged(staged));
         }
         self.keep_in_pool(key, block.bytes());

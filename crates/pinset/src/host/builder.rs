@@ -41,6 +41,7 @@ pub struct PinsetBuilder {
     pins: usize,
     lock_dir: Option<PathBuf>,
     staging: Option<PathBuf>,
+    most_blocks: Option<u64>,
 }
 
 impl PinsetBuilder {
@@ -61,7 +62,18 @@ impl PinsetBuilder {
             pins: 1 << 16,
             lock_dir: None,
             staging: None,
+            most_blocks: None,
         }
+    }
+
+    /// Sets how many blocks may be staged, however small they are: by this pinset, or by all that share its budget. A
+    /// staged block takes up to 200 bytes of memory. By default the blocks take at most a sixteenth of the memory of the
+    /// machine, or of the process's control group.
+    ///
+    /// The bound is kept by weight: to replacement, no block is lighter than the budget divided by this number.
+    pub fn most_blocks(mut self, most: u64) -> Self {
+        self.most_blocks = Some(most);
+        self
     }
 
     /// Sets how long a block may take, from the request to its last byte, with the time that it waits for its turn. What
@@ -167,6 +179,11 @@ impl PinsetBuilder {
         if budget_bytes < Self::MIN_BUDGET {
             return Err(too_small(Self::MIN_BUDGET));
         }
+        // A directory that cannot be used must not cost the other pinsets their blocks.
+        let lock_dir = match &self.lock_dir {
+            Some(path) => LockDir::open(path)?,
+            None => LockDir::open_default()?,
+        };
         let share = self.budget.join().map_err(|refused| match refused {
             Refused::TooSmall { least } => too_small(least),
             Refused::InUse => Error::Staging {
@@ -176,16 +193,15 @@ impl PinsetBuilder {
                 source: None,
             },
         })?;
-        let lock_dir = match &self.lock_dir {
-            Some(path) => LockDir::open(path)?,
-            None => LockDir::open_default()?,
-        };
         recovery::start(&self.pinner, &lock_dir, self.block_deadline);
         let held = lock_dir.hold()?;
         let store = match &self.staging {
             Some(path) => Store::open(path, share.clone())?,
             None => Store::new(Staging::create_within(held.staging_dir()?, share.clone())?),
         };
+        if let Some(most) = self.most_blocks {
+            store.set_most_blocks(most);
+        }
         let pins = Pins::new(
             self.pinner.clone(),
             held,
@@ -231,9 +247,10 @@ mod tests {
         let error = start().await.unwrap_err();
         assert!(matches!(error, Error::Staging { .. }), "{error:?}");
         assert!(error.to_string().contains("8388608 bytes"), "{error}");
-        // Nothing was created.
-        assert!(!dir.path().join("lock").exists());
         assert_eq!(budget.members(), 1);
+        let names = std::fs::read_dir(dir.path().join("lock")).unwrap();
+        let mut names = names.map(|entry| entry.unwrap().file_name());
+        assert!(names.all(|name| !name.to_string_lossy().contains("staging")));
         all.clear();
         start().await.unwrap();
     }

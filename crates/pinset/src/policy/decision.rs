@@ -62,13 +62,15 @@ impl Room {
 /// The decision of [`Replacement::evict`](super::replacement::Replacement::evict).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
-pub enum Eviction<K> {
+pub enum Eviction<K, V = ()> {
     /// There is room; nothing was evicted.
     Enough,
     /// This entry is no longer resident; there may be room now.
     Victim {
         /// Its key.
         key: K,
+        /// Its value.
+        value: V,
         /// Its charge, in bytes.
         weight: u64,
     },

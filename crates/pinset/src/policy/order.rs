@@ -1,265 +1,286 @@
-//! The lists of [`Replacement`](super::replacement::Replacement), in one slab: five doubly linked chains, each from
-//! cold to hot, and an index from key to slot.
+//! The lists of [`Replacement`](super::replacement::Replacement): three of residents and two of ghosts, and an index
+//! from key to slot for each kind.
 //!
-//! It owns the links, the byte sums and the index; it knows nothing of budgets, of `p`, or of the purpose of the lists.
-//! Invariant: a slot is in exactly one chain and in the index, or it is free and in neither; a chain's `bytes` and
-//! `len` are the sum and the number of its slots.
+//! It owns the byte sums and the indices; it knows nothing of budgets, of `p`, or of the purpose of the lists.
+//! Invariant: a key that is resident is in exactly one list, with its value, and can be found.
 //!
-//! A key is stored once, in its slot: the index holds only slot numbers. Because of this, and because the slab grows by
-//! a quarter, an entry takes at most 100 bytes beyond its key.
+//! A ghost is only a fingerprint of its key: 64 bits of the key's hash, under a hasher with a random state. Two keys with
+//! the same fingerprint would cost one decision of replacement, and nothing else.
 
 use std::hash::{BuildHasher, Hash};
 
-use hashbrown::HashTable;
+use hashbrown::Equivalent;
 
-use super::decision::Ghost;
+use super::{
+    chains::{Chains, End, Node, Slot},
+    decision::Ghost,
+    index::Index,
+};
 
-/// The lists, in the order of [`Order::chains`].
+/// The lists of residents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum List {
-    /// Resident, read ahead and not used yet: the cold end of T1.
+    /// Read ahead and not used yet: the cold end of T1.
     Ahead,
-    /// Resident, used once: the rest of T1.
+    /// Used once: the rest of T1.
     Recent,
-    /// Resident, used more than once: T2.
+    /// Used more than once: T2.
     Frequent,
-    /// Evicted after one use: B1.
-    RecentGhosts,
-    /// Evicted after several uses: B2.
-    FrequentGhosts,
 }
 
 impl List {
-    pub(super) const COUNT: usize = 5;
+    pub(super) const ALL: [Self; 3] = [Self::Ahead, Self::Recent, Self::Frequent];
 
-    pub(super) fn is_resident(self) -> bool {
-        match self {
-            Self::Ahead | Self::Recent | Self::Frequent => true,
-            Self::RecentGhosts | Self::FrequentGhosts => false,
-        }
+    fn of<T>(node: &Node<T>) -> Self {
+        Self::ALL[usize::from(node.chain)]
     }
 }
 
-/// An end of a list.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum End {
-    /// The least recently used entry.
-    Cold,
-    /// The most recently used entry.
-    Hot,
-}
-
-/// A slot that is in a chain. It stays valid until [`Order::remove`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Slot(u32);
-
-/// The link that leads to no slot.
-const NONE: u32 = u32::MAX;
-
+/// A resident entry.
 #[derive(Clone)]
-pub(super) struct Entry<K> {
+pub(super) struct Resident<K, V> {
     pub(super) key: K,
-    pub(super) weight: u64,
-    /// The neighbour towards the cold end; in a free slot, the next free slot.
-    colder: u32,
-    /// The neighbour towards the hot end.
-    hotter: u32,
-    pub(super) list: List,
+    pub(super) value: V,
+    /// A part of the key's hash, so that the index grows without hashing keys.
+    hash: u32,
     /// For an entry that was read ahead: the ghost list that it came from.
     pub(super) ghost_of: Option<Ghost>,
 }
 
-#[derive(Clone, Copy)]
-struct Chain {
-    cold: u32,
-    hot: u32,
-    len: u32,
-    bytes: u64,
+/// A resident that was removed, with the list that it was in.
+pub(super) struct Removed<K, V> {
+    pub(super) key: K,
+    pub(super) value: V,
+    pub(super) weight: u64,
+    pub(super) list: List,
+    pub(super) ghost_of: Option<Ghost>,
+    fingerprint: Fingerprint,
 }
 
-const EMPTY: Chain = Chain {
-    cold: NONE,
-    hot: NONE,
-    len: 0,
-    bytes: 0,
-};
+/// The hash of a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Fingerprint(u64);
+
+impl Fingerprint {
+    fn short(self) -> u32 {
+        (self.0 >> 32) as u32
+    }
+}
+
+/// The hash by which a resident is indexed.
+fn spread(short: u32) -> u64 {
+    u64::from(short).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+}
 
 #[derive(Clone)]
-pub(super) struct Order<K, S> {
-    entries: Vec<Entry<K>>,
-    chains: [Chain; List::COUNT],
-    index: HashTable<u32>,
+pub(super) struct Order<K, V, S> {
+    residents: Chains<Resident<K, V>, 3>,
+    resident_index: Index,
+    ghosts: Chains<Fingerprint, 2>,
+    ghost_index: Index,
     hasher: S,
-    /// The first free slot. A free slot keeps its stale key until it is reused.
-    free: u32,
 }
 
-impl<K, S> Order<K, S> {
+impl<K, V, S> Order<K, V, S> {
     pub(super) fn new(hasher: S) -> Self {
         Self {
-            entries: Vec::new(),
-            chains: [EMPTY; List::COUNT],
-            index: HashTable::new(),
+            residents: Chains::new(),
+            resident_index: Index::new(),
+            ghosts: Chains::new(),
+            ghost_index: Index::new(),
             hasher,
-            free: NONE,
         }
     }
 
-    pub(super) fn entry(&self, slot: Slot) -> &Entry<K> {
-        &self.entries[slot.0 as usize]
+    pub(super) fn resident(&self, slot: Slot) -> &Resident<K, V> {
+        &self.residents.node(slot).item
     }
 
-    pub(super) fn len(&self, list: List) -> usize {
-        self.chains[list as usize].len as usize
+    pub(super) fn resident_mut(&mut self, slot: Slot) -> &mut Resident<K, V> {
+        &mut self.residents.node_mut(slot).item
+    }
+
+    pub(super) fn weight(&self, slot: Slot) -> u64 {
+        self.residents.node(slot).weight
+    }
+
+    pub(super) fn list(&self, slot: Slot) -> List {
+        List::of(self.residents.node(slot))
+    }
+
+    /// The number of residents.
+    pub(super) fn len(&self) -> usize {
+        self.residents.len()
+    }
+
+    pub(super) fn list_len(&self, list: List) -> usize {
+        self.residents.chain_len(list as usize)
     }
 
     pub(super) fn bytes(&self, list: List) -> u64 {
-        self.chains[list as usize].bytes
+        self.residents.chain_bytes(list as usize)
+    }
+
+    pub(super) fn ghosts(&self, list: Ghost) -> usize {
+        self.ghosts.chain_len(list as usize)
+    }
+
+    pub(super) fn ghost_bytes(&self, list: Ghost) -> u64 {
+        self.ghosts.chain_bytes(list as usize)
+    }
+
+    pub(super) fn ghost_weight(&self, slot: Slot) -> u64 {
+        self.ghosts.node(slot).weight
     }
 
     pub(super) fn coldest(&self, list: List) -> Option<Slot> {
-        slot(self.chains[list as usize].cold)
+        self.residents.coldest(list as usize)
     }
 
-    /// The list's entries, from cold to hot.
-    pub(super) fn iter(&self, list: List) -> impl Iterator<Item = &Entry<K>> {
-        let mut at = self.coldest(list);
-        std::iter::from_fn(move || {
-            let entry = self.entry(at?);
-            at = slot(entry.hotter);
-            Some(entry)
+    pub(super) fn coldest_ghost(&self, list: Ghost) -> Option<Slot> {
+        self.ghosts.coldest(list as usize)
+    }
+
+    /// The residents of a list, with their weights, from cold to hot.
+    pub(super) fn iter(&self, list: List) -> impl Iterator<Item = (&Resident<K, V>, u64)> {
+        let nodes = self.residents.iter(list as usize);
+        nodes.map(|node| (&node.item, node.weight))
+    }
+
+    /// The residents in slots below `end`, from the last to the first. While entries come and go, one that stays is not
+    /// missed by whoever goes on from where a walk has stopped.
+    pub(super) fn below(&self, end: usize) -> impl Iterator<Item = (Slot, &Resident<K, V>)> {
+        let slots = (0..end.min(self.residents.len())).rev();
+        slots.map(|at| {
+            let slot = Slot(at as u32);
+            (slot, self.resident(slot))
         })
     }
 
-    /// Whether every slot number is taken. If so, no entry can be added until one is removed.
+    /// Whether no entry can be added until one is removed.
     pub(super) fn is_full(&self) -> bool {
-        self.free == NONE && self.entries.len() >= NONE as usize
+        self.residents.is_full() || self.ghosts.is_full()
     }
 
-    /// Moves an entry to an end of a list, which may be the list it is in.
+    /// Moves a resident to an end of a list, which may be the list it is in.
     pub(super) fn relink(&mut self, slot: Slot, list: List, end: End) {
-        self.unlink(slot);
-        self.link(slot, list, end);
+        self.residents.relink(slot, list as usize, end);
     }
 
-    pub(super) fn set_ghost_of(&mut self, slot: Slot, ghost: Option<Ghost>) {
-        self.entries[slot.0 as usize].ghost_of = ghost;
-    }
-
-    pub(super) fn set_weight(&mut self, slot: Slot, weight: u64) {
-        let entry = &mut self.entries[slot.0 as usize];
-        let chain = &mut self.chains[entry.list as usize];
-        chain.bytes = chain.bytes - entry.weight + weight;
-        entry.weight = weight;
-    }
-
-    fn unlink(&mut self, slot: Slot) {
-        let Entry {
-            colder,
-            hotter,
-            list,
-            weight,
-            ..
-        } = *self.entry(slot);
-        let chain = &mut self.chains[list as usize];
-        chain.len -= 1;
-        chain.bytes -= weight;
-        match colder {
-            NONE => chain.cold = hotter,
-            at => self.entries[at as usize].hotter = hotter,
-        }
-        match hotter {
-            NONE => chain.hot = colder,
-            at => self.entries[at as usize].colder = colder,
-        }
-    }
-
-    fn link(&mut self, Slot(at): Slot, list: List, end: End) {
-        let chain = &mut self.chains[list as usize];
-        let (colder, hotter) = match end {
-            End::Cold => (NONE, std::mem::replace(&mut chain.cold, at)),
-            End::Hot => (std::mem::replace(&mut chain.hot, at), NONE),
+    /// Returns the ghost with this fingerprint, and its list.
+    pub(super) fn find_ghost(&self, fingerprint: Fingerprint) -> Option<(Slot, Ghost)> {
+        let is = |slot| self.ghosts.node(slot).item == fingerprint;
+        let slot = self.ghost_index.find(fingerprint.0, is)?;
+        let list = match self.ghosts.node(slot).chain {
+            0 => Ghost::Recent,
+            _ => Ghost::Frequent,
         };
-        if colder == NONE {
-            chain.cold = at;
-        } else {
-            self.entries[colder as usize].hotter = at;
-        }
-        if hotter == NONE {
-            chain.hot = at;
-        } else {
-            self.entries[hotter as usize].colder = at;
-        }
-        let entry = &mut self.entries[at as usize];
-        entry.colder = colder;
-        entry.hotter = hotter;
-        entry.list = list;
-        chain.len += 1;
-        chain.bytes += entry.weight;
-    }
-}
-
-impl<K: Eq + Hash, S: BuildHasher> Order<K, S> {
-    pub(super) fn find(&self, key: &K) -> Option<Slot> {
-        let hash = self.hasher.hash_one(key);
-        self.index
-            .find(hash, |at| self.entries[*at as usize].key == *key)
-            .map(|at| Slot(*at))
+        Some((slot, list))
     }
 
-    /// Adds an entry. Its key must be new, and the slab must not be [full](Self::is_full).
-    pub(super) fn insert(&mut self, key: K, weight: u64, list: List, end: End) -> Slot {
-        debug_assert!(self.find(&key).is_none() && !self.is_full());
-        let hash = self.hasher.hash_one(&key);
-        let entry = Entry {
+    /// Adds a ghost of a resident that was removed.
+    pub(super) fn add_ghost(&mut self, of: &Removed<K, V>, list: Ghost, end: End) {
+        let fingerprint = of.fingerprint;
+        let slot = self.ghosts.add(fingerprint, of.weight, list as usize, end);
+        let ghosts = &self.ghosts;
+        let hash_of = |slot| ghosts.node(slot).item.0;
+        self.ghost_index.insert(fingerprint.0, slot, hash_of);
+    }
+
+    /// Forgets a ghost.
+    pub(super) fn remove_ghost(&mut self, slot: Slot) {
+        let ghosts = &self.ghosts;
+        let hash_of = |slot| ghosts.node(slot).item.0;
+        self.ghost_index.remove(hash_of(slot), slot, hash_of);
+        if let Some((_, Some(from))) = self.ghosts.remove(slot) {
+            self.ghost_index
+                .moved(self.ghosts.node(slot).item.0, from, slot);
+        }
+    }
+
+    /// Adds a resident. Its key must be new, and the lists must not be [full](Self::is_full).
+    pub(super) fn insert(
+        &mut self,
+        entry: (K, V),
+        fingerprint: Fingerprint,
+        weight: u64,
+        list: List,
+    ) -> Slot {
+        let (key, value) = entry;
+        let resident = Resident {
             key,
-            weight,
-            colder: NONE,
-            hotter: NONE,
-            list,
+            value,
+            hash: fingerprint.short(),
             ghost_of: None,
         };
-        let at = self.free;
-        let at = if at == NONE {
-            if self.entries.len() == self.entries.capacity() {
-                self.entries.reserve_exact(self.entries.len() / 4 + 16);
-            }
-            self.entries.push(entry);
-            (self.entries.len() - 1) as u32
-        } else {
-            self.free = self.entries[at as usize].colder;
-            self.entries[at as usize] = entry;
-            at
-        };
-        let (entries, hasher) = (&self.entries, &self.hasher);
-        self.index.insert_unique(hash, at, |other| {
-            hasher.hash_one(&entries[*other as usize].key)
-        });
-        self.link(Slot(at), list, end);
-        Slot(at)
-    }
-
-    /// Forgets an entry.
-    pub(super) fn remove(&mut self, slot: Slot) {
-        self.unlink(slot);
-        let hash = self.hasher.hash_one(&self.entry(slot).key);
-        match self.index.find_entry(hash, |at| *at == slot.0) {
-            Ok(entry) => drop(entry.remove()),
-            Err(_) => debug_assert!(false, "a linked slot is in the index"),
-        }
-        self.entries[slot.0 as usize].colder = self.free;
-        self.free = slot.0;
+        let slot = self
+            .residents
+            .add(resident, weight, list as usize, End::Hot);
+        let residents = &self.residents;
+        let hash_of = |slot| spread(residents.node(slot).item.hash);
+        self.resident_index.insert(hash_of(slot), slot, hash_of);
+        slot
     }
 }
 
-fn slot(at: u32) -> Option<Slot> {
-    (at != NONE).then_some(Slot(at))
+impl<K: Hash, V, S: BuildHasher> Order<K, V, S> {
+    pub(super) fn fingerprint<Q: Hash + ?Sized>(&self, key: &Q) -> Fingerprint {
+        Fingerprint(self.hasher.hash_one(key))
+    }
+
+    pub(super) fn find<Q: Equivalent<K> + ?Sized>(
+        &self,
+        key: &Q,
+        fingerprint: Fingerprint,
+    ) -> Option<Slot> {
+        let short = fingerprint.short();
+        self.resident_index.find(spread(short), |slot| {
+            let resident = self.resident(slot);
+            resident.hash == short && key.equivalent(&resident.key)
+        })
+    }
+
+    /// Removes a resident.
+    pub(super) fn remove(&mut self, slot: Slot) -> Option<Removed<K, V>> {
+        let residents = &self.residents;
+        let hash_of = |slot| spread(residents.node(slot).item.hash);
+        self.resident_index.remove(hash_of(slot), slot, hash_of);
+        let (node, moved) = self.residents.remove(slot)?;
+        if let Some(from) = moved {
+            let hash = spread(self.resident(slot).hash);
+            self.resident_index.moved(hash, from, slot);
+        }
+        let list = List::of(&node);
+        let Resident {
+            key,
+            value,
+            ghost_of,
+            ..
+        } = node.item;
+        Some(Removed {
+            fingerprint: self.fingerprint(&key),
+            key,
+            value,
+            weight: node.weight,
+            list,
+            ghost_of,
+        })
+    }
 }
 
 #[cfg(test)]
-impl<K, S> Order<K, S> {
-    /// The memory that the slab and the index have allocated, in bytes.
+impl<K, V, S> Order<K, V, S> {
+    /// The memory that the slabs and the indices have allocated, in bytes.
     pub(super) fn allocated_bytes(&self) -> usize {
-        self.entries.capacity() * size_of::<Entry<K>>() + self.index.allocation_size()
+        self.residents.allocated_bytes()
+            + self.resident_index.allocated_bytes()
+            + self.ghosts.allocated_bytes()
+            + self.ghost_index.allocated_bytes()
+    }
+
+    /// The fingerprints of the ghosts in a list, with their weights, from cold to hot.
+    pub(super) fn ghosts_of(&self, list: Ghost) -> impl Iterator<Item = (Fingerprint, u64)> {
+        let nodes = self.ghosts.iter(list as usize);
+        nodes.map(|node| (node.item, node.weight))
     }
 }

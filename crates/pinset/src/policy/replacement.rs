@@ -2,7 +2,8 @@
 //! Replacement Cache", FAST 2003), weighted.
 //!
 //! Events in, decisions out: no I/O, no clock, no lock. The caller knows what an entry is (a staged block, a pin on the
-//! backend) and how to evict it. Invariant: [`resident_bytes`](Replacement::resident_bytes) never exceeds the budget,
+//! backend) and how to evict it. An entry may carry a value of the caller's, so that there is one structure and not two
+//! that could differ. Invariant: [`resident_bytes`](Replacement::resident_bytes) never exceeds the budget,
 //! except between a [`set_budget`](Replacement::set_budget) that lowers it and the evictions that this calls for.
 //!
 //! # The way of one entry
@@ -31,6 +32,7 @@
 //! | L1 = T1 and B1 | at most c pages | at most the budget, as far as B1 can be trimmed |
 //! | all four lists | at most 2c pages | at most twice the budget, as far as ghosts can be trimmed |
 //! | ghosts | at most c | also at most as many as residents, or [`GHOSTS_ALWAYS`] |
+//! | a ghost is known by | its key | 64 bits of its key's hash |
 //! | a ghost hit | replaces one page | replaces as many entries as the newcomer needs, perhaps none |
 //! | no victim in the list that REPLACE chose | impossible | the victim comes from the other list |
 //!
@@ -61,8 +63,13 @@ use std::{
     hash::{BuildHasher, Hash, RandomState},
 };
 
+use hashbrown::Equivalent;
+
 pub use super::decision::{Admission, Decision, Eviction, Ghost, Insertion, Room};
-use super::order::{End, List, Order, Slot};
+use super::{
+    chains::{End, Slot},
+    order::{List, Order},
+};
 
 /// The limit on the number of ghosts is the number of residents or this number, whichever is larger, however few bytes
 /// the ghosts stand for.
@@ -73,6 +80,9 @@ pub const GHOSTS_ALWAYS: usize = 1 << 16;
 
 /// How many entries in use one eviction passes over in a list before it gives up on the list.
 pub const LOOKED_AT: usize = 128;
+
+/// How many ghosts one event forgets at most. After a budget has become much smaller, the next events forget the rest.
+const TRIMMED: usize = 1 << 13;
 
 /// The largest budget, in bytes; larger ones count as this. Sums of twice the budget must not overflow.
 const MAX_BUDGET: u64 = u64::MAX / 4;
@@ -115,10 +125,10 @@ pub struct ReplacementStats {
     pub frequent_ghost_hits: u64,
 }
 
-/// Weighted ARC over keys `K`; the module's documentation explains its use and its decisions.
+/// Weighted ARC over keys `K`, each with a value; the module's documentation explains its use and its decisions.
 #[derive(Clone)]
-pub struct Replacement<K, S = RandomState> {
-    order: Order<K, S>,
+pub struct Replacement<K, V = (), S = RandomState> {
+    order: Order<K, V, S>,
     budget: u64,
     p: f64,
     hits: u64,
@@ -134,7 +144,26 @@ impl<K: Clone + Eq + Hash> Replacement<K> {
     }
 }
 
-impl<K: Clone + Eq + Hash, S: BuildHasher> Replacement<K, S> {
+impl<K: Clone + Eq + Hash, S: BuildHasher> Replacement<K, (), S> {
+    /// Evicts one entry, if the room requires it: the paper's REPLACE.
+    ///
+    /// `in_use` returns whether a key must not be evicted now. The victim becomes a ghost, unless it was never used.
+    pub fn evict(&mut self, room: &Room, mut in_use: impl FnMut(&K) -> bool) -> Eviction<K> {
+        self.evict_value(room, |key, ()| in_use(key))
+    }
+
+    /// Evicts one entry, if more is resident than the budget allows. For use after [`set_budget`](Self::set_budget).
+    pub fn evict_excess(&mut self, mut in_use: impl FnMut(&K) -> bool) -> Eviction<K> {
+        self.evict_excess_value(|key, ()| in_use(key))
+    }
+
+    /// Makes the key resident, in the room that [`request`](Self::request) returned for it.
+    pub fn insert(&mut self, key: K, room: Room) -> Insertion {
+        self.insert_value(key, (), room)
+    }
+}
+
+impl<K: Clone + Eq + Hash, V, S: BuildHasher> Replacement<K, V, S> {
     /// As [`new`](Replacement::new), with the caller's hasher. Keys that a guest can choose need a hasher with a random
     /// state.
     pub fn with_hasher(budget: u64, hasher: S) -> Self {
@@ -152,8 +181,8 @@ impl<K: Clone + Eq + Hash, S: BuildHasher> Replacement<K, S> {
     /// Notes a use, if the key is resident: the paper's case I. Returns whether it is resident.
     ///
     /// The second use of an entry takes it to T2. The caller decides what counts as one use.
-    pub fn touch(&mut self, key: &K) -> bool {
-        let resident = self.resident(key);
+    pub fn touch<Q: Hash + Equivalent<K> + ?Sized>(&mut self, key: &Q) -> bool {
+        let resident = self.find(key);
         if let Some(slot) = resident {
             self.used(slot);
         }
@@ -164,59 +193,58 @@ impl<K: Clone + Eq + Hash, S: BuildHasher> Replacement<K, S> {
     ///
     /// A [use](Admission::Use) of a ghost moves `p`, here and not later. A resident key is
     /// [touched](Self::touch) if this is a use, and its weight does not change.
-    pub fn request(&mut self, key: &K, weight: u64, admission: Admission) -> Decision {
-        let found = self.order.find(key);
-        let ghost = match found.map(|slot| self.order.entry(slot).list) {
-            None => None,
-            Some(List::RecentGhosts) => Some(Ghost::Recent),
-            Some(List::FrequentGhosts) => Some(Ghost::Frequent),
-            Some(List::Ahead | List::Recent | List::Frequent) => {
-                if let (Some(slot), Admission::Use) = (found, admission) {
-                    self.used(slot);
-                }
-                return Decision::Resident;
+    pub fn request<Q: Hash + Equivalent<K> + ?Sized>(
+        &mut self,
+        key: &Q,
+        weight: u64,
+        admission: Admission,
+    ) -> Decision {
+        let fingerprint = self.order.fingerprint(key);
+        if let Some(slot) = self.order.find(key, fingerprint) {
+            if admission == Admission::Use {
+                self.used(slot);
             }
-        };
+            return Decision::Resident;
+        }
         let weight = weight.max(1);
         if weight > self.budget {
             return Decision::Oversize;
         }
-        if let (Some(slot), Some(ghost), Admission::Use) = (found, ghost, admission) {
-            self.adapt(ghost, self.order.entry(slot).weight, 0);
+        let found = self.order.find_ghost(fingerprint);
+        if let (Some((slot, ghost)), Admission::Use) = (found, admission) {
+            self.adapt(ghost, self.order.ghost_weight(slot), 0);
         }
         Decision::Admit(Room {
             weight,
             admission,
-            ghost,
+            ghost: found.map(|(_, ghost)| ghost),
         })
     }
 
-    /// Evicts one entry, if the room requires it: the paper's REPLACE.
-    ///
-    /// `in_use` returns whether a key must not be evicted now. The victim becomes a ghost, unless it was never used.
-    pub fn evict(&mut self, room: &Room, in_use: impl FnMut(&K) -> bool) -> Eviction<K> {
+    /// Evicts one entry, as [`evict`](Replacement::evict) does, and returns its value.
+    pub fn evict_value(
+        &mut self,
+        room: &Room,
+        in_use: impl FnMut(&K, &V) -> bool,
+    ) -> Eviction<K, V> {
         self.evict_for(room.weight, room.is_frequent_ghost_hit(), in_use)
     }
 
-    /// Evicts one entry, if more is resident than the budget allows. For use after [`set_budget`](Self::set_budget).
-    pub fn evict_excess(&mut self, in_use: impl FnMut(&K) -> bool) -> Eviction<K> {
+    /// Evicts one entry, as [`evict_excess`](Replacement::evict_excess) does, and returns its value.
+    pub fn evict_excess_value(&mut self, in_use: impl FnMut(&K, &V) -> bool) -> Eviction<K, V> {
         self.evict_for(0, false, in_use)
     }
 
-    /// Makes the key resident, in the room that [`request`](Self::request) returned for it.
-    pub fn insert(&mut self, key: K, room: Room) -> Insertion {
-        let found = self.order.find(&key);
-        if let Some(slot) = found
-            && self.order.entry(slot).list.is_resident()
-        {
+    /// Makes the key resident with a value, in the room that [`request`](Self::request) returned for it.
+    pub fn insert_value(&mut self, key: K, value: V, room: Room) -> Insertion {
+        let fingerprint = self.order.fingerprint(&key);
+        if let Some(slot) = self.order.find(&key, fingerprint) {
             if room.admission == Admission::Use {
                 self.used(slot);
             }
             return Insertion::Resident;
         }
-        if self.resident_bytes() + room.weight > self.budget
-            || (found.is_none() && self.order.is_full())
-        {
+        if self.resident_bytes() + room.weight > self.budget || self.order.is_full() {
             return Insertion::NoRoom(room);
         }
         let (list, ghost_of) = match (room.admission, room.ghost) {
@@ -224,32 +252,52 @@ impl<K: Clone + Eq + Hash, S: BuildHasher> Replacement<K, S> {
             (Admission::Use, None) => (List::Recent, None),
             (Admission::Use, Some(_)) => (List::Frequent, None),
         };
-        let slot = match found {
-            Some(slot) => {
-                self.order.set_weight(slot, room.weight);
-                self.order.relink(slot, list, End::Hot);
-                slot
-            }
-            None => self.order.insert(key, room.weight, list, End::Hot),
-        };
-        self.order.set_ghost_of(slot, ghost_of);
+        if let Some((slot, _)) = self.order.find_ghost(fingerprint) {
+            self.order.remove_ghost(slot);
+        }
+        let slot = self
+            .order
+            .insert((key, value), fingerprint, room.weight, list);
+        self.order.resident_mut(slot).ghost_of = ghost_of;
         self.trim_ghost_bytes();
         self.trim_ghost_entries();
         Insertion::Admitted
     }
 
+    /// Takes a victim back that turned out to be in use, as if it had been passed over. More may then be resident than
+    /// the budget allows: evict the excess.
+    pub(crate) fn take_back(&mut self, key: K, value: V, weight: u64) {
+        let fingerprint = self.order.fingerprint(&key);
+        if self.order.find(&key, fingerprint).is_some() || self.order.is_full() {
+            return;
+        }
+        let ghost = self.order.find_ghost(fingerprint);
+        let list = match ghost {
+            None => List::Ahead,
+            Some((_, Ghost::Recent)) => List::Recent,
+            Some((_, Ghost::Frequent)) => List::Frequent,
+        };
+        if let Some((slot, _)) = ghost {
+            self.order.remove_ghost(slot);
+        }
+        self.order.insert((key, value), fingerprint, weight, list);
+    }
+
     /// Forgets the key, resident or ghost: the entry vanished, or turned out to be corrupt. Returns its weight, if it
     /// was resident.
-    pub fn remove(&mut self, key: &K) -> Option<u64> {
-        let slot = self.order.find(key)?;
-        let entry = self.order.entry(slot);
-        let weight = entry.list.is_resident().then_some(entry.weight);
-        self.order.remove(slot);
-        weight
+    pub fn remove<Q: Hash + Equivalent<K> + ?Sized>(&mut self, key: &Q) -> Option<u64> {
+        let fingerprint = self.order.fingerprint(key);
+        if let Some(slot) = self.order.find(key, fingerprint) {
+            return self.order.remove(slot).map(|removed| removed.weight);
+        }
+        if let Some((slot, _)) = self.order.find_ghost(fingerprint) {
+            self.order.remove_ghost(slot);
+        }
+        None
     }
 
     /// Sets the budget, in bytes. `p` keeps its share of the budget; ghosts beyond the budget are forgotten. If more is
-    /// resident than the budget allows, call [`evict_excess`](Self::evict_excess) until it returns
+    /// resident than the budget allows, call [`evict_excess`](Replacement::evict_excess) until it returns
     /// [`Enough`](Eviction::Enough); nothing is admitted before.
     pub fn set_budget(&mut self, budget: u64) {
         let budget = budget.min(MAX_BUDGET);
@@ -263,8 +311,34 @@ impl<K: Clone + Eq + Hash, S: BuildHasher> Replacement<K, S> {
     }
 
     /// Returns whether the key is resident, without noting a use.
-    pub fn contains(&self, key: &K) -> bool {
-        self.resident(key).is_some()
+    pub fn contains<Q: Hash + Equivalent<K> + ?Sized>(&self, key: &Q) -> bool {
+        self.find(key).is_some()
+    }
+
+    /// Returns the slot of a resident key. It stays valid until an entry leaves.
+    pub(crate) fn find<Q: Hash + Equivalent<K> + ?Sized>(&self, key: &Q) -> Option<Slot> {
+        self.order.find(key, self.order.fingerprint(key))
+    }
+
+    pub(crate) fn value_mut(&mut self, slot: Slot) -> &mut V {
+        &mut self.order.resident_mut(slot).value
+    }
+
+    pub(crate) fn value(&self, slot: Slot) -> &V {
+        &self.order.resident(slot).value
+    }
+
+    /// Takes a resident entry out, without a ghost. Returns its key, value and weight.
+    pub(crate) fn take(&mut self, slot: Slot) -> Option<(K, V, u64)> {
+        let removed = self.order.remove(slot)?;
+        Some((removed.key, removed.value, removed.weight))
+    }
+
+    /// The resident entries in the slots below `end`, from the last slot to the first. A walk that stops at a slot and
+    /// goes on below it misses no entry that is there all the time.
+    pub(crate) fn below(&self, end: usize) -> impl Iterator<Item = (Slot, &K, &V)> {
+        let residents = self.order.below(end);
+        residents.map(|(slot, resident)| (slot, &resident.key, &resident.value))
     }
 
     /// The budget, in bytes.
@@ -285,12 +359,12 @@ impl<K: Clone + Eq + Hash, S: BuildHasher> Replacement<K, S> {
 
     /// The sum of the weights of the ghosts, in bytes. Nobody holds these bytes any more.
     pub fn ghost_bytes(&self) -> u64 {
-        self.order.bytes(List::RecentGhosts) + self.order.bytes(List::FrequentGhosts)
+        self.order.ghost_bytes(Ghost::Recent) + self.order.ghost_bytes(Ghost::Frequent)
     }
 
     /// The number of resident entries.
     pub fn len(&self) -> usize {
-        self.order.len(List::Ahead) + self.order.len(List::Recent) + self.order.len(List::Frequent)
+        self.order.len()
     }
 
     /// Returns whether nothing is resident.
@@ -301,17 +375,21 @@ impl<K: Clone + Eq + Hash, S: BuildHasher> Replacement<K, S> {
     /// The resident entries with their weights in bytes: first those read ahead, then those used once, then those used
     /// more often, each from cold to hot.
     pub fn residents(&self) -> impl Iterator<Item = (&K, u64)> {
-        [List::Ahead, List::Recent, List::Frequent]
+        List::ALL
             .into_iter()
             .flat_map(|list| self.order.iter(list))
-            .map(|entry| (&entry.key, entry.weight))
+            .map(|(resident, weight)| (&resident.key, weight))
     }
 
     /// Returns the sizes and counters.
     pub fn stats(&self) -> ReplacementStats {
         let size = |list| ListSize {
-            entries: self.order.len(list),
+            entries: self.order.list_len(list),
             bytes: self.order.bytes(list),
+        };
+        let ghosts = |list| ListSize {
+            entries: self.order.ghosts(list),
+            bytes: self.order.ghost_bytes(list),
         };
         ReplacementStats {
             budget: self.budget,
@@ -319,18 +397,13 @@ impl<K: Clone + Eq + Hash, S: BuildHasher> Replacement<K, S> {
             recent: size(List::Recent),
             ahead: size(List::Ahead),
             frequent: size(List::Frequent),
-            recent_ghosts: size(List::RecentGhosts),
-            frequent_ghosts: size(List::FrequentGhosts),
+            recent_ghosts: ghosts(Ghost::Recent),
+            frequent_ghosts: ghosts(Ghost::Frequent),
             hits: self.hits,
             hit_bytes: self.hit_bytes,
             recent_ghost_hits: self.recent_ghost_hits,
             frequent_ghost_hits: self.frequent_ghost_hits,
         }
-    }
-
-    fn resident(&self, key: &K) -> Option<Slot> {
-        let slot = self.order.find(key)?;
-        self.order.entry(slot).list.is_resident().then_some(slot)
     }
 
     /// The size of T1, in bytes.
@@ -339,19 +412,19 @@ impl<K: Clone + Eq + Hash, S: BuildHasher> Replacement<K, S> {
     }
 
     /// Notes a use of a resident entry.
-    fn used(&mut self, slot: Slot) {
-        let entry = self.order.entry(slot);
-        let to = match (entry.list, entry.ghost_of) {
+    pub(crate) fn used(&mut self, slot: Slot) {
+        let ghost_of = self.order.resident(slot).ghost_of;
+        let weight = self.order.weight(slot);
+        let to = match (self.order.list(slot), ghost_of) {
             (List::Ahead, None) => List::Recent,
             (List::Ahead, Some(ghost)) => {
-                let weight = entry.weight;
                 self.adapt(ghost, weight, weight);
-                self.order.set_ghost_of(slot, None);
+                self.order.resident_mut(slot).ghost_of = None;
                 List::Frequent
             }
-            _ => {
+            (List::Recent | List::Frequent, _) => {
                 self.hits += 1;
-                self.hit_bytes += entry.weight;
+                self.hit_bytes += weight;
                 List::Frequent
             }
         };
@@ -361,8 +434,8 @@ impl<K: Clone + Eq + Hash, S: BuildHasher> Replacement<K, S> {
     /// Moves `p` for a hit in a ghost list: the paper's cases II and III. `taken` is the weight of the ghost if it has
     /// already left its list, else 0: the ratio counts the ghost as still in it.
     fn adapt(&mut self, ghost: Ghost, weight: u64, taken: u64) {
-        let recent = self.order.bytes(List::RecentGhosts);
-        let frequent = self.order.bytes(List::FrequentGhosts);
+        let recent = self.order.ghost_bytes(Ghost::Recent);
+        let frequent = self.order.ghost_bytes(Ghost::Frequent);
         match ghost {
             Ghost::Recent => {
                 self.recent_ghost_hits += 1;
@@ -381,8 +454,8 @@ impl<K: Clone + Eq + Hash, S: BuildHasher> Replacement<K, S> {
         &mut self,
         room: u64,
         is_frequent_ghost_hit: bool,
-        mut in_use: impl FnMut(&K) -> bool,
-    ) -> Eviction<K> {
+        mut in_use: impl FnMut(&K, &V) -> bool,
+    ) -> Eviction<K, V> {
         if room > self.budget {
             return Eviction::NoneFree;
         }
@@ -396,20 +469,23 @@ impl<K: Clone + Eq + Hash, S: BuildHasher> Replacement<K, S> {
         } else {
             [List::Frequent, List::Ahead, List::Recent]
         };
-        match lists
+        lists
             .into_iter()
             .find_map(|list| self.coldest_free(list, &mut in_use))
-        {
-            Some(slot) => self.make_ghost(slot),
-            None => Eviction::NoneFree,
-        }
+            .and_then(|slot| self.make_ghost(slot))
+            .unwrap_or(Eviction::NoneFree)
     }
 
     /// Returns the coldest entry of a list that is not in use. Colder entries that are in use go to the hot end.
-    fn coldest_free(&mut self, list: List, in_use: &mut impl FnMut(&K) -> bool) -> Option<Slot> {
-        for _ in 0..self.order.len(list).min(LOOKED_AT) {
+    fn coldest_free(
+        &mut self,
+        list: List,
+        in_use: &mut impl FnMut(&K, &V) -> bool,
+    ) -> Option<Slot> {
+        for _ in 0..self.order.list_len(list).min(LOOKED_AT) {
             let slot = self.order.coldest(list)?;
-            if !in_use(&self.order.entry(slot).key) {
+            let resident = self.order.resident(slot);
+            if !in_use(&resident.key, &resident.value) {
                 return Some(slot);
             }
             self.order.relink(slot, list, End::Hot);
@@ -418,50 +494,49 @@ impl<K: Clone + Eq + Hash, S: BuildHasher> Replacement<K, S> {
     }
 
     /// Evicts a resident entry: it becomes a ghost, unless it was never used.
-    fn make_ghost(&mut self, slot: Slot) -> Eviction<K> {
-        let entry = self.order.entry(slot);
-        let victim = Eviction::Victim {
-            key: entry.key.clone(),
-            weight: entry.weight,
-        };
-        let ghosts = match (entry.list, entry.ghost_of) {
+    fn make_ghost(&mut self, slot: Slot) -> Option<Eviction<K, V>> {
+        let removed = self.order.remove(slot)?;
+        let ghosts = match (removed.list, removed.ghost_of) {
             (List::Ahead, None) => None,
-            (List::Ahead, Some(Ghost::Recent)) => Some((List::RecentGhosts, End::Cold)),
-            (List::Ahead, Some(Ghost::Frequent)) => Some((List::FrequentGhosts, End::Cold)),
-            (List::Recent, _) => Some((List::RecentGhosts, End::Hot)),
-            _ => Some((List::FrequentGhosts, End::Hot)),
+            (List::Ahead, Some(ghost)) => Some((ghost, End::Cold)),
+            (List::Recent, _) => Some((Ghost::Recent, End::Hot)),
+            (List::Frequent, _) => Some((Ghost::Frequent, End::Hot)),
         };
-        match ghosts {
-            Some((list, end)) => {
-                self.order.set_ghost_of(slot, None);
-                self.order.relink(slot, list, end);
-            }
-            None => self.order.remove(slot),
+        if let Some((list, end)) = ghosts {
+            self.order.add_ghost(&removed, list, end);
         }
         // L1 and the sum of all lists did not grow. There is something to trim only if a smaller budget left residents
         // beyond it.
         self.trim_ghost_bytes();
-        victim
+        Some(Eviction::Victim {
+            key: removed.key,
+            value: removed.value,
+            weight: removed.weight,
+        })
     }
 
     /// Makes the deletions of the paper's case IV. The paper makes them before REPLACE, which would be too early here:
     /// how much must be deleted depends on the weight of the newcomer. With unit weights the result is the same, since
     /// REPLACE does not look at ghost lists, and changes neither L1 nor the sum of all lists.
     fn trim_ghost_bytes(&mut self) {
-        while self.recent_bytes() + self.order.bytes(List::RecentGhosts) > self.budget {
-            let Some(slot) = self.order.coldest(List::RecentGhosts) else {
-                break;
+        for _ in 0..TRIMMED {
+            let recent = self.recent_bytes() + self.order.ghost_bytes(Ghost::Recent);
+            let coldest = if recent > self.budget {
+                self.order.coldest_ghost(Ghost::Recent)
+            } else {
+                None
             };
-            self.order.remove(slot);
-        }
-        while self.resident_bytes() + self.ghost_bytes() > 2 * self.budget {
-            // B2 first, as in the paper, where B1 alone cannot be too large.
-            let Some(slot) = (self.order.coldest(List::FrequentGhosts))
-                .or_else(|| self.order.coldest(List::RecentGhosts))
-            else {
-                break;
-            };
-            self.order.remove(slot);
+            // Then B2 first, as in the paper, where B1 alone cannot be too large.
+            let all = self.resident_bytes() + self.ghost_bytes();
+            let coldest = coldest.or_else(|| {
+                let both = [Ghost::Frequent, Ghost::Recent].into_iter();
+                let mut coldest = both.filter_map(|list| self.order.coldest_ghost(list));
+                coldest.next().filter(|_| all > 2 * self.budget)
+            });
+            match coldest {
+                Some(slot) => self.order.remove_ghost(slot),
+                None => return,
+            }
         }
     }
 
@@ -469,15 +544,15 @@ impl<K: Clone + Eq + Hash, S: BuildHasher> Replacement<K, S> {
     /// residents is one too low.
     fn trim_ghost_entries(&mut self) {
         let most = self.len().max(GHOSTS_ALWAYS);
-        loop {
-            let recent = self.order.len(List::RecentGhosts);
-            let frequent = self.order.len(List::FrequentGhosts);
+        for _ in 0..TRIMMED {
+            let recent = self.order.ghosts(Ghost::Recent);
+            let frequent = self.order.ghosts(Ghost::Frequent);
             let longer = match recent >= frequent {
-                true => List::RecentGhosts,
-                false => List::FrequentGhosts,
+                true => Ghost::Recent,
+                false => Ghost::Frequent,
             };
-            match self.order.coldest(longer) {
-                Some(slot) if recent + frequent > most => self.order.remove(slot),
+            match self.order.coldest_ghost(longer) {
+                Some(slot) if recent + frequent > most => self.order.remove_ghost(slot),
                 _ => break,
             }
         }
@@ -490,7 +565,7 @@ fn step(other: u64, hit: u64, weight: u64) -> f64 {
     (other as f64 / hit as f64).max(1.0) * weight as f64
 }
 
-impl<K: Clone + Eq + Hash, S: BuildHasher> fmt::Debug for Replacement<K, S> {
+impl<K: Clone + Eq + Hash, V, S: BuildHasher> fmt::Debug for Replacement<K, V, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Replacement").field(&self.stats()).finish()
     }

@@ -8,12 +8,10 @@ use std::{
     hash::{BuildHasher, Hash, RandomState},
 };
 
-use crate::policy::replacement::{
-    Admission, Decision, Eviction, Insertion, Replacement, ReplacementStats,
-};
+use crate::policy::replacement::{Admission, Decision, Eviction, Insertion, Replacement};
 
 pub(crate) struct Residents<K, V, S = RandomState> {
-    policy: Replacement<K, S>,
+    policy: Replacement<K, (), S>,
     values: HashMap<K, V, S>,
 }
 
@@ -67,48 +65,9 @@ impl<K: Clone + Eq + Hash, V, S: BuildHasher + Default> Residents<K, V, S> {
         self.values.insert(key, value);
     }
 
-    /// Removes a key whose value is gone or wrong.
-    pub(crate) fn remove(&mut self, key: &K) -> Option<V> {
-        self.policy.remove(key);
-        self.values.remove(key)
-    }
-
-    /// Sets the budget, in bytes. Nothing is admitted until [`evict_excess`](Self::evict_excess) has made room.
-    pub(crate) fn set_budget(&mut self, bytes: u64) {
-        if bytes != self.policy.budget() {
-            self.policy.set_budget(bytes);
-        }
-    }
-
-    /// Evicts the entries beyond the budget, except those in use.
-    pub(crate) fn evict_excess(
-        &mut self,
-        mut in_use: impl FnMut(&V) -> bool,
-        mut gone: impl FnMut(K, V),
-    ) {
-        loop {
-            let values = &self.values;
-            let passed_over = |key: &K| values.get(key).is_none_or(&mut in_use);
-            match self.policy.evict_excess(passed_over) {
-                Eviction::Enough | Eviction::NoneFree => return,
-                Eviction::Victim { key, .. } => self.take(key, &mut gone),
-            }
-        }
-    }
-
     fn take(&mut self, key: K, gone: &mut impl FnMut(K, V)) {
         if let Some(value) = self.values.remove(&key) {
             gone(key, value);
         }
-    }
-
-    /// The number of values.
-    pub(crate) fn len(&self) -> usize {
-        self.values.len()
-    }
-
-    /// The counters and the current state of replacement.
-    pub(crate) fn stats(&self) -> ReplacementStats {
-        self.policy.stats()
     }
 }

@@ -115,7 +115,7 @@ enum Outcome {
     Miss { victim: Option<u32> },
 }
 
-fn request(arc: &mut Replacement<u32, Numbers>, page: u32, weight: u64) -> Outcome {
+fn request(arc: &mut Replacement<u32, (), Numbers>, page: u32, weight: u64) -> Outcome {
     let room = match arc.request(&page, weight, Admission::Use) {
         Decision::Resident => return Outcome::Hit,
         Decision::Admit(room) => room,

@@ -134,7 +134,7 @@ fn code_without_a_runtime_opens_lists_and_reads() {
     let Node::Dir(dir) = opened.unwrap() else {
         panic!("no directory");
     };
-    let listed = async { dir.entries().try_collect::<Vec<_>>().await };
+    let listed = async { dir.entries()?.try_collect::<Vec<_>>().await };
     assert_eq!(host.mode.block_on(listed).unwrap().len(), 1);
     let path = ipfs(&format!("/ipfs/{root}/file"));
     let Node::File(file) = host.mode.block_on(host.mode.open(&path)).unwrap() else {

@@ -10,7 +10,7 @@ use std::{collections::HashSet, fmt::Debug};
 
 use proptest::prelude::*;
 
-use super::{super::order::Entry, *};
+use super::*;
 use paper::Paper;
 
 /// The outcome of one request: whether it was a hit, and which entries were evicted for it.
@@ -21,6 +21,11 @@ struct Outcome<K> {
 }
 
 type Key = u32;
+
+fn victim_of(key: Key) -> Eviction<Key> {
+    let (value, weight) = ((), 1);
+    Eviction::Victim { key, value, weight }
+}
 
 fn nothing_in_use(_: &Key) -> bool {
     false
@@ -59,46 +64,100 @@ fn uses(arc: &mut Replacement<Key>, keys: impl IntoIterator<Item = Key>) {
     }
 }
 
-/// The keys of a list, from cold to hot.
+/// A list of residents, or of ghosts.
+#[derive(Clone, Copy, Debug)]
+enum Any {
+    Residents(List),
+    Ghosts(Ghost),
+}
+
+const LISTS: [Any; 5] = [
+    Any::Residents(List::Ahead),
+    Any::Residents(List::Recent),
+    Any::Residents(List::Frequent),
+    Any::Ghosts(Ghost::Recent),
+    Any::Ghosts(Ghost::Frequent),
+];
+
+/// The entries of a list with their weights, from cold to hot. A ghost is found among the keys below 100.
+fn entries(arc: &Replacement<Key>, list: Any) -> Vec<(Key, u64)> {
+    match list {
+        Any::Residents(list) => {
+            let entries = arc.order.iter(list);
+            entries.map(|(entry, weight)| (entry.key, weight)).collect()
+        }
+        Any::Ghosts(list) => {
+            let ghosts: Vec<_> = arc.order.ghosts_of(list).collect();
+            if ghosts.is_empty() {
+                return Vec::new();
+            }
+            let known: Vec<_> = (0..100).map(|key| arc.order.fingerprint(&key)).collect();
+            let key = |fingerprint| known.iter().position(|known| *known == fingerprint);
+            let ghosts = ghosts.into_iter();
+            ghosts
+                .map(|(fingerprint, weight)| (key(fingerprint).unwrap() as Key, weight))
+                .collect()
+        }
+    }
+}
+
+/// The keys of a list of residents, from cold to hot.
 fn keys(arc: &Replacement<Key>, list: List) -> Vec<Key> {
-    arc.order.iter(list).map(|entry| entry.key).collect()
+    arc.order.iter(list).map(|(entry, _)| entry.key).collect()
+}
+
+/// The keys of a list of ghosts, from cold to hot.
+fn ghost_keys(arc: &Replacement<Key>, list: Ghost) -> Vec<Key> {
+    let entries = entries(arc, Any::Ghosts(list)).into_iter();
+    entries.map(|(key, _)| key).collect()
 }
 
 /// The keys of every list: read ahead, T1, T2, B1, B2.
-fn all_keys(arc: &Replacement<Key>) -> [Vec<Key>; List::COUNT] {
-    LISTS.map(|list| keys(arc, list))
+fn all_keys(arc: &Replacement<Key>) -> [Vec<Key>; 5] {
+    LISTS.map(|list| {
+        let entries = entries(arc, list).into_iter();
+        entries.map(|(key, _)| key).collect()
+    })
 }
-
-const LISTS: [List; List::COUNT] = [
-    List::Ahead,
-    List::Recent,
-    List::Frequent,
-    List::RecentGhosts,
-    List::FrequentGhosts,
-];
 
 /// Checks the invariants that hold after every event.
 #[track_caller]
 fn check(arc: &Replacement<Key>) {
     let mut seen = HashSet::new();
+    let mut residents = 0;
     for list in LISTS {
-        let entries: Vec<&Entry<Key>> = arc.order.iter(list).collect();
-        assert_eq!(entries.len(), arc.order.len(list));
-        assert_eq!(
-            entries.iter().map(|entry| entry.weight).sum::<u64>(),
-            arc.order.bytes(list)
-        );
-        for entry in entries {
-            assert!(seen.insert(entry.key), "{} is in two lists", entry.key);
-            assert_eq!(entry.list, list);
-            let slot = arc.order.find(&entry.key).expect("the index has every key");
-            assert_eq!(arc.order.entry(slot).key, entry.key);
-            assert!(entry.ghost_of.is_none() || list == List::Ahead);
+        let entries = entries(arc, list);
+        let bytes: u64 = entries.iter().map(|(_, weight)| weight).sum();
+        let expected = match list {
+            Any::Residents(list) => (arc.order.list_len(list), arc.order.bytes(list)),
+            Any::Ghosts(list) => (arc.order.ghosts(list), arc.order.ghost_bytes(list)),
+        };
+        assert_eq!((entries.len(), bytes), expected);
+        for (key, weight) in entries {
+            assert!(seen.insert(key), "{key} is in two lists");
+            let fingerprint = arc.order.fingerprint(&key);
+            let slot = arc.order.find(&key, fingerprint);
+            match list {
+                Any::Residents(list) => {
+                    let slot = slot.expect("the index has every key");
+                    let entry = arc.order.resident(slot);
+                    assert_eq!((entry.key, arc.order.weight(slot)), (key, weight));
+                    assert_eq!(arc.order.list(slot), list);
+                    assert!(entry.ghost_of.is_none() || list == List::Ahead);
+                    residents += 1;
+                }
+                Any::Ghosts(list) => {
+                    assert_eq!(slot, None);
+                    let ghost = arc.order.find_ghost(fingerprint);
+                    assert_eq!(ghost.map(|(_, found)| found), Some(list));
+                }
+            }
         }
     }
+    assert_eq!(arc.order.below(usize::MAX).count(), residents);
     let budget = arc.budget();
     assert!((0.0..=budget as f64).contains(&arc.p()), "{arc:?}");
-    let recent_ghosts = arc.order.bytes(List::RecentGhosts);
+    let recent_ghosts = arc.order.ghost_bytes(Ghost::Recent);
     assert!(arc.recent_bytes() + recent_ghosts <= budget || recent_ghosts == 0);
     assert!(arc.resident_bytes() + arc.ghost_bytes() <= 2 * budget || arc.ghost_bytes() == 0);
 }
@@ -144,7 +203,9 @@ proptest! {
                 Event::Remove(key) => {
                     let resident = arc.contains(&key);
                     prop_assert_eq!(arc.remove(&key).is_some(), resident);
-                    prop_assert!(arc.order.find(&key).is_none());
+                    let fingerprint = arc.order.fingerprint(&key);
+                    prop_assert!(arc.order.find(&key, fingerprint).is_none());
+                    prop_assert!(arc.order.find_ghost(fingerprint).is_none());
                 }
                 Event::Budget(budget) => {
                     arc.set_budget(budget);
@@ -173,7 +234,7 @@ proptest! {
         for key in gone {
             arc.remove(&key);
         }
-        for key in [List::RecentGhosts, List::FrequentGhosts].into_iter().flat_map(|list| keys(&arc, list)) {
+        for key in [Ghost::Recent, Ghost::Frequent].into_iter().flat_map(|list| ghost_keys(&arc, list)) {
             let (mut used, mut ahead) = (arc.clone(), arc.clone());
             let _ = ask(&mut used, key, 1, Admission::Use);
             let _ = ask(&mut ahead, key, 1, Admission::Ahead);
@@ -254,7 +315,7 @@ fn ask_around(arc: &mut Replacement<Key>, key: Key, admission: Admission, in_use
                 assert!(!needed);
                 break assert!(matches!(arc.insert(key, room), Insertion::Admitted));
             }
-            Eviction::Victim { key, weight } => {
+            Eviction::Victim { key, weight, .. } => {
                 assert!(needed && !in_use.contains(&key) && !arc.contains(&key));
                 assert_eq!(weight, weight_of(key).max(1));
             }
@@ -277,7 +338,7 @@ fn what_is_in_use_is_passed_over() {
     };
     // 0 and 1 are being read: 2 is evicted, and they count as the most recently used.
     let victim = arc.evict(&room, |key| *key < 2);
-    assert_eq!(victim, Eviction::Victim { key: 2, weight: 1 });
+    assert_eq!(victim, victim_of(2));
     assert_eq!(keys(&arc, List::Recent), [3, 0, 1]);
     assert_eq!(arc.evict(&room, |_| true), Eviction::Enough);
 }
@@ -292,7 +353,7 @@ fn the_other_list_gives_the_victim_where_all_of_one_are_in_use() {
     };
     // p is 0, so the victim should come from T1, but 2 and 3 are in use.
     let victim = arc.evict(&room, |key| *key >= 2);
-    assert_eq!(victim, Eviction::Victim { key: 0, weight: 1 });
+    assert_eq!(victim, victim_of(0));
     let Insertion::Admitted = arc.insert(9, room) else {
         panic!("there is room");
     };
@@ -302,7 +363,7 @@ fn the_other_list_gives_the_victim_where_all_of_one_are_in_use() {
         panic!("8 is new");
     };
     let victim = arc.evict(&room, |key| *key == 1);
-    assert_eq!(victim, Eviction::Victim { key: 2, weight: 1 });
+    assert_eq!(victim, victim_of(2));
 }
 
 #[test]
@@ -318,7 +379,7 @@ fn with_all_in_use_nothing_is_evicted_and_nothing_admitted() {
     };
     assert_eq!(keys(&arc, List::Recent), [0, 1, 2, 3]);
     let victim = arc.evict(&room, nothing_in_use);
-    assert_eq!(victim, Eviction::Victim { key: 0, weight: 1 });
+    assert_eq!(victim, victim_of(0));
 }
 
 /// However many entries are in use, one eviction looks at 128 of them, and the next goes on where it stopped.
@@ -341,13 +402,7 @@ fn a_long_row_in_use_is_passed_in_steps() {
             break eviction;
         }
     };
-    assert_eq!(
-        victim,
-        Eviction::Victim {
-            key: 700,
-            weight: 1
-        }
-    );
+    assert_eq!(victim, victim_of(700));
     assert_eq!(looks, [128, 128, 128, 128, 128, 61]);
 }
 
@@ -416,7 +471,7 @@ fn a_ghost_hit_moves_p_by_the_ghosts_weight() {
 fn a_ghost_hit_without_pressure_evicts_nothing() {
     let mut arc = Replacement::new(4);
     uses(&mut arc, [0, 0, 1, 2, 3, 4]);
-    assert_eq!(keys(&arc, List::RecentGhosts), [1]);
+    assert_eq!(ghost_keys(&arc, Ghost::Recent), [1]);
     assert_eq!(arc.remove(&0), Some(1));
     let outcome = ask(&mut arc, 1, 1, Admission::Use);
     assert_eq!(outcome.victims, []);
@@ -427,13 +482,13 @@ fn a_ghost_hit_without_pressure_evicts_nothing() {
 fn a_room_given_up_leaves_the_ghost() {
     let mut arc = Replacement::new(2);
     uses(&mut arc, [0, 0, 1, 2]);
-    assert_eq!(keys(&arc, List::RecentGhosts), [1]);
+    assert_eq!(ghost_keys(&arc, Ghost::Recent), [1]);
     let Decision::Admit(room) = arc.request(&1, 1, Admission::Use) else {
         panic!("1 is a ghost");
     };
     assert_eq!(room.ghost(), Some(Ghost::Recent));
     drop(room);
-    assert_eq!(keys(&arc, List::RecentGhosts), [1]);
+    assert_eq!(ghost_keys(&arc, Ghost::Recent), [1]);
 }
 
 #[test]
@@ -485,7 +540,7 @@ fn a_smaller_budget_sheds_residents_and_ghosts() {
 fn a_ghost_comes_back_with_the_weight_it_has_now() {
     let mut arc = Replacement::new(4);
     uses(&mut arc, [0, 0, 1, 2, 3, 4]);
-    assert_eq!(keys(&arc, List::RecentGhosts), [1]);
+    assert_eq!(ghost_keys(&arc, Ghost::Recent), [1]);
     let outcome = ask(&mut arc, 1, 3, Admission::Use);
     // p moves by the ghost's weight; room is made for the newcomer's weight.
     assert_eq!((arc.p(), outcome.victims), (1.0, vec![2, 3, 0]));

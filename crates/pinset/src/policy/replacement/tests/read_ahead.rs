@@ -31,7 +31,7 @@ fn what_was_read_ahead_goes_first_the_oldest_before_the_rest_and_leaves_no_ghost
     let _ = ask(&mut arc, 11, 1, Admission::Ahead);
     for (key, victim, ghosts) in [(2, 10, vec![]), (3, 11, vec![]), (4, 0, vec![0])] {
         assert_eq!(ask(&mut arc, key, 1, Admission::Use).victims, [victim]);
-        assert_eq!(keys(&arc, List::RecentGhosts), ghosts);
+        assert_eq!(ghost_keys(&arc, Ghost::Recent), ghosts);
     }
     assert_eq!(keys(&arc, List::Recent), [1, 2, 3, 4]);
     assert_eq!(arc.p(), 0.0);
@@ -42,7 +42,7 @@ fn what_was_read_ahead_goes_first_the_oldest_before_the_rest_and_leaves_no_ghost
 fn a_ghost_read_ahead_teaches_p_at_its_first_use() {
     let mut arc = Replacement::new(4);
     uses(&mut arc, [0, 0, 1, 2, 3, 4]);
-    assert_eq!(keys(&arc, List::RecentGhosts), [1]);
+    assert_eq!(ghost_keys(&arc, Ghost::Recent), [1]);
     let mut ahead = arc.clone();
     assert_eq!(
         ask(&mut ahead, 1, 1, Admission::Ahead).victims,
@@ -58,20 +58,20 @@ fn a_ghost_read_ahead_teaches_p_at_its_first_use() {
 #[test]
 fn a_ghost_read_ahead_in_vain_is_a_ghost_again() {
     for (history, ghosts) in [
-        (vec![0, 0, 1, 2, 3], List::RecentGhosts),
-        (vec![1, 1, 0, 0, 2, 2, 3, 3], List::FrequentGhosts),
+        (vec![0, 0, 1, 2, 3], Ghost::Recent),
+        (vec![1, 1, 0, 0, 2, 2, 3, 3], Ghost::Frequent),
     ] {
         let mut arc = Replacement::new(3);
         uses(&mut arc, history);
-        assert_eq!(keys(&arc, ghosts), [1]);
+        assert_eq!(ghost_keys(&arc, ghosts), [1]);
         let _ = ask(&mut arc, 1, 1, Admission::Ahead);
         assert!(arc.contains(&1));
         let Decision::Admit(room) = arc.request(&9, 1, Admission::Use) else {
             panic!("9 is new");
         };
         let victim = arc.evict(&room, nothing_in_use);
-        assert_eq!(victim, Eviction::Victim { key: 1, weight: 1 });
-        assert_eq!(keys(&arc, ghosts)[0], 1);
+        assert_eq!(victim, victim_of(1));
+        assert_eq!(ghost_keys(&arc, ghosts)[0], 1);
         assert_eq!(arc.p(), 0.0);
         check(&arc);
     }
@@ -104,5 +104,5 @@ fn where_t1_has_to_help_out_what_was_read_ahead_goes_first() {
         panic!("9 is new");
     };
     let victim = arc.evict(&room, |key| *key < 2);
-    assert_eq!(victim, Eviction::Victim { key: 3, weight: 1 });
+    assert_eq!(victim, victim_of(3));
 }
