@@ -140,15 +140,18 @@ impl Engine {
         let answer = timeout_at(deadline, self.ask_backend(&request)).await;
         let took = asked.elapsed();
         counters::fetched(took);
-        let answer = match answer {
-            Ok(answer) => answer,
-            // The backend had less time than the queue took.
-            Err(_) if waited > took => return Err(self.busy(&order.cid, waited)),
-            Err(_) => Err(PinnerError::TimedOut {
+        let answer = answer.unwrap_or_else(|_| {
+            Err(PinnerError::TimedOut {
                 operation: format!("block {}", order.cid),
                 after: self.block_deadline(),
-            }),
-        };
+            })
+        });
+        if let Err(PinnerError::TimedOut { .. }) = &answer
+            && waited > took
+        {
+            // The backend had less time than the queue took.
+            return Err(self.busy(&order.cid, waited));
+        }
         let answer = answer.map_err(|source| self.failed(&order.cid, source))?;
         let fetched = answer.bytes.len() as u64;
         room.resize(fetched);

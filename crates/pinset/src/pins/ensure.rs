@@ -37,6 +37,7 @@ impl Pins {
             register.claim(cid, declared_bytes)
         });
         let claimed = claimed.ok_or(Error::Closed)?;
+        inner.claimed.notify_waiters();
         let pin = EnsuredPin {
             inner: inner.clone(),
             cid,

@@ -7,6 +7,7 @@
 use std::{
     io,
     panic::AssertUnwindSafe,
+    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -15,7 +16,11 @@ use std::{
 };
 
 use cid::Cid;
-use futures_util::{FutureExt, StreamExt, stream};
+use futures_util::{
+    FutureExt, StreamExt,
+    future::{Either, select},
+    stream,
+};
 use pinner_api::{Capabilities, Holder, PinDepth, Pinner, PinnerError};
 use tokio::{runtime::Handle, sync::Notify, task::JoinHandle};
 use tracing::Instrument;
@@ -54,6 +59,8 @@ pub(super) struct Inner {
     pub(super) state: Mutex<State>,
     /// Told of the end of every call to the backend.
     ended: Notify,
+    /// Told of every claim.
+    pub(super) claimed: Notify,
     pub(super) ensuring: Flights<Cid, ()>,
     failures: AtomicU64,
     /// The last field, and so dropped last: it pays for the lock file.
@@ -94,6 +101,7 @@ impl Pins {
                 change_deadline: change_deadline(block_deadline),
                 state: Mutex::new(state),
                 ended: Notify::new(),
+                claimed: Notify::new(),
                 ensuring: Flights::new(),
                 failures: AtomicU64::new(0),
                 share,
@@ -202,10 +210,7 @@ impl Inner {
         };
         // A backend that panics fails its one call.
         let call = AssertUnwindSafe(call.instrument(span)).catch_unwind();
-        let ended = if let Change::Pin(PinDepth::Recursive) = change {
-            // A large DAG may take hours. The backend has a deadline for a lack of progress.
-            call.await
-        } else {
+        let in_time = |call| async {
             let ended = tokio::time::timeout(self.change_deadline, call).await;
             ended.unwrap_or_else(|_| {
                 Ok(Err(PinnerError::TimedOut {
@@ -213,6 +218,18 @@ impl Inner {
                     after: self.change_deadline,
                 }))
             })
+        };
+        let ended = match change {
+            // A large DAG may take hours. The backend has a deadline for a lack of progress.
+            Change::Pin(PinDepth::Recursive) => call.await,
+            Change::Pin(PinDepth::Lazy) => {
+                match select(pin!(in_time(call)), pin!(self.claim_of(&cid))).await {
+                    Either::Left((ended, _)) => ended,
+                    // The whole pin must not wait for a lazy one, which may take long.
+                    Either::Right(_) => return Ok(()),
+                }
+            }
+            Change::Release => in_time(call).await,
         };
         let ended = ended.unwrap_or_else(|_| {
             Err(PinnerError::Unavailable {
@@ -230,6 +247,18 @@ impl Inner {
             tracing::warn!(%cid, error = %source, "a pin could not be made or released");
             Error::Pin { cid, source }
         })
+    }
+
+    /// Waits until somebody claims the whole pin of this root.
+    async fn claim_of(&self, cid: &Cid) {
+        loop {
+            // Created before the question, so that a claim between the two is not missed.
+            let claimed = self.claimed.notified();
+            if lock(&self.state).register.is_claimed(cid) {
+                return;
+            }
+            claimed.await;
+        }
     }
 
     /// Marks the lock, so that the pins can be recovered after a crash. Every pin has to wait for this before it is

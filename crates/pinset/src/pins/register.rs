@@ -231,6 +231,11 @@ impl Register {
             && root.is_some_and(|root| root.there == There::Whole && root.work == Work::Idle)
     }
 
+    /// Returns whether somebody claims the whole pin.
+    pub(crate) fn is_claimed(&self, cid: &Cid) -> bool {
+        self.roots.get(cid).is_some_and(|root| root.claims > 0)
+    }
+
     /// Gives up a claim. The whole pin is released with the last one, unless it is kept.
     pub(crate) fn unclaim(&mut self, cid: &Cid) {
         if let Some(root) = self.roots.get_mut(cid)

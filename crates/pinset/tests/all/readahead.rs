@@ -308,6 +308,7 @@ async fn advice_is_heard() {
 
     // It goes no further than read-ahead may go. Leaves that have arrived make room for more.
     let fresh = host.file(&format!("/ipfs/{}", balanced.root)).await;
+    settled().await;
     let others = host.node.stats().in_flight;
     fresh.advise(at(60), 0, Advice::WillNeed);
     settled().await;
