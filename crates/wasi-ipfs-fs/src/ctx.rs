@@ -6,9 +6,11 @@
 
 use std::{collections::HashMap, fmt, sync::Arc};
 
-use pinset::{Access, CacheMode, ContentPath, Dir, FixedName, IpnsName, Limits, Node, Session};
+use pinset::{
+    Access, CacheMode, ContentPath, Dir, FixedName, IpnsName, Limits, Node, Session, Symlinks,
+};
 
-use crate::error::Error;
+use crate::{errno::Failures, error::Error};
 
 /// The tree of all content, as the guest sees it.
 pub(crate) const IPFS: &str = "/ipfs";
@@ -28,13 +30,14 @@ struct Inner {
     cache: CacheMode,
     session: Session,
     mounts: Vec<Mount>,
+    failures: Arc<Failures>,
 }
 
 /// A directory of IPFS under a name that the host chose.
 pub(crate) struct Mount {
     /// Its absolute name in the guest.
     pub(crate) guest: String,
-    /// The directory that the guest finds there.
+    /// The directory that the guest finds there, opened in the guest's session, whose limits hold for it.
     pub(crate) dir: Dir,
 }
 
@@ -69,6 +72,10 @@ impl IpfsCtx {
 
     pub(crate) fn mounts(&self) -> &[Mount] {
         &self.0.mounts
+    }
+
+    pub(crate) fn failures(&self) -> &Arc<Failures> {
+        &self.0.failures
     }
 }
 
@@ -143,6 +150,9 @@ impl IpfsCtxBuilder {
                 source: Box::new(source),
             })?);
         }
+        let session =
+            self.cache
+                .session_with_names(self.access.clone(), self.limits.clone(), names);
         let mut mounts: Vec<Mount> = Vec::with_capacity(self.mounts.len());
         for (name, path) in &self.mounts {
             let guest = guest_name(name)?;
@@ -152,8 +162,7 @@ impl IpfsCtxBuilder {
                     reason: "another mount has that name",
                 });
             }
-            // The host opens mounts with its own rights. The guest's session decides what the guest may ask for.
-            match self.open(path, &mut fixed).await {
+            match self.open(path, &mut fixed, &session).await {
                 Ok(Node::Dir(dir)) => mounts.push(Mount { guest, dir }),
                 Ok(Node::File(_) | Node::Symlink(_)) => {
                     let path = path.to_string();
@@ -168,27 +177,33 @@ impl IpfsCtxBuilder {
                 }
             }
         }
-        let session = self
-            .cache
-            .session_with_names(self.access, self.limits, names);
         Ok(IpfsCtx(Arc::new(Inner {
             cache: self.cache,
             session,
             mounts,
+            failures: Arc::default(),
         })))
     }
 
+    /// Opens the target of a mount. The host walks to it with its own rights, since the guest's session decides what
+    /// the guest may ask for. The directory is then opened again in that session, which counts the handle and whatever
+    /// is fetched below.
     async fn open(
         &self,
         path: &ContentPath,
         fixed: &mut HashMap<IpnsName, FixedName>,
+        session: &Session,
     ) -> Result<Node, pinset::Error> {
-        match path {
-            ContentPath::Ipfs(path) => self.cache.open(path).await,
+        let path = match path {
+            ContentPath::Ipfs(path) => path.clone(),
             ContentPath::Ipns(path) => {
                 let name = self.fix(path.name(), fixed).await?;
-                self.cache.open(&name.join(path.rest())?).await
+                name.join(path.rest())?
             }
+        };
+        match self.cache.open(&path).await? {
+            Node::Dir(dir) => session.open_at(&dir, ".", Symlinks::Follow).await,
+            other => Ok(other),
         }
     }
 
@@ -253,7 +268,71 @@ fn guest_name(name: &str) -> Result<String, Error> {
 
 #[cfg(test)]
 mod tests {
-    use super::guest_name;
+    use std::{future::poll_fn, pin::Pin};
+
+    use futures_core::Stream;
+    use pinner_car::Profile;
+    use pinner_mock::MockNode;
+    use pinset::{IpfsPath, Limit, PinsetBuilder};
+    use test_support::content::add;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_mount_is_listed_within_the_guests_limits() {
+        let temporary = tempfile::tempdir().unwrap();
+        let source = temporary.path().join("source");
+        std::fs::create_dir(&source).unwrap();
+        // So many that the directory has shards.
+        for n in 0..3000 {
+            std::fs::write(source.join(format!("{n:0100}")), "text").unwrap();
+        }
+        let node = MockNode::new();
+        let root = add(&node, &source, Profile::default());
+        let cache = PinsetBuilder::new(Arc::new(node), 64 << 20)
+            .lock_dir(temporary.path().join("lock"))
+            .shared()
+            .await
+            .unwrap();
+        let mut limits = Limits::default();
+        limits.fetched_bytes = 50_000;
+        limits.open_handles = 3;
+        let guest = IpfsCtx::builder(cache, Access::none())
+            .limits(limits)
+            .mount("/data", IpfsPath::root(root));
+        let guest = guest.build().await.unwrap();
+        // The mount is the first handle.
+        let dir = &guest.mounts()[0].dir;
+        let mut entries = dir.entries().unwrap();
+        let another = dir.entries().unwrap();
+        let error = guest.session().root().unwrap_err();
+        assert!(matches!(
+            error,
+            pinset::Error::LimitReached {
+                limit: Limit::OpenHandles,
+                ..
+            }
+        ));
+        drop(another);
+        let error = loop {
+            let next = poll_fn(|context| Pin::new(&mut entries).poll_next(context));
+            match next.await {
+                Some(Ok(_)) => {}
+                Some(Err(error)) => break error,
+                None => panic!("it was listed whole"),
+            }
+        };
+        assert!(
+            matches!(
+                error,
+                pinset::Error::LimitReached {
+                    limit: Limit::FetchedBytes,
+                    ..
+                }
+            ),
+            "{error}"
+        );
+    }
 
     #[test]
     fn names_are_absolute_and_plain() {

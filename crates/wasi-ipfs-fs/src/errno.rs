@@ -20,7 +20,13 @@
 //! No error becomes `Interrupted`, on which a guest's standard library would retry for ever. No error becomes the end
 //! of a file or an absence (I7).
 
-use pinset::{Error, Limit};
+use std::{
+    collections::HashSet,
+    mem::{Discriminant, discriminant},
+    sync::{Mutex, PoisonError},
+};
+
+use pinset::{Error, Identity, Limit};
 
 /// An error code, by the name that WASI has for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,23 +129,159 @@ pub(crate) fn code(error: &Error) -> Code {
     }
 }
 
-/// Returns the code for an error that ends a guest's call, and logs the error. A guest sees only the code, so the log
-/// is the only place that says which block of which content could not be read.
-pub(crate) fn logged(error: &Error) -> Code {
-    let code = code(error);
-    match code {
-        Code::Io | Code::Quota | Code::InsufficientMemory => {
-            tracing::warn!(
-                error = error as &dyn std::error::Error,
-                ?code,
-                "a guest's call failed"
-            );
+/// The failures of one guest's calls that were logged.
+///
+/// A guest sees only a code, so the log is the only place that says which block of which content could not be read. But
+/// a guest can make a call fail as often as it likes. So each way to fail is logged once for each block, up to
+/// [`LOGGED`](Self::LOGGED) of them, and the calls that failed besides are counted, and logged at the guest's end.
+#[derive(Debug, Default)]
+pub(crate) struct Failures(Mutex<Counted>);
+
+#[derive(Debug, Default)]
+struct Counted {
+    logged: HashSet<Failure>,
+    unlogged: u64,
+}
+
+/// A way to fail, and the block that is to blame.
+type Failure = (
+    Discriminant<Error>,
+    Option<Discriminant<Limit>>,
+    Option<Identity>,
+);
+
+impl Failures {
+    /// The most warnings for one guest.
+    const LOGGED: usize = 256;
+
+    /// Returns the code for an error that ends a guest's call, and logs the error.
+    pub(crate) fn log(&self, error: &Error) -> Code {
+        let code = code(error);
+        let warned = match code {
+            Code::Io | Code::Quota | Code::InsufficientMemory => self.is_first(error),
+            _ => false,
+        };
+        let error = error as &dyn std::error::Error;
+        if warned {
+            tracing::warn!(error, ?code, "a guest's call failed");
+        } else {
+            tracing::debug!(error, ?code, "a guest's call failed");
         }
-        _ => tracing::debug!(
-            error = error as &dyn std::error::Error,
-            ?code,
-            "a guest's call failed"
-        ),
+        code
     }
-    code
+
+    /// Counts a failure. Returns whether it is to be logged.
+    fn is_first(&self, error: &Error) -> bool {
+        let mut counted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let failure = failure(error);
+        let first = counted.logged.len() < Self::LOGGED && counted.logged.insert(failure);
+        counted.unlogged += u64::from(!first);
+        first
+    }
+}
+
+impl Drop for Failures {
+    fn drop(&mut self) {
+        let counted = self.0.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if counted.unlogged > 0 {
+            let calls = counted.unlogged;
+            tracing::warn!(calls, "more of a guest's calls failed than were logged");
+        }
+    }
+}
+
+fn failure(error: &Error) -> Failure {
+    let (limit, cid) = match error {
+        Error::LimitReached { limit, .. } => (Some(discriminant(limit)), None),
+        Error::Fetch { cid, .. }
+        | Error::Corrupt { cid, .. }
+        | Error::Malformed { cid, .. }
+        | Error::Unsupported { cid, .. } => (None, Some(Identity::of(cid))),
+        _ => (None, None),
+    };
+    (discriminant(error), limit, cid)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    };
+
+    use cid::Cid;
+    use tracing::{Event, Level, Metadata, Subscriber, span};
+
+    use super::*;
+
+    /// Counts the warnings.
+    #[derive(Clone, Default)]
+    struct Warnings(Arc<AtomicUsize>);
+
+    impl Subscriber for Warnings {
+        fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+            *metadata.level() <= Level::WARN
+        }
+
+        fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
+            span::Id::from_u64(1)
+        }
+
+        fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
+
+        fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
+
+        fn event(&self, _: &Event<'_>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+
+        fn enter(&self, _: &span::Id) {}
+
+        fn exit(&self, _: &span::Id) {}
+    }
+
+    fn corrupt(number: u32) -> Error {
+        let mut digest = [7; 32];
+        digest[..4].copy_from_slice(&number.to_le_bytes());
+        let hash = cid::multihash::Multihash::wrap(0x12, &digest).unwrap();
+        let cid = Cid::new_v1(0x55, hash);
+        Error::Corrupt { cid, len: 1 }
+    }
+
+    fn limit(limit: Limit) -> Error {
+        Error::LimitReached { limit, value: 1 }
+    }
+
+    #[test]
+    fn each_way_to_fail_is_logged_once_for_each_block() {
+        let warnings = Warnings::default();
+        let lines = || warnings.0.swap(0, Ordering::Relaxed);
+        tracing::subscriber::with_default(warnings.clone(), || {
+            let failures = Failures::default();
+            for _ in 0..10_000 {
+                for error in [
+                    corrupt(1),
+                    corrupt(2),
+                    Error::Closed,
+                    limit(Limit::OpenHandles),
+                    limit(Limit::Targets),
+                ] {
+                    assert_eq!(failures.log(&error), code(&error));
+                }
+                // The guest is told what it asked; that is not a failure of the host.
+                failures.log(&Error::Escapes { path: "..".into() });
+            }
+            assert_eq!(lines(), 5);
+            // The number of warnings is bounded.
+            for number in 0..10_000 {
+                failures.log(&corrupt(number));
+            }
+            assert_eq!(lines(), Failures::LOGGED - 5);
+            drop(failures);
+            assert_eq!(lines(), 1);
+            // Another guest's are logged again.
+            Failures::default().log(&corrupt(1));
+            assert_eq!(lines(), 1);
+        });
+    }
 }

@@ -63,7 +63,12 @@ enum Command {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    if let Err(error) = start_log() {
+    // A guest can make calls fail as often as it likes, and its own messages go to standard error too.
+    let level = match cli.command {
+        Command::Run(_) => tracing::Level::ERROR,
+        _ => tracing::Level::WARN,
+    };
+    if let Err(error) = start_log(level) {
         return fail(error);
     }
     // At least two threads: a guest that writes into a full pipe blocks one, and signals need another.
@@ -114,14 +119,14 @@ fn fail(error: anyhow::Error) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// Starts logging to standard error, without colours. The level is warnings unless the environment says otherwise.
-fn start_log() -> anyhow::Result<()> {
+/// Starts logging to standard error, without colours, from `level` on unless the environment says otherwise.
+fn start_log(level: tracing::Level) -> anyhow::Result<()> {
     use tracing_subscriber::{filter::Targets, layer::SubscriberExt, util::SubscriberInitExt};
     let wanted = ["WASI_IPFS_LOG", "RUST_LOG"]
         .into_iter()
         .find_map(|name| Some((name, std::env::var(name).ok()?)));
     let targets = match wanted {
-        None => Targets::new().with_default(tracing::Level::WARN),
+        None => Targets::new().with_default(level),
         Some((name, text)) => text.parse().map_err(|error| {
             anyhow::anyhow!(
                 "invalid log filter {name}={text}: {error}; expected a level like warn, or pinset=debug,warn"

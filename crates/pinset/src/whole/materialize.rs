@@ -116,8 +116,8 @@ struct Copy<'a> {
     bytes: AtomicU64,
 }
 
-/// A host directory that is being filled. Whoever adds something to it holds a reference, so the last one to be given
-/// back ends it.
+/// A host directory that is being filled. Each step that adds something to it holds a reference, so it is full when the
+/// last one is dropped.
 struct Filled {
     host: Arc<HostDir>,
     /// The directory's own place, and its metadata; `None` for the destination, which stays as it is.
@@ -402,7 +402,7 @@ impl Copy<'_> {
     }
 }
 
-/// Gives a directory back. Returns the step that ends it, if nobody adds anything to it any more.
+/// Drops a reference to a directory. Returns the step that ends the directory if it was the last one.
 fn finish(filled: Arc<Filled>) -> Option<Step> {
     let Filled { host, made } = Arc::into_inner(filled)?;
     let (spot, metadata) = made?;

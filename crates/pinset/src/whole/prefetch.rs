@@ -3,7 +3,7 @@
 //!
 //! Of each block on the way down, the prefetch remembers up to which byte its links were followed (a [`Level`]). The
 //! blocks of the last few levels are kept for the rest of their links ([`KEPT_BYTES`]). A block further up is loaded
-//! again when the prefetch comes back to it; it is staged by then. Besides, the prefetch remembers which blocks it saw
+//! again when the prefetch comes back to it; it is staged by then. The prefetch also remembers which blocks it saw
 //! ([`Seen`]).
 
 use std::{collections::HashSet, pin::pin};
@@ -42,7 +42,7 @@ const REMEMBERED: usize = 1 << 20;
 /// The number of links that are parsed before other tasks get their turn. This takes a fraction of a millisecond.
 const LINKS_A_TURN: usize = 1_024;
 
-/// What the arrival of a block costs of a turn, in links.
+/// The share of a turn that the arrival of a block takes, in links.
 const ARRIVAL: usize = 32;
 
 /// The blocks that a prefetch went through.

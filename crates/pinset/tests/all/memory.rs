@@ -1,14 +1,8 @@
-//! What a guest can make the process hold, measured on the process.
+//! Tests of the memory that a guest can make the process use.
 //!
-//! They are a binary of their own because they measure its whole memory, and run one after the other for the same
-//! reason.
+//! They measure the whole process, so each runs in a process of its own, and all of them in a binary of their own.
 
-use std::{
-    future::poll_fn,
-    pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{future::poll_fn, pin::Pin, process::Command, sync::Arc, time::Duration};
 
 use cid::Cid;
 use futures_util::{Stream, TryStreamExt};
@@ -19,11 +13,17 @@ use test_support::memory::{peak_bytes, reset_peak, resident_bytes};
 
 const MIB: u64 = 1 << 20;
 
-static ALONE: Mutex<()> = Mutex::new(());
-
-/// Waits for the other tests to end.
-fn alone() -> MutexGuard<'static, ()> {
-    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+/// Returns whether this is a process for the test `name` alone. Otherwise the test has run in one, and succeeded.
+fn is_alone(name: &str) -> bool {
+    const ALONE: &str = "PINSET_TEST_ALONE";
+    if std::env::var_os(ALONE).is_some() {
+        return true;
+    }
+    let mut test = Command::new(std::env::current_exe().unwrap());
+    let test = test.args(["--exact", name, "--nocapture"]).env(ALONE, "1");
+    let status = test.status().unwrap();
+    assert!(status.success(), "{status}");
+    false
 }
 
 fn node() -> MockNode {
@@ -71,9 +71,10 @@ async fn down(session: &Session, node: &Node, name: &str) -> Node {
 }
 
 #[tokio::test]
-#[allow(clippy::await_holding_lock, reason = "the tests take turns")]
 async fn handles_deep_down_own_no_long_paths() {
-    let _alone = alone();
+    if !is_alone("handles_deep_down_own_no_long_paths") {
+        return;
+    }
     let node = node();
     let name = "n".repeat(4000);
     let mut below = directory(&node, []);
@@ -96,9 +97,10 @@ async fn handles_deep_down_own_no_long_paths() {
 }
 
 #[tokio::test]
-#[allow(clippy::await_holding_lock, reason = "the tests take turns")]
 async fn listings_that_wait_hold_no_blocks() {
-    let _alone = alone();
+    if !is_alone("listings_that_wait_hold_no_blocks") {
+        return;
+    }
     let node = node();
     // Each is nearly as large as a block may be.
     let dirs: Vec<_> = (0..8).map(|number| wide(&node, number, 32_000)).collect();
@@ -146,9 +148,10 @@ async fn listings_that_wait_hold_no_blocks() {
 }
 
 #[tokio::test]
-#[allow(clippy::await_holding_lock, reason = "the tests take turns")]
 async fn a_walk_holds_no_block_of_the_directories_behind_it() {
-    let _alone = alone();
+    if !is_alone("a_walk_holds_no_block_of_the_directories_behind_it") {
+        return;
+    }
     let node = node();
     let mut below = wide(&node, 2000, 600);
     for number in (0..2000).rev() {

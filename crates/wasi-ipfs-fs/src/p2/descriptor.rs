@@ -4,7 +4,7 @@
 //! Checks come in the order of wasmtime-wasi's read-only preopens, so that a guest gets the same answer from both. The
 //! error codes are in `errno.rs`.
 
-use pinset::{MadeBy, Node, Symlinks};
+use pinset::{Error, MadeBy, Node, Symlinks};
 use wasmtime::component::Resource;
 use wasmtime_wasi::{
     filesystem::Descriptor,
@@ -24,7 +24,7 @@ use super::{
     stream::{self, FileStream, MAX_READ},
     table::{self, DirFd, DirStream, Fd, Open, OpenDir},
 };
-use crate::errno::Refusal;
+use crate::errno::{Failures, Refusal};
 
 impl Host for IpfsFilesystemView<'_> {
     fn convert_error_code(&mut self, error: FsError) -> wasmtime::Result<ErrorCode> {
@@ -108,7 +108,7 @@ impl HostDescriptor for IpfsFilesystemView<'_> {
         let len = usize::try_from(len).unwrap_or(MAX_READ);
         let bytes = stream::read_at(file, offset, len)
             .await
-            .map_err(errno::failed)?;
+            .map_err(|error| self.failed(error))?;
         // wasmtime-wasi reports "end" exactly when it read nothing, so also when zero bytes were asked for.
         let end = bytes.is_empty();
         Ok((bytes.into(), end))
@@ -125,7 +125,8 @@ impl HostDescriptor for IpfsFilesystemView<'_> {
         let Some(open) = self.ours(&fd) else {
             return self.wasi.read_directory(fd).await;
         };
-        let entries = open.dir()?.dir.entries().map_err(errno::failed)?;
+        let entries = open.dir()?.dir.entries();
+        let entries = entries.map_err(|error| self.failed(error))?;
         let stream = DirStream {
             entries,
             failed: None,
@@ -166,7 +167,7 @@ impl HostDescriptor for IpfsFilesystemView<'_> {
         };
         let OpenDir { dir, session } = open.dir()?;
         let metadata = session.metadata_at(dir, &path, last(path_flags)).await;
-        Ok(stat::stat(&metadata.map_err(errno::failed)?))
+        Ok(stat::stat(&metadata.map_err(|error| self.failed(error))?))
     }
 
     async fn set_times_at(
@@ -219,7 +220,15 @@ impl HostDescriptor for IpfsFilesystemView<'_> {
                 .open_at(fd, path_flags, path, open_flags, flags)
                 .await;
         };
-        let opened = open_at(open.dir()?, last(path_flags), &path, open_flags, flags).await?;
+        let opened = open_at(
+            open.dir()?,
+            last(path_flags),
+            &path,
+            open_flags,
+            flags,
+            &self.failures,
+        );
+        let opened = opened.await?;
         Ok(table::push(self.wasi.table, opened)?)
     }
 
@@ -236,7 +245,7 @@ impl HostDescriptor for IpfsFilesystemView<'_> {
         };
         let OpenDir { dir, session } = open.dir()?;
         let node = session.open_at(dir, &path, Symlinks::NoFollow).await;
-        match node.map_err(errno::failed)? {
+        match node.map_err(|error| self.failed(error))? {
             // wasmtime-wasi refuses to show an absolute target, so a link in content is refused as well. The link of a
             // granted name is shown: the host made it, and the guest can reach its target.
             Node::Symlink(link)
@@ -285,7 +294,9 @@ impl HostDescriptor for IpfsFilesystemView<'_> {
 
     fn read_via_stream(&mut self, fd: Fd, offset: Filesize) -> FsResult<Resource<DynInputStream>> {
         let stream: DynInputStream = match self.ours(&fd) {
-            Some(Open::File(file)) => Box::new(FileStream::new(file.clone(), offset)),
+            Some(Open::File(file)) => {
+                Box::new(FileStream::new(file.clone(), offset, self.failures.clone()))
+            }
             Some(Open::Dir(_)) => return Err(Refusal::ReadOfDirectory.into()),
             None => return self.wasi.read_via_stream(fd, offset),
         };
@@ -339,11 +350,15 @@ impl HostDescriptor for IpfsFilesystemView<'_> {
         };
         let OpenDir { dir, session } = open.dir()?;
         let identity = session.identity_at(dir, &path, last(path_flags)).await;
-        Ok(stat::hash(identity.map_err(errno::failed)?))
+        Ok(stat::hash(identity.map_err(|error| self.failed(error))?))
     }
 }
 
 impl IpfsFilesystemView<'_> {
+    fn failed(&self, error: Error) -> FsError {
+        errno::failed(error, &self.failures)
+    }
+
     /// Returns a native descriptor. An unknown number traps, as in wasmtime-wasi.
     fn native(&self, fd: &Fd) -> wasmtime::Result<&Descriptor> {
         Ok(self.wasi.table.get(fd)?)
@@ -381,6 +396,7 @@ async fn open_at(
     path: &str,
     open_flags: OpenFlags,
     flags: DescriptorFlags,
+    failures: &Failures,
 ) -> FsResult<Open> {
     let synchronised = DescriptorFlags::FILE_INTEGRITY_SYNC
         | DescriptorFlags::DATA_INTEGRITY_SYNC
@@ -411,7 +427,7 @@ async fn open_at(
     match session
         .open_at(dir, path, last)
         .await
-        .map_err(errno::failed)?
+        .map_err(|error| errno::failed(error, failures))?
     {
         Node::File(_) if directory => Err(Refusal::NotDirectory.into()),
         Node::File(file) => Ok(Open::File(file)),

@@ -5,7 +5,7 @@ use std::io;
 use pinset::Error;
 use wasmtime_wasi::p2::{FsError, StreamError, bindings::filesystem::types::ErrorCode};
 
-use crate::errno::{self, Code, Refusal};
+use crate::errno::{self, Code, Failures, Refusal};
 
 impl From<Code> for ErrorCode {
     fn from(code: Code) -> Self {
@@ -35,14 +35,14 @@ impl From<Refusal> for FsError {
 }
 
 /// Converts an error of the cache for a descriptor's method.
-pub(crate) fn failed(error: Error) -> FsError {
-    ErrorCode::from(errno::logged(&error)).into()
+pub(crate) fn failed(error: Error, failures: &Failures) -> FsError {
+    ErrorCode::from(failures.log(&error)).into()
 }
 
 /// Converts an error of the cache for a stream. The result is never `Closed`, which would look like the end of the file
 /// (I7). [`stream_code`] finds the code again when the guest asks for it.
-pub(crate) fn stream_failed(error: Error) -> StreamError {
-    errno::logged(&error);
+pub(crate) fn stream_failed(error: Error, failures: &Failures) -> StreamError {
+    failures.log(&error);
     StreamError::LastOperationFailed(io::Error::other(error).into())
 }
 
@@ -59,7 +59,7 @@ mod tests {
     use wasmtime_wasi::p2::{StreamError, bindings::filesystem::types::ErrorCode};
 
     use super::{failed, stream_code, stream_failed};
-    use crate::errno::code;
+    use crate::errno::{Failures, code};
 
     fn limit(limit: Limit) -> Error {
         Error::LimitReached { limit, value: 1 }
@@ -117,11 +117,13 @@ mod tests {
             (Error::Unsupported { cid, what: path() }, ErrorCode::Io),
             (Error::Closed, ErrorCode::Io),
         ];
+        let failures = Failures::default();
         for (error, wanted) in table {
             assert_eq!(ErrorCode::from(code(&error)), wanted, "{error}");
-            let given = failed(error.clone()).downcast();
+            let given = failed(error.clone(), &failures).downcast();
             assert_eq!(given.ok(), Some(wanted), "{error}");
-            let StreamError::LastOperationFailed(given) = stream_failed(error.clone()) else {
+            let StreamError::LastOperationFailed(given) = stream_failed(error.clone(), &failures)
+            else {
                 panic!("I7: {error} must not close a stream");
             };
             assert_eq!(stream_code(&given), Some(wanted), "{error}");

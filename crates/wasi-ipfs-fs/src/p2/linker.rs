@@ -1,5 +1,7 @@
 //! The linker function, and which part of the embedder's state the host calls see.
 
+use std::sync::Arc;
+
 use wasmtime::component::{HasData, Linker};
 use wasmtime_wasi::{
     filesystem::{WasiFilesystemCtxView, WasiFilesystemView as _},
@@ -7,7 +9,7 @@ use wasmtime_wasi::{
 };
 
 use super::table::{self, Fd, Open};
-use crate::{ctx::IpfsCtx, view::IpfsView};
+use crate::{ctx::IpfsCtx, errno::Failures, view::IpfsView};
 
 /// Adds `wasi:filesystem/types` and `wasi:filesystem/preopens` with IPFS to a linker. They replace wasmtime-wasi's own,
 /// which the linker must already have ([`wasmtime_wasi::p2::add_to_linker_async`]).
@@ -22,8 +24,12 @@ use crate::{ctx::IpfsCtx, view::IpfsView};
 /// As for [`Linker::instance`]: when the linker has definitions of another shape under these names.
 pub fn add_to_linker_async<T: IpfsView + 'static>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
     linker.allow_shadowing(true);
-    let added = types::add_to_linker::<T, IpfsFilesystem>(linker, |state| IpfsFilesystemView {
-        wasi: state.filesystem(),
+    let added = types::add_to_linker::<T, IpfsFilesystem>(linker, |state| {
+        let failures = state.ipfs().map(IpfsCtx::failures).cloned();
+        IpfsFilesystemView {
+            wasi: state.filesystem(),
+            failures: failures.unwrap_or_default(),
+        }
     })
     .and_then(|()| {
         preopens::add_to_linker::<T, IpfsPreopens>(linker, |state| {
@@ -46,7 +52,7 @@ impl HasData for IpfsFilesystem {
     type Data<'a> = IpfsFilesystemView<'a>;
 }
 
-/// The state of `wasi:filesystem/types`. wasmtime-wasi's is enough, since our nodes carry their session.
+/// The state of `wasi:filesystem/types`. Our nodes carry their session.
 #[expect(
     missing_debug_implementations,
     reason = "wasmtime-wasi's view has none"
@@ -54,6 +60,8 @@ impl HasData for IpfsFilesystem {
 pub struct IpfsFilesystemView<'a> {
     /// wasmtime-wasi's own view, to which every call on a native descriptor goes.
     pub wasi: WasiFilesystemCtxView<'a>,
+    /// The guest's calls that failed.
+    pub(crate) failures: Arc<Failures>,
 }
 
 impl IpfsFilesystemView<'_> {

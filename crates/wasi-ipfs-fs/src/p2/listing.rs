@@ -24,12 +24,12 @@ impl HostDirectoryEntryStream for IpfsFilesystemView<'_> {
         // A listing whose blocks are all staged never waits; it must still let other tasks have the thread.
         tokio::task::coop::consume_budget().await;
         if let Some(error) = failed {
-            return Err(errno::failed(error.clone()));
+            return Err(errno::failed(error.clone(), &self.failures));
         }
         let entry = poll_fn(|context| Pin::new(&mut *entries).poll_next(context)).await;
         let entry = entry.transpose().map_err(|error| {
             *failed = Some(error.clone());
-            errno::failed(error)
+            errno::failed(error, &self.failures)
         })?;
         Ok(entry.map(|entry| DirectoryEntry {
             type_: entry_type(entry.kind()),

@@ -4,11 +4,14 @@
 //! and tries again at the next read: a preview 1 guest keeps its stream after an error and would take `Closed` for
 //! the end of the file.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use pinset::{Advice, Error, File, KeptBytes, PendingRead};
 use wasmtime_wasi::p2::{InputStream, Pollable, StreamError, StreamResult};
 
 use super::errno;
+use crate::errno::Failures;
 
 /// The most bytes that one call returns, as in wasmtime-wasi. The guest's own number is not a size to allocate (I9).
 pub(crate) const MAX_READ: usize = 64 * 1024;
@@ -44,14 +47,16 @@ pub(crate) struct FileStream {
     position: u64,
     /// Boxed, because a guest that seeks makes a stream for each read, and nearly none of them waits.
     ahead: Option<Box<Ahead>>,
+    failures: Arc<Failures>,
 }
 
 impl FileStream {
-    pub(crate) fn new(file: File, position: u64) -> Self {
+    pub(crate) fn new(file: File, position: u64, failures: Arc<Failures>) -> Self {
         Self {
             file,
             position,
             ahead: None,
+            failures,
         }
     }
 
@@ -62,7 +67,7 @@ impl FileStream {
     /// Returns the result of a finished wait, if there is one.
     fn take_ahead(&mut self, size: usize) -> Option<StreamResult<Bytes>> {
         match *self.ahead.take()? {
-            Ahead::Ready(Err(error)) => Some(Err(errno::stream_failed(error))),
+            Ahead::Ready(Err(error)) => Some(Err(errno::stream_failed(error, &self.failures))),
             Ahead::Ready(Ok(mut bytes)) => {
                 let given = bytes.take(size);
                 let given = self.advance(given);
@@ -125,7 +130,7 @@ impl InputStream for FileStream {
         }
         match self.file.try_read_at(self.position, size.min(MAX_READ)) {
             Some(Ok(bytes)) => self.advance(bytes),
-            Some(Err(error)) => Err(errno::stream_failed(error)),
+            Some(Err(error)) => Err(errno::stream_failed(error, &self.failures)),
             None => {
                 // This call must not wait. It may still start the fetch, as wasmtime-wasi's read does.
                 self.file.advise(self.position, 1, Advice::WillNeed);
@@ -144,7 +149,7 @@ impl InputStream for FileStream {
         }
         match read_at(&self.file, self.position, size).await {
             Ok(bytes) => self.advance(bytes),
-            Err(error) => Err(errno::stream_failed(error)),
+            Err(error) => Err(errno::stream_failed(error, &self.failures)),
         }
     }
 

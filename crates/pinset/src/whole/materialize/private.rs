@@ -1,7 +1,7 @@
 //! The private name under which a copy is made, and the step that gives the copy its own name.
 //!
 //! Invariant: only what was made under the private name is ever removed. The final name is given by a step that fails
-//! if somebody else has that name, so nobody's file is replaced either.
+//! if something has that name, so no other file is replaced either.
 
 use std::{
     hash::{BuildHasher, RandomState},
@@ -121,8 +121,8 @@ fn remove(dest: &HostDir, name: &str) -> io::Result<()> {
     }
 }
 
-/// Gives back to the owner of a tree the right to empty its directories, which the copied modes can take. The tree is
-/// no deeper than a copy is.
+/// Lets the owner of a tree empty its directories, which the copied modes can forbid. The tree is as deep as a copy at
+/// most.
 fn open_up(above: &HostDir, name: &Path) -> io::Result<()> {
     above.set_permissions(name, Permissions::from_mode(0o700))?;
     let dir = above.open_dir(name)?;
@@ -167,7 +167,7 @@ fn rename_without_flag(dir: &HostDir, from: &str, to: &str) -> io::Result<Rename
     if dir.symlink_metadata(from)?.is_dir() {
         dir.create_dir(to)?;
         if let Err(error) = dir.rename(from, dir, to) {
-            // This fails if it is not empty, so it removes nobody's files.
+            // This fails if it is not empty, so it removes no other files.
             _ = dir.remove_dir(to);
             return Err(error);
         }
