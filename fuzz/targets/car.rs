@@ -10,7 +10,7 @@ use std::{fs, path::PathBuf, sync::LazyLock};
 use cid::Cid;
 use fuzzed::{memory::bounded, seeds};
 use libfuzzer_sys::fuzz_target;
-use pinner_api::{Holder, Origin, PinDepth, Pinner};
+use pinner_api::{BlockRequest, Holder, PinDepth, Pinner};
 use pinner_car::{CarPinner, Sections, parse_car};
 use tempfile::TempDir;
 
@@ -85,12 +85,11 @@ fn check(data: &[u8], parsed: &Sections, path: PathBuf) {
             .all(|root| parsed.roots.contains(root))
     );
     assert!(pinner.len() <= parsed.sections.len());
-    let origin = Origin::root(Cid::default());
     for info in pinner.blocks() {
         let cid = Cid::new_v1(RAW, info.multihash);
         assert!(pinner.contains(&cid));
-        let block = futures_executor::block_on(pinner.block(&cid, &origin));
-        let block = block.expect("an indexed block is inside the file");
+        let answer = futures_executor::block_on(pinner.block(&BlockRequest::new(cid)));
+        let block = answer.expect("an indexed block is inside the file").bytes;
         assert_eq!(block.len(), info.size_bytes as usize);
         assert_ne!(info.multihash.code(), IDENTITY);
         let first = parsed.sections.iter().find(|section| {

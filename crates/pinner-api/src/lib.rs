@@ -16,8 +16,12 @@
 //!   on the same CID, is neither listed by [`Pinner::pins`] nor changed by [`Pinner::unpin`].
 //! * **Failure is not absence.** A backend returns [`PinnerError::NotFound`] only where it proves that it does not
 //!   have the block. Every other failure has a variant of its own.
-//! * **Deadlines.** Every block has an absolute deadline: a source that drips one byte a second has failed.
-//!   A recursive pin, which may rightly take hours, has a no-progress deadline instead.
+//! * **Deadlines.** Every block has an absolute deadline, that of its [`BlockRequest`] or the backend's own: a source
+//!   that drips one byte a second has failed. A recursive pin, which may rightly take hours, has a no-progress
+//!   deadline instead.
+//! * **A wrong answer is not the end.** An [`Answer`] may name its source. The caller returns its [`Verdict`] on it
+//!   ([`Pinner::verdict`]), and may ask again with that source among those to avoid.
+//! * **A panic fails one call.** A backend that panicked in one call serves the next.
 //!
 //! # Cancellation
 //!
@@ -34,18 +38,19 @@
 //! A backend without pins and names implements [`Pinner::block`] alone: everything else has a default.
 //!
 //! ```
-//! use std::collections::HashMap;
+//! use std::{collections::HashMap, time::Instant};
 //!
-//! use pinner_api::{Bytes, Cid, Origin, Pinner, PinnerError, async_trait};
+//! use pinner_api::{Answer, BlockRequest, Bytes, Cid, Pinner, PinnerError, async_trait};
 //!
 //! #[derive(Debug, Default)]
 //! struct InMemory(HashMap<Cid, Bytes>);
 //!
 //! #[async_trait]
 //! impl Pinner for InMemory {
-//!     async fn block(&self, cid: &Cid, _: &Origin) -> Result<Bytes, PinnerError> {
-//!         let block = self.0.get(cid).cloned();
-//!         block.ok_or(PinnerError::NotFound { cid: *cid })
+//!     async fn block(&self, request: &BlockRequest) -> Result<Answer, PinnerError> {
+//!         request.in_time(Instant::now())?;
+//!         let block = self.0.get(request.cid()).cloned();
+//!         block.map(Answer::from).ok_or(PinnerError::NotFound { cid: *request.cid() })
 //!     }
 //! }
 //!
@@ -59,14 +64,19 @@
 
 #![cfg_attr(doctest, doc = include_str!("../README.md"))]
 
-use std::{fmt, str::FromStr, sync::Arc, time::Duration};
+mod error;
+mod request;
+
+use std::{fmt, str::FromStr, time::Duration};
 
 pub use async_trait::async_trait;
 pub use bytes::Bytes;
 pub use cid::Cid;
+pub use error::{Cause, PinnerError};
 pub use futures_core::stream::BoxStream;
 use futures_core::stream::Stream;
-use futures_util::{StreamExt, stream::FuturesUnordered};
+use futures_util::{StreamExt, stream};
+pub use request::{Answer, BlockRequest, Origin, SourceId, Verdict};
 
 /// The largest block a backend may return, in bytes: 2 MiB, the limit of Bitswap and of Kubo's `block/put`
 /// (<https://specs.ipfs.tech/bitswap-protocol/#block-sizes>). A larger block is [`PinnerError::Corrupt`].
@@ -90,9 +100,14 @@ pub trait Pinner: Send + Sync + fmt::Debug {
     /// Returns one block's bytes as the backend has them: **unverified**.
     ///
     /// # Behavior
-    /// * `cid` selects by multihash: a backend may ignore the codec.
-    /// * `origin` is a hint for where to look (a node asks the providers of the root); a wrong or missing one
+    /// * The CID selects by multihash: a backend may ignore the codec.
+    /// * The origin is a hint for where to look (a node asks the providers of the root); a wrong or missing one
     ///   never changes the bytes.
+    /// * The call ends by the request's deadline, or by the backend's own if that comes first
+    ///   ([`BlockRequest::ends_by`]). It covers everything: the wait for a turn, every attempt and every source. A
+    ///   request whose deadline has passed ends at once ([`BlockRequest::in_time`]).
+    /// * The sources to avoid are asked last, after all others that may have the block, so they prove no absence by
+    ///   being left out. Those that the backend does not know change nothing.
     /// * At most [`MAX_BLOCK`] bytes are read, whatever the source sends.
     /// * An identity CID holds its own data, so nobody needs to ask for it. A backend may answer it or not.
     ///
@@ -102,26 +117,48 @@ pub trait Pinner: Send + Sync + fmt::Debug {
     ///   [`TimedOut`](PinnerError::TimedOut): may pass; the same call may succeed later.
     /// * [`Denied`](PinnerError::Denied): credentials or policy.
     /// * [`Corrupt`](PinnerError::Corrupt): the answer is not a block (too large, cut short, garbled framing).
-    async fn block(&self, cid: &Cid, origin: &Origin) -> Result<Bytes, PinnerError>;
+    async fn block(&self, request: &BlockRequest) -> Result<Answer, PinnerError>;
 
     /// Returns several blocks in any order, each exactly once.
     ///
     /// # Behavior
-    /// * There are as many answers as `cids`, each with the CID as it was given. One failure does not end the stream.
-    /// * Provided: calls [`block`](Self::block) for all of them side by side. A backend with a cheaper way overrides
-    ///   it.
+    /// * There are as many answers as requests, each with the CID as it was given. One failure does not end the
+    ///   stream.
+    /// * Provided: calls [`block`](Self::block) for all of them side by side, up to
+    ///   [`concurrency`](Self::concurrency) at once. A backend with a cheaper way overrides it.
     ///
     /// # Errors
     /// Each answer has the errors of [`block`](Self::block).
     fn blocks<'a>(
         &'a self,
-        cids: &'a [Cid],
-        origin: &'a Origin,
-    ) -> BoxStream<'a, (Cid, Result<Bytes, PinnerError>)> {
-        cids.iter()
-            .map(|cid| async move { (*cid, self.block(cid, origin).await) })
-            .collect::<FuturesUnordered<_>>()
+        requests: &'a [BlockRequest],
+    ) -> BoxStream<'a, (Cid, Result<Answer, PinnerError>)> {
+        stream::iter(requests)
+            .map(move |request| async move { (*request.cid(), self.block(request).await) })
+            .buffer_unordered(self.concurrency().max(1))
             .boxed()
+    }
+
+    /// Tells the backend whether the block that it returned for `request` has the hash of its CID. `source` is that of
+    /// the [`Answer`].
+    ///
+    /// # Behavior
+    /// * Provided: does nothing.
+    /// * Returns at once and never panics: it takes no lock that a call holds, and does no I/O.
+    /// * Any verdict may come at any time, once, several times or never; also one on a source that the backend never
+    ///   had, which changes nothing.
+    fn verdict(&self, request: &BlockRequest, source: Option<&SourceId>, verdict: Verdict) {
+        let _ = (request, source, verdict);
+    }
+
+    /// Returns how many blocks the backend serves well at once. A caller with more to ask for lets the others wait on
+    /// its own side.
+    ///
+    /// # Behavior
+    /// * Provided: 16.
+    /// * At least one, and the same for the life of the backend.
+    fn concurrency(&self) -> usize {
+        16
     }
 
     /// Puts `(holder, root)` into the set of pins.
@@ -404,147 +441,9 @@ impl FromStr for Holder {
     }
 }
 
-/// The context in which a block is asked for: the root that led to it, and the path below that root.
-///
-/// A hint for backends that look for providers: there may be none that announces a leaf, although some announce its
-/// root.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Origin {
-    /// The CID that the path started with.
-    pub root: Cid,
-    /// The path below it, segments joined by `/`, empty for the root itself.
-    pub path: Arc<str>,
-}
-
-impl Origin {
-    /// `path` below `root`.
-    pub fn new(root: Cid, path: impl Into<Arc<str>>) -> Self {
-        Self {
-            root,
-            path: path.into(),
-        }
-    }
-
-    /// The root itself.
-    pub fn root(root: Cid) -> Self {
-        let path = Arc::default();
-        Self { root, path }
-    }
-}
-
-/// Why a backend could not do what it was asked to.
-///
-/// Each variant is one way for the caller to react. `Display` says what failed and on what. The cause, if there is
-/// one, is the `source`.
-#[derive(Clone, Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum PinnerError {
-    /// The backend proves that it does not have the block. The answer stays the same until somebody adds the block.
-    #[error("block {cid} is not on the backend")]
-    NotFound {
-        /// The block.
-        cid: Cid,
-    },
-    /// The backend proves that the name points to nothing.
-    #[error("the name '{name}' does not resolve")]
-    NameNotFound {
-        /// The name.
-        name: String,
-    },
-    /// The backend cannot be reached, or fails for reasons of its own. The failure may pass.
-    #[error("the backend is unavailable: {operation}")]
-    Unavailable {
-        /// The operation and its target: `block/get bafy…`.
-        operation: String,
-        /// The cause, if there is one.
-        source: Option<Cause>,
-    },
-    /// The backend asks for fewer calls.
-    #[error("the backend limits the rate of calls: {operation}")]
-    RateLimited {
-        /// The operation and its target.
-        operation: String,
-        /// How long to wait before the next call, if the backend says.
-        retry_after: Option<Duration>,
-    },
-    /// The deadline passed. The call may succeed later, or with a longer deadline.
-    #[error("no answer within {after:?}: {operation}")]
-    TimedOut {
-        /// The operation and its target.
-        operation: String,
-        /// The deadline that passed.
-        after: Duration,
-    },
-    /// Credentials or policy forbid the operation.
-    #[error("the backend refuses: {operation}: {reason}")]
-    Denied {
-        /// The operation and its target.
-        operation: String,
-        /// The backend's own words.
-        reason: String,
-    },
-    /// The backend lacks this feature ([`Capabilities`] says so too).
-    #[error("the backend has no {operation}")]
-    Unsupported {
-        /// The missing feature: `lazy pins`.
-        operation: &'static str,
-    },
-    /// The answer cannot be what was asked for: it is too large, cut short or garbled.
-    #[error("a corrupt answer: {operation}: {reason}")]
-    Corrupt {
-        /// The operation and its target.
-        operation: String,
-        /// The defect.
-        reason: String,
-    },
-}
-
-impl PinnerError {
-    /// Whether the same call may succeed later.
-    pub fn may_pass(&self) -> bool {
-        match self {
-            Self::Unavailable { .. } | Self::RateLimited { .. } | Self::TimedOut { .. } => true,
-            Self::NotFound { .. }
-            | Self::NameNotFound { .. }
-            | Self::Denied { .. }
-            | Self::Unsupported { .. }
-            | Self::Corrupt { .. } => false,
-        }
-    }
-
-    /// Whether the backend proved that the block or the name does not exist.
-    pub fn is_absence(&self) -> bool {
-        matches!(self, Self::NotFound { .. } | Self::NameNotFound { .. })
-    }
-}
-
-/// A cause that can be shared by all who wait for the same answer.
-#[derive(Clone, Debug)]
-pub struct Cause(Arc<dyn std::error::Error + Send + Sync>);
-
-impl Cause {
-    /// Wraps any error.
-    pub fn new(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
-        Self(error.into().into())
-    }
-}
-
-impl fmt::Display for Cause {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl std::error::Error for Cause {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.0.source()
-    }
-}
-
 /// A stream that ends at once with one error. [`Pinner::pins`] returns it where there are no pins.
 pub fn refused(operation: &'static str) -> BoxStream<'static, Result<Pin, PinnerError>> {
-    futures_util::stream::once(async move { Err(PinnerError::Unsupported { operation }) }).boxed()
+    stream::once(async move { Err(PinnerError::Unsupported { operation }) }).boxed()
 }
 
 // `Pinner` is used behind `Arc<dyn Pinner>`, and its streams are passed around: both must stay possible.

@@ -26,9 +26,10 @@ use cid::Cid;
 use futures_util::StreamExt;
 use multihash::Multihash;
 use pinner_api::{
-    BoxStream, Capabilities, Cause, Holder, Origin, Pin, PinDepth, Pinner, PinnerError, async_trait,
+    Answer, BlockRequest, BoxStream, Capabilities, Cause, Holder, Pin, PinDepth, Pinner,
+    PinnerError, async_trait,
 };
-use tokio::runtime::Handle;
+use tokio::{runtime::Handle, time::Instant};
 
 use crate::{
     error::CarError,
@@ -209,20 +210,25 @@ impl Pinner for CarPinner {
         Capabilities::blocks_only().with_recursive_pins()
     }
 
-    async fn block(&self, cid: &Cid, _origin: &Origin) -> Result<Bytes, PinnerError> {
+    /// A read that has begun is not given up at the deadline: a disk answers in its own time, and a thread that waits
+    /// for it cannot be stopped.
+    async fn block(&self, request: &BlockRequest) -> Result<Answer, PinnerError> {
+        request.in_time(Instant::now().into_std())?;
+        let cid = *request.cid();
         if cid.hash().code() == IDENTITY {
-            return Ok(Bytes::copy_from_slice(cid.hash().digest()));
+            return Ok(Bytes::copy_from_slice(cid.hash().digest()).into());
         }
         let Some(place) = self.cars.index.get(cid.hash()) else {
-            return Err(PinnerError::NotFound { cid: *cid });
+            return Err(PinnerError::NotFound { cid });
         };
         if let Some(block) = self.cars.read_cached(place) {
-            return Ok(block);
+            return Ok(block.into());
         }
-        let (cars, cid) = (self.cars.clone(), *cid);
-        run_blocking(move || cars.read_place(&cid, place))
-            .await
+        let cars = self.cars.clone();
+        let block = run_blocking(move || cars.read_place(&cid, place)).await;
+        block
             .unwrap_or_else(|| Err(shutting_down(format!("read block {cid}"))))
+            .map(Answer::from)
     }
 
     async fn pin(&self, holder: &Holder, root: &Cid, depth: PinDepth) -> Result<(), PinnerError> {

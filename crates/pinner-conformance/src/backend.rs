@@ -48,6 +48,13 @@ pub trait Backend: Send + Sync + 'static {
         Ok(None)
     }
 
+    /// Makes the source behind the backend slow: from now on, no block comes from it within an hour.
+    ///
+    /// `None` where the fixture cannot. The suite then knows only that a search for an absent block keeps its deadline.
+    async fn stall(&self) -> FixtureResult<Option<()>> {
+        Ok(None)
+    }
+
     /// Runs a garbage collection, and returns once it is done. Returns an error if the collection fails.
     ///
     /// `None` exactly where the backend's capabilities say that it does not collect.

@@ -5,4 +5,5 @@ pub(crate) mod keeping;
 pub(crate) mod names;
 pub(crate) mod pinning;
 pub(crate) mod reading;
+pub(crate) mod requests;
 mod subject;

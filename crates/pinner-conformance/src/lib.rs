@@ -5,9 +5,9 @@
 //!
 //! ```
 //! use std::sync::Arc;
-//! use pinner_api::{Cid, Pinner};
+//! use pinner_api::Pinner;
 //! use pinner_conformance::{Abilities, Backend, Content, FixtureResult};
-//! # use pinner_api::{Bytes, Origin, PinnerError};
+//! # use pinner_api::{Answer, BlockRequest, PinnerError};
 //! # #[derive(Debug)]
 //! # struct MyPinner;
 //! # impl MyPinner {
@@ -15,8 +15,8 @@
 //! # }
 //! # #[pinner_api::async_trait]
 //! # impl Pinner for MyPinner {
-//! #     async fn block(&self, cid: &Cid, _: &Origin) -> Result<Bytes, PinnerError> {
-//! #         Err(PinnerError::NotFound { cid: *cid })
+//! #     async fn block(&self, request: &BlockRequest) -> Result<Answer, PinnerError> {
+//! #         Err(PinnerError::NotFound { cid: *request.cid() })
 //! #     }
 //! # }
 //!

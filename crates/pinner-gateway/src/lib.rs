@@ -8,7 +8,7 @@
 //!
 //! ```no_run
 //! use std::time::Duration;
-//! use pinner_api::{Origin, Pinner};
+//! use pinner_api::{BlockRequest, Pinner};
 //! use pinner_gateway::GatewayPinner;
 //!
 //! # async fn read() -> Result<(), Box<dyn std::error::Error>> {
@@ -18,15 +18,15 @@
 //!     .deadline(Duration::from_secs(20))
 //!     .build()?;
 //! let cid = "bafkreifzjut3te7nhyekklss27nh3k72ysco7y32koao5eei66wof36n5e".parse()?;
-//! let unverified = gateways.block(&cid, &Origin::root(cid)).await?;
+//! let unverified = gateways.block(&BlockRequest::new(cid)).await?.bytes;
 //! # Ok(())
 //! # }
 //! ```
 //!
 //! # The way of one block
 //!
-//! 1. [`GatewayPinner`] decides which gateway is asked, for how long, and which one after it. One absolute deadline
-//!    covers all of them. Each gateway but the last gets a share of the time left, so that one that hangs leaves time
+//! 1. [`GatewayPinner`] decides which gateway is asked, for how long, and which one after it. One absolute deadline,
+//!    the request's or that of [`GatewayPinnerBuilder::deadline`] if it comes first, covers all of them. Each gateway but the last gets a share of the time left, so that one that hangs leaves time
 //!    for the others.
 //! 2. `rest`: a gateway that failed is skipped for a while, longer each time, and for as long as it asked for.
 //! 3. [`Gateway`] sends one request, `GET /ipfs/<CID>` for `application/vnd.ipld.raw`, and checks whether the answer

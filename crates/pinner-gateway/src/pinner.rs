@@ -10,8 +10,7 @@ use std::{
 };
 
 use cid::Cid;
-use futures_util::{StreamExt, stream};
-use pinner_api::{BoxStream, Bytes, Origin, Pinner, PinnerError, async_trait};
+use pinner_api::{Answer, BlockRequest, Bytes, Pinner, PinnerError, SourceId, async_trait};
 use pinner_http::{Auth, Client, Endpoint, Redirects, RetryPolicy};
 use tokio::time::{Instant, sleep_until};
 
@@ -31,7 +30,8 @@ const IDENTITY: u64 = 0x00;
 /// A request for a block goes to the first gateway that is not resting. If that gateway fails or does not have the
 /// block, the request goes to the next, until one returns the block, all have given a final answer, or the deadline
 /// passes. The last gateway in the order gets all the time that is left; each one before it gets an equal share. If
-/// gateways failed in a way that may pass, they are asked again, by the [`RetryPolicy`].
+/// gateways failed in a way that may pass, they are asked again, by the [`RetryPolicy`]. The gateways that a request
+/// avoids are asked last.
 ///
 /// A block is [`NotFound`](PinnerError::NotFound) only if every gateway says so.
 pub struct GatewayPinner {
@@ -43,6 +43,7 @@ pub struct GatewayPinner {
 
 struct Ranked {
     gateway: Gateway,
+    source: SourceId,
     rest: Mutex<Rest>,
 }
 
@@ -57,14 +58,16 @@ impl GatewayPinner {
         self.gateways.iter().map(|ranked| ranked.gateway.endpoint())
     }
 
-    async fn fetch(&self, cid: &Cid) -> Result<Bytes, PinnerError> {
-        let deadline = Instant::now() + self.deadline;
+    async fn fetch(&self, request: &BlockRequest) -> Result<Answer, PinnerError> {
+        let cid = request.cid();
+        let started = Instant::now();
+        let deadline = Instant::from_std(request.ends_by(started.into_std(), self.deadline));
         let fail = |error: GatewayError| match error.into_pinner(cid) {
             // The error has the last gateway's share; if the deadline has passed, report the whole of it.
             PinnerError::TimedOut { operation, after } => PinnerError::TimedOut {
                 operation,
                 after: match Instant::now() >= deadline {
-                    true => self.deadline,
+                    true => deadline - started,
                     false => after,
                 },
             },
@@ -76,7 +79,11 @@ impl GatewayPinner {
         let mut rounds = 0;
         loop {
             let turn = match order(&open) {
-                Order::Ask(turn) => turn,
+                Order::Ask(mut turn) => {
+                    // The sort is stable: equals keep their order.
+                    turn.sort_by_key(|ranked| request.avoids(&ranked.source));
+                    turn
+                }
                 Order::Wait(until) if until < deadline => {
                     sleep_until(until).await;
                     continue;
@@ -94,7 +101,7 @@ impl GatewayPinner {
             rounds += 1;
             for (place, ranked) in turn.iter().enumerate() {
                 let error = match ranked.ask(cid, share(deadline, turn.len() - place)).await {
-                    Ok(block) => return Ok(block),
+                    Ok(block) => return Ok(Answer::new(block).with_source(ranked.source.clone())),
                     Err(error) => error,
                 };
                 tracing::debug!(%cid, %error, "a gateway returned no block");
@@ -129,7 +136,8 @@ impl GatewayPinner {
                 // The gateways that remain, if any, asked to be left alone.
                 continue;
             };
-            match wait.map(|wait| Instant::now() + wait) {
+            // A gateway may ask for more time than a clock can count.
+            match wait.and_then(|wait| Instant::now().checked_add(wait)) {
                 Some(again) if again < deadline => sleep_until(again).await,
                 Some(_) | None => return Err(fail(error)),
             }
@@ -208,23 +216,19 @@ impl Ranked {
 
 #[async_trait]
 impl Pinner for GatewayPinner {
-    async fn block(&self, cid: &Cid, _origin: &Origin) -> Result<Bytes, PinnerError> {
-        if cid.hash().code() == IDENTITY {
-            return Ok(Bytes::copy_from_slice(cid.hash().digest()));
+    /// The source of an answer is the gateway's address.
+    async fn block(&self, request: &BlockRequest) -> Result<Answer, PinnerError> {
+        request.in_time(Instant::now().into_std())?;
+        let hash = request.cid().hash();
+        if hash.code() == IDENTITY {
+            return Ok(Bytes::copy_from_slice(hash.digest()).into());
         }
-        self.fetch(cid).await
+        self.fetch(request).await
     }
 
-    /// Fetches concurrently, up to the limit in flight. The deadline of each block begins when it is asked for.
-    fn blocks<'a>(
-        &'a self,
-        cids: &'a [Cid],
-        origin: &'a Origin,
-    ) -> BoxStream<'a, (Cid, Result<Bytes, PinnerError>)> {
-        stream::iter(cids)
-            .map(move |cid| async move { (*cid, self.block(cid, origin).await) })
-            .buffer_unordered(self.in_flight)
-            .boxed()
+    /// The limit in flight.
+    fn concurrency(&self) -> usize {
+        self.in_flight
     }
 }
 
@@ -277,7 +281,8 @@ impl GatewayPinnerBuilder {
         endpoints.into_iter().fold(self, Self::gateway)
     }
 
-    /// How long one block may take, over all gateways and retries. 30 seconds unless set.
+    /// How long one block may take, over all gateways and retries, unless its request says less. 30 seconds unless
+    /// set.
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.deadline = deadline;
         self
@@ -319,8 +324,10 @@ impl GatewayPinnerBuilder {
                 .retry(self.retry)
                 .redirects(Redirects::WithinSite)
                 .build()?;
+            let gateway = Gateway::new(client);
             Ok(Ranked {
-                gateway: Gateway::new(client),
+                source: SourceId::new(gateway.endpoint().to_string()),
+                gateway,
                 rest: Mutex::default(),
             })
         });

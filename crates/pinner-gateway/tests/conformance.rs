@@ -2,7 +2,10 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -34,6 +37,7 @@ type Script = fn(&HashMap<Vec<u8>, Bytes>, &Asked, usize) -> Reply;
 struct Toys {
     pinner: Arc<GatewayPinner>,
     held: HashSet<Vec<u8>>,
+    stalled: Arc<AtomicBool>,
     _servers: Vec<ToyServer>,
 }
 
@@ -41,6 +45,7 @@ impl Toys {
     /// Starts one server for each script.
     async fn start(scripts: Vec<Script>, content: Content) -> FixtureResult<Self> {
         let mut servers = Vec::new();
+        let stalled = Arc::new(AtomicBool::new(false));
         let all: Vec<Block> = content.blocks.into_iter().chain(content.oversize).collect();
         let count = scripts.len();
         for (number, script) in scripts.into_iter().enumerate() {
@@ -55,7 +60,11 @@ impl Toys {
                 .map(|(_, block)| (block.cid.hash().to_bytes(), block.bytes.clone()))
                 .collect();
             let times = Mutex::new(HashMap::<String, usize>::new());
+            let hangs = stalled.clone();
             let server = ToyServer::start(move |asked| {
+                if hangs.load(Ordering::SeqCst) {
+                    return Reply::of([Step::Hang]);
+                }
                 let mut times = times.lock().unwrap_or_else(PoisonError::into_inner);
                 let time = times.entry(asked.target.clone()).or_default();
                 *time += 1;
@@ -74,6 +83,7 @@ impl Toys {
                 .iter()
                 .map(|block| block.cid.hash().to_bytes())
                 .collect(),
+            stalled,
             _servers: servers,
         })
     }
@@ -90,6 +100,11 @@ impl Backend for Toys {
             oversize: Oversize::Held,
             ..Abilities::default()
         }
+    }
+
+    async fn stall(&self) -> FixtureResult<Option<()>> {
+        self.stalled.store(true, Ordering::SeqCst);
+        Ok(Some(()))
     }
 
     async fn holds(&self, cid: &Cid) -> FixtureResult<Option<bool>> {

@@ -168,6 +168,10 @@ impl Request {
             .await
             .map_err(|_| Late(Waiting::Turn))?
             .map_err(|closed| self.unusable("the client is shutting down", Some(closed.into())))?;
+        // A turn that is free at once is taken even after the deadline. Nothing is sent then.
+        if Instant::now() >= deadline {
+            return Err(Late(Waiting::Turn).into());
+        }
         let sent = self.client.http.execute(self.message()?);
         let answer = match timeout_at(deadline, sent).await {
             Err(_) => return Err(Late(Waiting::Answer).into()),

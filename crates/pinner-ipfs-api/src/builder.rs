@@ -63,14 +63,14 @@ impl<C: Connector> Builder<C> {
         }
     }
 
-    /// The absolute deadline of one block, from the start of its turn. 60 s unless set.
+    /// The absolute deadline of one block, the wait for a turn included, unless its request says less. 60 s unless set.
     pub fn block_deadline(mut self, deadline: Duration) -> Self {
         self.limits.block_deadline = deadline;
         self
     }
 
-    /// The absolute deadline of calls for anything other than blocks and recursive pins. 30 s unless set. In a listing
-    /// of pins, it applies to each piece.
+    /// The absolute deadline of calls for anything other than blocks and recursive pins, the wait for a turn included.
+    /// 30 s unless set. In a listing of pins, it applies to each piece.
     pub fn call_deadline(mut self, deadline: Duration) -> Self {
         self.limits.call_deadline = deadline;
         self

@@ -6,7 +6,7 @@
 
 use futures_util::{Stream, StreamExt, TryStreamExt, stream};
 use kubo_protocol::{Listing, Reason, mfs};
-use pinner_api::{Cid, Holder, Origin, Pin, PinDepth, Pinner, PinnerError};
+use pinner_api::{BlockRequest, Cid, Holder, Pin, PinDepth, Pinner, PinnerError};
 
 use crate::{
     error::{Asked, CallError, Subject},
@@ -23,7 +23,7 @@ impl<C: Connector> IpfsApiPinner<C> {
             });
         }
         // Fetch the block first: `files/cp` resolves its source while it holds a lock that a collection waits for.
-        self.block(root, &Origin::root(*root)).await?;
+        self.block(&BlockRequest::new(*root)).await?;
         let (source, entry) = (format!("/ipfs/{root}"), mfs::pin_path(holder, root));
         let _turn = self.lazy.0.lock().await;
         let call = request::FilesCp(&[

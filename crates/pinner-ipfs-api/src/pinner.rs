@@ -7,9 +7,10 @@ use futures_util::{Stream, StreamExt};
 use kubo_protocol::Version;
 use multihash_codetable::{Code, MultihashDigest};
 use pinner_api::{
-    BoxStream, Capabilities, Cause, Cid, Holder, MAX_BLOCK, Names, Origin, Pin, PinDepth, Pinner,
-    PinnerError, async_trait,
+    Answer, BlockRequest, BoxStream, Capabilities, Cause, Cid, Holder, MAX_BLOCK, Names, Pin,
+    PinDepth, Pinner, PinnerError, async_trait,
 };
+use tokio::time::Instant;
 
 use crate::{
     error::{Asked, CallError, Subject},
@@ -76,9 +77,12 @@ impl<C: Connector> Pinner for IpfsApiPinner<C> {
         }
     }
 
-    async fn block(&self, cid: &Cid, _: &Origin) -> Result<Bytes, PinnerError> {
+    async fn block(&self, request: &BlockRequest) -> Result<Answer, PinnerError> {
+        let started = Instant::now().into_std();
+        request.in_time(started)?;
+        let cid = request.cid();
         if cid.hash().code() == IDENTITY {
-            return Ok(Bytes::copy_from_slice(cid.hash().digest()));
+            return Ok(Bytes::copy_from_slice(cid.hash().digest()).into());
         }
         let text = cid.to_string();
         let call = request::BlockGet(&[("arg", &text)]);
@@ -86,10 +90,16 @@ impl<C: Connector> Pinner for IpfsApiPinner<C> {
             operation: format!("{} {cid}", request::name_of(&call)),
             subject: Subject::Block(*cid),
         };
-        let deadline = self.rpc.limits().block_deadline;
+        let own = self.rpc.limits().block_deadline;
+        let deadline = request.ends_by(started, own) - started;
         let bytes = self.rpc.whole(call, MAX_BLOCK, deadline).await;
         let bytes = bytes.map_err(|error| error.about(asked(), deadline))?;
-        whole_block(*cid, bytes, asked()).await
+        whole_block(*cid, bytes, asked()).await.map(Answer::from)
+    }
+
+    /// As many as [`Builder::in_flight`](crate::Builder::in_flight) allows.
+    fn concurrency(&self) -> usize {
+        self.rpc.limits().in_flight.get()
     }
 
     async fn pin(&self, holder: &Holder, root: &Cid, depth: PinDepth) -> Result<(), PinnerError> {

@@ -83,16 +83,17 @@ impl<C: Connector> Rpc<C> {
         self.pins.acquire().await.ok()
     }
 
-    /// Returns the whole answer, of at most `most` bytes, within `deadline` from the start of this call's turn.
+    /// Returns the whole answer, of at most `most` bytes, within `deadline` from now, the wait for a turn included.
     pub(crate) async fn whole<R: ApiRequest>(
         &self,
         request: R,
         most: usize,
         deadline: Duration,
     ) -> Result<Bytes, CallError> {
-        let _turn = self.calls.acquire().await;
-        let mut answer = self.answer(request)?;
         let until = Instant::now() + deadline;
+        let turn = timeout_at(until, self.calls.acquire()).await;
+        let _turn = turn.map_err(|_elapsed| CallError::TimedOut(deadline))?;
+        let mut answer = self.answer(request)?;
         let mut whole = BytesMut::new();
         while let Some(bytes) = answer.next_until(until, deadline).await? {
             if whole.len() + bytes.len() > most {

@@ -15,7 +15,7 @@ use std::{
 
 use futures_util::{StreamExt, TryStreamExt};
 use kubo_daemon::{Daemon, Kubo};
-use pinner_api::{Cid, Origin, Pinner};
+use pinner_api::{BlockRequest, Cid, Origin, Pinner};
 use pinner_kubo::{GatewayChoice, KuboPinner};
 
 const MIB: u64 = 1 << 20;
@@ -100,7 +100,13 @@ async fn read(
     let origin = Origin::root(*root);
     let begun = Instant::now();
     let lengths: Vec<usize> = futures_util::stream::iter(leaves)
-        .map(|cid| async { pinner.block(cid, &origin).await.map(|block| block.len()) })
+        .map(|cid| async {
+            let request = BlockRequest::new(*cid).with_origin(origin.clone());
+            pinner
+                .block(&request)
+                .await
+                .map(|answer| answer.bytes.len())
+        })
         .buffer_unordered(in_flight)
         .try_collect()
         .await?;

@@ -1,7 +1,7 @@
 //! One block, from the node's gateway while that works, else by `block/get`. One deadline covers both.
 
 use cid::Cid;
-use pinner_api::{Bytes, MAX_BLOCK, PinnerError};
+use pinner_api::{Answer, BlockRequest, Bytes, MAX_BLOCK, PinnerError};
 use tokio::time::Instant;
 
 use crate::{
@@ -11,13 +11,20 @@ use crate::{
 
 impl KuboPinner {
     /// Returns the block's bytes by the deadline, unverified.
-    pub(crate) async fn fetch(&self, cid: &Cid, deadline: Instant) -> Result<Bytes, PinnerError> {
+    pub(crate) async fn fetch(
+        &self,
+        request: &BlockRequest,
+        deadline: Instant,
+    ) -> Result<Answer, PinnerError> {
+        let cid = request.cid();
         if let Some(gateway) = &self.gateway
-            && let Some(answer) = gateway.block(&self.control, cid, deadline).await
+            && !request.avoids(gateway.source())
+            && let Some(block) = gateway.block(&self.control, cid, deadline).await
         {
-            return answer;
+            return Ok(Answer::new(block?).with_source(gateway.source().clone()));
         }
-        self.block_get(cid, deadline).await
+        let block = self.block_get(cid, deadline).await?;
+        Ok(Answer::new(block).with_source(self.source.clone()))
     }
 
     /// Returns the block's bytes by the deadline, unverified, through the RPC. The node then has the block.

@@ -3,7 +3,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use kubo_protocol::Version;
-use pinner_api::{Capabilities, Cause};
+use pinner_api::{Capabilities, Cause, SourceId};
 use pinner_http::{Auth, Client, Endpoint, HttpError, RetryPolicy};
 use serde::Deserialize;
 use tokio::{sync::Semaphore, time::Instant};
@@ -122,8 +122,8 @@ impl KuboBuilder {
         self
     }
 
-    /// How long a block may take, from the call to its last byte, everything included. The same holds for every other
-    /// call that is not a pin, such as resolving a name. 30 seconds unless set.
+    /// How long a block may take, from the call to its last byte, everything included, unless its request says less.
+    /// The same holds for every other call that is not a pin, such as resolving a name. 30 seconds unless set.
     pub fn block_deadline(mut self, deadline: Duration) -> Self {
         self.block_deadline = deadline;
         self
@@ -183,11 +183,14 @@ impl KuboBuilder {
             .with_recursive_pins()
             .with_collection()
             .with_names();
+        let in_flight = self.in_flight.max(1);
         let mut node = KuboPinner {
-            blocks: control.lane(self.in_flight),
+            source: SourceId::new(control.endpoint().to_string()),
+            blocks: control.lane(in_flight),
             long: control.lane(LONG_CALLS),
             control,
             gateway: None,
+            in_flight,
             version,
             front,
             capabilities: match front {
@@ -203,7 +206,7 @@ impl KuboBuilder {
         let gateway = |endpoint, ownership| {
             let client = Client::builder(endpoint)
                 .connect_timeout(self.connect_timeout)
-                .in_flight(self.in_flight)
+                .in_flight(in_flight)
                 // The RPC is the second attempt.
                 .retry(RetryPolicy::NEVER)
                 .build()

@@ -10,7 +10,7 @@ use std::{
 
 use cid::Cid;
 use multihash_codetable::{Code, MultihashDigest};
-use pinner_api::{Bytes, PinnerError};
+use pinner_api::{Bytes, PinnerError, SourceId};
 use pinner_gateway::GatewayError;
 use pinner_http::{Client, HeaderValue, HttpError, Waiting, header};
 use serde::Deserialize;
@@ -33,6 +33,7 @@ const RAW: u64 = 0x55;
 #[derive(Debug)]
 pub(crate) struct Gateway {
     blocks: pinner_gateway::Gateway,
+    source: SourceId,
     client: Client,
     ownership: Ownership,
     state: Mutex<State>,
@@ -68,6 +69,7 @@ impl Gateway {
     pub(crate) fn new(client: Client, ownership: Ownership) -> Self {
         Self {
             blocks: pinner_gateway::Gateway::new(client.clone()),
+            source: SourceId::new(client.endpoint().to_string()),
             client,
             ownership,
             state: Mutex::new(State::Works),
@@ -77,6 +79,11 @@ impl Gateway {
     /// The gateway's address.
     pub(crate) fn endpoint(&self) -> &pinner_http::Endpoint {
         self.client.endpoint()
+    }
+
+    /// The gateway as a source of blocks.
+    pub(crate) fn source(&self) -> &SourceId {
+        &self.source
     }
 
     /// Returns the block by the deadline, or `None` if the RPC is to be asked. `node` is that RPC.

@@ -5,8 +5,8 @@ use std::time::Duration;
 use cid::Cid;
 use kubo_protocol::Version;
 use pinner_api::{
-    BoxStream, Bytes, Capabilities, Holder, Names, Origin, Pin, PinDepth, Pinner, PinnerError,
-    async_trait,
+    Answer, BlockRequest, BoxStream, Capabilities, Holder, Names, Pin, PinDepth, Pinner,
+    PinnerError, SourceId, async_trait,
 };
 use pinner_http::{Client, Endpoint};
 use tokio::{sync::Semaphore, time::Instant};
@@ -33,7 +33,11 @@ pub struct KuboPinner {
     pub(crate) blocks: Client,
     pub(crate) long: Client,
     pub(crate) control: Client,
+    /// The RPC as a source of blocks.
+    pub(crate) source: SourceId,
     pub(crate) gateway: Option<Gateway>,
+    /// How many blocks the lane of the RPC, or the gateway, lets be in flight.
+    pub(crate) in_flight: usize,
     pub(crate) version: Version,
     pub(crate) front: Front,
     pub(crate) capabilities: Capabilities,
@@ -76,18 +80,26 @@ impl Pinner for KuboPinner {
     }
 
     /// The origin is not used. The node keeps no session between calls; it asks all its connected peers, which include
-    /// those that had the root.
-    async fn block(&self, cid: &Cid, _origin: &Origin) -> Result<Bytes, PinnerError> {
-        let deadline = Instant::now() + self.block_deadline;
-        let fetched = self.fetch(cid, deadline).await;
+    /// those that had the root. The source of an answer is the address of the node's gateway or of its RPC.
+    async fn block(&self, request: &BlockRequest) -> Result<Answer, PinnerError> {
+        let started = Instant::now();
+        request.in_time(started.into_std())?;
+        let deadline = request.ends_by(started.into_std(), self.block_deadline);
+        let deadline = Instant::from_std(deadline);
+        let fetched = self.fetch(request, deadline).await;
         fetched.map_err(|error| match error {
-            // The error has the share of the server asked last; report the whole deadline.
+            // The error has the share of the server asked last; report the whole time.
             PinnerError::TimedOut { operation, .. } => PinnerError::TimedOut {
                 operation,
-                after: self.block_deadline,
+                after: deadline - started,
             },
             other => other,
         })
+    }
+
+    /// As many as [`KuboBuilder::in_flight`](crate::KuboBuilder::in_flight) allows.
+    fn concurrency(&self) -> usize {
+        self.in_flight
     }
 
     async fn pin(&self, holder: &Holder, root: &Cid, depth: PinDepth) -> Result<(), PinnerError> {

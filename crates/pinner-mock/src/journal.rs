@@ -2,10 +2,10 @@
 //!
 //! Invariant: a call counts when it arrives, however it ends, and is in flight until it ends or is dropped.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Instant};
 
 use cid::Cid;
-use pinner_api::{Holder, Origin, PinDepth};
+use pinner_api::{Holder, Origin, PinDepth, SourceId, Verdict};
 
 use crate::store::Multihash;
 
@@ -19,6 +19,10 @@ pub enum Call {
         cid: Cid,
         /// The hint that came with it.
         origin: Origin,
+        /// The moment by which it had to end, if the caller set one.
+        deadline: Option<Instant>,
+        /// The sources to avoid.
+        avoid: Vec<SourceId>,
     },
     /// `pin`.
     Pin {
@@ -45,13 +49,26 @@ pub enum Call {
     },
 }
 
+/// One verdict, recorded when it arrives. It is not a [`Call`]: nothing waits for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Judged {
+    /// The block as the caller had asked for it.
+    pub cid: Cid,
+    /// The source that the verdict is on, as the caller gave it.
+    pub source: Option<SourceId>,
+    /// The verdict.
+    pub verdict: Verdict,
+}
+
 /// How much of the calls is recorded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Recording {
-    /// Every call (some 200 bytes each), and the counters.
+    /// Every call (some 250 bytes each), every verdict, and the counters.
     #[default]
     Calls,
-    /// The counters alone, for millions of calls. [`MockNode::log`](crate::MockNode::log) is empty then.
+    /// The counters alone, for millions of calls. [`MockNode::log`](crate::MockNode::log) and
+    /// [`MockNode::verdicts`](crate::MockNode::verdicts) are empty then.
     Counters,
 }
 
@@ -83,6 +100,7 @@ pub struct Counters {
 pub(crate) struct Journal {
     pub(crate) recording: Recording,
     pub(crate) calls: Vec<Call>,
+    pub(crate) verdicts: Vec<Judged>,
     pub(crate) counters: Counters,
     pub(crate) asked: HashMap<Multihash, usize>,
 }
@@ -109,6 +127,14 @@ impl Journal {
         }
     }
 
+    /// Records a verdict.
+    pub(crate) fn judge(&mut self, judged: Judged) {
+        match self.recording {
+            Recording::Calls => self.verdicts.push(judged),
+            Recording::Counters => {}
+        }
+    }
+
     /// Records that one call has ended.
     pub(crate) fn end(&mut self) {
         self.counters.in_flight -= 1;
@@ -118,6 +144,7 @@ impl Journal {
     pub(crate) fn clear(&mut self) {
         let in_flight = self.counters.in_flight;
         self.calls.clear();
+        self.verdicts.clear();
         self.asked.clear();
         self.counters = Counters {
             in_flight,

@@ -4,20 +4,20 @@
 //! ```
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() {
-//! use pinner_api::{Origin, Pinner, PinnerError};
+//! use pinner_api::{BlockRequest, Pinner, PinnerError};
 //! use pinner_mock::{Fault, MockNode, When};
 //!
 //! let node = MockNode::new();
 //! let cid = node.put(0x55, "hello");
 //! node.script(When::block(&cid).first(1), Fault::WrongBytes);
 //!
-//! let origin = Origin::root(cid);
-//! assert_ne!(node.block(&cid, &origin).await.unwrap(), "hello");
-//! assert_eq!(node.block(&cid, &origin).await.unwrap(), "hello");
+//! let request = BlockRequest::new(cid);
+//! assert_ne!(node.block(&request).await.unwrap().bytes, "hello");
+//! assert_eq!(node.block(&request).await.unwrap().bytes, "hello");
 //! assert_eq!(node.blocks_asked(&cid), 2);
 //!
 //! node.collect_garbage().unwrap();
-//! let gone = node.block(&cid, &origin).await;
+//! let gone = node.block(&request).await;
 //! assert!(matches!(gone, Err(PinnerError::NotFound { .. })));
 //! # }
 //! ```
@@ -26,14 +26,14 @@
 //!
 //! * [`MockNode`], [`Builder`]: the node, and the methods by which a test changes it without the trait.
 //! * [`When`], [`Fault`], [`Gate`], [`Oversize`]: which calls fail, and how.
-//! * [`Call`], [`Counters`], [`Recording`]: the record of the calls.
+//! * [`Call`], [`Judged`], [`Counters`], [`Recording`]: the record of the calls and of the verdicts.
 //! * [`Collected`], [`MockError`]: the result of a collection, and the reasons why one fails.
 //!
 //! # DAGs and time
 //!
 //! The links of dag-pb blocks are followed. A block of any other codec is a leaf, dag-cbor included. A block is
 //! stored and found by its multihash, whatever its CID's codec. Time passes only in [`Fault::Delay`], on tokio's
-//! clock, which a test can pause.
+//! clock, which a test can pause. Deadlines are on the same clock.
 
 #![cfg_attr(doctest, doc = include_str!("../README.md"))]
 #![allow(
@@ -52,6 +52,6 @@ mod store;
 
 pub use collect::Collected;
 pub use error::MockError;
-pub use journal::{Call, Counters, Recording};
+pub use journal::{Call, Counters, Judged, Recording};
 pub use node::{Builder, MockNode};
 pub use script::{Fault, Gate, Oversize, When};

@@ -12,12 +12,12 @@ use std::{
 use bytes::Bytes;
 use cid::Cid;
 use multihash_codetable::{Code, MultihashDigest};
-use pinner_api::{Capabilities, Pin, PinnerError, Resolved};
+use pinner_api::{Capabilities, Pin, PinnerError, Resolved, SourceId};
 
 use crate::{
     dag,
     error::MockError,
-    journal::{Call, Counters, Journal, Recording},
+    journal::{Call, Counters, Journal, Judged, Recording},
     script::{Fault, Script, When},
     store::{Store, Stored},
 };
@@ -26,6 +26,8 @@ use crate::{
 #[derive(Clone)]
 pub struct MockNode {
     capabilities: Capabilities,
+    concurrency: usize,
+    source: Option<SourceId>,
     state: Arc<Mutex<State>>,
 }
 
@@ -94,6 +96,8 @@ impl State {
 #[derive(Clone, Debug)]
 pub struct Builder {
     capabilities: Capabilities,
+    concurrency: usize,
+    source: Option<SourceId>,
     recording: Recording,
 }
 
@@ -101,6 +105,19 @@ impl Builder {
     /// Sets what the node can do; it refuses the rest. The default is everything.
     pub fn capabilities(mut self, capabilities: Capabilities) -> Self {
         self.capabilities = capabilities;
+        self
+    }
+
+    /// Sets how many blocks the node says it serves well at once. The default is 16, the trait's own. The node serves
+    /// more if it is asked for more.
+    pub fn concurrency(mut self, blocks: usize) -> Self {
+        self.concurrency = blocks;
+        self
+    }
+
+    /// Sets the source that every answer names. The default is none.
+    pub fn source(mut self, source: SourceId) -> Self {
+        self.source = Some(source);
         self
     }
 
@@ -116,6 +133,8 @@ impl Builder {
         state.journal.recording = self.recording;
         MockNode {
             capabilities: self.capabilities,
+            concurrency: self.concurrency,
+            source: self.source,
             state: Arc::new(Mutex::new(state)),
         }
     }
@@ -141,12 +160,22 @@ impl MockNode {
                 .with_lazy_pins()
                 .with_collection()
                 .with_names(),
+            concurrency: 16,
+            source: None,
             recording: Recording::default(),
         }
     }
 
     pub(crate) fn can(&self) -> Capabilities {
         self.capabilities
+    }
+
+    pub(crate) fn at_once(&self) -> usize {
+        self.concurrency
+    }
+
+    pub(crate) fn named_source(&self) -> Option<&SourceId> {
+        self.source.as_ref()
     }
 
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
@@ -308,6 +337,11 @@ impl MockNode {
         self.state().journal.calls.clone()
     }
 
+    /// Every verdict since the log was last cleared, in the order of arrival.
+    pub fn verdicts(&self) -> Vec<Judged> {
+        self.state().journal.verdicts.clone()
+    }
+
     /// How often the block of this multihash was asked for.
     pub fn blocks_asked(&self, cid: &Cid) -> usize {
         let state = self.state();
@@ -324,7 +358,7 @@ impl MockNode {
         self.state().journal.counters
     }
 
-    /// Forgets the log and the totals. Calls in flight stay counted.
+    /// Forgets the log, the verdicts and the totals. Calls in flight stay counted.
     pub fn clear_log(&self) {
         self.state().journal.clear();
     }

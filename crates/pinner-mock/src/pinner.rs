@@ -4,16 +4,16 @@
 //! it waits has had no effect.
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use cid::Cid;
 use futures_util::{StreamExt, stream};
 use pinner_api::{
-    BoxStream, Capabilities, Holder, MAX_BLOCK, Names, Origin, Pin, PinDepth, Pinner, PinnerError,
-    Resolved,
+    Answer, BlockRequest, BoxStream, Capabilities, Holder, MAX_BLOCK, Names, Pin, PinDepth, Pinner,
+    PinnerError, Resolved, SourceId, Verdict,
 };
+use tokio::time::Instant;
 
 use crate::{
-    journal::Call,
+    journal::{Call, Judged},
     node::MockNode,
     script::{Orders, Subject, too_large},
 };
@@ -70,13 +70,17 @@ impl Pinner for MockNode {
         self.can()
     }
 
-    async fn block(&self, cid: &Cid, origin: &Origin) -> Result<Bytes, PinnerError> {
+    async fn block(&self, request: &BlockRequest) -> Result<Answer, PinnerError> {
+        let cid = request.cid();
         let call = Call::Block {
             cid: *cid,
-            origin: origin.clone(),
+            origin: request.origin().clone(),
+            deadline: request.deadline(),
+            avoid: request.avoid().to_vec(),
         };
         let _in_flight = InFlight::begin(self, call);
-        let orders = self.obey(Subject::Block(cid)).await?;
+        request.in_time(Instant::now().into_std())?;
+        let orders = self.obey(Subject::Block(request)).await?;
         let stored = self.state().fetch(cid);
         // Outside the lock: generating a block may take its time.
         let genuine = stored.map(|stored| stored.bytes());
@@ -87,7 +91,23 @@ impl Pinner for MockNode {
         };
         let bytes = orders.bytes(cid, genuine)?;
         self.state().journal.counters.bytes += bytes.len() as u64;
-        Ok(bytes)
+        let answer = Answer::new(bytes);
+        Ok(match self.named_source() {
+            Some(source) => answer.with_source(source.clone()),
+            None => answer,
+        })
+    }
+
+    fn verdict(&self, request: &BlockRequest, source: Option<&SourceId>, verdict: Verdict) {
+        self.state().journal.judge(Judged {
+            cid: *request.cid(),
+            source: source.cloned(),
+            verdict,
+        });
+    }
+
+    fn concurrency(&self) -> usize {
+        self.at_once()
     }
 
     async fn pin(&self, holder: &Holder, root: &Cid, depth: PinDepth) -> Result<(), PinnerError> {

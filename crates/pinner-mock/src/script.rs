@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use cid::Cid;
-use pinner_api::{MAX_BLOCK, PinnerError};
+use pinner_api::{BlockRequest, Cause, MAX_BLOCK, PinnerError};
+use tokio::time::Instant;
 
 pub use self::gate::Gate;
 use crate::store::Multihash;
@@ -124,12 +125,18 @@ pub enum Fault {
     /// The block or name is absent: the call fails with `NotFound` or `NameNotFound`. Not for listings, which ask for
     /// neither.
     Missing,
-    /// The call waits for that long, and then goes on.
+    /// The call waits for that long, and then goes on. A request for a block whose deadline comes first ends by it, with
+    /// `TimedOut`: the source is slow, the backend is sound.
     Delay(Duration),
-    /// The call never ends. To learn when a call has come this far, use [`HangUntil`](Self::HangUntil).
+    /// The call never ends, whatever the deadline: the backend breaks its contract. To learn when a call has come this
+    /// far, use [`HangUntil`](Self::HangUntil).
     Hang,
-    /// The call waits until the gate is opened, and then goes on.
+    /// The call waits until the gate is opened, whatever the deadline, and then goes on.
     HangUntil(Gate),
+    /// The call panics, in the task that polls it.
+    Panic,
+    /// The call hands its work to a task of its own, which panics. The call fails with `Unavailable`.
+    PanicInTask,
     /// One bit of the block's bytes is wrong. An empty block gets one byte.
     WrongBytes,
     /// The answer has only that many of the block's bytes, and nothing says that there are more.
@@ -161,7 +168,9 @@ impl Fault {
             | Self::ErrorAfter(_)
             | Self::Delay(_)
             | Self::Hang
-            | Self::HangUntil(_) => true,
+            | Self::HangUntil(_)
+            | Self::Panic
+            | Self::PanicInTask => true,
         }
     }
 }
@@ -169,7 +178,7 @@ impl Fault {
 /// A call, reduced to what the script looks at.
 #[derive(Debug)]
 pub(crate) enum Subject<'a> {
-    Block(&'a Cid),
+    Block(&'a BlockRequest),
     Pin(&'a Cid),
     Unpin(&'a Cid),
     Pins,
@@ -179,7 +188,7 @@ pub(crate) enum Subject<'a> {
 impl Subject<'_> {
     fn operation(&self) -> (Operation, Option<&Cid>) {
         match self {
-            Self::Block(cid) => (Operation::Block, Some(cid)),
+            Self::Block(request) => (Operation::Block, Some(request.cid())),
             Self::Pin(cid) => (Operation::Pin, Some(cid)),
             Self::Unpin(cid) => (Operation::Unpin, Some(cid)),
             Self::Pins => (Operation::Pins, None),
@@ -190,14 +199,34 @@ impl Subject<'_> {
     /// The error for an absent block or name; a listing has none.
     fn missing(&self) -> Option<PinnerError> {
         match self {
-            Self::Block(cid) | Self::Pin(cid) | Self::Unpin(cid) => {
-                Some(PinnerError::NotFound { cid: **cid })
-            }
+            Self::Block(request) => Some(PinnerError::NotFound {
+                cid: *request.cid(),
+            }),
+            Self::Pin(cid) | Self::Unpin(cid) => Some(PinnerError::NotFound { cid: **cid }),
             Self::Resolve(name) => Some(PinnerError::NameNotFound {
                 name: (*name).to_owned(),
             }),
             Self::Pins => None,
         }
+    }
+
+    /// Waits for that long. A request for a block waits until its deadline at most, and fails if that comes first.
+    async fn wait(&self, time: Duration) -> Result<(), PinnerError> {
+        let started = Instant::now();
+        let wait = tokio::time::sleep(time);
+        let Self::Block(request) = self else {
+            wait.await;
+            return Ok(());
+        };
+        let Some(deadline) = request.deadline().map(Instant::from_std) else {
+            wait.await;
+            return Ok(());
+        };
+        let waited = tokio::time::timeout_at(deadline, wait).await;
+        waited.map_err(|_| PinnerError::TimedOut {
+            operation: format!("block {}", request.cid()),
+            after: deadline.saturating_duration_since(started),
+        })
     }
 }
 
@@ -266,7 +295,9 @@ impl Orders {
             match fault {
                 Fault::Error(error) => return Err(error),
                 Fault::Missing => subject.missing().map_or(Ok(()), Err)?,
-                Fault::Delay(time) => tokio::time::sleep(time).await,
+                Fault::Delay(time) => subject.wait(time).await?,
+                Fault::Panic => panic!("the script has this call panic"),
+                Fault::PanicInTask => return Err(panicked_in_task().await),
                 Fault::Hang => std::future::pending().await,
                 Fault::HangUntil(gate) => gate.pass().await,
                 Fault::ErrorAfter(error) => orders.lost = orders.lost.or(Some(error)),
@@ -303,13 +334,25 @@ impl Orders {
                 | Fault::Missing
                 | Fault::Delay(_)
                 | Fault::Hang
-                | Fault::HangUntil(_) => answer,
+                | Fault::HangUntil(_)
+                | Fault::Panic
+                | Fault::PanicInTask => answer,
             };
         }
         match self.lost {
             Some(lost) => Err(lost),
             None => answer,
         }
+    }
+}
+
+/// Lets a task panic. Returns the error of a backend that waits for such a task.
+async fn panicked_in_task() -> PinnerError {
+    let task = tokio::spawn(async { panic!("the script has this call's task panic") });
+    let stopped: Result<(), _> = task.await;
+    PinnerError::Unavailable {
+        operation: "a task of the backend".to_owned(),
+        source: stopped.err().map(Cause::new),
     }
 }
 

@@ -19,7 +19,7 @@ use std::{
 use cid::Cid;
 use futures_util::{StreamExt, stream};
 use multihash_codetable::{Code, MultihashDigest};
-use pinner_api::{Origin, Pinner};
+use pinner_api::{BlockRequest, Origin, Pinner};
 use pinner_mock::{Fault, MockNode, Recording, When};
 use pinset::{Advice, IpfsPath, Node, PinsetBuilder};
 use test_support::balanced;
@@ -117,22 +117,26 @@ fn warm(runtime: &tokio::runtime::Runtime) {
     }
 }
 
+fn request(file: &balanced::Balanced, cid: &Cid) -> BlockRequest {
+    BlockRequest::new(*cid).with_origin(Origin::root(file.root))
+}
+
 async fn one_by_one(node: &MockNode, file: &balanced::Balanced) -> Duration {
-    let origin = Origin::root(file.root);
     let start = Instant::now();
     for cid in &file.leaves {
-        let bytes = node.block(cid, &origin).await.expect("a block");
+        let answer = node.block(&request(file, cid)).await.expect("a block");
+        let bytes = answer.bytes;
         assert!(Code::Sha2_256.digest(&bytes) == *cid.hash());
     }
     start.elapsed()
 }
 
 async fn at_once(node: &MockNode, file: &balanced::Balanced) -> Duration {
-    let origin = Origin::root(file.root);
     let start = Instant::now();
     let verified = stream::iter(&file.leaves)
         .map(async |cid: &Cid| {
-            let bytes = node.block(cid, &origin).await.expect("a block");
+            let answer = node.block(&request(file, cid)).await.expect("a block");
+            let bytes = answer.bytes;
             let cid = *cid;
             let hashed = move || Code::Sha2_256.digest(&bytes) == *cid.hash();
             tokio::task::spawn_blocking(hashed).await.expect("a hash")

@@ -3,9 +3,9 @@
 //! A backend without pins implements one method. The cache verifies every block that it returns. So a wrong file makes a
 //! read fail, and no reader sees its bytes.
 
-use std::{error::Error, io, ops::ControlFlow, path::PathBuf, sync::Arc};
+use std::{error::Error, io, ops::ControlFlow, path::PathBuf, sync::Arc, time::Instant};
 
-use pinner_api::{Bytes, Cid, Origin, Pinner, PinnerError, async_trait};
+use pinner_api::{Answer, BlockRequest, Bytes, Cid, Pinner, PinnerError, async_trait};
 use pinner_car::{CarError, ImportOptions};
 use pinset::{IpfsPath, Node, PinsetBuilder};
 
@@ -17,9 +17,11 @@ struct Folder(PathBuf);
 
 #[async_trait]
 impl Pinner for Folder {
-    async fn block(&self, cid: &Cid, _origin: &Origin) -> std::result::Result<Bytes, PinnerError> {
+    async fn block(&self, request: &BlockRequest) -> std::result::Result<Answer, PinnerError> {
+        request.in_time(Instant::now())?;
+        let cid = request.cid();
         match tokio::fs::read(self.0.join(cid.to_string())).await {
-            Ok(bytes) => Ok(bytes.into()),
+            Ok(bytes) => Ok(Bytes::from(bytes).into()),
             // There is no other place for a block, so a missing file proves its absence.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 Err(PinnerError::NotFound { cid: *cid })

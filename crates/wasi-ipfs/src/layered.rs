@@ -15,16 +15,18 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use futures_util::{StreamExt, stream, stream::FuturesUnordered};
+use futures_util::{StreamExt, stream};
 use pinner_api::{
-    BoxStream, Bytes, Capabilities, Cid, Holder, Names, Origin, Pin, PinDepth, Pinner, PinnerError,
-    async_trait,
+    Answer, BlockRequest, BoxStream, Capabilities, Cid, Holder, Names, Pin, PinDepth, Pinner,
+    PinnerError, SourceId, Verdict, async_trait,
 };
 
 /// Two backends as one.
 pub(crate) struct Layered {
     local: Arc<dyn Pinner>,
     behind: Arc<dyn Pinner>,
+    /// What stands for the local backend in its answers that name no source.
+    unnamed: SourceId,
     kept: Mutex<Kept>,
 }
 
@@ -42,6 +44,7 @@ impl Layered {
         Self {
             local,
             behind,
+            unnamed: SourceId::new("local"),
             kept: Mutex::default(),
         }
     }
@@ -58,7 +61,7 @@ impl Layered {
         root: &Cid,
         depth: PinDepth,
     ) -> Result<bool, PinnerError> {
-        let here = match self.local.block(root, &Origin::root(*root)).await {
+        let here = match self.local.block(&BlockRequest::new(*root)).await {
             Ok(_) => true,
             Err(PinnerError::NotFound { .. }) => false,
             Err(other) => return Err(other),
@@ -94,22 +97,39 @@ impl Pinner for Layered {
         self.behind.capabilities()
     }
 
-    async fn block(&self, cid: &Cid, origin: &Origin) -> Result<Bytes, PinnerError> {
-        match self.local.block(cid, origin).await {
-            Err(PinnerError::NotFound { .. }) => self.behind.block(cid, origin).await,
+    async fn block(&self, request: &BlockRequest) -> Result<Answer, PinnerError> {
+        match self.local.block(request).await {
+            Err(PinnerError::NotFound { .. }) => self.behind.block(request).await,
+            Ok(answer) if answer.source.is_none() => Ok(answer.with_source(self.unnamed.clone())),
             there_or_failed => there_or_failed,
         }
     }
 
     fn blocks<'a>(
         &'a self,
-        cids: &'a [Cid],
-        origin: &'a Origin,
-    ) -> BoxStream<'a, (Cid, Result<Bytes, PinnerError>)> {
-        cids.iter()
-            .map(|cid| async move { (*cid, self.block(cid, origin).await) })
-            .collect::<FuturesUnordered<_>>()
+        requests: &'a [BlockRequest],
+    ) -> BoxStream<'a, (Cid, Result<Answer, PinnerError>)> {
+        stream::iter(requests)
+            .map(move |request| async move { (*request.cid(), self.block(request).await) })
+            .buffer_unordered(self.concurrency().max(1))
             .boxed()
+    }
+
+    fn verdict(&self, request: &BlockRequest, source: Option<&SourceId>, verdict: Verdict) {
+        match source {
+            None => self.behind.verdict(request, None, verdict),
+            Some(source) if *source == self.unnamed => self.local.verdict(request, None, verdict),
+            // A backend ignores a source that it never had.
+            Some(_) => {
+                self.local.verdict(request, source, verdict);
+                self.behind.verdict(request, source, verdict);
+            }
+        }
+    }
+
+    /// Local blocks come at once, so the backend behind sets the pace.
+    fn concurrency(&self) -> usize {
+        self.behind.concurrency()
     }
 
     async fn pin(&self, holder: &Holder, root: &Cid, depth: PinDepth) -> Result<(), PinnerError> {

@@ -50,6 +50,11 @@ fn holder(number: u8) -> Holder {
     Holder::new([number; 8], [number; 16])
 }
 
+async fn read(pinner: &CarPinner, cid: Cid) -> Result<Bytes, PinnerError> {
+    let answer = pinner.block(&BlockRequest::new(cid)).await?;
+    Ok(answer.bytes)
+}
+
 async fn pins(pinner: &CarPinner) -> Vec<Pin> {
     pinner.pins().try_collect().await.unwrap()
 }
@@ -76,19 +81,13 @@ async fn blocks_of_several_cars_are_found_by_multihash() {
     // The codec comes from the link: any codec and version finds the block.
     let other = Cid::new_v0(*a.hash()).unwrap();
     for asked in [a, other, Cid::new_v1(DAG_CBOR, *a.hash())] {
-        assert_eq!(
-            pinner.block(&asked, &Origin::root(asked)).await.unwrap(),
-            small
-        );
+        assert_eq!(read(&pinner, asked).await.unwrap(), small);
     }
-    assert_eq!(pinner.block(&b, &Origin::root(b)).await.unwrap(), large);
+    assert_eq!(read(&pinner, b).await.unwrap(), large);
 
     let absent = cid(RAW, b"absent");
     assert!(!pinner.contains(&absent));
-    let error = pinner
-        .block(&absent, &Origin::root(absent))
-        .await
-        .unwrap_err();
+    let error = read(&pinner, absent).await.unwrap_err();
     assert!(
         matches!(error, PinnerError::NotFound { cid } if cid == absent),
         "{error:?}"
@@ -106,11 +105,11 @@ fn without_a_runtime_it_works_on_the_current_thread() {
     let Poll::Ready(Ok(pinner)) = opening.as_mut().poll(&mut context) else {
         panic!("nothing to wait for");
     };
-    let origin = Origin::root(root);
-    let Poll::Ready(read) = pinner.block(&root, &origin).as_mut().poll(&mut context) else {
+    let request = BlockRequest::new(root);
+    let Poll::Ready(answer) = pinner.block(&request).as_mut().poll(&mut context) else {
         panic!("nothing to wait for");
     };
-    assert_eq!(read.unwrap(), block);
+    assert_eq!(answer.unwrap().bytes, block);
 }
 
 #[tokio::test]
@@ -118,10 +117,7 @@ async fn an_identity_cid_is_its_own_block() {
     let pinner = CarPinner::open_blocking([] as [PathBuf; 0]).unwrap();
     assert!(pinner.is_empty());
     let cid = Cid::new_v1(RAW, Multihash::wrap(IDENTITY, b"inline").unwrap());
-    assert_eq!(
-        pinner.block(&cid, &Origin::root(cid)).await.unwrap(),
-        "inline"
-    );
+    assert_eq!(read(&pinner, cid).await.unwrap(), "inline");
     pinner
         .pin(&holder(1), &cid, PinDepth::Recursive)
         .await
@@ -278,7 +274,7 @@ async fn a_file_that_shrinks_is_corrupt_and_no_short_block() {
     let pinner = CarPinner::open([&path]).await.unwrap();
     let file = File::options().write(true).open(&path).unwrap();
     file.set_len(file.metadata().unwrap().len() - 1).unwrap();
-    let error = pinner.block(&root, &Origin::root(root)).await.unwrap_err();
+    let error = read(&pinner, root).await.unwrap_err();
     assert!(matches!(error, PinnerError::Corrupt { .. }), "{error:?}");
     assert!(error.to_string().contains("a.car"), "{error}");
 }

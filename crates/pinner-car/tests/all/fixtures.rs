@@ -5,7 +5,7 @@
 use std::{env, fs, path::PathBuf};
 
 use multihash_codetable::{Code, MultihashDigest};
-use pinner_api::{Cid, Holder, Origin, PinDepth, Pinner, PinnerError};
+use pinner_api::{BlockRequest, Cid, Holder, PinDepth, Pinner, PinnerError};
 use pinner_car::CarPinner;
 
 const RAW: u64 = 0x55;
@@ -32,7 +32,8 @@ async fn check_blocks(pinner: &CarPinner) {
     let mut total = 0;
     for info in pinner.blocks() {
         let cid = Cid::new_v1(RAW, info.multihash);
-        let block = pinner.block(&cid, &Origin::root(cid)).await.unwrap();
+        let answer = pinner.block(&BlockRequest::new(cid)).await.unwrap();
+        let block = answer.bytes;
         assert_eq!(block.len(), info.size_bytes as usize);
         let code = Code::try_from(info.multihash.code()).unwrap();
         assert_eq!(code.digest(&block), info.multihash);

@@ -9,7 +9,7 @@ use std::{
 };
 
 use multihash_codetable::{Code, MultihashDigest};
-use pinner_api::{Cid, Origin, Pinner};
+use pinner_api::{BlockRequest, Cid, Pinner};
 use pinner_car::{CarPinner, ImportOptions, Profile, import_to_car};
 use proptest::prelude::*;
 use rust_unixfs::walk::{ContinuedWalk, Walker};
@@ -99,8 +99,9 @@ fn read_back(runtime: &Runtime, pinner: &CarPinner, root: Cid) -> (Tree, BTreeSe
     while walker.should_continue() {
         let cid = *walker.pending_links().0;
         let block = runtime
-            .block_on(pinner.block(&cid, &Origin::root(root)))
-            .unwrap();
+            .block_on(pinner.block(&BlockRequest::new(cid)))
+            .unwrap()
+            .bytes;
         assert_eq!(*cid.hash(), Code::Sha2_256.digest(&block));
         used.insert(cid.to_bytes());
         match walker.next(&block, &mut cache).unwrap() {

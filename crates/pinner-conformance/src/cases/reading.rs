@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use cid::Cid;
 use futures_util::StreamExt;
 use multihash_codetable::{Code, MultihashDigest};
-use pinner_api::{MAX_BLOCK, Origin, PinnerError};
+use pinner_api::{BlockRequest, MAX_BLOCK, Origin, PinnerError};
 
 use crate::{
     Block, Content, Dag, Elsewhere, Failure, Oversize, Start,
@@ -128,10 +128,19 @@ pub(crate) async fn a_wrong_origin_changes_nothing(start: Start) -> Outcome {
         Origin::new(dag.root(), "x?format=car&offline=true#y"),
     ];
     for origin in origins {
-        let got = it.pinner.block(&block.cid, &origin).await;
-        same_bytes(&block.cid, got, &block.bytes)?;
+        let request = BlockRequest::new(block.cid).with_origin(origin);
+        let got = it.pinner.block(&request).await;
+        same_bytes(&block.cid, got.map(|answer| answer.bytes), &block.bytes)?;
     }
     Ok(())
+}
+
+/// Requests for these blocks, on the way down from `root`.
+fn requests(cids: &[Cid], root: Cid) -> Vec<BlockRequest> {
+    let origin = Origin::root(root);
+    cids.iter()
+        .map(|cid| BlockRequest::new(*cid).with_origin(origin.clone()))
+        .collect()
 }
 
 pub(crate) async fn blocks_answers_each_once(start: Start) -> Outcome {
@@ -144,8 +153,8 @@ pub(crate) async fn blocks_answers_each_once(start: Start) -> Outcome {
     asked.extend([asked[1], asked[1]]);
     asked.push(Cid::new_v1(RAW, *dag.root().hash()));
 
-    let origin = Origin::root(dag.root());
-    let answers: Vec<_> = it.pinner.blocks(&asked, &origin).collect().await;
+    let requests = requests(&asked, dag.root());
+    let answers: Vec<_> = it.pinner.blocks(&requests).collect().await;
     let mut left: HashMap<Cid, usize> = HashMap::new();
     for cid in &asked {
         *left.entry(*cid).or_default() += 1;
@@ -163,7 +172,9 @@ pub(crate) async fn blocks_answers_each_once(start: Start) -> Outcome {
             dag.blocks().iter().find(|b| b.cid.hash() == cid.hash()),
             answer,
         ) {
-            (Some(block), answer) => same_bytes(&cid, answer, &block.bytes)?,
+            (Some(block), answer) => {
+                same_bytes(&cid, answer.map(|answer| answer.bytes), &block.bytes)?;
+            }
             (None, Ok(_)) => {
                 return Err(Failure::Broken(format!("blocks() made up {cid}")));
             }
@@ -180,8 +191,7 @@ pub(crate) async fn blocks_answers_each_once(start: Start) -> Outcome {
 
 pub(crate) async fn blocks_of_nothing_ends_at_once(start: Start) -> Outcome {
     let it = Subject::over(&start, Content::default()).await?;
-    let origin = Origin::root(it.nowhere());
-    let answers = it.pinner.blocks(&[], &origin).count().await;
+    let answers = it.pinner.blocks(&[]).count().await;
     ensure_eq("answers to no question", answers, 0)
 }
 
@@ -203,14 +213,13 @@ pub(crate) async fn readers_side_by_side_get_what_they_asked_for(start: Start) -
         .map(|n| {
             let pinner = it.pinner.clone();
             let mut blocks = dag.blocks().to_vec();
-            let origin = Origin::root(dag.root());
             // Each in an order of its own, so that calls at the same moment are for different blocks.
             let turn = n % blocks.len();
             blocks.rotate_left(turn);
             tokio::spawn(async move {
                 for block in blocks {
-                    let got = pinner.block(&block.cid, &origin).await;
-                    same_bytes(&block.cid, got, &block.bytes)?;
+                    let got = pinner.block(&BlockRequest::new(block.cid)).await;
+                    same_bytes(&block.cid, got.map(|answer| answer.bytes), &block.bytes)?;
                 }
                 Ok(())
             })
@@ -228,8 +237,8 @@ pub(crate) async fn readers_side_by_side_get_what_they_asked_for(start: Start) -
 pub(crate) async fn an_abandoned_read_leaves_it_usable(start: Start) -> Outcome {
     let dag = Dag::file(12);
     let it = Subject::over(&start, Content::of(dag.blocks().iter().cloned())).await?;
-    let origin = Origin::root(dag.root());
     let all: Vec<_> = dag.blocks().iter().map(|block| block.cid).collect();
+    let all = requests(&all, dag.root());
     for patience in PATIENCE {
         for block in dag.blocks() {
             if let Some(got) = abandon(patience, it.ask(&block.cid)).await {
@@ -238,16 +247,20 @@ pub(crate) async fn an_abandoned_read_leaves_it_usable(start: Start) -> Outcome 
         }
         abandon(patience, it.ask(&it.nowhere())).await;
         // Many calls at once, dropped together, and a stream dropped after its first answer.
-        abandon(patience, it.pinner.blocks(&all, &origin).count()).await;
-        it.pinner.blocks(&all, &origin).next().await;
+        abandon(patience, it.pinner.blocks(&all).count()).await;
+        it.pinner.blocks(&all).next().await;
     }
     // No connection, permit or lock was lost with the dropped calls.
     let digest = |bytes: &[u8]| Code::Sha2_256.digest(bytes);
-    let answers: Vec<_> = it.pinner.blocks(&all, &origin).collect().await;
+    let answers: Vec<_> = it.pinner.blocks(&all).collect().await;
     ensure_eq("answers after abandoned reads", answers.len(), all.len())?;
     for (cid, answer) in answers {
-        let bytes = crate::cases::subject::must(answer, || format!("block({cid})"))?;
-        ensure_eq("a block after abandoned reads", &digest(&bytes), cid.hash())?;
+        let answer = crate::cases::subject::must(answer, || format!("block({cid})"))?;
+        ensure_eq(
+            "a block after abandoned reads",
+            &digest(&answer.bytes),
+            cid.hash(),
+        )?;
     }
     it.reads_all(dag.blocks()).await
 }

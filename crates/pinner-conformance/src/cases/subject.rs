@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use cid::Cid;
 use futures_util::{StreamExt, TryStreamExt};
-use pinner_api::{Capabilities, Holder, Origin, Pin, PinDepth, Pinner, PinnerError};
+use pinner_api::{BlockRequest, Capabilities, Holder, Pin, PinDepth, Pinner, PinnerError};
 
 use crate::{
     Abilities, Absence, Backend, Block, Content, Failure, Start,
@@ -80,7 +80,8 @@ impl Subject {
 
     /// Asks the backend for the block, with the block itself as the origin.
     pub(crate) async fn ask(&self, cid: &Cid) -> Result<Bytes, PinnerError> {
-        self.pinner.block(cid, &Origin::root(*cid)).await
+        let answer = self.pinner.block(&BlockRequest::new(*cid)).await?;
+        Ok(answer.bytes)
     }
 
     /// Asserts that the block comes back as it was put.

@@ -11,13 +11,13 @@ use std::{
 
 use futures_util::{StreamExt, stream};
 use pinner_api::{
-    BoxStream, Bytes, Capabilities, Cid, Holder, MAX_BLOCK, Names, Origin, Pin, PinDepth, Pinner,
-    PinnerError, Resolved, async_trait,
+    Answer, BlockRequest, BoxStream, Bytes, Capabilities, Cid, Holder, MAX_BLOCK, Names, Pin,
+    PinDepth, Pinner, PinnerError, Resolved, SourceId, Verdict, async_trait,
 };
 use pinner_conformance::{
     Abilities, Absence, Backend, Content, Elsewhere, FixtureResult, Oversize,
 };
-use pinner_mock::MockNode;
+use pinner_mock::{Fault, MockNode, When};
 
 /// The one flaw of a backend.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -43,6 +43,14 @@ pub(crate) enum Flaw {
     MixesUp,
     /// An abandoned read keeps its permit for ever.
     LosesPermits,
+    IgnoresDeadlines,
+    /// A deadline that passes is taken for a proof of absence.
+    DeadlineIsAbsence,
+    /// A request with any source to avoid fails.
+    AvoidsEverything,
+    VerdictPanics,
+    VerdictBlocks,
+    ServesNothingAtOnce,
     FetchesNothing,
     /// The backend claims to have no pins, but makes them.
     PinsDespiteDenial,
@@ -148,15 +156,23 @@ impl Pinner for Broken {
         }
     }
 
-    async fn block(&self, cid: &Cid, origin: &Origin) -> Result<Bytes, PinnerError> {
+    async fn block(&self, request: &BlockRequest) -> Result<Answer, PinnerError> {
+        let cid = request.cid();
         let mut asked = *cid;
         match self.flaw {
-            Flaw::IdentityIsHashed if cid.hash().code() == 0 => return Ok("hashed".into()),
+            Flaw::IdentityIsHashed if cid.hash().code() == 0 => {
+                return Ok(Bytes::from("hashed").into());
+            }
             Flaw::CodecMatters if !self.node.blocks().contains(cid) => {
                 return Err(PinnerError::NotFound { cid: *cid });
             }
-            Flaw::OriginMatters if !self.node.contains(&origin.root) => {
-                return Err(PinnerError::NotFound { cid: origin.root });
+            Flaw::OriginMatters if !self.node.contains(&request.origin().root) => {
+                return Err(PinnerError::NotFound {
+                    cid: request.origin().root,
+                });
+            }
+            Flaw::AvoidsEverything if !request.avoid().is_empty() => {
+                return Err(failing("no source is left"));
             }
             Flaw::FetchesNothing if !self.node.contains(cid) => {
                 return Err(PinnerError::NotFound { cid: *cid });
@@ -175,10 +191,23 @@ impl Pinner for Broken {
             }
             _ => {}
         }
-        let mut bytes = match (self.flaw, self.node.block(&asked, origin).await) {
+        let mut passed_on = BlockRequest::new(asked);
+        match request.deadline() {
+            Some(deadline) if self.flaw != Flaw::IgnoresDeadlines => {
+                passed_on = passed_on.with_deadline(deadline);
+            }
+            Some(_) | None => {}
+        }
+        let mut bytes = match (self.flaw, self.node.block(&passed_on).await) {
             (Flaw::NoLimit, Err(PinnerError::Corrupt { .. })) => vec![0; MAX_BLOCK + 1],
             (Flaw::MakesUp, Err(PinnerError::NotFound { .. })) => b"made up".to_vec(),
-            (_, answer) => answer.map_err(|error| self.absence(error))?.to_vec(),
+            (Flaw::DeadlineIsAbsence, Err(PinnerError::TimedOut { .. })) => {
+                return Err(PinnerError::NotFound { cid: *cid });
+            }
+            (_, answer) => {
+                let answer = answer.map_err(|error| self.absence(error))?;
+                answer.bytes.to_vec()
+            }
         };
         let spoil = match self.flaw {
             Flaw::SpoilsCodec(codec) => cid.codec() == codec,
@@ -190,27 +219,44 @@ impl Pinner for Broken {
             None if spoil => bytes.push(0),
             _ => {}
         }
-        Ok(bytes.into())
+        Ok(Bytes::from(bytes).into())
     }
 
     fn blocks<'a>(
         &'a self,
-        cids: &'a [Cid],
-        origin: &'a Origin,
-    ) -> BoxStream<'a, (Cid, Result<Bytes, PinnerError>)> {
-        let mut cids = cids.to_vec();
+        requests: &'a [BlockRequest],
+    ) -> BoxStream<'a, (Cid, Result<Answer, PinnerError>)> {
+        let mut requests = requests.to_vec();
         match self.flaw {
             Flaw::BlocksAnswersOnce => {
                 let mut seen = BTreeSet::new();
-                cids.retain(|cid| seen.insert(*cid));
+                requests.retain(|request| seen.insert(*request.cid()));
             }
-            Flaw::BlocksAlwaysAnswers if cids.is_empty() => cids.push(origin.root),
+            Flaw::BlocksAlwaysAnswers if requests.is_empty() => {
+                requests.push(BlockRequest::new(Cid::default()));
+            }
             _ => {}
         }
-        stream::iter(cids)
-            .map(move |cid| async move { (cid, self.block(&cid, origin).await) })
+        stream::iter(requests)
+            .map(move |request| async move { (*request.cid(), self.block(&request).await) })
             .buffer_unordered(8)
             .boxed()
+    }
+
+    fn verdict(&self, request: &BlockRequest, source: Option<&SourceId>, verdict: Verdict) {
+        match self.flaw {
+            Flaw::VerdictPanics => panic!("a verdict on nothing that it knows"),
+            // Once is enough: longer than the suite waits, and not for ever.
+            Flaw::VerdictBlocks => std::thread::sleep(Duration::from_secs(6)),
+            _ => self.node.verdict(request, source, verdict),
+        }
+    }
+
+    fn concurrency(&self) -> usize {
+        match self.flaw {
+            Flaw::ServesNothingAtOnce => 0,
+            _ => self.node.concurrency(),
+        }
     }
 
     async fn pin(&self, holder: &Holder, root: &Cid, depth: PinDepth) -> Result<(), PinnerError> {
@@ -365,6 +411,12 @@ impl Backend for Broken {
 
     async fn holds(&self, cid: &Cid) -> FixtureResult<Option<bool>> {
         Ok(Some(self.node.contains(cid)))
+    }
+
+    async fn stall(&self) -> FixtureResult<Option<()>> {
+        let an_hour = Fault::Delay(Duration::from_secs(3600));
+        self.node.script(When::any_block(), an_hour);
+        Ok(Some(()))
     }
 
     async fn collect(&self) -> FixtureResult<Option<()>> {

@@ -64,6 +64,36 @@ const FINDS: &[(Flaw, &[&str])] = &[
     ),
     (Flaw::LosesPermits, &["an_abandoned_read_leaves_it_usable"]),
     (
+        Flaw::IgnoresDeadlines,
+        &[
+            "a_request_that_is_late_ends_at_once",
+            "a_slow_source_ends_by_the_deadline",
+        ],
+    ),
+    (
+        Flaw::DeadlineIsAbsence,
+        &[
+            "a_request_that_is_late_ends_at_once",
+            "a_slow_source_ends_by_the_deadline",
+        ],
+    ),
+    (
+        Flaw::AvoidsEverything,
+        &["avoiding_a_source_loses_no_block"],
+    ),
+    (
+        Flaw::VerdictPanics,
+        &["a_verdict_neither_panics_nor_blocks"],
+    ),
+    (
+        Flaw::VerdictBlocks,
+        &["a_verdict_neither_panics_nor_blocks"],
+    ),
+    (
+        Flaw::ServesNothingAtOnce,
+        &["the_concurrency_is_at_least_one_and_stays"],
+    ),
+    (
         Flaw::FetchesNothing,
         &[
             "what_lies_elsewhere_comes_back",

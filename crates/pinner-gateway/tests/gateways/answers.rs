@@ -1,6 +1,6 @@
 //! One gateway: the requests to it, and the meaning of its answers.
 
-use pinner_api::{Cid, MAX_BLOCK, Origin, Pinner, PinnerError};
+use pinner_api::{BlockRequest, Cid, MAX_BLOCK, Pinner, PinnerError};
 use pinner_gateway::{Auth, GatewayError, GatewayPinner, RetryPolicy};
 use toy_http::{Reply, Step, ToyServer};
 
@@ -29,12 +29,12 @@ async fn connections_are_kept_and_no_more_than_allowed_are_in_flight() {
     let sent = block.clone();
     let server = serve(move |_| raw(&sent)).await;
     let pinner = over(&[&server]).in_flight(2).build().unwrap();
-    let cids = vec![block.cid; 100];
-    let origin = Origin::root(block.cid);
-    let mut blocks = pinner.blocks(&cids, &origin);
+    assert_eq!(pinner.concurrency(), 2);
+    let requests = vec![BlockRequest::new(block.cid); 100];
+    let mut blocks = pinner.blocks(&requests);
     let mut answers = 0;
     while let Some((_, answer)) = futures_util::StreamExt::next(&mut blocks).await {
-        assert_eq!(answer.unwrap(), block.bytes);
+        assert_eq!(answer.unwrap().bytes, block.bytes);
         answers += 1;
     }
     assert_eq!((answers, server.requests().len()), (100, 100));
@@ -46,9 +46,8 @@ async fn several_blocks_are_asked_for_at_once() {
     let head = Reply::announcing(9, 200, &[("Content-Type", "application/vnd.ipld.raw")], "");
     let server = always(head.then(Step::Hang)).await;
     let pinner = over(&[&server]).in_flight(4).build().unwrap();
-    let cids: Vec<_> = (0..8).map(|_| block().cid).collect();
-    let origin = Origin::root(cids[0]);
-    let mut blocks = pinner.blocks(&cids, &origin);
+    let requests: Vec<_> = (0..8).map(|_| BlockRequest::new(block().cid)).collect();
+    let mut blocks = pinner.blocks(&requests);
     tokio::select! {
         answer = futures_util::StreamExt::next(&mut blocks) => panic!("{answer:?}"),
         () = server.until_open(4) => {}

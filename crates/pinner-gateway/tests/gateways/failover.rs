@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use pinner_api::PinnerError;
+use pinner_api::{BlockRequest, Pinner, PinnerError, SourceId};
 use pinner_conformance::Block;
 use pinner_gateway::{GatewayPinner, RetryPolicy};
 use tokio::time::Instant;
@@ -263,4 +263,70 @@ async fn one_alone_that_is_back_is_asked_at_once() {
     }
     assert_eq!(get(&pinner, &block.cid).await.unwrap(), block.bytes);
     assert_eq!(server.requests().len(), 6);
+}
+
+#[tokio::test]
+async fn the_deadline_of_a_request_covers_all_gateways() {
+    let (first, second) = (
+        always(Reply::of([Step::Hang])).await,
+        always(Reply::of([Step::Hang])).await,
+    );
+    let pinner = over(&[&first, &second]).deadline(SHORT * 100);
+    let pinner = pinner.build().unwrap();
+    let started = Instant::now();
+    let by = |deadline: Instant| BlockRequest::new(block().cid).with_deadline(deadline.into_std());
+    let request = by(started + SHORT);
+    match pinner.block(&request).await {
+        Err(PinnerError::TimedOut { after, .. }) => assert!(after <= SHORT && after > SHORT / 2),
+        other => panic!("{other:?}"),
+    }
+    assert!((SHORT..SHORT * 10).contains(&started.elapsed()));
+    assert_eq!((first.requests().len(), second.requests().len()), (1, 1));
+    // A request that is late when it comes is not sent.
+    match pinner.block(&by(started)).await {
+        Err(PinnerError::TimedOut { after, .. }) => assert_eq!(after, Duration::ZERO),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!((first.requests().len(), second.requests().len()), (1, 1));
+}
+
+#[tokio::test]
+async fn an_answer_names_its_gateway_and_the_one_to_avoid_is_asked_last() {
+    let block = block();
+    let (first, second) = (having(&block).await, having(&block).await);
+    let pinner = over(&[&first, &second]).build().unwrap();
+    let mut request = BlockRequest::new(block.cid);
+    let mut sources = Vec::new();
+    for _ in 0..3 {
+        let answer = pinner.block(&request).await.unwrap();
+        let source = answer.source.unwrap();
+        sources.push(source.to_string());
+        request = request.avoiding([source]);
+    }
+    // With both to be avoided, the order is the usual one.
+    assert_eq!(sources, [first.url(), second.url(), first.url()]);
+    assert_eq!((first.requests().len(), second.requests().len()), (2, 1));
+    let request = BlockRequest::new(block.cid).avoiding([SourceId::new("another")]);
+    pinner.block(&request).await.unwrap();
+    assert_eq!((first.requests().len(), second.requests().len()), (3, 1));
+    // To avoid a gateway proves no absence: it is asked if it is the last that can have the block.
+    let without = serve(absent).await;
+    let pinner = over(&[&first, &without]).build().unwrap();
+    let request = BlockRequest::new(block.cid).avoiding([SourceId::new(first.url())]);
+    let answer = pinner.block(&request).await.unwrap();
+    assert_eq!(answer.source.unwrap().as_str(), first.url());
+    assert_eq!((first.requests().len(), without.requests().len()), (4, 1));
+}
+
+#[tokio::test]
+async fn a_gateway_that_asks_for_ever_fails_its_call_alone() {
+    for asked in [u64::MAX, u64::MAX / 2, 1 << 40] {
+        let asked = asked.to_string();
+        let server = always(Reply::with(429, &[("Retry-After", &asked)], "")).await;
+        let pinner = over(&[&server]).deadline(Duration::MAX).build().unwrap();
+        match get(&pinner, &block().cid).await {
+            Err(PinnerError::RateLimited { .. }) => {}
+            other => panic!("{other:?}"),
+        }
+    }
 }

@@ -6,7 +6,7 @@ mod failover;
 
 use std::{sync::Arc, time::Duration};
 
-use pinner_api::{Bytes, Cid, Origin, Pinner, PinnerError};
+use pinner_api::{BlockRequest, Bytes, Cid, Pinner, PinnerError};
 use pinner_conformance::Block;
 use pinner_gateway::{GatewayPinner, GatewayPinnerBuilder};
 use toy_http::{Asked, Reply, ToyServer};
@@ -42,7 +42,8 @@ fn over(servers: &[&ToyServer]) -> GatewayPinnerBuilder {
 }
 
 async fn get(pinner: &GatewayPinner, cid: &Cid) -> Result<Bytes, PinnerError> {
-    pinner.block(cid, &Origin::root(*cid)).await
+    let answer = pinner.block(&BlockRequest::new(*cid)).await?;
+    Ok(answer.bytes)
 }
 
 /// A deadline that is short enough for a test.

@@ -198,3 +198,21 @@ async fn waiting_for_a_turn_ends_at_the_deadline() {
     hanging.abort();
     assert!(client.get("x").whole(LIMIT, late()).await.is_ok());
 }
+
+#[tokio::test]
+async fn nothing_is_sent_after_the_deadline() {
+    let server = serve(|_| Reply::ok("text/plain", "here")).await;
+    let client = client(&server);
+    match client.get("x").whole(LIMIT, Instant::now()).await {
+        Err(HttpError::TimedOut { waiting, after, .. }) => {
+            assert_eq!((waiting, after), (Waiting::Turn, Duration::ZERO));
+        }
+        other => panic!("{other:?}"),
+    }
+    let began = client.get("x").stream(Instant::now(), Duration::ZERO).await;
+    assert!(
+        matches!(&began, Err(HttpError::TimedOut { waiting, .. }) if *waiting == Waiting::Turn),
+        "{began:?}"
+    );
+    assert_eq!(server.connections(), 0);
+}

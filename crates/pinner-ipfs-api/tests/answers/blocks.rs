@@ -1,6 +1,12 @@
 //! Answers that must not pass as a block, and answers that do.
 
-use pinner_api::{Cid, MAX_BLOCK, Origin, Pinner, PinnerError};
+use std::{
+    num::NonZeroUsize,
+    time::{Duration, Instant},
+};
+
+use futures_util::future::join_all;
+use pinner_api::{BlockRequest, Cid, MAX_BLOCK, Pinner, PinnerError};
 use pinner_conformance::Block;
 
 use crate::server::{BROKE_OFF, CHUNKED, Reply, Server, chunked, refusal, status};
@@ -11,8 +17,8 @@ const RAW: u64 = 0x55;
 async fn asked(cid: Cid, reply: Reply) -> Result<usize, PinnerError> {
     let server = Server::start(move |call| call.starts_with("block/get").then(|| reply.clone()));
     let server = server.await.expect("a server");
-    let block = server.pinner().await.block(&cid, &Origin::root(cid)).await;
-    block.map(|bytes| bytes.len())
+    let block = server.pinner().await.block(&BlockRequest::new(cid)).await;
+    block.map(|answer| answer.bytes.len())
 }
 
 #[track_caller]
@@ -143,4 +149,34 @@ async fn refusals_are_told_apart() {
     // A success without a body, which no command sends either.
     let got = asked(cid, status("204 No Content", "")).await;
     assert!(got.is_err(), "{got:?}");
+}
+
+#[tokio::test]
+async fn the_deadline_of_a_request_covers_the_wait_for_a_turn() {
+    const SHORT: Duration = Duration::from_millis(400);
+    let block = Block::unique(100);
+    let server = Server::start(move |call| {
+        call.starts_with("block/get")
+            .then(|| Reply::AndSilence(Vec::new()))
+    });
+    let server = server.await.expect("a server");
+    let builder = server.builder().block_deadline(Duration::from_secs(60));
+    let builder = builder.in_flight(NonZeroUsize::MIN);
+    let pinner = builder.connect().await.expect("a node");
+    let begun = Instant::now();
+    let request = BlockRequest::new(block.cid).with_deadline(begun + SHORT);
+    for got in join_all((0..3).map(|_| pinner.block(&request))).await {
+        match got.expect_err("the node hangs") {
+            PinnerError::TimedOut { after, .. } => assert!(after <= SHORT && after > SHORT / 2),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!((SHORT..SHORT * 20).contains(&begun.elapsed()));
+    assert_eq!(server.calls("block/get").len(), 1, "one had a turn");
+    // A request that is late when it comes is not sent.
+    match pinner.block(&request).await.expect_err("it is late") {
+        PinnerError::TimedOut { after, .. } => assert_eq!(after, Duration::ZERO),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(server.calls("block/get").len(), 1);
 }

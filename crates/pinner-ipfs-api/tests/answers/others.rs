@@ -11,7 +11,7 @@ use std::{
 };
 
 use futures_util::future::join_all;
-use pinner_api::{Capabilities, Holder, Names, Origin, PinDepth, Pinner, PinnerError};
+use pinner_api::{BlockRequest, Capabilities, Holder, Names, PinDepth, Pinner, PinnerError};
 use pinner_conformance::Block;
 use pinner_ipfs_api::{ConnectError, IpfsApiPinner};
 
@@ -169,14 +169,15 @@ async fn there_are_never_more_calls_than_allowed() {
         .connect()
         .await
         .expect("a node");
-    let origin = Origin::root(block.cid);
+    assert_eq!(pinner.concurrency(), ALLOWED);
+    let request = BlockRequest::new(block.cid);
     let calls = (0..40).map(|_| async {
-        let got = pinner.block(&block.cid, &origin).await;
+        let got = pinner.block(&request).await;
         now.fetch_sub(1, Ordering::SeqCst);
         got
     });
     for got in join_all(calls).await {
-        assert_eq!(got.expect("the block"), block.bytes);
+        assert_eq!(got.expect("the block").bytes, block.bytes);
     }
     let most = most.load(Ordering::SeqCst);
     assert!((1..=ALLOWED).contains(&most), "{most} calls at once");

@@ -7,7 +7,7 @@ use hyper_0_14::http::uri::Scheme;
 use ipfs_api_backend_hyper::{IpfsClient, TryFromUri};
 use kubo_daemon::Kubo;
 use kubo_protocol::mfs;
-use pinner_api::{Holder, Origin, PinDepth, Pinner, PinnerError};
+use pinner_api::{BlockRequest, Holder, PinDepth, Pinner, PinnerError};
 use pinner_conformance::{Block, Dag, FixtureResult};
 use pinner_ipfs_api::{ConnectError, IpfsApiPinner};
 use tokio::task::spawn_blocking;
@@ -41,7 +41,7 @@ async fn a_node_without_a_network_proves_absence() -> FixtureResult<()> {
         Err(PinnerError::NotFound { cid }) => cid,
         other => panic!("expected NotFound, got {other:?}"),
     };
-    let got = pinner.block(&missing, &Origin::root(missing)).await;
+    let got = pinner.block(&BlockRequest::new(missing)).await;
     assert_eq!(not_found(got.map(drop)), missing);
     let got = pinner.pin(&holder, &missing, PinDepth::Lazy).await;
     assert_eq!(not_found(got), missing);

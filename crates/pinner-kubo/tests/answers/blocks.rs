@@ -5,14 +5,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use pinner_api::{Bytes, Cid, MAX_BLOCK, Origin, Pinner, PinnerError};
+use futures_util::future::join_all;
+use pinner_api::{BlockRequest, Bytes, Cid, MAX_BLOCK, Pinner, PinnerError};
 use pinner_kubo::KuboPinner;
 use toy_http::{Asked, Reply, Step};
 
-use crate::{BLOCK, cid, failure, late_failure, node, words};
+use crate::{BLOCK, builder, cid, command, failure, late_failure, node, words};
 
 async fn block(pinner: &KuboPinner) -> Result<Bytes, PinnerError> {
-    pinner.block(&cid(), &Origin::root(cid())).await
+    let answer = pinner.block(&BlockRequest::new(cid())).await?;
+    Ok(answer.bytes)
 }
 
 #[tokio::test]
@@ -106,6 +108,43 @@ async fn an_empty_block_is_one_by_its_own_cid_alone() {
     // The sha2-256 of no bytes.
     let empty = "bafkreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku";
     let empty: Cid = empty.parse().expect("a CID");
-    let got = pinner.block(&empty, &Origin::root(empty)).await;
-    assert_eq!(got.expect("it is right"), "");
+    let got = pinner.block(&BlockRequest::new(empty)).await;
+    assert_eq!(got.expect("it is right").bytes, "");
+}
+
+#[tokio::test]
+async fn the_deadline_of_a_request_covers_the_wait_for_a_turn() {
+    const SHORT: Duration = Duration::from_millis(400);
+    let (server, pinner) = node("0.43.0", |_, _| Reply::of([Step::Hang])).await;
+    let one_at_a_time = builder(&server).block_deadline(Duration::from_secs(60));
+    let pinner_of_one = one_at_a_time.in_flight(1).connect().await.expect("a node");
+    assert_eq!((pinner.concurrency(), pinner_of_one.concurrency()), (32, 1));
+    let begun = Instant::now();
+    let request = BlockRequest::new(cid()).with_deadline(begun + SHORT);
+    let calls = (0..3).map(|_| pinner_of_one.block(&request));
+    for got in join_all(calls).await {
+        match got.expect_err("the node hangs") {
+            PinnerError::TimedOut { after, .. } => assert!(after <= SHORT && after > SHORT / 2),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!((SHORT..SHORT * 20).contains(&begun.elapsed()));
+    // The node was told of the deadline, and asked by the call that had a turn alone.
+    let gets = || {
+        let requests = server.requests();
+        let gets = requests
+            .iter()
+            .filter(|asked| command(asked) == "block/get");
+        gets.map(|asked| asked.target.clone()).collect::<Vec<_>>()
+    };
+    let told = gets()[0].split("timeout=").nth(1).map(str::to_owned);
+    let told = told.and_then(|told| told.strip_suffix("ms")?.parse::<u64>().ok());
+    assert!(told.is_some_and(|told| told <= 400), "{told:?}");
+    assert_eq!(gets().len(), 1);
+    // A request that is late when it comes is not sent.
+    match pinner.block(&request).await.expect_err("it is late") {
+        PinnerError::TimedOut { after, .. } => assert_eq!(after, Duration::ZERO),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(gets().len(), 1);
 }

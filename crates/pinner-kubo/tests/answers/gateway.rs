@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use pinner_api::{MAX_BLOCK, Origin, Pinner, PinnerError};
+use pinner_api::{BlockRequest, MAX_BLOCK, Pinner, PinnerError};
 use pinner_kubo::{Auth, GatewayChoice};
 use toy_http::{Reply, Step, ToyServer};
 
@@ -63,8 +63,9 @@ async fn whatever_a_gateway_answers_the_block_comes() {
         let mut begun = Instant::now();
         for _ in 0..2 {
             begun = Instant::now();
-            let got = pinner.block(&cid(), &Origin::root(cid())).await;
-            assert_eq!(got.expect("the node has it"), "a block", "{said}");
+            let got = pinner.block(&BlockRequest::new(cid())).await;
+            let got = got.expect("the node has it");
+            assert_eq!(got.bytes, "a block", "{said}");
             assert!(begun.elapsed() < Duration::from_secs(2), "{said}");
         }
         let requests = gateway.requests();
@@ -89,7 +90,28 @@ async fn a_block_that_is_too_large_is_not_asked_for_again() {
     let address = gateway.url().parse().expect("an address");
     let pinner = builder(&node).gateway(GatewayChoice::At(address));
     let pinner = pinner.connect().await.expect("a node");
-    let error = pinner.block(&cid(), &Origin::root(cid())).await;
+    let error = pinner.block(&BlockRequest::new(cid())).await;
     let error = error.expect_err("it is too large");
     assert!(matches!(error, PinnerError::Corrupt { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn an_answer_names_its_source_and_a_gateway_to_avoid_is_not_asked() {
+    let node = node().await;
+    let gateway = ToyServer::start(|_| Reply::ok(RAW, "a block"));
+    let gateway = gateway.await.expect("a server");
+    let address = gateway.url().parse().expect("an address");
+    let pinner = builder(&node).gateway(GatewayChoice::At(address));
+    let pinner = pinner.connect().await.expect("a node");
+    let mut request = BlockRequest::new(cid());
+    let mut sources = Vec::new();
+    for _ in 0..3 {
+        let answer = pinner.block(&request).await.expect("a block");
+        let source = answer.source.expect("a source");
+        sources.push(source.to_string());
+        request = request.avoiding([source]);
+    }
+    // The RPC is the last source: it is asked even if it is to be avoided.
+    assert_eq!(sources, [gateway.url(), node.url(), node.url()]);
+    assert_eq!(gateway.requests().len(), 1);
 }

@@ -6,7 +6,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use futures_util::TryStreamExt;
 use kubo_daemon::{Daemon, PinKind, kubo_or_not_run};
-use pinner_api::{Cid, Origin, Pin, PinDepth, Pinner, PinnerError};
+use pinner_api::{BlockRequest, Cid, Pin, PinDepth, Pinner, PinnerError};
 use pinner_conformance::{Block, Dag};
 use pinner_kubo::KuboPinner;
 use process::HolderProcess;
@@ -36,8 +36,13 @@ async fn connect(repo: &Path) -> KuboPinner {
 
 async fn reads_all(pinner: &KuboPinner, blocks: &[Block]) {
     for block in blocks {
-        let got = pinner.block(&block.cid, &Origin::root(block.cid)).await;
-        assert_eq!(got.expect("it is there"), block.bytes, "{}", block.cid);
+        let got = pinner.block(&BlockRequest::new(block.cid)).await;
+        assert_eq!(
+            got.expect("it is there").bytes,
+            block.bytes,
+            "{}",
+            block.cid
+        );
     }
 }
 

@@ -7,7 +7,7 @@ mod gateway;
 use std::time::{Duration, Instant};
 
 use kubo_daemon::{ApiListeners, Daemon, Kubo, kubo_or_not_run};
-use pinner_api::{Cid, Origin, Pinner, PinnerError};
+use pinner_api::{BlockRequest, Cid, Pinner, PinnerError};
 use pinner_conformance::Block;
 use pinner_kubo::{Auth, Endpoint, GatewayChoice, KuboBuilder, KuboError, KuboPinner};
 use test_support::turns::turn;
@@ -42,7 +42,8 @@ async fn connected(builder: KuboBuilder) -> KuboPinner {
 }
 
 async fn read(pinner: &KuboPinner, cid: &Cid) -> Result<pinner_api::Bytes, PinnerError> {
-    pinner.block(cid, &Origin::root(*cid)).await
+    let answer = pinner.block(&BlockRequest::new(*cid)).await?;
+    Ok(answer.bytes)
 }
 
 async fn reads(pinner: &KuboPinner, block: &Block) {

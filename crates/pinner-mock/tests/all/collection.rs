@@ -7,7 +7,7 @@ use std::sync::{
 
 use bytes::Bytes;
 use ipld_dagpb::{PbLink, PbNode};
-use pinner_api::{Capabilities, Cid, Origin, PinDepth, Pinner, PinnerError};
+use pinner_api::{BlockRequest, Capabilities, Cid, PinDepth, Pinner, PinnerError};
 use pinner_mock::{MockError, MockNode};
 
 use crate::holder;
@@ -195,7 +195,7 @@ async fn generated_leaves_are_made_when_they_are_read() {
     node.collect_garbage().expect("a collection");
     assert_eq!((node.len(), node.stats().fetched), (201, 100));
     assert_eq!(made.load(Ordering::Relaxed), 0);
-    let bytes = node.block(&leaves[7], &Origin::root(root)).await;
-    assert_eq!(bytes.expect("a leaf"), vec![7; LEAF]);
+    let answer = node.block(&BlockRequest::new(leaves[7])).await;
+    assert_eq!(answer.expect("a leaf").bytes, vec![7; LEAF]);
     assert_eq!(made.load(Ordering::Relaxed), 1);
 }

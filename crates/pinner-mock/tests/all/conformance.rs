@@ -1,12 +1,12 @@
 //! The node under the conformance suite, with all of its capabilities and with fewer.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use pinner_api::{Capabilities, Cid, Pinner, async_trait};
 use pinner_conformance::{
     Abilities, Absence, Backend, Content, Elsewhere, FixtureResult, Oversize,
 };
-use pinner_mock::MockNode;
+use pinner_mock::{Fault, MockNode, When};
 
 /// The surroundings of the node. On a network, its fixture can answer every question about it. Alone, like a CAR file,
 /// it has a single handle, and no way to tell what it holds.
@@ -67,6 +67,12 @@ impl Backend for Fixture {
 
     async fn holds(&self, cid: &Cid) -> FixtureResult<Option<bool>> {
         Ok((self.surroundings == Network).then(|| self.node.contains(cid)))
+    }
+
+    async fn stall(&self) -> FixtureResult<Option<()>> {
+        let an_hour = Fault::Delay(Duration::from_secs(3600));
+        self.node.script(When::any_block(), an_hour);
+        Ok(Some(()))
     }
 
     async fn collect(&self) -> FixtureResult<Option<()>> {

@@ -1,18 +1,22 @@
 //! Scripted faults happen at the calls they were scripted for, and at no other.
 
-use std::time::Duration;
+use std::{error::Error, time::Duration};
 
 use bytes::Bytes;
 use futures_util::TryStreamExt;
-use pinner_api::{Cid, MAX_BLOCK, Names, Origin, PinDepth, Pinner, PinnerError};
+use pinner_api::{
+    BlockRequest, Cid, MAX_BLOCK, Names, Origin, PinDepth, Pinner, PinnerError, SourceId, Verdict,
+};
 use pinner_mock::{Call, Fault, Gate, MockNode, Oversize, When};
+use tokio::time::Instant;
 
 use crate::holder;
 
 const RAW: u64 = 0x55;
 
 async fn ask(node: &MockNode, cid: &Cid) -> Result<Bytes, PinnerError> {
-    node.block(cid, &Origin::root(*cid)).await
+    let answer = node.block(&BlockRequest::new(*cid)).await?;
+    Ok(answer.bytes)
 }
 
 fn unavailable() -> PinnerError {
@@ -117,9 +121,105 @@ async fn a_delay_passes_on_the_clock_of_tokio() {
     let node = MockNode::new();
     let cid = node.put(RAW, "x");
     node.script(When::any_block(), Fault::Delay(Duration::from_secs(3600)));
-    let before = tokio::time::Instant::now();
+    let before = Instant::now();
     assert_eq!(ask(&node, &cid).await.expect("late"), "x");
     assert_eq!(before.elapsed().as_secs(), 3600);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_source_keeps_the_deadline_and_a_broken_backend_does_not() {
+    let node = MockNode::new();
+    let cid = node.put(RAW, "x");
+    let in_seconds = |seconds| {
+        let deadline = Instant::now() + Duration::from_secs(seconds);
+        BlockRequest::new(cid).with_deadline(deadline.into_std())
+    };
+    node.script(
+        When::any_block().first(3),
+        Fault::Delay(Duration::from_secs(9)),
+    );
+    let before = Instant::now();
+    assert!(node.block(&in_seconds(10)).await.is_ok());
+    assert_eq!(before.elapsed().as_secs(), 9);
+    match node.block(&in_seconds(3)).await {
+        Err(PinnerError::TimedOut { after, .. }) => assert_eq!(after.as_secs(), 3),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(before.elapsed().as_secs(), 12);
+    // The script does not count a late request.
+    let late = node.block(&in_seconds(0)).await;
+    assert!(matches!(late, Err(PinnerError::TimedOut { after, .. }) if after.is_zero()));
+    assert!(node.block(&in_seconds(9)).await.is_ok());
+    assert_eq!((node.stats().blocks, before.elapsed().as_secs()), (4, 21));
+
+    node.script(When::any_block(), Fault::Hang);
+    let request = in_seconds(3);
+    let hangs = tokio::time::timeout(Duration::from_secs(99), node.block(&request));
+    assert!(hangs.await.is_err());
+    assert_eq!(node.stats().in_flight, 0);
+}
+
+#[tokio::test]
+async fn a_panic_fails_one_call() {
+    let node = MockNode::new();
+    let cid = node.put(RAW, "x");
+    node.script(When::any_block().nth(1), Fault::Panic);
+    node.script(When::any_block().nth(2), Fault::PanicInTask);
+    node.script(When::any_pin(), Fault::Panic);
+    let asked = {
+        let node = node.clone();
+        tokio::spawn(async move { ask(&node, &cid).await })
+    };
+    assert!(asked.await.is_err_and(|stopped| stopped.is_panic()));
+    match ask(&node, &cid).await {
+        Err(error @ PinnerError::Unavailable { .. }) => {
+            let cause = error.source().expect("a cause").to_string();
+            assert!(cause.contains("panic"), "{cause}");
+        }
+        other => panic!("{other:?}"),
+    }
+    let pinned = {
+        let node = node.clone();
+        tokio::spawn(async move { node.pin(&holder(), &cid, PinDepth::Lazy).await })
+    };
+    assert!(pinned.await.is_err_and(|stopped| stopped.is_panic()));
+    assert!(node.pinned().is_empty());
+    assert_eq!(ask(&node, &cid).await.expect("the next call"), "x");
+    assert_eq!((node.stats().blocks, node.stats().in_flight), (3, 0));
+}
+
+#[tokio::test]
+async fn the_log_has_the_whole_request_and_the_verdicts() {
+    let source = SourceId::new("the mock");
+    let builder = MockNode::builder().source(source.clone()).concurrency(3);
+    let node = builder.build();
+    assert_eq!(node.concurrency(), 3);
+    let cid = node.put(RAW, "x");
+    let deadline = Instant::now().into_std() + Duration::from_secs(60);
+    let request = BlockRequest::new(cid).with_deadline(deadline);
+    let request = request.avoiding([SourceId::new("another")]);
+    let answer = node.block(&request).await.expect("a block");
+    assert_eq!(answer.source, Some(source));
+    node.verdict(&request, answer.source.as_ref(), Verdict::Right);
+    node.verdict(&request, None, Verdict::Wrong);
+    let [
+        Call::Block {
+            deadline: by,
+            avoid,
+            ..
+        },
+    ] = &node.log()[..]
+    else {
+        panic!("{:?}", node.log());
+    };
+    assert_eq!((*by, &avoid[..]), (Some(deadline), request.avoid()));
+    let verdicts = node.verdicts();
+    assert!(verdicts.iter().all(|judged| judged.cid == cid));
+    let [right, wrong] = [0, 1].map(|n| (verdicts[n].source.clone(), verdicts[n].verdict));
+    assert_eq!(right, (answer.source, Verdict::Right));
+    assert_eq!(wrong, (None, Verdict::Wrong));
+    node.clear_log();
+    assert!(node.verdicts().is_empty());
 }
 
 #[tokio::test]
@@ -232,7 +332,8 @@ async fn the_log_and_the_counters_agree() {
     node.put_remote(away, "away");
     let origin = Origin::new(cid, "a/b");
     for cid in [&cid, &cid, &away] {
-        node.block(cid, &origin).await.expect("a block");
+        let request = BlockRequest::new(*cid).with_origin(origin.clone());
+        node.block(&request).await.expect("a block");
     }
     node.pin(&holder(), &cid, PinDepth::Lazy)
         .await
@@ -249,7 +350,13 @@ async fn the_log_and_the_counters_agree() {
     assert_eq!(node.distinct_blocks_asked(), 2);
     let log = node.log();
     assert_eq!(log.len(), 7);
-    assert_eq!(log[0], Call::Block { cid, origin });
+    let first = Call::Block {
+        cid,
+        origin,
+        deadline: None,
+        avoid: Vec::new(),
+    };
+    assert_eq!(log[0], first);
     assert_eq!(log[5], Call::Pins);
 
     node.clear_log();

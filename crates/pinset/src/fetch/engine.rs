@@ -16,7 +16,7 @@ use std::{
 use bytes::Bytes;
 use cid::Cid;
 use multihash_codetable::MultihashDigest;
-use pinner_api::{MAX_BLOCK, Origin, Pinner, PinnerError};
+use pinner_api::{BlockRequest, MAX_BLOCK, Origin, Pinner, PinnerError};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::Instant,
@@ -305,8 +305,11 @@ impl Engine {
     }
 
     async fn ask_backend(&self, cid: &Cid, origin: &Origin) -> Result<UnverifiedBlock, Error> {
-        let answer = self.pinner.block(cid, origin);
-        let answer = tokio::time::timeout(self.block_deadline, answer).await;
+        let deadline = Instant::now() + self.block_deadline;
+        let request = BlockRequest::new(*cid)
+            .with_origin(origin.clone())
+            .with_deadline(deadline.into_std());
+        let answer = tokio::time::timeout_at(deadline, self.pinner.block(&request)).await;
         let timed_out = || PinnerError::TimedOut {
             operation: format!("block {cid}"),
             after: self.block_deadline,
@@ -316,8 +319,8 @@ impl Engine {
             reason: format!("{len} bytes, over the limit of {MAX_BLOCK}"),
         };
         match answer.unwrap_or_else(|_| Err(timed_out())) {
-            Ok(bytes) if bytes.len() > MAX_BLOCK => Err(too_large(bytes.len())),
-            Ok(bytes) => Ok(UnverifiedBlock::new(bytes)),
+            Ok(answer) if answer.bytes.len() > MAX_BLOCK => Err(too_large(answer.bytes.len())),
+            Ok(answer) => Ok(UnverifiedBlock::new(answer.bytes)),
             Err(error) => Err(error),
         }
         .map_err(|source| {

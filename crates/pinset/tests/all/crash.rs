@@ -13,10 +13,10 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
 use cid::Cid;
 use pinner_api::{
-    BoxStream, Capabilities, Holder, Names, Origin, Pin, PinDepth, Pinner, PinnerError, async_trait,
+    Answer, BlockRequest, BoxStream, Capabilities, Holder, Names, Pin, PinDepth, Pinner,
+    PinnerError, SourceId, Verdict, async_trait,
 };
 use pinner_car::Profile;
 use pinner_mock::MockNode;
@@ -86,16 +86,23 @@ impl Pinner for Registry {
         self.node.capabilities()
     }
 
-    async fn block(&self, cid: &Cid, origin: &Origin) -> Result<Bytes, PinnerError> {
-        self.node.block(cid, origin).await
+    async fn block(&self, request: &BlockRequest) -> Result<Answer, PinnerError> {
+        self.node.block(request).await
     }
 
     fn blocks<'a>(
         &'a self,
-        cids: &'a [Cid],
-        origin: &'a Origin,
-    ) -> BoxStream<'a, (Cid, Result<Bytes, PinnerError>)> {
-        Pinner::blocks(&self.node, cids, origin)
+        requests: &'a [BlockRequest],
+    ) -> BoxStream<'a, (Cid, Result<Answer, PinnerError>)> {
+        Pinner::blocks(&self.node, requests)
+    }
+
+    fn verdict(&self, request: &BlockRequest, source: Option<&SourceId>, verdict: Verdict) {
+        self.node.verdict(request, source, verdict);
+    }
+
+    fn concurrency(&self) -> usize {
+        self.node.concurrency()
     }
 
     async fn pin(&self, holder: &Holder, root: &Cid, depth: PinDepth) -> Result<(), PinnerError> {

@@ -9,7 +9,10 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
 use ipld_dagpb::{PbLink, PbNode};
-use pinner_api::{Capabilities, Cid, Holder, Names, Origin, Pin, PinDepth, Pinner, PinnerError};
+use pinner_api::{
+    Answer, BlockRequest, Capabilities, Cid, Holder, Names, Pin, PinDepth, Pinner, PinnerError,
+    SourceId, Verdict,
+};
 use pinner_car::Profile;
 use pinner_mock::{Fault, Gate, MockNode, When};
 use pinset::{CacheMode, Error, PinsetBuilder};
@@ -372,16 +375,23 @@ impl Pinner for Descheduled {
         self.node.capabilities()
     }
 
-    async fn block(&self, cid: &Cid, origin: &Origin) -> Result<Bytes, PinnerError> {
-        self.node.block(cid, origin).await
+    async fn block(&self, request: &BlockRequest) -> Result<Answer, PinnerError> {
+        self.node.block(request).await
     }
 
     fn blocks<'a>(
         &'a self,
-        cids: &'a [Cid],
-        origin: &'a Origin,
-    ) -> BoxStream<'a, (Cid, Result<Bytes, PinnerError>)> {
-        Pinner::blocks(&self.node, cids, origin)
+        requests: &'a [BlockRequest],
+    ) -> BoxStream<'a, (Cid, Result<Answer, PinnerError>)> {
+        Pinner::blocks(&self.node, requests)
+    }
+
+    fn verdict(&self, request: &BlockRequest, source: Option<&SourceId>, verdict: Verdict) {
+        self.node.verdict(request, source, verdict);
+    }
+
+    fn concurrency(&self) -> usize {
+        self.node.concurrency()
     }
 
     async fn pin(&self, holder: &Holder, root: &Cid, depth: PinDepth) -> Result<(), PinnerError> {

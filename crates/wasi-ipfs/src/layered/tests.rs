@@ -1,6 +1,6 @@
 //! Two mocks joined into one backend: the conformance suite, and tests of `Layered` itself.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use pinner_conformance::{
     Abilities, Absence, Backend, Content, Elsewhere, FixtureResult, Oversize,
@@ -92,6 +92,14 @@ impl Backend for Fixture {
         Ok(Some(self.local.contains(cid) || self.behind.contains(cid)))
     }
 
+    async fn stall(&self) -> FixtureResult<Option<()>> {
+        for node in [&self.local, &self.behind] {
+            let an_hour = Fault::Delay(Duration::from_secs(3600));
+            node.script(When::any_block(), an_hour);
+        }
+        Ok(Some(()))
+    }
+
     async fn collect(&self) -> FixtureResult<Option<()>> {
         match self.behind.capabilities().collects {
             true => Ok(Some(self.behind.collect_garbage().map(drop)?)),
@@ -140,6 +148,9 @@ impl Backend for Once {
     async fn holds(&self, cid: &Cid) -> FixtureResult<Option<bool>> {
         self.0.holds(cid).await
     }
+    async fn stall(&self) -> FixtureResult<Option<()>> {
+        self.0.stall().await
+    }
     async fn collect(&self) -> FixtureResult<Option<()>> {
         self.0.collect().await
     }
@@ -187,7 +198,7 @@ async fn what_is_local_is_not_asked_for_behind_nor_pinned_there() {
     let (here, there) = (local.put(0x55, "here"), behind.put(0x55, "there"));
     behind.put(0x55, "here");
     for cid in [here, there] {
-        layered.block(&cid, &Origin::root(cid)).await.unwrap();
+        layered.block(&BlockRequest::new(cid)).await.unwrap();
         for depth in [PinDepth::Lazy, PinDepth::Recursive] {
             layered.pin(&holder(1), &cid, depth).await.unwrap();
         }
@@ -217,10 +228,42 @@ async fn a_damaged_archive_is_seen() {
         reason: "cut off".into(),
     };
     local.script(When::any_block(), Fault::Error(corrupt));
-    let origin = Origin::root(cid);
-    let error = layered.block(&cid, &origin).await.unwrap_err();
+    let request = BlockRequest::new(cid);
+    let error = layered.block(&request).await.unwrap_err();
     assert!(matches!(error, PinnerError::Corrupt { .. }), "{error:?}");
     let error = layered.pin(&holder(1), &cid, PinDepth::Lazy).await;
     assert!(matches!(error, Err(PinnerError::Corrupt { .. })));
     assert_eq!((behind.blocks_asked(&cid), behind.pinned().len()), (0, 0));
+}
+
+#[tokio::test]
+async fn a_verdict_reaches_the_backend_that_answered() {
+    let sources = [None, Some(SourceId::new("an archive"))];
+    for (named, behind_named) in sources.clone().into_iter().zip(sources.into_iter().rev()) {
+        let node = |source: &Option<SourceId>| {
+            let builder = MockNode::builder().concurrency(7);
+            match source {
+                Some(source) => builder.source(source.clone()),
+                None => builder,
+            }
+            .build()
+        };
+        let (local, behind) = (node(&named), node(&behind_named));
+        let layered = Layered::new(Arc::new(local.clone()), Arc::new(behind.clone()));
+        assert_eq!(layered.concurrency(), 7);
+        let (here, there) = (local.put(0x55, "here"), behind.put(0x55, "there"));
+        for cid in [here, there] {
+            let request = BlockRequest::new(cid);
+            let answer = layered.block(&request).await.unwrap();
+            layered.verdict(&request, answer.source.as_ref(), Verdict::Wrong);
+        }
+        let judged = |node: &MockNode, source: &Option<SourceId>| {
+            let own = node.verdicts().into_iter();
+            own.filter(|judged| judged.source == *source)
+                .map(|judged| judged.cid)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(judged(&local, &named), [here]);
+        assert_eq!(judged(&behind, &behind_named), [there]);
+    }
 }

@@ -33,7 +33,7 @@ fn assert_nothing_else_was_asked(sample: &Sample) {
     assert!(!log.is_empty(), "nothing was asked at all");
     for call in log {
         let (asked, origin) = match &call {
-            Call::Block { cid, origin } => (cid, Some(&origin.root)),
+            Call::Block { cid, origin, .. } => (cid, Some(&origin.root)),
             Call::Pin { root, .. } | Call::Unpin { root, .. } => (root, None),
             Call::Pins => continue,
             other => panic!("{other:?}"),

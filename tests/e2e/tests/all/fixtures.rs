@@ -9,7 +9,7 @@ use bytes::Bytes;
 use cid::Cid;
 use e2e::{Outcome, Preview, Run, guests};
 use ipld_dagpb::PbNode;
-use pinner_api::{Origin, Pinner};
+use pinner_api::{BlockRequest, Pinner};
 use pinner_car::CarPinner;
 use pinset::{Access, PinsetBuilder};
 use rust_unixfs::file::visit::IdleFileVisit;
@@ -44,7 +44,8 @@ enum Thing {
 
 impl Reader<'_> {
     async fn block(&self, cid: &Cid) -> Option<Bytes> {
-        self.0.block(cid, &Origin::root(*cid)).await.ok()
+        let answer = self.0.block(&BlockRequest::new(*cid)).await.ok()?;
+        Some(answer.bytes)
     }
 
     async fn read(&self, cid: &Cid) -> Thing {
@@ -220,8 +221,8 @@ async fn a_name_that_walks_outside_reaches_nothing() {
         return;
     };
     // The hostile name is there...
-    let hostile = pinner.block(&root, &Origin::root(root)).await.unwrap();
-    let links = PbNode::from_bytes(hostile).unwrap().links;
+    let hostile = pinner.block(&BlockRequest::new(root)).await.unwrap();
+    let links = PbNode::from_bytes(hostile.bytes).unwrap().links;
     let names: Vec<_> = links.into_iter().filter_map(|link| link.name).collect();
     let outside = names.iter().find(|name| name.contains(".."));
     let outside = outside.unwrap_or_else(|| panic!("no such name: {names:?}"));

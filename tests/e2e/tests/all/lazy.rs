@@ -27,9 +27,9 @@ fn content() -> Content {
 }
 
 async fn block(node: &MockNode, cid: &Cid) -> PbNode {
-    use pinner_api::{Origin, Pinner};
-    let bytes = node.block(cid, &Origin::root(*cid)).await.unwrap();
-    PbNode::from_bytes(bytes).unwrap()
+    use pinner_api::{BlockRequest, Pinner};
+    let answer = node.block(&BlockRequest::new(*cid)).await.unwrap();
+    PbNode::from_bytes(answer.bytes).unwrap()
 }
 
 /// The blocks from the directory's root to the entry, found by walking all shards, without hashing the name.

@@ -5,7 +5,7 @@ use std::{fs, time::Duration};
 
 use futures_util::{StreamExt, TryStreamExt};
 use kubo_daemon::kubo_or_not_run;
-use pinner_api::{Origin, PinDepth, Pinner};
+use pinner_api::{BlockRequest, PinDepth, Pinner};
 use pinner_conformance::Dag;
 use pinner_kubo::{GatewayChoice, KuboPinner};
 
@@ -101,9 +101,13 @@ async fn connections_are_kept() {
         let one_by_one = rpc.connections() - before;
         // A connection is free again a moment after its answer, so another one is opened now and then.
         assert!(one_by_one <= FEW, "{through:?}: {one_by_one} connections");
-        let origin = Origin::root(dag.root());
-        futures_util::stream::iter(dag.blocks())
-            .map(|block| pinner.block(&block.cid, &origin))
+        let requests = dag
+            .blocks()
+            .iter()
+            .map(|block| BlockRequest::new(block.cid));
+        let requests: Vec<_> = requests.collect();
+        futures_util::stream::iter(&requests)
+            .map(|request| pinner.block(request))
             .buffer_unordered(8)
             .try_collect::<Vec<_>>()
             .await
