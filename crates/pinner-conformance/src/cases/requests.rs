@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// How long a call to a slow source gets.
-const SHORT: Duration = Duration::from_millis(200);
+const SHORT: Duration = Duration::from_millis(100);
 /// How late a call may end on a busy machine. Far less than a slow source takes, or a backend's own deadline.
 const SLACK: Duration = Duration::from_secs(5);
 /// A deadline that no call reaches.
