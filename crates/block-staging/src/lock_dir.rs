@@ -12,6 +12,10 @@
 //! dead; no other process touches a holder's files while its lock is held; no name in the directory comes from outside
 //! (I4).
 //!
+//! The directory itself is locked too, shared by all who use it, and so is each staging directory, by its holder:
+//! programs that remove old files leave locked directories alone. On a network file system the directory is refused,
+//! since a lock there may look free to another host.
+//!
 //! The kernel owns the locks, so they end with the process, however it ends. A child that is forked without `exec`
 //! while a lock is held keeps the lock alive; one that is executed does not (`O_CLOEXEC`).
 
@@ -20,6 +24,7 @@ pub(crate) mod private_dir;
 mod dead;
 mod directory;
 mod held;
+mod network;
 mod staging_dir;
 #[cfg(all(test, not(shuttle)))]
 mod tests;

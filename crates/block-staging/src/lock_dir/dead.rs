@@ -1,6 +1,6 @@
 //! A dead holder: it is found by its free lock, and locked while it is recovered.
 
-use std::{fmt, io};
+use std::{fmt, io, time::Duration};
 
 use cap_std::fs::{File, OpenOptions};
 use rustix::fs::{FlockOperation, flock};
@@ -8,7 +8,7 @@ use rustix::fs::{FlockOperation, flock};
 use super::{
     directory::{LOCK_SUFFIX, LockDir, LockDirError, NEW_PREFIX, STAGING_SUFFIX, hex, unhex},
     held::{is_held_here, lock_file},
-    staging_dir::staging_name,
+    staging_dir::{open_and_lock, staging_name},
 };
 
 /// A holder whose process is proven dead and may have left pins, locked against other recoverers. If this is dropped
@@ -16,13 +16,22 @@ use super::{
 pub struct DeadHolder {
     lock_dir: LockDir,
     name: [u8; 16],
-    _file: File,
+    file: File,
 }
 
 impl DeadHolder {
     /// The holder's name, as [`HeldLock::name`](super::HeldLock::name) returned it.
     pub fn name(&self) -> [u8; 16] {
         self.name
+    }
+
+    /// How long the lock file has not changed. The holder [renewed](super::HeldLock::refresh) it while it lived, so this
+    /// is about how long it has been dead. Zero if that cannot be told.
+    pub fn unchanged_for(&self) -> Duration {
+        let modified = self.file.metadata().and_then(|file| file.modified());
+        let unchanged = modified.map(|modified| modified.into_std().elapsed());
+        // The clock may have been set back.
+        unchanged.map_or(Duration::ZERO, Result::unwrap_or_default)
     }
 
     /// Removes the holder's staging directory, if that still exists, and then its lock file. Call it once nothing of
@@ -50,7 +59,7 @@ impl fmt::Debug for DeadHolder {
 /// The evidence in a lock directory about the life of one holder.
 #[derive(Debug)]
 pub enum Evidence {
-    /// Its lock was free, so it is dead. It is locked now, as by [`LockDir::dead`].
+    /// Its lock was free, so it is dead. It is locked now, until the [`DeadHolder`] is dropped or finished.
     Dead(DeadHolder),
     /// Its lock is held, by the holder itself or by a process that recovers it.
     Alive,
@@ -59,8 +68,9 @@ pub enum Evidence {
 }
 
 impl LockDir {
-    /// Returns the holders that are proven dead and may have left pins. Each is locked until its [`DeadHolder`] is
-    /// dropped or finished, so that two recoverers never work on the same holder.
+    /// Returns the names of the holders that are proven dead and may have left pins. None of them is locked: lock one by
+    /// [`evidence`](Self::evidence) before anything of it is released, so that two recoverers never work on the same
+    /// holder. A name is never used again, so whoever is dead stays dead.
     ///
     /// It also removes the staging directories of dead holders, unfinished new files, and the lock files of holders
     /// that never had a pin. The other lock files stay until [`DeadHolder::finish`].
@@ -68,7 +78,7 @@ impl LockDir {
     /// # Errors
     /// [`LockDirError::Io`] where the directory cannot be listed. A holder that cannot be examined is left for the
     /// next time.
-    pub fn dead(&self) -> Result<Vec<DeadHolder>, LockDirError> {
+    pub fn dead(&self) -> Result<Vec<[u8; 16]>, LockDirError> {
         let mut found = Vec::new();
         let io = self.io("list the files");
         for entry in self.dir.entries().map_err(&io)? {
@@ -85,12 +95,12 @@ impl LockDir {
                     let holder = DeadHolder {
                         lock_dir: self.clone(),
                         name,
-                        _file: file,
+                        file,
                     };
                     if pins_may_remain {
                         // If this fails, `finish` tries again, and keeps the lock file if that fails too.
                         let _ = self.dir.remove_dir_all(staging_name(&name));
-                        found.push(holder);
+                        found.push(name);
                     } else if let Err(error) = holder.finish() {
                         tracing::warn!(%error, "the files of a dead process could not be removed");
                     }
@@ -104,8 +114,10 @@ impl LockDir {
             } else if let Some(name) = file_name.strip_suffix(STAGING_SUFFIX).and_then(unhex)
                 && !is_held_here(&name)
                 && !self.dir.exists(lock_file(&name))
+                && let Ok(_locked) = open_and_lock(self, file_name)
             {
-                // A staging directory is created after its lock and removed before it, so this one has no owner.
+                // A staging directory is created after its lock and removed before it, so this one has no owner; unless
+                // somebody removed the lock file of one that lives. That one has locked the directory too.
                 let _ = self.dir.remove_dir_all(file_name);
             }
         }
@@ -127,7 +139,7 @@ impl LockDir {
             Some(file) => Evidence::Dead(DeadHolder {
                 lock_dir: self.clone(),
                 name,
-                _file: file,
+                file,
             }),
             None if self.dir.exists(&file_name) => Evidence::Alive,
             None => Evidence::None,

@@ -14,10 +14,13 @@ use rustix::{
 };
 use thiserror::Error;
 
-use super::private_dir::{self, Refusal, user};
+use super::{
+    network::network_file_system,
+    private_dir::{self, Refusal, user},
+};
 
 /// The name of the file with the directory's own name.
-const ID: &str = "id";
+pub(super) const ID: &str = "id";
 pub(super) const LOCK_SUFFIX: &str = ".lock";
 pub(super) const STAGING_SUFFIX: &str = ".staging";
 pub(super) const NEW_PREFIX: &str = "new-";
@@ -73,6 +76,15 @@ pub enum LockDirError {
         /// The directory.
         path: PathBuf,
     },
+    /// The directory is on a network file system. A lock that a process on another host holds can look free there, and
+    /// then the pins and the files of that process would be taken for a dead one's.
+    #[error("the lock directory {} is on a network file system ({file_system}), where locks do not prove who is alive; choose one on a local disk", path.display())]
+    NetworkFileSystem {
+        /// The directory.
+        path: PathBuf,
+        /// The kind of file system.
+        file_system: String,
+    },
     /// The system refused something.
     #[error("could not {action} in the lock directory {}; check its file system and permissions, or choose another", path.display())]
     Io {
@@ -86,17 +98,30 @@ pub enum LockDirError {
 }
 
 impl LockDir {
-    /// The default path of the lock directory: `$XDG_CACHE_HOME/wasi-ipfs`, or else `$HOME/.cache/wasi-ipfs`, or else,
-    /// for a user without a home, `wasi-ipfs-<uid>` in the directory for temporary files.
+    /// The default path of the lock directory: `wasi-ipfs` in `$XDG_CACHE_HOME`, in the directory that systemd made for
+    /// a service (`$CACHE_DIRECTORY` or `$STATE_DIRECTORY`) or in `$HOME/.cache`, whichever there is first; or else, for
+    /// a user without a home, `wasi-ipfs-<uid>` in the directory for temporary files.
     ///
     /// The path is one that outlives a restart of the machine, since only the [`id`](Self::id) proves that we may
     /// release the pins of a holder that a power loss ended. And it is on a disk, since staging should not take memory.
     pub fn default_path() -> PathBuf {
-        let named = |variable| env::var_os(variable).map(PathBuf::from);
-        let cache = named("XDG_CACHE_HOME").filter(|cache| cache.is_absolute());
+        let named = |variable| {
+            // A service with several directories has them all in one variable. The first is its main one.
+            let first = env::split_paths(&env::var_os(variable)?).next()?;
+            first.is_absolute().then_some(first)
+        };
+        let xdg = env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+        let xdg = xdg.filter(|cache| cache.is_absolute());
         // The users that services run as often have a home that does not exist (`/nonexistent`).
-        let home = || named("HOME").filter(|home| home.is_absolute() && home.is_dir());
-        match cache.or_else(|| Some(home()?.join(".cache"))) {
+        let home = || {
+            let home = env::var_os("HOME").map(PathBuf::from);
+            home.filter(|home| home.is_absolute() && home.is_dir())
+        };
+        let cache = xdg
+            .or_else(|| named("CACHE_DIRECTORY"))
+            .or_else(|| named("STATE_DIRECTORY"))
+            .or_else(|| Some(home()?.join(".cache")));
+        match cache {
             Some(cache) => cache.join("wasi-ipfs"),
             None => env::temp_dir().join(format!("wasi-ipfs-{}", user())),
         }
@@ -125,10 +150,32 @@ impl LockDir {
     /// Any number of processes may call this at once; they agree on the [`id`](Self::id).
     ///
     /// # Errors
-    /// [`LockDirError`]: the directory is not this user's alone, or cannot be created or read.
+    /// [`LockDirError`]: the directory is not this user's alone, is on a network file system, or cannot be created,
+    /// locked or read.
     pub fn open(path: &Path) -> Result<Self, LockDirError> {
         let dir =
             private_dir::open_or_make(path).map_err(|refusal| LockDirError::of(path, refusal))?;
+        let io = |action| {
+            move |source: io::Error| LockDirError::Io {
+                action,
+                path: path.to_owned(),
+                source,
+            }
+        };
+        if let Some(file_system) =
+            network_file_system(&dir).map_err(io("examine the file system"))?
+        {
+            return Err(LockDirError::NetworkFileSystem {
+                path: path.to_owned(),
+                file_system,
+            });
+        }
+        // systemd-tmpfiles leaves a directory alone that somebody has locked. While it looks at this one, it has the
+        // lock itself.
+        match flock(&dir, FlockOperation::NonBlockingLockShared) {
+            Ok(()) | Err(Errno::WOULDBLOCK) => {}
+            Err(error) => return Err(io("lock the directory")(error.into())),
+        }
         let id = read_or_make_id(&dir, path)?;
         Ok(Self {
             dir: Arc::new(dir),
@@ -165,7 +212,8 @@ impl LockDirError {
             | Self::Symlink { .. }
             | Self::ForeignOwner { .. }
             | Self::OpenToOthers { .. }
-            | Self::BadId { .. } => None,
+            | Self::BadId { .. }
+            | Self::NetworkFileSystem { .. } => None,
         }
     }
 

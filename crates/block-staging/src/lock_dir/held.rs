@@ -8,12 +8,19 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    time::{Duration, Instant},
 };
 
+use rustix::fs::{AtFlags, Timespec, Timestamps, UTIME_NOW};
+
 use super::directory::{
-    LOCK_SUFFIX, LockDir, LockDirError, PINS_MAY_REMAIN, hex, locked_new_file, random,
+    ID, LOCK_SUFFIX, LockDir, LockDirError, PINS_MAY_REMAIN, hex, locked_new_file, random,
 };
 use crate::sync::{Mutex, lock};
+
+/// How often [`HeldLock::refresh`] renews the times of the files. Programs that remove old files from directories for
+/// temporary files spare those of the last ten days or more.
+const RENEWED: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// A holder's lock that this process holds. It is cheap to clone, and is released when the last clone is dropped, or
 /// with the process.
@@ -31,6 +38,8 @@ struct Held {
     marked: Mutex<bool>,
     /// Whether the staging directory could not be removed, so that the file has to stay.
     unswept: AtomicBool,
+    /// When the times of the files were renewed.
+    renewed: Mutex<Instant>,
 }
 
 /// The names of the locks that this process holds, in all directories. Without it, a process with a thousand locks
@@ -40,6 +49,12 @@ static HELD: Mutex<BTreeSet<[u8; 16]>> = Mutex::new(BTreeSet::new());
 /// Whether this process is known to hold the lock of this name. `false` proves nothing.
 pub(super) fn is_held_here(name: &[u8; 16]) -> bool {
     lock(&HELD).contains(name)
+}
+
+/// Forgets that this process holds the lock of this name, so that a test sees what another process would see.
+#[cfg(all(test, not(shuttle)))]
+pub(super) fn forget_held(name: &[u8; 16]) {
+    lock(&HELD).remove(name);
 }
 
 impl LockDir {
@@ -58,6 +73,7 @@ impl LockDir {
             return Err(io(error));
         }
         lock(&HELD).insert(name);
+        self.renew_id();
         Ok(HeldLock {
             inner: Arc::new(Held {
                 lock_dir: self.clone(),
@@ -65,8 +81,27 @@ impl LockDir {
                 file,
                 marked: Mutex::new(false),
                 unswept: AtomicBool::new(false),
+                renewed: Mutex::new(Instant::now()),
             }),
         })
+    }
+
+    /// Sets the times of the file `id` to now. If it were removed as an old file, the next start would get another id,
+    /// and could not prove any more that the holders under this one are dead.
+    fn renew_id(&self) {
+        // It is a protection against other programs, beside the lock on the directory.
+        let _ = rustix::fs::utimensat(&*self.dir, ID, &now(), AtFlags::SYMLINK_NOFOLLOW);
+    }
+}
+
+fn now() -> Timestamps {
+    let now = Timespec {
+        tv_sec: 0,
+        tv_nsec: UTIME_NOW,
+    };
+    Timestamps {
+        last_access: now,
+        last_modification: now,
     }
 }
 
@@ -117,6 +152,17 @@ impl HeldLock {
         if *marked {
             // If the mark stays, it does no harm beyond keeping a small file.
             *marked = self.inner.file.set_len(0).is_err();
+        }
+    }
+
+    /// Shows programs that remove old files that the lock is in use. Call it now and then: at most once a day it writes
+    /// to the disk.
+    pub fn refresh(&self) {
+        let mut renewed = lock(&self.inner.renewed);
+        if renewed.elapsed() >= RENEWED {
+            *renewed = Instant::now();
+            let _ = rustix::fs::futimens(&self.inner.file, &now());
+            self.lock_dir().renew_id();
         }
     }
 

@@ -9,7 +9,7 @@ use std::{
     process::{Child, Stdio},
     sync::Mutex,
     thread,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use test_support::file_system::{child, place};
@@ -17,6 +17,7 @@ use test_support::file_system::{child, place};
 use super::{
     dead::lock_opened,
     directory::{hex, locked_new_file},
+    held::forget_held,
     private_dir::user,
     *,
 };
@@ -38,8 +39,18 @@ fn names(path: &Path) -> Vec<String> {
     names
 }
 
+/// Locks the dead holders that nobody else recovers at this moment.
+fn dead(dir: &LockDir) -> Vec<DeadHolder> {
+    let names = dir.dead().unwrap().into_iter();
+    let lock = |name| match dir.evidence(name).unwrap() {
+        Evidence::Dead(dead) => Some(dead),
+        Evidence::Alive | Evidence::None => None,
+    };
+    names.filter_map(lock).collect()
+}
+
 fn dead_names(dir: &LockDir) -> Vec<[u8; 16]> {
-    dir.dead().unwrap().iter().map(DeadHolder::name).collect()
+    dir.dead().unwrap()
 }
 
 /// Returns the dead holders, once there are any. A child that another test has just forked keeps every lock of this
@@ -47,7 +58,7 @@ fn dead_names(dir: &LockDir) -> Vec<[u8; 16]> {
 fn dead_at_last(dir: &LockDir) -> Vec<DeadHolder> {
     let until = Instant::now() + Duration::from_secs(20);
     loop {
-        let dead = dir.dead().unwrap();
+        let dead = dead(dir);
         if !dead.is_empty() || Instant::now() > until {
             return dead;
         }
@@ -187,7 +198,7 @@ fn what_a_killed_process_left_is_swept_and_a_living_ones_is_not() {
 
     killed.kill().unwrap();
     killed.wait().unwrap();
-    let dead = dir.dead().unwrap();
+    let dead = dead(&dir);
     assert_eq!(dead.len(), 1);
     let name = dead[0].name();
     assert!(!path.join(format!("{}.staging", hex(&name))).exists());
@@ -336,7 +347,7 @@ fn no_living_holder_is_ever_taken_for_dead() {
             })
             .collect();
         while !makers.iter().all(|maker| maker.is_finished()) {
-            for dead in dir.dead().unwrap() {
+            for dead in dead(&dir) {
                 assert!(!living.lock().unwrap().contains(&dead.name()));
                 dead.finish().unwrap();
             }
@@ -368,7 +379,7 @@ fn each_dead_holder_is_recovered_once_however_many_recover() {
         for _ in 0..4 {
             scope.spawn(|| {
                 for _ in 0..20 {
-                    for dead in dir.dead().unwrap() {
+                    for dead in dead(&dir) {
                         recovered.lock().unwrap().push(dead.name());
                         dead.finish().unwrap();
                     }
@@ -423,9 +434,95 @@ fn the_default_is_in_the_users_cache_directory() {
             .env("XDG_CACHE_HOME", cache)
             .env("HOME", home)
             .env("TMPDIR", "/var/tmp")
+            .env_remove("CACHE_DIRECTORY")
+            .env_remove("STATE_DIRECTORY")
             .status();
         assert!(status.unwrap().success(), "{cache:?} {home:?}");
     }
+    // A service has the directories that systemd made for it.
+    for (variables, expected) in [
+        (&["CACHE_DIRECTORY"] as &[_], "/var/cache/service/wasi-ipfs"),
+        (&["STATE_DIRECTORY"], "/var/lib/service/wasi-ipfs"),
+        (
+            &["STATE_DIRECTORY", "CACHE_DIRECTORY"],
+            "/var/cache/service/wasi-ipfs",
+        ),
+        (&["XDG_CACHE_HOME", "CACHE_DIRECTORY"], "/a/cache/wasi-ipfs"),
+    ] {
+        let mut command = child(TEST, Path::new(expected));
+        command.env("HOME", home);
+        for variable in ["XDG_CACHE_HOME", "CACHE_DIRECTORY", "STATE_DIRECTORY"] {
+            command.env_remove(variable);
+        }
+        for variable in variables {
+            let value = match *variable {
+                "CACHE_DIRECTORY" => "/var/cache/service:/var/cache/other",
+                "STATE_DIRECTORY" => "/var/lib/service",
+                _ => "/a/cache",
+            };
+            command.env(variable, value);
+        }
+        assert!(command.status().unwrap().success(), "{variables:?}");
+    }
+}
+
+/// A program that removes old files takes an exclusive lock on each directory that it goes into, and goes past those
+/// that are locked.
+#[test]
+fn a_program_that_removes_old_files_leaves_what_is_in_use_alone() {
+    let (_parent, path) = fresh();
+    let locked = |path: &Path| {
+        let dir = fs::File::open(path).unwrap();
+        let lock = rustix::fs::FlockOperation::NonBlockingLockExclusive;
+        rustix::fs::flock(dir, lock).is_err()
+    };
+    let dir = LockDir::open(&path).unwrap();
+    let held = dir.hold().unwrap();
+    let staging = held.staging_dir().unwrap();
+    assert!(locked(&path) && locked(staging.path()));
+    // Two processes use it at once.
+    let other = LockDir::open(&path).unwrap();
+    drop((dir, other));
+    assert!(locked(&path), "the held lock is still in it");
+    drop((staging, held));
+    let until = Instant::now() + Duration::from_secs(20);
+    while locked(&path) {
+        // A child that another test has just forked keeps the lock until it is executed.
+        assert!(Instant::now() < until, "it is not in use");
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+#[test]
+fn the_staging_directory_of_a_living_holder_stays_even_if_its_lock_file_was_removed() {
+    let (_parent, path) = fresh();
+    let dir = LockDir::open(&path).unwrap();
+    let held = dir.hold().unwrap();
+    let staging = held.staging_dir().unwrap();
+    fs::remove_file(path.join(format!("{}.lock", hex(&held.name())))).unwrap();
+    // The holder's own process knows that it lives; another one has only the files.
+    forget_held(&held.name());
+    assert!(dead_names(&dir).is_empty());
+    assert!(staging.path().exists(), "it was taken for a dead one's");
+}
+
+#[test]
+fn a_dead_holder_is_as_old_as_its_lock_file() {
+    let (_parent, path) = fresh();
+    let dir = LockDir::open(&path).unwrap();
+    let held = dir.hold().unwrap();
+    held.pins_may_remain().unwrap();
+    let lock = path.join(format!("{}.lock", hex(&held.name())));
+    drop(held);
+    let age = |modified| {
+        let file = fs::File::options().write(true).open(&lock).unwrap();
+        file.set_modified(modified).unwrap();
+        dead_at_last(&dir)[0].unchanged_for()
+    };
+    let (now, day) = (SystemTime::now(), Duration::from_secs(24 * 60 * 60));
+    assert!(age(now) < day);
+    assert!(age(now - 3 * day) >= 3 * day);
+    assert_eq!(age(now + day), Duration::ZERO, "the clock was set back");
 }
 
 #[test]

@@ -165,7 +165,7 @@ impl PinsetBuilder {
             Some(path) => LockDir::open(path)?,
             None => LockDir::open_default()?,
         };
-        recovery::start(&self.pinner, &lock_dir);
+        recovery::start(&self.pinner, &lock_dir, self.block_deadline);
         let held = lock_dir.hold()?;
         let store = match &self.staging {
             Some(path) => Store::open(path, share.clone())?,

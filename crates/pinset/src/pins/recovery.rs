@@ -5,19 +5,33 @@
 //! is released, except with [`Proof::Waived`], which is a person's word; and the pins of a holder that is seen to live
 //! are not released even then. While a holder's pins are being released, its lock is held, so that two recoverers never
 //! work on the same holder. The lock file is removed last, so that a release that was interrupted is found again.
+//!
+//! The dead are found first, and the pins are listed after that: a holder makes none once it is dead, so the listing is
+//! complete for all of them. Then one holder after the other is locked and released. One that fails keeps nothing from
+//! the others.
 
 use std::{
     collections::{HashMap, HashSet, hash_map::Entry},
     sync::Arc,
+    time::Duration,
 };
 
-use futures_util::{StreamExt, TryStreamExt, stream};
+use futures_util::{StreamExt, stream};
 use pinner_api::{Cid, Holder, Pin, Pinner, PinnerError};
 
+use super::keeper::change_deadline;
 use crate::lock_dir::{DeadHolder, Evidence, LockDir, LockDirError};
 
-/// How many releases run at once.
+/// How many releases run at once. After as many deadlines one after the other, the backend is taken to hang.
 const RELEASES: usize = 8;
+
+/// How long the lock of a dead holder stays as the proof of its death, although this backend has no pin of the holder.
+///
+/// The holder may have pins on another backend, which a lock does not name. They can be released at a start only as
+/// long as the lock is there, so the lock stays for longer than a second backend is usually out of use. After that,
+/// they are listed as [`Standing::Lost`], and a person can release them. Without an end, each process that was killed
+/// between its mark and its first pin would make all later starts slower.
+const PROOF_STAYS: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// The standing of a holder, as a lock directory shows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -70,14 +84,15 @@ pub enum RecoveryError {
         /// The backend's error.
         source: PinnerError,
     },
-    /// The backend did not release a pin. The next start or the next call finds the pins that are left.
-    #[error("the pin of {holder} on {root} could not be released, after {} others were", released.pins)]
+    /// The backend did not release a pin, the first of perhaps several. The next start or the next call finds the pins
+    /// that are left.
+    #[error("the pin of {holder} on {root} could not be released; {} others were", released.pins)]
     Release {
         /// The pin's holder.
         holder: Holder,
         /// The pin's root.
         root: Cid,
-        /// How much was released before.
+        /// How much was released, before and after.
         released: Reaped,
         /// The backend's error.
         source: PinnerError,
@@ -120,7 +135,7 @@ pub async fn survey(
     pinner: &dyn Pinner,
     lock_dir: &LockDir,
 ) -> Result<Vec<Surveyed>, RecoveryError> {
-    let mut pins = list(pinner, |_| true).await?;
+    let mut pins = list(pinner, None, |_| true).await?;
     pins.sort_unstable();
     let mut standings = HashMap::new();
     for pin in &pins {
@@ -135,7 +150,7 @@ pub async fn survey(
     if standings.values().any(|it| *it == Standing::Lost) {
         // A holder that ended in order after the first look no longer has pins or a lock.
         let lost = |pin: &Pin| standing(&pin.holder) == Standing::Lost;
-        let still: HashSet<_> = list(pinner, lost).await?.into_iter().collect();
+        let still: HashSet<_> = list(pinner, None, lost).await?.into_iter().collect();
         pins.retain(|pin| !lost(pin) || still.contains(pin));
     }
     let surveyed = pins.into_iter().map(|pin| Surveyed {
@@ -151,7 +166,7 @@ pub async fn survey(
 /// # Errors
 /// [`RecoveryError::List`], [`RecoveryError::Release`], [`RecoveryError::LockDir`].
 pub async fn reap(pinner: &dyn Pinner, lock_dir: &LockDir) -> Result<Reaped, RecoveryError> {
-    release_of(pinner, lock_dir, lock_dir.dead()?).await
+    release_of(pinner, lock_dir, lock_dir.dead()?, None).await
 }
 
 /// Releases all pins of one holder on the backend. With [`Proof::Waived`] the holder may be of another lock directory,
@@ -166,14 +181,18 @@ pub async fn release(
     proof: Proof,
 ) -> Result<Reaped, RecoveryError> {
     let holder = *holder;
+    let mut release = Release::new(pinner, None);
     match (examine(lock_dir, &holder)?, proof) {
-        (Examined::Dead(dead), _) => release_of(pinner, lock_dir, vec![dead]).await,
+        (Examined::Dead(dead), _) => {
+            let pins = list(pinner, None, |pin| pin.holder == holder).await?;
+            release.holder(dead, holder, pins).await;
+            release.end()
+        }
         (Examined::Otherwise(Standing::Alive), _) => Err(RecoveryError::Alive { holder }),
         (Examined::Otherwise(_), Proof::Waived) => {
-            let pins = list(pinner, |pin| pin.holder == holder).await?;
-            let mut released = Reaped::default();
-            release_all(pinner, &pins, &mut released).await?;
-            Ok(released)
+            let pins = list(pinner, None, |pin| pin.holder == holder).await?;
+            release.all(holder, pins).await;
+            release.end()
         }
         (Examined::Otherwise(standing), Proof::Required) => {
             Err(RecoveryError::NotProven { holder, standing })
@@ -182,7 +201,7 @@ pub async fn release(
 }
 
 /// Sweeps at once, and releases pins in a task of its own. The next start finds what a failure left.
-pub(crate) fn start(pinner: &Arc<dyn Pinner>, lock_dir: &LockDir) {
+pub(crate) fn start(pinner: &Arc<dyn Pinner>, lock_dir: &LockDir, block_deadline: Duration) {
     let dead = match lock_dir.dead() {
         Ok(dead) => dead,
         Err(error) => {
@@ -197,7 +216,8 @@ pub(crate) fn start(pinner: &Arc<dyn Pinner>, lock_dir: &LockDir) {
     let (pinner, lock_dir) = (pinner.clone(), lock_dir.clone());
     if let Ok(runtime) = tokio::runtime::Handle::try_current() {
         runtime.spawn(async move {
-            match release_of(&*pinner, &lock_dir, dead).await {
+            let deadline = Some(change_deadline(block_deadline));
+            match release_of(&*pinner, &lock_dir, dead, deadline).await {
                 Ok(Reaped { holders: 0, .. }) => {}
                 Ok(Reaped { holders, pins }) => {
                     tracing::info!(holders, pins, "pins of dead processes were released");
@@ -235,13 +255,18 @@ fn name(holder: &Holder) -> [u8; 16] {
     name
 }
 
+/// Lists the pins that are wanted. With a deadline, each pin of the listing has to come within it.
 async fn list(
     pinner: &dyn Pinner,
+    deadline: Option<Duration>,
     wanted: impl Fn(&Pin) -> bool,
 ) -> Result<Vec<Pin>, RecoveryError> {
     let mut pins = pinner.pins();
     let mut found = Vec::new();
-    while let Some(pin) = pins.next().await {
+    while let Some(pin) = within(deadline, "list pins", pins.next())
+        .await
+        .unwrap_or_else(|late| Some(Err(late)))
+    {
         let pin = pin.map_err(|source| RecoveryError::List { source })?;
         if wanted(&pin) {
             found.push(pin);
@@ -250,77 +275,159 @@ async fn list(
     Ok(found)
 }
 
+/// Waits for an answer, until the deadline if there is one.
+async fn within<T>(
+    deadline: Option<Duration>,
+    operation: &str,
+    answer: impl Future<Output = T>,
+) -> Result<T, PinnerError> {
+    let Some(deadline) = deadline else {
+        return Ok(answer.await);
+    };
+    let answer = tokio::time::timeout(deadline, answer).await;
+    answer.map_err(|_| PinnerError::TimedOut {
+        operation: operation.to_owned(),
+        after: deadline,
+    })
+}
+
 /// Releases the pins of these holders on the backend, one holder after the other.
 async fn release_of(
     pinner: &dyn Pinner,
     lock_dir: &LockDir,
-    dead: Vec<DeadHolder>,
+    dead: Vec<[u8; 16]>,
+    deadline: Option<Duration>,
 ) -> Result<Reaped, RecoveryError> {
-    let mut left: HashMap<Holder, Vec<Pin>> = dead
-        .iter()
-        .map(|dead| (Holder::new(lock_dir.id(), dead.name()), Vec::new()))
+    let mut pins: HashMap<Holder, Vec<Pin>> = dead
+        .into_iter()
+        .map(|name| (Holder::new(lock_dir.id(), name), Vec::new()))
         .collect();
-    if left.is_empty() {
+    if pins.is_empty() {
         return Ok(Reaped::default());
     }
-    for pin in list(pinner, |pin| left.contains_key(&pin.holder)).await? {
-        left.entry(pin.holder).or_default().push(pin);
+    for pin in list(pinner, deadline, |pin| pins.contains_key(&pin.holder)).await? {
+        pins.entry(pin.holder).or_default().push(pin);
     }
-    let mut released = Reaped::default();
-    for dead in dead {
-        let holder = Holder::new(lock_dir.id(), dead.name());
-        let pins = left.remove(&holder).unwrap_or_default();
-        if pins.is_empty() {
-            // It may have pins on another backend, so its lock stays as the proof for whoever finds them.
-            continue;
+    let mut release = Release::new(pinner, deadline);
+    for (holder, pins) in pins {
+        match lock_dir.evidence(name(&holder)) {
+            Ok(Evidence::Dead(dead)) => release.holder(dead, holder, pins).await,
+            // Another process has found it too.
+            Ok(Evidence::Alive | Evidence::None) => {}
+            Err(error) => release.fail(error.into()),
         }
-        release_all(pinner, &pins, &mut released).await?;
-        if let Err(error) = dead.finish() {
+        if release.hangs() {
+            break;
+        }
+    }
+    release.end()
+}
+
+/// The release of what one or several holders left. It goes on past a failure.
+struct Release<'a> {
+    pinner: &'a dyn Pinner,
+    /// The deadline of each release.
+    deadline: Option<Duration>,
+    released: Reaped,
+    failed: Option<RecoveryError>,
+    /// The number of releases since the last success that missed their deadline.
+    late: usize,
+}
+
+impl<'a> Release<'a> {
+    fn new(pinner: &'a dyn Pinner, deadline: Option<Duration>) -> Self {
+        Self {
+            pinner,
+            deadline,
+            released: Reaped::default(),
+            failed: None,
+            late: 0,
+        }
+    }
+
+    /// Releases the pins of a dead holder, and then removes its lock.
+    async fn holder(&mut self, dead: DeadHolder, holder: Holder, pins: Vec<Pin>) {
+        if pins.is_empty() && dead.unchanged_for() < PROOF_STAYS {
+            // It may have pins on another backend, so its lock stays as the proof for whoever finds them.
+            return;
+        }
+        if self.all(holder, pins).await
+            && let Err(error) = dead.finish()
+        {
             tracing::warn!(%error, "a dead process's lock stays");
         }
     }
-    Ok(released)
-}
 
-/// Releases these pins of one holder.
-async fn release_all(
-    pinner: &dyn Pinner,
-    pins: &[Pin],
-    released: &mut Reaped,
-) -> Result<(), RecoveryError> {
-    // A pair may be listed at each depth. One release removes it at both.
-    let mut pairs: Vec<_> = pins.iter().map(|pin| (pin.holder, pin.root)).collect();
-    pairs.sort_unstable();
-    pairs.dedup();
-    let any = !pairs.is_empty();
-    let mut done = stream::iter(pairs)
-        .map(|(holder, root)| unpin(pinner, holder, root))
-        .buffer_unordered(RELEASES);
-    loop {
-        match done.try_next().await {
-            Ok(Some(())) => released.pins += 1,
-            Ok(None) => break,
-            Err((holder, root, source)) => {
-                return Err(RecoveryError::Release {
-                    holder,
-                    root,
-                    released: *released,
-                    source,
-                });
+    /// Releases these pins of one holder. Returns whether none is left.
+    async fn all(&mut self, holder: Holder, pins: Vec<Pin>) -> bool {
+        // A root may be listed at each depth. One release removes it at both.
+        let mut roots: Vec<_> = pins.iter().map(|pin| pin.root).collect();
+        roots.sort_unstable();
+        roots.dedup();
+        let (count, before) = (roots.len() as u64, self.released.pins);
+        let (pinner, deadline) = (self.pinner, self.deadline);
+        let mut done = stream::iter(roots)
+            .map(|root| async move {
+                let unpinned = within(deadline, "unpin", pinner.unpin(&holder, &root)).await;
+                (root, unpinned.and_then(|unpinned| unpinned))
+            })
+            .buffer_unordered(RELEASES);
+        while let Some((root, unpinned)) = done.next().await {
+            match unpinned {
+                Ok(()) => {
+                    self.released.pins += 1;
+                    self.late = 0;
+                }
+                Err(source) => {
+                    if let PinnerError::TimedOut { .. } = source {
+                        self.late += 1;
+                    }
+                    self.fail(RecoveryError::Release {
+                        holder,
+                        root,
+                        released: Reaped::default(),
+                        source,
+                    });
+                    if self.hangs() {
+                        break;
+                    }
+                }
             }
         }
+        let all = self.released.pins - before == count;
+        if all && count > 0 {
+            self.released.holders += 1;
+        }
+        all
     }
-    if any {
-        released.holders += 1;
-    }
-    Ok(())
-}
 
-async fn unpin(
-    pinner: &dyn Pinner,
-    holder: Holder,
-    root: Cid,
-) -> Result<(), (Holder, Cid, PinnerError)> {
-    let unpinned = pinner.unpin(&holder, &root).await;
-    unpinned.map_err(|source| (holder, root, source))
+    /// Notes a failure. The first is the one that is reported.
+    fn fail(&mut self, error: RecoveryError) {
+        tracing::debug!(%error, "a release failed");
+        self.failed.get_or_insert(error);
+    }
+
+    /// Returns whether the backend does not answer, so that each of the other releases would take as long.
+    fn hangs(&self) -> bool {
+        self.late >= RELEASES
+    }
+
+    fn end(self) -> Result<Reaped, RecoveryError> {
+        let all = self.released;
+        match self.failed {
+            None => Ok(all),
+            Some(RecoveryError::Release {
+                holder,
+                root,
+                source,
+                ..
+            }) => Err(RecoveryError::Release {
+                holder,
+                root,
+                released: all,
+                source,
+            }),
+            Some(error) => Err(error),
+        }
+    }
 }

@@ -28,6 +28,7 @@ impl Inner {
 
 async fn run(inner: Arc<Inner>) {
     loop {
+        inner.held.refresh();
         let job = {
             let mut state = lock(&inner.state);
             match state.register.next_job() {

@@ -1,14 +1,19 @@
 //! A start, `reap` and `release` take from a backend the pins that the proven dead of their own lock directory left,
 //! and nothing else (I5).
 
-use std::{fs, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    fs,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use cid::Cid;
 use pinner_api::{Capabilities, Holder, Pin, PinDepth, Pinner, PinnerError};
-use pinner_mock::{Fault, MockNode, When};
+use pinner_mock::{Fault, Gate, MockNode, When};
 use pinset::{
     CacheMode, PinsetBuilder,
-    lock_dir::{HeldLock, LockDir},
+    lock_dir::{Evidence, HeldLock, LockDir},
     recovery::{Proof, Reaped, RecoveryError, Standing, reap, release, survey},
 };
 use test_support::until;
@@ -294,14 +299,155 @@ async fn a_backend_that_fails_half_way_leaves_the_lock_for_the_next_time() {
 }
 
 #[tokio::test]
+async fn a_holder_that_cannot_be_released_keeps_nothing_from_the_others() {
+    let hosts = Hosts::new();
+    let stuck = hosts.root("stuck");
+    let mut holders = Vec::new();
+    for n in 0..9 {
+        let holder = dead(&hosts.here);
+        // Each third has the pin that cannot be released, and another one.
+        if n % 3 == 0 {
+            hosts.pin(&holder, stuck, PinDepth::Lazy).await;
+        }
+        let own = hosts.root(&n.to_string());
+        hosts.pin(&holder, own, PinDepth::Lazy).await;
+        holders.push(holder);
+    }
+    hosts.node.script(When::unpin(&stuck), unavailable());
+    let error = reap(&hosts.node, &hosts.here).await.unwrap_err();
+    let RecoveryError::Release { released, root, .. } = &error else {
+        panic!("{error:?}");
+    };
+    let (holders_done, pins) = (6, 9);
+    assert_eq!(*root, stuck);
+    assert_eq!(
+        *released,
+        Reaped {
+            holders: holders_done,
+            pins
+        }
+    );
+    assert!(hosts.node.pinned().iter().all(|pin| pin.root == stuck));
+    for (n, holder) in holders.iter().enumerate() {
+        assert_eq!(lock_of(&hosts.here, holder).exists(), n % 3 == 0);
+    }
+    hosts.node.clear_script();
+    let rest = reap(&hosts.node, &hosts.here).await.unwrap();
+    let (holders, pins) = (3, 3);
+    assert_eq!(rest, Reaped { holders, pins });
+}
+
+#[tokio::test]
+async fn a_backend_that_hangs_ends_the_recovery_of_a_start_but_not_of_all_holders() {
+    let hosts = Hosts::new();
+    let (hanging, others) = (dead(&hosts.here), [dead(&hosts.here), dead(&hosts.here)]);
+    let root = hosts.root("hangs");
+    hosts.pin(&hanging, root, PinDepth::Lazy).await;
+    for holder in &others {
+        hosts.pin(holder, hosts.root("ends"), PinDepth::Lazy).await;
+    }
+    let start = async || {
+        let pinset = PinsetBuilder::new(Arc::new(hosts.node.clone()), 8 << 20)
+            .block_deadline(Duration::from_millis(20))
+            .lock_dir(hosts.here.path());
+        pinset.shared().await.unwrap()
+    };
+    // A listing that hangs proves nothing.
+    hosts.node.script(When::pins(), Fault::Hang);
+    let first = start().await;
+    until("the listing", || hosts.node.stats().listings == 1).await;
+    until("its end", || hosts.node.stats().in_flight == 0).await;
+    assert_eq!(hosts.node.pinned().len(), 3);
+    first.close().await.unwrap();
+    hosts.node.clear_script();
+    hosts.node.script(When::unpin(&root), Fault::Hang);
+    let _second = start().await;
+    until("the others", || hosts.node.pinned().len() == 1).await;
+    let gone = || others.iter().all(|it| !lock_of(&hosts.here, it).exists());
+    until("the others' locks", gone).await;
+    // The lock of the one that hangs is free again after the deadline.
+    hosts.node.clear_script();
+    until("the deadline", || {
+        hosts.here.dead().is_ok_and(|dead| dead.len() == 1)
+    })
+    .await;
+    assert!(lock_of(&hosts.here, &hanging).exists());
+}
+
+#[tokio::test]
+async fn a_recovery_of_hundreds_holds_few_descriptors() {
+    let hosts = Hosts::new();
+    for n in 0..300 {
+        let holder = dead(&hosts.here);
+        let root = hosts.root(&n.to_string());
+        hosts.pin(&holder, root, PinDepth::Lazy).await;
+    }
+    let locks_open = || {
+        let open = fs::read_dir("/proc/self/fd").unwrap();
+        let path = |entry: std::io::Result<fs::DirEntry>| fs::read_link(entry.ok()?.path()).ok();
+        open.filter_map(path)
+            .filter(|path| path.starts_with(hosts.here.path()))
+            .filter(|path| path.extension().is_some_and(|it| it == "lock"))
+            .count()
+    };
+    let gate = Gate::new();
+    hosts
+        .node
+        .script(When::any_unpin(), Fault::HangUntil(gate.clone()));
+    let started = hosts.start().await;
+    gate.reached(1).await;
+    // One is its own.
+    let open = locks_open();
+    gate.open();
+    assert!((2..=17).contains(&open), "{open}");
+    until("the release", || hosts.node.pinned().is_empty()).await;
+    started.close().await.unwrap();
+}
+
+/// A holder that was killed before its first pin left a mark for which there is no pin. The proof stays for another
+/// backend, and not for ever.
+#[tokio::test]
+async fn a_mark_without_pins_ends_after_a_month() {
+    const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+    let hosts = Hosts::new();
+    let holder = dead(&hosts.here);
+    let aged = |age| {
+        let lock = lock_of(&hosts.here, &holder);
+        let lock = fs::File::options().write(true).open(lock).unwrap();
+        lock.set_modified(SystemTime::now() - age).unwrap();
+    };
+    let none = Reaped::default();
+    for age in [0, 29] {
+        aged(age * DAY);
+        assert_eq!(reap(&hosts.node, &hosts.here).await.unwrap(), none);
+        assert!(lock_of(&hosts.here, &holder).exists(), "{age} days");
+    }
+    // As long as there are pins, the proof stays, however old it is.
+    let pin = hosts
+        .pin(&holder, hosts.root("content"), PinDepth::Lazy)
+        .await;
+    hosts.node.script(When::any_unpin(), unavailable());
+    aged(31 * DAY);
+    reap(&hosts.node, &hosts.here).await.unwrap_err();
+    assert!(lock_of(&hosts.here, &holder).exists());
+    hosts.node.clear_script();
+    hosts.node.unpin(&holder, &pin.root).await.unwrap();
+    assert_eq!(reap(&hosts.node, &hosts.here).await.unwrap(), none);
+    assert!(!lock_of(&hosts.here, &holder).exists());
+}
+
+#[tokio::test]
 async fn one_that_is_being_recovered_is_left_to_its_recoverer() {
     let hosts = Hosts::new();
     let holder = dead(&hosts.here);
     let pin = hosts
         .pin(&holder, hosts.root("content"), PinDepth::Lazy)
         .await;
-    let recovering = hosts.here.dead().unwrap();
-    assert_eq!(recovering.len(), 1);
+    let mut name = [0; 16];
+    name.copy_from_slice(&holder.as_bytes()[8..]);
+    let Evidence::Dead(recovering) = hosts.here.evidence(name).unwrap() else {
+        panic!("it lives");
+    };
     let surveyed = survey(&hosts.node, &hosts.here).await.unwrap();
     assert_eq!(surveyed[0].standing, Standing::Alive);
     let reaped = reap(&hosts.node, &hosts.here).await.unwrap();
