@@ -3,12 +3,12 @@
 use std::{fmt, io, time::Duration};
 
 use cap_std::fs::{File, OpenOptions};
-use rustix::fs::{FlockOperation, Mode, OFlags, flock};
+use rustix::fs::{FlockOperation, flock};
 
 use super::{
     directory::{LOCK_SUFFIX, LockDir, LockDirError, NEW_PREFIX, STAGING_SUFFIX, hex, unhex},
     held::{is_held_here, lock_file},
-    staging_dir::staging_name,
+    staging_dir::{open_and_lock, staging_name},
 };
 
 /// A holder whose process is proven dead and may have left pins, locked against other recoverers. If this is dropped
@@ -114,7 +114,7 @@ impl LockDir {
             } else if let Some(name) = file_name.strip_suffix(STAGING_SUFFIX).and_then(unhex)
                 && !is_held_here(&name)
                 && !self.dir.exists(lock_file(&name))
-                && let Some(_locked) = lock_directory_if_free(self, file_name)
+                && let Ok(_locked) = open_and_lock(self, file_name)
             {
                 // A staging directory is created after its lock and removed before it, so this one has no owner; unless
                 // somebody removed the lock file of one that lives. That one has locked the directory too.
@@ -151,14 +151,6 @@ impl LockDir {
 fn lock_if_free(lock_dir: &LockDir, name: &str) -> Option<File> {
     let file = lock_dir.dir.open_with(name, &read_options()).ok()?;
     lock_opened(lock_dir, name, file)
-}
-
-/// Locks the directory of this name if nobody holds it.
-fn lock_directory_if_free(lock_dir: &LockDir, name: &str) -> Option<std::os::fd::OwnedFd> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let dir = rustix::fs::openat(&*lock_dir.dir, name, flags, Mode::empty()).ok()?;
-    flock(&dir, FlockOperation::NonBlockingLockExclusive).ok()?;
-    Some(dir)
 }
 
 fn read_options() -> OpenOptions {

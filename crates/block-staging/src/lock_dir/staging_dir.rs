@@ -5,19 +5,35 @@
 
 use std::{
     fs, io,
+    os::fd::OwnedFd,
     path::{Path, PathBuf},
 };
 
 use cap_std::fs::{Dir, DirBuilder, DirBuilderExt as _};
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FlockOperation, Mode, OFlags, flock};
 
 use super::{
-    directory::{LockDirError, STAGING_SUFFIX, create_options, hex},
+    directory::{LockDir, LockDirError, STAGING_SUFFIX, create_options, hex},
     held::HeldLock,
 };
 
 pub(super) fn staging_name(name: &[u8; 16]) -> String {
     format!("{}{STAGING_SUFFIX}", hex(name))
+}
+
+/// Opens the staging directory of this name and locks it, without following a link.
+///
+/// Its holder has the lock as long as it lives: against programs that remove old files, as with the lock on the lock
+/// directory, and against a sweep after such a program has removed the lock file.
+///
+/// # Errors
+/// Those of the system; `WouldBlock` if it is locked.
+pub(super) fn open_and_lock(lock_dir: &LockDir, name: &str) -> io::Result<OwnedFd> {
+    // Opened for reading: a mere path cannot be locked.
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let dir = rustix::fs::openat(&*lock_dir.dir, name, flags, Mode::empty())?;
+    flock(&dir, FlockOperation::NonBlockingLockExclusive)?;
+    Ok(dir)
 }
 
 /// A directory for staging, as a capability. A temporary directory is removed on drop.
@@ -97,16 +113,13 @@ impl HeldLock {
         let mut builder = DirBuilder::new();
         builder.mode(0o700);
         lock_dir.dir.create_dir_with(&name, &builder).map_err(&io)?;
-        let dir = lock_dir.dir.open_dir(&name).map_err(|error| {
+        let locked = open_and_lock(lock_dir, &name).map_err(|error| {
             let _ = lock_dir.dir.remove_dir(&name);
             io(error)
         })?;
-        // Against programs that remove old files, as the lock on the lock directory is, and against a sweep after such a
-        // program has removed the lock file. Only such a program can have this lock, for a moment.
-        let _ = flock(&dir, FlockOperation::NonBlockingLockExclusive);
         Ok(StagingDir {
             path: lock_dir.path.join(name),
-            dir,
+            dir: Dir::from_std_file(locked.into()),
             held: Some(self.clone()),
         })
     }

@@ -83,7 +83,7 @@ impl World {
         }
     }
 
-    /// What holds after each step.
+    /// Asserts what holds after each step.
     fn check(&self, register: &Register) {
         let backend = self.backend.lock().unwrap();
         for cid in ROOTS.map(root) {

@@ -236,7 +236,7 @@ impl Register {
         self.roots.get(cid).is_some_and(|root| root.claims > 0)
     }
 
-    /// Gives up a claim. The whole pin is released with the last one, unless it is kept.
+    /// Drops a claim. The whole pin is released with the last one, unless it is kept.
     pub(crate) fn unclaim(&mut self, cid: &Cid) {
         if let Some(root) = self.roots.get_mut(cid)
             && !self.closed
@@ -246,7 +246,7 @@ impl Register {
         }
     }
 
-    /// Gives up a claim on a whole pin that is held, and keeps the pin until replacement releases it for another whole
+    /// Drops a claim on a whole pin that is held, and keeps the pin until replacement releases it for another whole
     /// pin. Returns `false` if the register is closed.
     pub(crate) fn keep(&mut self, cid: &Cid) -> bool {
         match self.roots.get_mut(cid) {

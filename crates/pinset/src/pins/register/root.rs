@@ -1,6 +1,6 @@
 //! One root in the register: its state, and who wants a pin on it.
 
-/// What of ours is on the backend under a root.
+/// Which pins of ours are on the backend under a root.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum There {
     /// Nothing.
@@ -13,7 +13,7 @@ pub(super) enum There {
     Whole,
 }
 
-/// What is done for a root, or waits to be done.
+/// The work for a root that is under way, or waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Work {
     Idle,
