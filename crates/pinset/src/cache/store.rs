@@ -282,7 +282,7 @@ impl Store {
         if room.is_none() {
             return false;
         }
-        let mut refused = Vec::new();
+        let (mut refused, mut admitted) = (Vec::new(), false);
         for _ in 0..STEPS {
             let mut gone = Vec::new();
             let step = {
@@ -301,14 +301,17 @@ impl Store {
             refused = self.free(gone, staging);
             match step {
                 Admitted::Yes if refused.is_empty() => return true,
-                Admitted::Yes => {}
+                Admitted::Yes => admitted = true,
                 Admitted::NotYet(rest) => room = Some(rest),
                 Admitted::No => break,
             }
         }
         let mut state = lock(&self.state);
         state.take_back(&mut refused);
-        state.blocks.give_up(key);
+        // Otherwise another thread may be writing the same block.
+        if admitted {
+            state.blocks.give_up(key);
+        }
         false
     }
 

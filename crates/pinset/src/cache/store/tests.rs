@@ -22,8 +22,12 @@ fn store_of(dir: &Path, share: Arc<Share>) -> Arc<Store> {
 }
 
 fn block(n: u64, len: usize) -> (Key, Vec<u8>) {
-    let bytes: Vec<u8> = n.to_le_bytes().into_iter().cycle().take(len).collect();
-    (Code::Sha2_256.digest(&n.to_le_bytes()), bytes)
+    // No byte is zero, as those of a hole are.
+    let bytes = n.to_le_bytes().map(|byte| byte | 0x80).into_iter().cycle();
+    (
+        Code::Sha2_256.digest(&n.to_le_bytes()),
+        bytes.take(len).collect(),
+    )
 }
 
 fn stage(store: &Store, n: u64, len: usize) -> Option<Arc<Staged>> {
