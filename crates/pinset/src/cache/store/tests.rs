@@ -1,14 +1,13 @@
 //! The store as its users see it, over a temporary directory.
 
 use std::{
-    process::Command,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use cap_std::{ambient_authority, fs::Dir};
 use multihash_codetable::{Code, MultihashDigest};
-use test_support::{memory::resident_bytes, until};
+use test_support::{file_system::on_own, memory::resident_bytes, until};
 
 use super::*;
 use crate::{budget::Budget, lock_dir::StagingDir};
@@ -35,26 +34,20 @@ fn stage(store: &Store, n: u64, len: usize) -> Option<Arc<Staged>> {
     store.stage(key, &bytes)
 }
 
-/// The environment variable that tells this program to measure, and how many blocks.
-const MEASURE: &str = "PINSET_MEASURED_BLOCKS";
-
 /// Index, replacement, ghosts and places of blocks. The resident set of a process of its own is measured, since
-/// allocators differ in what they add. With `PINSET_MEASURED_BLOCKS` set, another number of blocks is measured.
+/// allocators differ in what they add. `PINSET_MEASURED_BLOCKS` sets another number of blocks.
 #[test]
 fn a_staged_block_takes_at_most_200_bytes_of_memory() {
-    const CHILD: &str = "PINSET_MEASURES";
+    let blocks = std::env::var("PINSET_MEASURED_BLOCKS");
+    let blocks: u64 = blocks.map_or(100_000, |n| n.parse().unwrap());
     let name = "cache::store::tests::a_staged_block_takes_at_most_200_bytes_of_memory";
-    if std::env::var_os(CHILD).is_none() {
-        let program = std::env::current_exe().unwrap();
-        let mut child = Command::new(program);
-        child.args([name, "--exact", "--nocapture"]).env(CHILD, "1");
-        assert!(child.status().unwrap().success());
-        return;
-    }
-    let blocks: u64 = std::env::var(MEASURE).map_or(100_000, |n| n.parse().unwrap());
-    let dir = tempfile::tempdir().unwrap();
+    let size = format!("size={},mode=700", blocks * 5000 + (8 << 20));
+    on_own(name, "tmpfs", &size, |dir| memory_of(blocks, dir));
+}
+
+fn memory_of(blocks: u64, dir: &Path) {
     let budget = Budget::new(blocks * 4096 + blocks * 64 + (1 << 20));
-    let store = store_of(dir.path(), budget.join().unwrap());
+    let store = store_of(dir, budget.join().unwrap());
     // Allocators and lazily made things are warm.
     drop(stage(&store, u64::MAX, 4096));
     let before = resident_bytes().unwrap();
@@ -248,7 +241,7 @@ async fn an_async_thread_punches_no_hole() {
     let dir = tempfile::tempdir().unwrap();
     let store = store_of(dir.path(), Budget::alone(64 << 20));
     let staged = stage(&store, 1, MIB).unwrap();
-    assert!(store.evict(&block(2, 0).0) == false && store.used() > 0);
+    assert!(!store.evict(&block(2, 0).0) && store.used() > 0);
     store.clear();
     let used = store.used();
     assert_eq!(used, MIB as u64, "it is being read");
