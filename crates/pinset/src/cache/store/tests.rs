@@ -22,11 +22,9 @@ fn store_of(dir: &Path, share: Arc<Share>) -> Arc<Store> {
 
 fn block(n: u64, len: usize) -> (Key, Vec<u8>) {
     // No byte is zero, as those of a hole are.
-    let bytes = n.to_le_bytes().map(|byte| byte | 0x80).into_iter().cycle();
-    (
-        Code::Sha2_256.digest(&n.to_le_bytes()),
-        bytes.take(len).collect(),
-    )
+    let mut bytes = n.to_le_bytes().map(|byte| byte | 0x80).repeat(len / 8 + 1);
+    bytes.truncate(len);
+    (Code::Sha2_256.digest(&n.to_le_bytes()), bytes)
 }
 
 fn stage(store: &Store, n: u64, len: usize) -> Option<Arc<Staged>> {
