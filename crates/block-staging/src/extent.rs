@@ -171,17 +171,22 @@ impl Extent {
     ///
     /// A parked block that is never unparked stays until the directory is closed.
     pub fn park(&mut self) -> Option<Parked> {
-        match &mut self.hold {
+        match std::mem::replace(&mut self.hold, Hold::Nothing) {
             Hold::Own {
-                reservation, slot, ..
+                mut reservation,
+                slot,
+                ..
             } => {
                 reservation.park();
+                self.place = None;
                 // A block is at most `MAX_STAGED` bytes.
-                let (slot, len) = (*slot, self.len as u32);
-                self.take();
+                let len = std::mem::take(&mut self.len) as u32;
                 Some(Parked { slot, len })
             }
-            Hold::Leased { .. } | Hold::Nothing => None,
+            other => {
+                self.hold = other;
+                None
+            }
         }
     }
 

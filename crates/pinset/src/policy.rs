@@ -1,6 +1,6 @@
 //! The replacement policy: which entries stay when there is no room for all. It is pure: events in, decisions out.
 
-mod chains;
+pub(crate) mod chains;
 mod decision;
 mod index;
 mod order;

@@ -419,7 +419,11 @@ impl Share {
     /// two are equal, and its cost does not grow with the number of members.
     pub fn settle(&self) {
         self.come_down(Steps::One);
-        if !self.rise() && self.short.fetch_add(1, Ordering::Relaxed) % ASK_EACH == 0 {
+        if self.rise() {
+            return;
+        }
+        let before = self.short.fetch_add(1, Ordering::Relaxed);
+        if before.is_multiple_of(ASK_EACH) {
             self.budget.ask_one();
             self.rise();
         }

@@ -11,8 +11,11 @@ use crate::{
         short_key::{ShortKey, Sought},
         staged::{Rest, Staged},
     },
-    policy::replacement::{
-        Admission, Decision, Eviction, Insertion, Replacement, ReplacementStats, Room,
+    policy::{
+        chains::Slot,
+        replacement::{
+            Admission, Decision, Eviction, Insertion, Replacement, ReplacementStats, Room,
+        },
     },
     staging::{Parked, Staging},
 };
@@ -118,6 +121,10 @@ impl Blocks {
     /// Returns the block, if it is verified, without noting a use.
     pub(crate) fn peek(&mut self, key: &Key) -> Option<Arc<Staged>> {
         let slot = self.policy.find(&Sought(key))?;
+        self.verified(slot, key)
+    }
+
+    fn verified(&mut self, slot: Slot, key: &Key) -> Option<Arc<Staged>> {
         match self.policy.value(slot) {
             Entry::Held(staged) => staged.is_verified().then(|| staged.clone()),
             entry if entry.is_verified() => self.get(key),
@@ -127,11 +134,13 @@ impl Blocks {
 
     /// Returns the block, if it is verified, and notes a use of it and of each block on the way to it.
     pub(crate) fn take_use(&mut self, key: &Key, way: &[Key]) -> Option<Arc<Staged>> {
-        let staged = self.peek(key)?;
+        let slot = self.policy.find(&Sought(key))?;
+        let staged = self.verified(slot, key)?;
         for inner in way {
             self.touch(inner);
         }
-        self.touch(key);
+        // A use moves no entry out of its slot.
+        self.policy.used(slot);
         Some(staged)
     }
 
@@ -184,10 +193,11 @@ impl Blocks {
         true
     }
 
-    /// Takes a victim back that another process leases.
-    pub(crate) fn take_back(&mut self, victim: Victim) {
+    /// Takes a victim back that another process leases. Returns it if there is another block of its key by now.
+    pub(crate) fn take_back(&mut self, victim: Victim) -> Option<Victim> {
         let Victim { key, entry, weight } = victim;
-        self.policy.take_back(key, entry, weight);
+        let (key, entry) = self.policy.take_back(key, entry, weight)?;
+        Some(Victim { key, entry, weight })
     }
 
     /// Sets the block of a key that was admitted. Returns whether its place was still there.
@@ -358,5 +368,16 @@ impl Victim {
             }
         };
         Err(Self { key, entry, weight })
+    }
+
+    /// Frees the block's slot as soon as no other process leases it. Nobody finds the block any more.
+    ///
+    /// Writes to the disk, as [`free`](Self::free) does.
+    pub(crate) fn discard(self, staging: &Staging) {
+        match self.entry {
+            Entry::Pending => {}
+            Entry::Held(staged) => staged.extent().discard(),
+            Entry::Parked(parked, _) => staging.unpark(parked).discard(),
+        }
     }
 }

@@ -282,12 +282,12 @@ impl Store {
         if room.is_none() {
             return false;
         }
-        let mut refused = Vec::new();
+        let (mut refused, mut admitted) = (Vec::new(), false);
         for _ in 0..STEPS {
             let mut gone = Vec::new();
+            self.take_back(std::mem::take(&mut refused), staging);
             let step = {
                 let mut state = lock(&self.state);
-                state.take_back(&mut refused);
                 match room.take() {
                     Some(room) => state.blocks.admit(key, room, &mut gone),
                     // It is resident already, and so are blocks again that another process leases.
@@ -301,14 +301,16 @@ impl Store {
             refused = self.free(gone, staging);
             match step {
                 Admitted::Yes if refused.is_empty() => return true,
-                Admitted::Yes => {}
+                Admitted::Yes => admitted = true,
                 Admitted::NotYet(rest) => room = Some(rest),
                 Admitted::No => break,
             }
         }
-        let mut state = lock(&self.state);
-        state.take_back(&mut refused);
-        state.blocks.give_up(key);
+        self.take_back(refused, staging);
+        // Otherwise another thread may be writing the same block.
+        if admitted {
+            lock(&self.state).blocks.give_up(key);
+        }
         false
     }
 
@@ -320,6 +322,21 @@ impl Store {
         let freed = (count - refused.len()) as u64;
         self.evicted.fetch_add(freed, Ordering::Relaxed);
         refused
+    }
+
+    /// Takes blocks back that another process leases.
+    fn take_back(&self, refused: Vec<Victim>, staging: &Staging) {
+        if refused.is_empty() {
+            return;
+        }
+        let doubles: Vec<_> = {
+            let mut state = lock(&self.state);
+            let doubles = refused.into_iter().map(|it| state.blocks.take_back(it));
+            doubles.collect()
+        };
+        // Blocks that have been fetched and staged again meanwhile.
+        let doubles = doubles.into_iter().flatten();
+        doubles.for_each(|double| double.discard(staging));
     }
 
     /// How much of its budget the pinset may use now, in bytes.
@@ -388,10 +405,12 @@ impl Store {
             (state.blocks.take(key), staging)
         };
         let Some(victim) = victim else { return false };
-        let mut refused = off_thread::waiting(|| self.free(vec![victim], &staging));
-        let evicted = refused.is_empty();
-        lock(&self.state).take_back(&mut refused);
-        evicted
+        off_thread::waiting(|| {
+            let refused = self.free(vec![victim], &staging);
+            let evicted = refused.is_empty();
+            self.take_back(refused, &staging);
+            evicted
+        })
     }
 
     /// Evicts all blocks that are here now, in steps. Those that are being read are freed by their last reader, and
@@ -410,8 +429,10 @@ impl Store {
                 end = state.blocks.take_below(below, &mut gone);
                 staging
             };
-            let mut refused = off_thread::waiting(|| self.free(gone, &staging));
-            lock(&self.state).take_back(&mut refused);
+            off_thread::waiting(|| {
+                let refused = self.free(gone, &staging);
+                self.take_back(refused, &staging);
+            });
         }
     }
 
@@ -432,18 +453,10 @@ impl Store {
 }
 
 impl State {
-    fn take_back(&mut self, refused: &mut Vec<Victim>) {
-        for victim in refused.drain(..) {
-            self.blocks.take_back(victim);
-        }
-    }
-
     /// Frees the slots of blocks that were evicted, if this process writes.
-    pub(crate) fn free(&mut self, gone: Vec<Victim>) {
+    pub(crate) fn free(&self, gone: Vec<Victim>) {
         if let Role::Writer(staging) = &self.role {
-            let refused = gone.into_iter().map(|victim| victim.free(staging));
-            let mut refused: Vec<_> = refused.filter_map(Result::err).collect();
-            self.take_back(&mut refused);
+            gone.into_iter().for_each(|victim| victim.discard(staging));
         }
     }
 
@@ -482,10 +495,10 @@ impl Evict for Store {
             drop(state);
             let count = gone.len();
             // As when a block needs room, the holes are punched first.
-            let mut refused = self.free(gone, &staging);
+            let refused = self.free(gone, &staging);
             // If all are leased by other processes, there is nothing more to be had.
             let more = more && refused.len() < count;
-            lock(&self.state).take_back(&mut refused);
+            self.take_back(refused, &staging);
             staging.lower();
             more
         })

@@ -265,11 +265,11 @@ impl<K: Clone + Eq + Hash, V, S: BuildHasher> Replacement<K, V, S> {
     }
 
     /// Takes a victim back that turned out to be in use, as if it had been passed over. More may then be resident than
-    /// the budget allows: evict the excess.
-    pub(crate) fn take_back(&mut self, key: K, value: V, weight: u64) {
+    /// the budget allows: evict the excess. Returns it if its key is resident again by now.
+    pub(crate) fn take_back(&mut self, key: K, value: V, weight: u64) -> Option<(K, V)> {
         let fingerprint = self.order.fingerprint(&key);
         if self.order.find(&key, fingerprint).is_some() || self.order.is_full() {
-            return;
+            return Some((key, value));
         }
         let ghost = self.order.find_ghost(fingerprint);
         let list = match ghost {
@@ -281,6 +281,7 @@ impl<K: Clone + Eq + Hash, V, S: BuildHasher> Replacement<K, V, S> {
             self.order.remove_ghost(slot);
         }
         self.order.insert((key, value), fingerprint, weight, list);
+        None
     }
 
     /// Forgets the key, resident or ghost: the entry vanished, or turned out to be corrupt. Returns its weight, if it

@@ -1,14 +1,10 @@
 //! The store as its users see it, over a temporary directory.
 
-use std::{
-    process::Command,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Instant};
 
 use cap_std::{ambient_authority, fs::Dir};
 use multihash_codetable::{Code, MultihashDigest};
-use test_support::{memory::resident_bytes, until};
+use test_support::{file_system::on_own, memory::resident_bytes, until};
 
 use super::*;
 use crate::{budget::Budget, lock_dir::StagingDir};
@@ -22,7 +18,9 @@ fn store_of(dir: &Path, share: Arc<Share>) -> Arc<Store> {
 }
 
 fn block(n: u64, len: usize) -> (Key, Vec<u8>) {
-    let bytes: Vec<u8> = n.to_le_bytes().into_iter().cycle().take(len).collect();
+    // No byte is zero, as those of a hole are.
+    let mut bytes = n.to_le_bytes().map(|byte| byte | 0x80).repeat(len / 8 + 1);
+    bytes.truncate(len);
     (Code::Sha2_256.digest(&n.to_le_bytes()), bytes)
 }
 
@@ -31,26 +29,20 @@ fn stage(store: &Store, n: u64, len: usize) -> Option<Arc<Staged>> {
     store.stage(key, &bytes)
 }
 
-/// The environment variable that tells this program to measure, and how many blocks.
-const MEASURE: &str = "PINSET_MEASURED_BLOCKS";
-
 /// Index, replacement, ghosts and places of blocks. The resident set of a process of its own is measured, since
-/// allocators differ in what they add. With `PINSET_MEASURED_BLOCKS` set, another number of blocks is measured.
+/// allocators differ in what they add. `PINSET_MEASURED_BLOCKS` sets another number of blocks.
 #[test]
 fn a_staged_block_takes_at_most_200_bytes_of_memory() {
-    const CHILD: &str = "PINSET_MEASURES";
+    let blocks = std::env::var("PINSET_MEASURED_BLOCKS");
+    let blocks: u64 = blocks.map_or(100_000, |n| n.parse().unwrap());
     let name = "cache::store::tests::a_staged_block_takes_at_most_200_bytes_of_memory";
-    if std::env::var_os(CHILD).is_none() {
-        let program = std::env::current_exe().unwrap();
-        let mut child = Command::new(program);
-        child.args([name, "--exact", "--nocapture"]).env(CHILD, "1");
-        assert!(child.status().unwrap().success());
-        return;
-    }
-    let blocks: u64 = std::env::var(MEASURE).map_or(100_000, |n| n.parse().unwrap());
-    let dir = tempfile::tempdir().unwrap();
+    let size = format!("size={},mode=700", blocks * 5000 + (8 << 20));
+    on_own(name, "tmpfs", &size, |dir| memory_of(blocks, dir));
+}
+
+fn memory_of(blocks: u64, dir: &Path) {
     let budget = Budget::new(blocks * 4096 + blocks * 64 + (1 << 20));
-    let store = store_of(dir.path(), budget.join().unwrap());
+    let store = store_of(dir, budget.join().unwrap());
     // Allocators and lazily made things are warm.
     drop(stage(&store, u64::MAX, 4096));
     let before = resident_bytes().unwrap();
@@ -239,21 +231,26 @@ async fn a_full_queue_of_writes_leaves_blocks_unstaged() {
 }
 
 /// The last reader of a block that was evicted meanwhile frees its slot, but not on its own thread.
-#[tokio::test]
-async fn an_async_thread_punches_no_hole() {
+#[test]
+fn an_async_thread_punches_no_hole() {
     let dir = tempfile::tempdir().unwrap();
     let store = store_of(dir.path(), Budget::alone(64 << 20));
-    let staged = stage(&store, 1, MIB).unwrap();
-    assert!(store.evict(&block(2, 0).0) == false && store.used() > 0);
-    store.clear();
-    let used = store.used();
-    assert_eq!(used, MIB as u64, "it is being read");
-    // This thread runs all tasks, so it can see what it has not done itself.
-    let here = std::thread::current().id();
-    drop(staged);
-    until("it is freed", || store.used() == 0).await;
-    off_thread::run(move || assert_ne!(std::thread::current().id(), here));
-    off_thread::waiting(|| off_thread::run(move || assert_eq!(std::thread::current().id(), here)));
-    store.close_off_thread().await;
-    tokio::time::sleep(Duration::ZERO).await;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .max_blocking_threads(1)
+        .enable_time()
+        .build();
+    runtime.unwrap().block_on(async {
+        let staged = stage(&store, 1, MIB).unwrap();
+        store.clear();
+        assert_eq!(store.used(), MIB as u64, "it is being read");
+        // The only blocking thread is busy.
+        let (go_on, may_go_on) = std::sync::mpsc::channel::<()>();
+        let busy = tokio::task::spawn_blocking(move || may_go_on.recv());
+        drop(staged);
+        assert_eq!(store.used(), MIB as u64, "it was freed on this thread");
+        drop(go_on);
+        until("it is freed", || store.used() == 0).await;
+        assert!(busy.await.unwrap().is_err());
+        store.close_off_thread().await;
+    });
 }
