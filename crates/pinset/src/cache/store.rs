@@ -58,6 +58,8 @@ pub(crate) struct State {
     /// The blocks that can be handed out once they are verified; for a follower, the blocks that it leases now. A block
     /// that is being written is resident and has no value yet.
     pub(crate) blocks: Residents<Key, Arc<Staged>, KeyHash>,
+    /// The blocks that a follower has fetched and staged in a part of its own.
+    pub(crate) own: Option<Arc<Store>>,
 }
 
 impl State {
@@ -65,6 +67,7 @@ impl State {
         Self {
             role,
             blocks: Residents::new(budget_bytes),
+            own: None,
         }
     }
 
@@ -117,13 +120,16 @@ impl Store {
 
     /// Returns the block, if it is staged, without noting a use.
     pub(crate) fn peek(&self, key: &Key) -> Option<Arc<Staged>> {
-        lock(&self.state).staged(key)
+        let state = lock(&self.state);
+        let own = || state.own.as_ref()?.peek(key);
+        state.staged(key).or_else(own)
     }
 
     /// Returns the block, if it is staged, and notes a use of it and of each inner node on the way to it.
     pub(crate) fn take_use(&self, key: &Key, way: &[Key]) -> Option<Arc<Staged>> {
         let mut state = lock(&self.state);
-        let staged = state.staged(key)?;
+        let own = || state.own.as_ref()?.take_use(key, way);
+        let staged = state.staged(key).or_else(own)?;
         for inner in way {
             state.blocks.touch(inner);
         }
@@ -133,7 +139,11 @@ impl Store {
 
     /// Notes a use of a block, if it is staged.
     pub(crate) fn touch(&self, key: &Key) {
-        lock(&self.state).blocks.touch(key);
+        let mut state = lock(&self.state);
+        state.blocks.touch(key);
+        if let Some(own) = &state.own {
+            own.touch(key);
+        }
     }
 
     /// Forgets a block whose bytes cannot be read back or are wrong.
@@ -143,8 +153,12 @@ impl Store {
         if let Role::Follower(follower) = &state.role {
             follower.mark_wrong(key);
         }
+        let own = state.own.clone();
         drop(state);
         gone.into_iter().for_each(let_go);
+        if let Some(own) = own {
+            own.forget(key);
+        }
     }
 
     /// Stages a verified block, and evicts as the policy decides. Returns `None` if there is no room for the block, or
@@ -155,7 +169,20 @@ impl Store {
     /// Writes to disk. A caller on an async thread must move blocks longer than
     /// [`OFF_THREAD`](crate::cache::staged::OFF_THREAD) to a blocking thread.
     pub(crate) fn stage(&self, key: Key, bytes: &[u8]) -> Option<Arc<Staged>> {
-        let staged = self.try_stage(key, bytes);
+        let own = lock(&self.state).own.clone();
+        let staged = match own {
+            Some(own) => {
+                let staged = own.try_stage(key, bytes);
+                for (all, of_own) in [
+                    (&self.evicted, &own.evicted),
+                    (&self.failures, &own.failures),
+                ] {
+                    all.fetch_add(of_own.swap(0, Ordering::Relaxed), Ordering::Relaxed);
+                }
+                staged
+            }
+            None => self.try_stage(key, bytes),
+        };
         if staged.is_none() {
             self.unstaged.fetch_add(1, Ordering::Relaxed);
         }
@@ -223,11 +250,13 @@ impl Store {
         &self.path
     }
 
-    /// The bytes that are resident now, as the file system counts them; 0 if another process is the writer.
+    /// The bytes that are resident now, as the file system counts them; if another process is the writer, those of this
+    /// process's own part.
     pub(crate) fn used(&self) -> u64 {
-        match &lock(&self.state).role {
+        let state = lock(&self.state);
+        match &state.role {
             Role::Writer(staging) => staging.usage().reserved,
-            Role::Follower(_) | Role::Closed => 0,
+            Role::Follower(_) | Role::Closed => state.own.as_ref().map_or(0, |own| own.used()),
         }
     }
 
@@ -236,12 +265,14 @@ impl Store {
         lock(&self.state).blocks.stats()
     }
 
-    /// The number of blocks that are resident now; for a follower, of those that it leases.
+    /// The number of blocks that are resident now; for a follower, of those that it leases and those in its own part.
     pub(crate) fn len(&self) -> usize {
-        lock(&self.state).blocks.len()
+        let state = lock(&self.state);
+        state.blocks.len() + state.own.as_ref().map_or(0, |own| own.len())
     }
 
-    /// Returns whether another process is the writer. This process then stages nothing.
+    /// Returns whether another process is the writer. This process then stages in a part of its own, once it has a share
+    /// for one.
     pub(crate) fn reads_along(&self) -> bool {
         matches!(lock(&self.state).role, Role::Follower(_))
     }
@@ -259,10 +290,14 @@ impl Evict for Store {
     fn evict_beyond_share(&self) {
         let mut gone = Vec::new();
         let mut guard = lock(&self.state);
-        let State { role, blocks } = &mut *guard;
+        let State { role, blocks, own } = &mut *guard;
         let Role::Writer(staging) = role else {
+            let own = own.clone();
             drop(guard);
-            return self.share.lower();
+            return match own {
+                Some(own) => own.evict_beyond_share(),
+                None => self.share.lower(),
+            };
         };
         let staging = staging.clone();
         blocks.set_budget(staging.for_blocks());
