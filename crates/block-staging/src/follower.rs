@@ -270,7 +270,7 @@ impl Shared {
                     }
                 }
             }
-            // What is known of the rest may be old, which shows when the record is read again.
+            // The copy of the rest may be old, which shows when the record is read again.
             Ok(Updates::TooMany) => known.unread = Some(Unread::ALL),
             Err(error) => return Err(StagingError::of("read", journal::CHANGES, error)),
         }

@@ -2,8 +2,8 @@
 //!
 //! The directory's total is divided by the number of members, like that of a [budget](crate::budget). The writer has
 //! its share for the directory's own files. Each follower has its share for a *part*: a temporary directory in the
-//! directory, for the blocks that the follower fetches. What a member may take at this instant is in the file
-//! [`shares`](crate::disk::shares), where its seat is locked for as long as it lives.
+//! directory, for the blocks that the follower fetches. The file [`shares`](crate::disk::shares) says how much each may take
+//! at this instant; a member's seat there is locked for as long as it lives.
 //!
 //! The writer sets the total: to its own budget while no other member is there. While others are, the total stays, and
 //! each takes at most its share of it and at most its own budget.
@@ -55,7 +55,7 @@ pub(crate) struct Member {
     keeper: OnceLock<thread::Thread>,
 }
 
-/// What the member has.
+/// The member's role, and its part.
 #[derive(Debug)]
 struct Standing {
     role: Role,
@@ -333,7 +333,7 @@ impl Member {
         self.wake();
     }
 
-    /// Gives the seat up.
+    /// Leaves the seat.
     fn leave(&self) {
         let mut standing = lock(&self.standing);
         if std::mem::replace(&mut standing.role, Role::Left) == Role::Left {
@@ -421,7 +421,7 @@ impl Drop for Main {
         match standing.role {
             Role::Beginning => {
                 standing.role = Role::Part;
-                // What its part may take is in the file. The member looks there at once.
+                // The bound of its part is in the file. The member looks there at once.
                 self.member.share.set_cap(0);
                 drop(standing);
                 self.member.wake();

@@ -122,7 +122,7 @@ impl Space {
 }
 
 impl Drop for Space {
-    /// Gives back what was charged by way of this space: the directory is not used any more, or its start failed.
+    /// Returns what was charged by way of this space: the directory is not used any more, or its start failed.
     fn drop(&mut self) {
         self.share.set_excess(0);
         self.share.give_back(self.index() + self.leaked());

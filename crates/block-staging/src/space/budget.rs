@@ -219,7 +219,7 @@ pub struct Share {
 #[derive(Debug)]
 struct Account {
     granted: u64,
-    /// The bytes that the member may use now because others use the same directory; `u64::MAX` if that is no bound.
+    /// The bytes that the member may use now because others use the same directory; `u64::MAX` without such a bound.
     cap: u64,
     /// The bytes reserved for blocks, in whole units of the file system, and `excess`.
     used: u64,
@@ -276,7 +276,7 @@ impl Share {
         lock(&self.account).cap = bytes;
     }
 
-    /// What [`set_cap`](Self::set_cap) set.
+    /// Returns the bound that [`set_cap`](Self::set_cap) set.
     pub(crate) fn cap(&self) -> u64 {
         lock(&self.account).cap
     }

@@ -311,7 +311,7 @@ fn what_is_cleared_is_not_punched_slot_by_slot() {
     let reader = Follower::open(private_dir_of(dir.path())).unwrap();
     let block = block(0);
     let leased = reader.lease(&key(&block)).unwrap().unwrap();
-    // What somebody reads stays, and so this goes slot by slot.
+    // A block that somebody reads stays, and so this goes slot by slot.
     let before = PUNCHES.get();
     assert_eq!(stored::clear(&path).unwrap().blocks, count);
     assert!(PUNCHES.get() - before >= count);

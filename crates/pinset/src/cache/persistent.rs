@@ -77,7 +77,7 @@ impl Store {
         {
             let leased = self.leased(&follower, key, is_right);
             if leased.is_none() {
-                // What is missing is fetched next.
+                // The missing block is fetched next.
                 self.have_own_part(&follower);
             }
             return leased;
@@ -389,7 +389,7 @@ mod tests {
         second.forget(&key);
         assert!(second.peek(&key).is_none() && first.peek(&key).is_none());
         assert!(second.verify_at_first_use(&there, right).is_some());
-        // What it had staged itself is gone with its part, and it has the whole budget.
+        // Its own blocks are gone with its part, and it has the whole budget.
         first.close();
         drop(first);
         let (last, bytes) = block(100);

@@ -65,7 +65,7 @@ async fn reader(dir: &Path, number: usize) {
     }
 }
 
-/// What a child says.
+/// The output of a child.
 struct Said {
     /// Whether it is a follower.
     along: bool,
