@@ -368,8 +368,19 @@ impl fmt::Debug for Member {
 fn sit_down(shares: &Shares, dir: &StagingDir) -> io::Result<Option<usize>> {
     let locked = shares.lock()?.ok_or(io::ErrorKind::WouldBlock)?;
     locked.allocate()?;
+    let table = locked.read()?;
+    // Without a row in the table, if somebody deleted or damaged it.
+    let parts: Vec<_> = dir
+        .handle()
+        .entries()?
+        .map(|entry| Ok(entry?.file_name()))
+        .collect::<io::Result<_>>()?;
     let mut own = None;
     for seat in 1..=SEATS {
+        let is_left = || parts.iter().any(|name| *name == *part_name(seat));
+        if own.is_some() && table.seat(seat).is_none() && !is_left() {
+            continue;
+        }
         if !locked.take(seat)? {
             continue;
         }

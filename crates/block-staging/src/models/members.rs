@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// A total that is enough for three members with a few blocks each.
-const TOTAL: u64 = 6 * Budget::MIN_SHARE;
+const TOTAL: u64 = 3 * Budget::MIN_SHARE;
 
 /// A process that uses the directory.
 struct Process {
@@ -134,11 +134,11 @@ fn members_that_come_and_go_stay_within_the_total_and_lose_none_of_it() {
                 let path = path.clone();
                 thread::spawn(move || {
                     let process = Process::start(&path);
-                    for round in 0..3 {
+                    for round in 0..2 {
                         process.look_for_a_place();
                         process.member.settle();
-                        for block in 0..6 {
-                            process.stage(20 * n + 6 * round + block);
+                        for block in 0..8 {
+                            process.stage(20 * n + 8 * round + block);
                         }
                     }
                 })
