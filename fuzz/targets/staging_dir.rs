@@ -41,7 +41,7 @@ const CLASSES: usize = 10;
 const RECORD_LEN: usize = 128;
 /// The length of the part of a block that is not zero, in bytes.
 const PATTERN: usize = 128;
-const LAYOUT: &[u8] = b"pinset staging layout 1\n";
+const LAYOUT: &[u8] = b"pinset staging layout 2\n";
 
 static FOLDER: LazyLock<TempDir> = LazyLock::new(|| {
     let memory = PathBuf::from("/dev/shm");
@@ -401,7 +401,7 @@ type Blocks = BTreeMap<Vec<u8>, (Key, Extent, [u8; 4])>;
 
 fn in_use(dir: &Path, budget: u64, mut input: Input<'_>) {
     let (staging, warm) = match open(dir, Budget::alone(budget)) {
-        Ok(Opened::Writer(staging, warm)) => (staging, warm),
+        Ok(Opened::Writer(staging, earlier)) => (staging, earlier.collect()),
         Ok(Opened::Follower(_)) => panic!("nobody else writes"),
         Err(error) => return refused(&error),
     };
@@ -436,7 +436,8 @@ fn in_use(dir: &Path, budget: u64, mut input: Input<'_>) {
     let names: BTreeSet<_> = blocks.keys().cloned().collect();
     drop((blocks, staging));
     let over = follower.take_over(Budget::alone(budget));
-    let (staging, warm) = over.expect("a disk that works").expect("nobody writes");
+    let (staging, earlier) = over.expect("a disk that works").expect("nobody writes");
+    let warm: Vec<_> = earlier.collect();
     held();
     let found = warm.iter().map(|Warm { key, .. }| key.to_bytes());
     assert!(found.collect::<BTreeSet<_>>().is_subset(&names));

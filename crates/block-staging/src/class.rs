@@ -11,8 +11,17 @@ pub(crate) const MIN_CLASS: u64 = 4096;
 /// Ten classes: 4 KiB to 2 MiB.
 pub(crate) const CLASSES: usize = (MAX_STAGED as u64 / MIN_CLASS).ilog2() as usize + 1;
 
-/// The length of the journal, in bytes.
+/// The least length of the journal, in bytes. Every directory sets it aside.
 pub(crate) const JOURNAL_LEN: u64 = 16 * 1024;
+
+/// The greatest length of the journal, in bytes: 65,535 changes.
+pub(crate) const MAX_JOURNAL_LEN: u64 = 1024 * 1024;
+
+/// The length of the journal of a directory with this capacity, in bytes: about a thousandth of it.
+pub(crate) fn journal_len(capacity: u64) -> u64 {
+    let thousandth = (capacity / 1024).clamp(JOURNAL_LEN, MAX_JOURNAL_LEN);
+    thousandth.next_power_of_two()
+}
 
 /// The greatest number that a change can have in a sound directory: at one change a microsecond it lasts a thousand
 /// years. A record with a greater number is damaged, and must not make the next number overflow.

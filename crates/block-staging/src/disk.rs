@@ -6,5 +6,6 @@ pub(crate) mod index;
 pub(crate) mod journal;
 pub(crate) mod layout;
 pub(crate) mod record;
+pub(crate) mod shares;
 pub(crate) mod slots;
 pub(crate) mod sweep;

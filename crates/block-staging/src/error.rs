@@ -143,6 +143,23 @@ pub enum StagingError {
         /// The name.
         file: String,
     },
+    /// The file system of the staging directory cannot lock it, so that nobody could tell who is its writer.
+    #[error(
+        "the staging directory {} cannot be locked; choose a directory on a local file system with --staging",
+        dir.display()
+    )]
+    CannotLock {
+        /// The directory.
+        dir: PathBuf,
+        /// The system's error.
+        source: io::Error,
+    },
+    /// More processes use the staging directory than can share its budget.
+    #[error("the staging directory {} is in use by too many processes; choose another with --staging", dir.display())]
+    TooMany {
+        /// The directory.
+        dir: PathBuf,
+    },
     /// Another process is the writer of the staging directory.
     #[error("the staging directory {} is in use by another process; end that first", dir.display())]
     InUse {
@@ -186,6 +203,7 @@ impl StagingError {
             | Self::QuotaExceeded { source, .. }
             | Self::NoDescriptors { source, .. }
             | Self::Io { source, .. }
+            | Self::CannotLock { source, .. }
             | Self::Unreachable { source, .. } => Some(source),
             Self::Unsuitable { .. }
             | Self::NotADirectory { .. }
@@ -194,6 +212,7 @@ impl StagingError {
             | Self::OpenToOthers { .. }
             | Self::UnknownLayout { .. }
             | Self::NotAFile { .. }
+            | Self::TooMany { .. }
             | Self::InUse { .. }
             | Self::NoRoomForRecord
             | Self::WrongLength { .. } => None,

@@ -25,6 +25,8 @@ use crate::{
 ///
 /// Dropping the extent of a block that is not to stay punches the hole. This takes some 10 microseconds for a small
 /// block, and may wait for the disk while the block is being written back. So drop evicted blocks on a blocking thread.
+/// Once the last handle of a temporary [`Staging`](crate::Staging) is dropped, nothing is punched any more: the directory
+/// is removed as a whole, with the last extent.
 ///
 /// The fields are in C's order: those that a read needs come first, in one line of the processor's cache.
 #[repr(C)]
@@ -294,6 +296,11 @@ impl Drop for Extent {
             && *discard.get_mut()
         {
             let volume = reservation.volume().clone();
+            if volume.ends_with_its_extents() {
+                // The whole directory is removed with the last extent, and its space given back then.
+                reservation.leak();
+                return;
+            }
             let at = address(&volume, self.len, *slot);
             evict::evict(&volume, at, reservation);
         }

@@ -15,7 +15,7 @@
 //! let Opened::Writer(staging, earlier) = open(&path, budget.join()?)? else {
 //!     return Err("another process writes to it".into());
 //! };
-//! assert!(earlier.is_empty());
+//! assert_eq!(earlier.len(), 0);
 //!
 //! // Stage a block whose bytes have been verified.
 //! let bytes = b"a block";
@@ -32,10 +32,10 @@
 //!
 //! // The next run finds it.
 //! drop((extent, staging));
-//! let Opened::Writer(_staging, earlier) = open(&path, budget.join()?)? else {
+//! let Opened::Writer(_staging, mut earlier) = open(&path, budget.join()?)? else {
 //!     return Err("another process writes to it".into());
 //! };
-//! assert_eq!(earlier[0].key, key);
+//! assert_eq!(earlier.next().ok_or("it is gone")?.key, key);
 //! # Ok(())
 //! # }
 //! ```
@@ -52,7 +52,9 @@
 //! never reads a hole: a block is "in use" while an extent of it is held.
 //!
 //! **One writer, many followers.** The process that holds a persistent directory's lock writes. Others follow: a
-//! [`Follower`] finds and leases the staged blocks, and takes over when the writer has ended.
+//! [`Follower`] finds and leases the staged blocks, stages what it does not find in a temporary
+//! [part](Follower::own_part) of its own, and takes over when the writer has ended. All of them together stay within the
+//! directory's total.
 //!
 //! **Crashes.** A block's record is written after its bytes, and cleared before they are punched. The next start
 //! punches bytes without a record. A block that a record names is hashed before its first use in a run (I3). So no
@@ -75,10 +77,11 @@
 //! 2. [`lock_dir`]: which processes are alive, their temporary directories, and the remains of dead ones.
 //! 3. `space`: the accounting of a directory's part of a [`budget`].
 //! 4. `platform`: the system calls that differ by operating system. `disk`: the files, one by one.
-//! 5. `volume`: an open directory. `reservation`: space for one block. `parked`: a block without a handle.
-//! 6. `evict`, `commit`: the orders of writes. `lease`, `extent`: a block that is read.
-//! 7. `resume`, `writer`, `follower`, `open`: how a directory is opened, and its two handles.
-//! 8. [`stored`]: a directory from outside, for the commands that a person runs.
+//! 5. `member`: this process's share of a directory that others use too.
+//! 6. `volume`: an open directory. `reservation`: space for one block. `parked`: a block without a handle.
+//! 7. `evict`, `commit`: the orders of writes. `lease`, `extent`: a block that is read.
+//! 8. `resume`, `writer`, `follower`, `open`: how a directory is opened, and its two handles.
+//! 9. [`stored`]: a directory from outside, for the commands that a person runs.
 
 #![cfg_attr(doctest, doc = include_str!("../README.md"))]
 
@@ -97,6 +100,7 @@ mod extent;
 mod follower;
 mod key;
 mod lease;
+mod member;
 #[cfg(all(test, shuttle))]
 mod models;
 mod open;
@@ -120,7 +124,7 @@ pub use key::{Key, KeyHash};
 pub use open::{Opened, open};
 pub use parked::Parked;
 pub use reservation::Reservation;
-pub use resume::Warm;
+pub use resume::{Earlier, Warm};
 pub use space::budget::{self, Budget};
 #[cfg(shuttle)]
 pub use steps::at_each_step;

@@ -6,6 +6,7 @@
 
 mod blocks;
 mod following;
+mod members;
 mod shares;
 
 use std::{

@@ -24,14 +24,12 @@ impl Reservation {
         })
     }
 
-    /// Reserves the space of a block that is on the disk already, even if there is no room for it.
+    /// The space of a block that is on the disk already, and charged.
     pub(crate) fn of_what_is_there(volume: &Arc<Volume>, len: usize) -> Self {
-        let charge = volume.space.charge(len as u64);
-        volume.space.share().take_what_is_there(charge);
         Self {
             volume: Arc::clone(volume),
             len,
-            charge,
+            charge: volume.space.charge(len as u64),
         }
     }
 

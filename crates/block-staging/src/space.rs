@@ -25,7 +25,8 @@ pub(crate) struct Space {
     overhead: Overhead,
     beside: Beside,
     leaked: AtomicU64,
-    /// The bytes that the index files take; they are part of the share's used bytes.
+    /// The bytes that the index files take, and the journal beyond its least length; they are part of the share's used
+    /// bytes.
     index: AtomicU64,
     parked: Parked,
 }
@@ -102,7 +103,8 @@ impl Space {
         self.share.give_back(bytes);
     }
 
-    /// Charges bytes that are on the disk already, even if there is no room for them.
+    /// Charges bytes that are on the disk already, even if there is no room for them: those of the index and the journal,
+    /// and of slots that could not be freed.
     pub(crate) fn take_over(&self, index_bytes: u64, unfreed_bytes: u64) {
         self.share.take_what_is_there(index_bytes + unfreed_bytes);
         self.index.fetch_add(index_bytes, Ordering::Relaxed);
@@ -141,8 +143,16 @@ impl Space {
 
     /// Sets the size of the files' metadata. Only one thread may call it at a time.
     pub(crate) fn set_metadata(&self, bytes: u64) {
-        let set_aside = self.overhead.trees(self.share.bytes());
+        let set_aside = self.overhead.trees(self.share.for_staging());
         let excess = bytes.saturating_sub(set_aside);
         self.share.set_excess(self.charge(excess));
+    }
+}
+
+impl Drop for Space {
+    /// Returns what was charged by way of this space: the directory is not used any more, or its start failed.
+    fn drop(&mut self) {
+        self.share.set_excess(0);
+        self.share.give_back(self.index() + self.leaked());
     }
 }

@@ -11,9 +11,9 @@ use crate::{
     class::{CLASSES, class_bytes},
     disk::{
         files::{self, Access},
-        index,
+        index::{self, IndexFile},
         journal::Reader,
-        layout, sweep,
+        layout, slots, sweep,
     },
     error::StagingError,
     follower::Follower,
@@ -117,7 +117,7 @@ pub struct Cleared {
 pub fn contents(path: &Path) -> Result<Contents, StagingError> {
     let dir = open(path)?;
     layout::check(&dir)?;
-    let writer = match layout::try_lock(&dir) {
+    let writer = match layout::try_lock(&dir)? {
         true => {
             layout::unlock(&dir);
             Writer::Nobody
@@ -201,7 +201,7 @@ pub fn verify(
         }
         Rotten::Clear => {
             lock_for_us(&dir)?;
-            let (_staging, warm) = Staging::resume(dir, Budget::alone(u64::MAX))?;
+            let (_staging, warm) = Staging::resume(dir, Budget::alone(u64::MAX), None)?;
             let of_blocks = warm.len();
             for Warm { key, extent } in warm {
                 if !look(&key, extent.read_blocking(0, usize::MAX), of_blocks) {
@@ -228,8 +228,11 @@ pub fn clear(path: &Path) -> Result<Cleared, StagingError> {
             cleared.bytes += u64::from(len);
         })?;
     }
-    // A budget of zero bytes has room for no block.
-    Staging::resume(dir, Budget::alone(0))?;
+    for class in 0..CLASSES {
+        empty(&dir, class)?;
+    }
+    // A budget of zero bytes has room for no block: what somebody leases goes slot by slot.
+    Staging::resume(dir, Budget::alone(0), None)?;
     Ok(cleared)
 }
 
@@ -239,12 +242,33 @@ fn open(path: &Path) -> Result<StagingDir, StagingError> {
 }
 
 fn lock_for_us(dir: &StagingDir) -> Result<(), StagingError> {
-    match layout::try_lock(dir) {
+    match layout::try_lock(dir)? {
         true => Ok(()),
         false => Err(StagingError::InUse {
             dir: dir.path().to_owned(),
         }),
     }
+}
+
+/// Empties the files of a class at once, unless somebody leases a block in them.
+fn empty(dir: &StagingDir, class: usize) -> Result<(), StagingError> {
+    let bytes = class_bytes(class);
+    let (index, slots) = (index::name(bytes), slots::name(bytes));
+    let Some(file) = files::open_existing(dir, &index, Access::Write)? else {
+        return Ok(());
+    };
+    let failed = |name: &str| {
+        let name = name.to_owned();
+        move |error| StagingError::of("set_len", &name, error)
+    };
+    // The claim ends when the file is closed. The records go first, as in an eviction.
+    if IndexFile::claim_all(&file).map_err(failed(&index))? {
+        file.set_len(0).map_err(failed(&index))?;
+        if let Some(file) = files::open_existing(dir, &slots, Access::Write)? {
+            file.set_len(0).map_err(failed(&slots))?;
+        }
+    }
+    Ok(())
 }
 
 /// Calls `give` with the multihash and the length of every block that a class's index names.
@@ -263,7 +287,13 @@ fn each_record(
 
 fn allocated(dir: &StagingDir) -> Result<u64, StagingError> {
     let mut blocks = 0;
-    for name in sweep::ours().chain([".".to_owned()]) {
+    let own = sweep::ours().chain([".".to_owned()]);
+    let of_parts = sweep::parts().flat_map(|part| {
+        let slots = (0..CLASSES).map(|class| slots::name(class_bytes(class)));
+        let files: Vec<_> = slots.map(|name| format!("{part}/{name}")).collect();
+        files.into_iter().chain([part])
+    });
+    for name in own.chain(of_parts) {
         match statat(dir.handle(), &name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) => blocks += u64::try_from(stat.st_blocks).unwrap_or(0),
             Err(rustix::io::Errno::NOENT) => {}

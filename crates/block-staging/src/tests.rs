@@ -19,13 +19,14 @@ use crate::{
     Extent, MAX_STAGED, Staging, StagingError,
     class::CLASSES,
     lock_dir::{StagingDir, private_dir},
-    platform::linux::PUNCH_FAILS,
+    platform::linux::{PUNCH_FAILS, PUNCHES},
 };
 
 mod crash;
 mod follower;
 mod format;
 mod index;
+mod members;
 
 const MIB: usize = 1 << 20;
 
@@ -429,6 +430,26 @@ fn what_cannot_be_freed_is_counted_and_not_used_again() {
     assert_eq!(read(&next, 0, 5000), bytes(2, 5000));
     drop(next);
     assert_eq!(staging.usage().reserved, charge);
+}
+
+#[test]
+fn a_directory_that_ends_is_not_punched_slot_by_slot() {
+    let dir = tempfile::tempdir().unwrap();
+    let share = crate::Budget::alone(16 << 20);
+    let staging = Staging::create_within(dir_of(dir.path()), share.clone()).unwrap();
+    let mut extents: Vec<_> = (0..50).map(|n| stage(&staging, &bytes(n, 9000))).collect();
+    let before = PUNCHES.get();
+    drop(extents.pop());
+    assert_eq!(PUNCHES.get(), before + 1);
+    let used = share.used();
+    let last = extents.pop().unwrap();
+    drop((staging, extents));
+    assert_eq!(PUNCHES.get(), before + 1);
+    // All are still on the disk, and charged.
+    assert_eq!(share.used(), used);
+    assert_eq!(read(&last, 0, 9000), bytes(48, 9000));
+    drop(last);
+    assert_eq!((PUNCHES.get(), share.used()), (before + 1, 0));
 }
 
 #[test]

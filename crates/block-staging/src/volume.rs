@@ -4,6 +4,7 @@ use crate::{
     class::{CLASSES, SlotAddress, class_of},
     disk::{journal::Journal, slots::ClassFile},
     lock_dir::StagingDir,
+    member::{Main, Part},
     platform::{self, ReadWay},
     space::Space,
     sync::{AtomicBool, AtomicU32, Mutex, Ordering, try_lock},
@@ -12,6 +13,9 @@ use crate::{
 /// A staging directory that its writer has opened.
 #[derive(Debug)]
 pub(crate) struct Volume {
+    /// The right to a persistent directory's files, if other processes share the directory. The first field: it is given
+    /// up before the directory's lock.
+    _main: Option<Main>,
     pub(crate) dir: StagingDir,
     pub(crate) read_way: ReadWay,
     /// The file of each class, by the class's number.
@@ -25,6 +29,10 @@ pub(crate) struct Volume {
     /// The size of the metadata of each class's files, in bytes, as the file system last reported it.
     metadata: Mutex<[u64; CLASSES]>,
     writes: AtomicU32,
+    /// Whether the last handle is gone, so that nothing is admitted any more.
+    closed: AtomicBool,
+    /// The follower's part that the directory is. It is removed after the files are closed.
+    _part: Option<Part>,
     /// The last field, since fields are dropped in their order: the budget gets its part back once the files are
     /// removed and closed, which is when the file system gets it back.
     pub(crate) space: Space,
@@ -61,6 +69,7 @@ impl Volume {
         unfreed: Vec<Unfreed>,
     ) -> Self {
         Self {
+            _main: None,
             dir,
             read_way,
             classes,
@@ -69,8 +78,32 @@ impl Volume {
             read_only: AtomicBool::new(false),
             metadata: Mutex::default(),
             writes: AtomicU32::new(0),
+            closed: AtomicBool::new(false),
+            _part: None,
             space,
         }
+    }
+
+    /// The same, with the right to the files of a directory that other processes share.
+    pub(crate) fn with_main(mut self, main: Option<Main>) -> Self {
+        self._main = main;
+        self
+    }
+
+    /// The same, in a follower's part.
+    pub(crate) fn with_part(mut self, part: Part) -> Self {
+        self._part = Some(part);
+        self
+    }
+
+    /// Tells that the last handle is gone.
+    pub(crate) fn close(&self) {
+        self.closed.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether the directory is removed with the last extent: it is a temporary one, and nothing is admitted any more.
+    pub(crate) fn ends_with_its_extents(&self) -> bool {
+        self.journal.is_none() && self.closed.load(Ordering::SeqCst)
     }
 
     /// The number of the class of blocks of `len` bytes.

@@ -13,10 +13,11 @@ use crate::{
     extent::Extent,
     key::Key,
     lock_dir::StagingDir,
+    member::{Main, Part},
     parked::Parked,
     platform::probe::{self, Suitable},
     reservation::Reservation,
-    resume::{self, Warm},
+    resume::{self, Earlier},
     space::{
         Space,
         budget::{Budget, Share},
@@ -32,6 +33,17 @@ use crate::{
 #[derive(Clone)]
 pub struct Staging {
     pub(crate) volume: Arc<Volume>,
+    /// Dropped with the last handle.
+    _handles: Arc<Handles>,
+}
+
+/// All handles of one directory.
+struct Handles(Arc<Volume>);
+
+impl Drop for Handles {
+    fn drop(&mut self) {
+        self.0.close();
+    }
 }
 
 /// The usage of a [`Staging`], in bytes unless a field says otherwise.
@@ -78,6 +90,30 @@ impl Staging {
     /// # Errors
     /// The same as [`create`](Self::create).
     pub fn create_within(dir: StagingDir, share: Arc<Share>) -> Result<Self, StagingError> {
+        Ok(Self::of(Self::empty(dir, share)?))
+    }
+
+    /// Opens the empty directory of a follower's part.
+    ///
+    /// # Errors
+    /// The same as [`create`](Self::create).
+    pub(crate) fn create_part(
+        dir: StagingDir,
+        share: Arc<Share>,
+        part: Part,
+    ) -> Result<Self, StagingError> {
+        Ok(Self::of(Self::empty(dir, share)?.with_part(part)))
+    }
+
+    fn of(volume: Volume) -> Self {
+        let volume = Arc::new(volume);
+        Self {
+            _handles: Arc::new(Handles(volume.clone())),
+            volume,
+        }
+    }
+
+    fn empty(dir: StagingDir, share: Arc<Share>) -> Result<Volume, StagingError> {
         let Suitable {
             unit,
             kind,
@@ -86,23 +122,26 @@ impl Staging {
         let space = Space::new(share, unit, kind, Beside::Nothing);
         let classes = (0..CLASSES).map(|class| ClassFile::new(class_bytes(class), None));
         let classes = classes.collect();
-        let volume = Volume::new(dir, space, read_way, classes, None, vec![]);
-        Ok(Self {
-            volume: Arc::new(volume),
-        })
+        Ok(Volume::new(dir, space, read_way, classes, None, vec![]))
     }
 
-    /// Opens a persistent directory, whose lock this process holds. Returns the blocks that earlier runs left in it,
-    /// unverified and in the order of their admission.
+    /// Opens a persistent directory, whose lock this process holds; `main` is the right to its files, if other processes
+    /// share it. Returns the blocks that earlier runs left in it, unverified and in the order of their admission.
     ///
     /// # Errors
     /// The same as [`create`](Self::create); [`StagingError::UnknownLayout`], [`StagingError::NotAFile`].
     pub(crate) fn resume(
         dir: StagingDir,
         share: Arc<Share>,
-    ) -> Result<(Self, Vec<Warm>), StagingError> {
-        let (volume, warm) = resume::resume(dir, share)?;
-        Ok((Self { volume }, warm))
+        main: Option<Main>,
+    ) -> Result<(Self, Earlier), StagingError> {
+        let (volume, earlier) = resume::resume(dir, share, main)?;
+        let handles = Arc::new(Handles(volume.clone()));
+        let staging = Self {
+            volume,
+            _handles: handles,
+        };
+        Ok((staging, earlier))
     }
 
     /// Reserves the exact space of a block of `len` bytes at once. Returns `None` if there is no room now, or if there
@@ -203,7 +242,7 @@ impl Staging {
     pub fn usage(&self) -> StagingUsage {
         let volume = &self.volume;
         let mut usage = StagingUsage {
-            capacity: volume.space.share().bytes(),
+            capacity: volume.space.share().for_staging(),
             usable: volume.space.share().usable(),
             reserved: volume.space.share().used(),
             leaked_bytes: volume.space.leaked(),

@@ -1,7 +1,7 @@
 //! The staging directories of [`block_staging`]. That crate does not hash; the verification is added here.
 
+pub(crate) use block_staging::{Earlier, Follower, Key, Opened, Parked, Warm, open};
 pub use block_staging::{Extent, MAX_STAGED, Reservation, Staging, StagingError, StagingUsage};
-pub(crate) use block_staging::{Follower, Key, Opened, Parked, Warm, open};
 
 /// Lists, verifies and empties a persistent staging directory from outside of a pinset. For commands that a person
 /// runs.

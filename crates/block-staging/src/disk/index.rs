@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// How much of an index file is read at once, in bytes.
-const AT_ONCE: usize = 1024 * 1024;
+pub(crate) const AT_ONCE: u64 = 1024 * 1024;
 
 /// The step by which a file's logical length grows, in bytes. The file is lengthened before a write, since XFS
 /// preallocates beyond the end.
@@ -115,15 +115,15 @@ impl IndexFile {
         name(class_bytes(self.class))
     }
 
-    /// Takes over an existing file, in which these slots have a record and every allocated unit has at least one.
-    /// Returns the space of its units, in bytes.
-    pub(crate) fn restore(&self, file: File, logical_len: u64, recorded: &[u32]) -> u64 {
+    /// Takes over an existing file, in which these slots have a record (each comes with its block's length) and every
+    /// allocated unit has at least one. Returns the space of its units, in bytes.
+    pub(crate) fn restore(&self, file: File, logical_len: u64, recorded: &[(u32, u32)]) -> u64 {
         let mut units = self.lock();
         if self.file.set(file).is_err() {
             return 0;
         }
         units.logical_len = logical_len;
-        for slot in recorded {
+        for (slot, _) in recorded {
             units.mark(*slot, true);
             let unit = units.unit(self.unit_of(*slot));
             unit.live += 1;
@@ -224,6 +224,12 @@ impl IndexFile {
         }
     }
 
+    /// Claims all slots. Returns `false` if somebody leases one.
+    pub(crate) fn claim_all(file: &File) -> io::Result<bool> {
+        // A length of zero reaches to the end of the file, wherever that will be.
+        platform::lock_range(file, RangeLock::Exclusive, 0, 0)
+    }
+
     /// Ends a claim.
     pub(crate) fn release(&self, slot: u32) {
         if let Some(file) = self.file.get() {
@@ -258,29 +264,41 @@ pub(crate) fn records(
     class: usize,
     mut give: impl FnMut(u32, Record),
 ) -> io::Result<()> {
-    let mut buffer = Vec::new();
-    for range in platform::data_ranges(file)? {
-        let mut at = range.start / RECORD_LEN as u64 * RECORD_LEN as u64;
-        while at < range.end {
-            buffer.resize(
-                AT_ONCE.min((range.end - at).next_multiple_of(RECORD_LEN as u64) as usize),
-                0,
-            );
-            let read = files::read_at_most(file, &mut buffer, at)?;
-            let (whole, _) = buffer[..read].as_chunks::<RECORD_LEN>();
-            for (slot, bytes) in (at / RECORD_LEN as u64..).zip(whole) {
-                let Ok(slot) = u32::try_from(slot) else {
-                    return Ok(());
-                };
-                if let Some(record) = Record::decode(bytes, class, slot) {
-                    give(slot, record);
-                }
+    let mut at = Some(0);
+    while let Some(from) = at {
+        at = records_from(file, class, from, |slot, record| {
+            if let Some(record) = record {
+                give(slot, record);
             }
-            if read < buffer.len() {
-                break;
-            }
-            at += read as u64;
-        }
+        })?;
     }
     Ok(())
+}
+
+/// Reads a piece of an index file, from the byte `from` on, or from where there is data behind it. Calls `give` with
+/// every slot in it, and its record if one is valid in that place. Returns where the next piece begins; `None` at the
+/// end.
+pub(crate) fn records_from(
+    file: &File,
+    class: usize,
+    from: u64,
+    mut give: impl FnMut(u32, Option<Record>),
+) -> io::Result<Option<u64>> {
+    let record_len = RECORD_LEN as u64;
+    let Some(data) = platform::data_from(file, from)? else {
+        return Ok(None);
+    };
+    let at = data.start / record_len * record_len;
+    let len = (data.end - at).next_multiple_of(record_len);
+    let mut buffer = vec![0; len.min(AT_ONCE) as usize];
+    let read = files::read_at_most(file, &mut buffer, at)?;
+    let (whole, _) = buffer[..read].as_chunks::<RECORD_LEN>();
+    for (slot, bytes) in (at / record_len..).zip(whole) {
+        let Ok(slot) = u32::try_from(slot) else {
+            return Ok(None);
+        };
+        give(slot, Record::decode(bytes, class, slot));
+    }
+    // Somebody may be cutting the file short.
+    Ok((read == buffer.len()).then_some(at + read as u64))
 }

@@ -1,33 +1,31 @@
 //! The journal of the index: its last changes, in a ring, from which followers learn what is new without reading the
 //! index again.
 //!
-//! The file `changes` is a header and [`ENTRIES`] entries of 16 bytes. Change number `n` is at entry `1 + n % ENTRIES`.
-//! A reader waits for the entry with the next number; a later number in its place means that the ring has wrapped
-//! around. One `pwrite` publishes a change, and one `pread` finds that there is none.
+//! The file `changes` is a header and a ring of 16-byte entries, as many as its length has room for. Change number `n`
+//! is at entry `1 + n % entries`. A reader waits for the entry with the next number; a later number in its place means
+//! that the ring has wrapped around. One `pwrite` publishes a change, and one `pread` finds that there is none.
 //!
 //! The journal is only a hint: a follower that misses a change misses a block, or finds a changed record when it reads
 //! the record again under its lease. A lost or torn entry costs a fetch.
 //!
 //! Invariant: a number that was taken is published, or the process ends. Readers wait for each number in turn, so a
-//! gap would hide all later changes from them until the ring wraps around.
+//! gap would hide all later changes from them until the ring wraps around. An entry that could not be written is
+//! written again with the next one.
 
 use std::{fs::File, io, os::unix::fs::FileExt};
 
 use super::files::{self, Access};
 use crate::{
-    class::{CLASSES, JOURNAL_LEN, MAX_CHANGE, SlotAddress},
+    class::{CLASSES, JOURNAL_LEN, MAX_CHANGE, MAX_JOURNAL_LEN, SlotAddress},
     error::StagingError,
     lock_dir::StagingDir,
-    sync::{AtomicU64, Ordering},
+    sync::{AtomicBool, AtomicU64, Mutex, Ordering, lock},
 };
 
 /// The file's name.
 pub(crate) const CHANGES: &str = "changes";
 
 const ENTRY_LEN: u64 = 16;
-
-/// The number of changes in the ring. The header takes the place of one more.
-const ENTRIES: u64 = JOURNAL_LEN / ENTRY_LEN - 1;
 
 /// The number of a change takes the low 56 bits of a word; its class takes the others.
 const NUMBER_BITS: u32 = 56;
@@ -36,32 +34,44 @@ const NUMBER_BITS: u32 = 56;
 #[derive(Debug)]
 pub(crate) struct Journal {
     file: File,
+    len: u64,
     next: AtomicU64,
+    /// The changes that could not be published so far, and whether there are any.
+    unpublished: Mutex<Vec<(u64, SlotAddress)>>,
+    any_unpublished: AtomicBool,
 }
 
 impl Journal {
-    /// Opens the journal for its writer. Its numbers continue after all that were published before, of which `known` is
-    /// one. Readers find that they have missed everything.
-    pub(crate) fn begin(dir: &StagingDir, known: u64) -> Result<Self, StagingError> {
+    /// Opens the journal for its writer, with a length of `len` bytes. Its numbers continue after all that were published
+    /// before, of which `known` is one. Readers find that they have missed everything.
+    pub(crate) fn begin(dir: &StagingDir, known: u64, len: u64) -> Result<Self, StagingError> {
         let failed = |operation| move |error| StagingError::of(operation, CHANGES, error);
         let file = files::open(dir, CHANGES, Access::Make)?;
-        let len = file.metadata().map_err(failed("stat"))?.len();
-        if len > JOURNAL_LEN {
-            file.set_len(JOURNAL_LEN).map_err(failed("set_len"))?;
-        }
+        let found = file.metadata().map_err(failed("stat"))?.len();
         let newest = newest(&file).map_err(failed("read"))?.max(known);
-        // The content is written back unchanged, so that the file has no hole and no later write allocates space.
-        let mut all = vec![0; JOURNAL_LEN as usize];
-        files::read_at_most(&file, &mut all, 0).map_err(failed("read"))?;
-        all[..4].copy_from_slice(&std::process::id().to_le_bytes());
+        // The whole ring is written: no later write allocates space, and a reader finds a greater number than it waits
+        // for wherever it looks, whatever length it takes the ring to have.
+        let mut all = Vec::with_capacity(len as usize);
+        all.extend_from_slice(&u64::from(std::process::id()).to_le_bytes());
+        all.resize(ENTRY_LEN as usize, 0);
+        let entries = entries(len);
+        let first = newest + 2;
+        for place in 0..entries {
+            // The one number from `first` to `first + entries - 1` that belongs there.
+            let number = first + (entries + place - first % entries) % entries;
+            all.extend_from_slice(&encode(number, SlotAddress { class: 0, slot: 0 }));
+        }
         file.write_all_at(&all, 0).map_err(failed("write"))?;
-        let journal = Self {
+        if found > len {
+            file.set_len(len).map_err(failed("set_len"))?;
+        }
+        Ok(Self {
             file,
-            next: AtomicU64::new(newest + 1 + ENTRIES),
-        };
-        let first = journal.number();
-        journal.publish(first, SlotAddress { class: 0, slot: 0 });
-        Ok(journal)
+            len,
+            next: AtomicU64::new(first + entries),
+            unpublished: Mutex::default(),
+            any_unpublished: AtomicBool::new(false),
+        })
     }
 
     /// Takes the number of the next change. The caller must [publish](Self::publish) it, even if the change fails.
@@ -71,9 +81,22 @@ impl Journal {
 
     /// Publishes that the record of this slot has changed. Call it after the change.
     pub(crate) fn publish(&self, number: u64, at: SlotAddress) {
-        let entry = encode(number, at);
-        // If this fails, a follower misses the change: it does not find the block, or its lease fails.
-        let _ = self.file.write_all_at(&entry, place(number));
+        let written = self.write(number, at);
+        if written && !self.any_unpublished.load(Ordering::Relaxed) {
+            return;
+        }
+        let mut unpublished = lock(&self.unpublished);
+        match written {
+            true => unpublished.retain(|(number, at)| !self.write(*number, *at)),
+            false => unpublished.push((number, at)),
+        }
+        self.any_unpublished
+            .store(!unpublished.is_empty(), Ordering::Relaxed);
+    }
+
+    fn write(&self, number: u64, at: SlotAddress) -> bool {
+        let place = place(number, entries(self.len));
+        self.file.write_all_at(&encode(number, at), place).is_ok()
     }
 }
 
@@ -90,6 +113,7 @@ pub(crate) enum Updates {
 #[derive(Debug)]
 pub(crate) struct Reader {
     file: File,
+    entries: u64,
     seen: u64,
 }
 
@@ -99,26 +123,37 @@ impl Reader {
         let Some(file) = files::open_existing(dir, CHANGES, Access::Read)? else {
             return Ok(None);
         };
-        let seen = newest(&file).map_err(|error| StagingError::of("read", CHANGES, error))?;
-        Ok(Some(Self { file, seen }))
+        let failed = |error| StagingError::of("read", CHANGES, error);
+        let entries = entries_of(&file).map_err(failed)?;
+        let seen = newest(&file).map_err(failed)?;
+        Ok(Some(Self {
+            file,
+            entries,
+            seen,
+        }))
     }
 
     /// Returns the changes since the last call.
     pub(crate) fn updates(&mut self) -> io::Result<Updates> {
         let mut changed = Vec::new();
         loop {
-            match read(&self.file, place(self.seen + 1))? {
-                Some((number, at)) if number == self.seen + 1 => {
+            match read(&self.file, place(self.seen + 1, self.entries))? {
+                Found::Entry(number, at) if number == self.seen + 1 => {
                     self.seen = number;
                     changed.push(at);
                 }
-                Some((number, _)) if number > self.seen => {
-                    self.seen = newest(&self.file)?;
-                    return Ok(Updates::TooMany);
-                }
-                Some(_) | None => return Ok(Updates::Of(changed)),
+                Found::Entry(number, _) if number > self.seen => return self.missed(),
+                // A new writer has made the ring shorter.
+                Found::End if entries_of(&self.file)? != self.entries => return self.missed(),
+                Found::Entry(..) | Found::Nothing | Found::End => return Ok(Updates::Of(changed)),
             }
         }
+    }
+
+    fn missed(&mut self) -> io::Result<Updates> {
+        self.entries = entries_of(&self.file)?;
+        self.seen = newest(&self.file)?;
+        Ok(Updates::TooMany)
     }
 
     /// The id of the process that writes the journal, or that wrote it last.
@@ -129,10 +164,23 @@ impl Reader {
     }
 }
 
+/// The length of a directory's journal as it is, in bytes: one that [`Journal::begin`] takes.
+pub(crate) fn found_len(dir: &StagingDir) -> Result<u64, StagingError> {
+    let len = match files::open_existing(dir, CHANGES, Access::Read)? {
+        Some(file) => file
+            .metadata()
+            .map_err(|error| StagingError::of("stat", CHANGES, error))?
+            .len(),
+        None => 0,
+    };
+    Ok(len.clamp(JOURNAL_LEN, MAX_JOURNAL_LEN) / ENTRY_LEN * ENTRY_LEN)
+}
+
 /// The greatest number in the ring.
 fn newest(file: &File) -> io::Result<u64> {
     let mut newest = 0;
-    let mut all = vec![0; JOURNAL_LEN as usize];
+    let len = file.metadata()?.len().min(MAX_JOURNAL_LEN);
+    let mut all = vec![0; len as usize];
     let read = files::read_at_most(file, &mut all, 0)?;
     for entry in all[..read].chunks_exact(ENTRY_LEN as usize).skip(1) {
         if let Some((number, _)) = entry.try_into().ok().and_then(decode) {
@@ -142,14 +190,34 @@ fn newest(file: &File) -> io::Result<u64> {
     Ok(newest)
 }
 
-fn place(number: u64) -> u64 {
-    (1 + number % ENTRIES) * ENTRY_LEN
+/// The number of changes in a ring of this length. The header takes the place of one more.
+fn entries(len: u64) -> u64 {
+    len.clamp(JOURNAL_LEN, MAX_JOURNAL_LEN) / ENTRY_LEN - 1
 }
 
-fn read(file: &File, at: u64) -> io::Result<Option<(u64, SlotAddress)>> {
+fn entries_of(file: &File) -> io::Result<u64> {
+    Ok(entries(file.metadata()?.len()))
+}
+
+fn place(number: u64, entries: u64) -> u64 {
+    (1 + number % entries) * ENTRY_LEN
+}
+
+/// The content of a place in the ring.
+enum Found {
+    Entry(u64, SlotAddress),
+    /// A torn entry, or none.
+    Nothing,
+    /// The file ends before it.
+    End,
+}
+
+fn read(file: &File, at: u64) -> io::Result<Found> {
     let mut entry = [0; ENTRY_LEN as usize];
-    let read = files::read_at_most(file, &mut entry, at)?;
-    Ok((read == entry.len()).then(|| decode(entry)).flatten())
+    Ok(match files::read_at_most(file, &mut entry, at)? {
+        len if len < entry.len() => Found::End,
+        _ => decode(entry).map_or(Found::Nothing, |(number, at)| Found::Entry(number, at)),
+    })
 }
 
 fn encode(number: u64, at: SlotAddress) -> [u8; ENTRY_LEN as usize] {
@@ -180,6 +248,9 @@ mod tests {
     use super::*;
     use crate::tests::private_dir_of;
 
+    /// The number of changes in the shortest ring.
+    const ENTRIES: u64 = JOURNAL_LEN / ENTRY_LEN - 1;
+
     fn change(slot: u32) -> SlotAddress {
         SlotAddress { class: 9, slot }
     }
@@ -189,7 +260,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let dir = private_dir_of(dir.path());
         assert!(Reader::open(&dir).unwrap().is_none());
-        let journal = Journal::begin(&dir, 0).unwrap();
+        let journal = Journal::begin(&dir, 0, JOURNAL_LEN).unwrap();
         let mut reader = Reader::open(&dir).unwrap().unwrap();
         assert_eq!(reader.writer(), Some(std::process::id()));
         let publish = |slot| journal.publish(journal.number(), change(slot));
@@ -217,12 +288,12 @@ mod tests {
         for behind in [0, 1, 5] {
             let dir = tempfile::tempdir().unwrap();
             let dir = private_dir_of(dir.path());
-            let first = Journal::begin(&dir, 40).unwrap();
+            let first = Journal::begin(&dir, 40, JOURNAL_LEN).unwrap();
             let mut reader = Reader::open(&dir).unwrap().unwrap();
             (0..behind).for_each(|slot| first.publish(first.number(), change(slot)));
             let known = first.number() - 1;
             drop(first);
-            let second = Journal::begin(&dir, 0).unwrap();
+            let second = Journal::begin(&dir, 0, JOURNAL_LEN).unwrap();
             assert_eq!(
                 reader.updates().unwrap(),
                 Updates::TooMany,
@@ -238,17 +309,65 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("staging").join(CHANGES);
         let dir = private_dir_of(dir.path());
-        let journal = Journal::begin(&dir, 0).unwrap();
+        let journal = Journal::begin(&dir, 0, JOURNAL_LEN).unwrap();
         let mut reader = Reader::open(&dir).unwrap().unwrap();
         let number = journal.number();
         for bit in 0..128 {
             let mut entry = encode(number, change(4));
             entry[bit / 8] ^= 1 << (bit % 8);
-            journal.file.write_all_at(&entry, place(number)).unwrap();
+            let place = place(number, ENTRIES);
+            journal.file.write_all_at(&entry, place).unwrap();
             assert_eq!(reader.updates().unwrap(), Updates::Of(vec![]), "bit {bit}");
         }
         std::fs::write(path, b"short").unwrap();
         assert_eq!(reader.updates().unwrap(), Updates::Of(vec![]));
-        assert!(Journal::begin(&dir, 3).unwrap().number() > 3);
+        assert!(Journal::begin(&dir, 3, JOURNAL_LEN).unwrap().number() > 3);
+    }
+
+    #[test]
+    fn a_ring_of_another_length_is_noticed_wherever_the_reader_was() {
+        for (before, after) in [
+            (JOURNAL_LEN, MAX_JOURNAL_LEN),
+            (MAX_JOURNAL_LEN, JOURNAL_LEN),
+            (4 * JOURNAL_LEN, 2 * JOURNAL_LEN),
+        ] {
+            for behind in [0, 1, 1022, 1023, 2000, 70_000] {
+                let dir = tempfile::tempdir().unwrap();
+                let dir = private_dir_of(dir.path());
+                let first = Journal::begin(&dir, 40, before).unwrap();
+                let mut reader = Reader::open(&dir).unwrap().unwrap();
+                (0..behind).for_each(|slot| first.publish(first.number(), change(slot)));
+                drop(first);
+                let second = Journal::begin(&dir, 0, after).unwrap();
+                assert_eq!(found_len(&dir).unwrap(), after);
+                let what = format!("{behind} behind, from {before} to {after}");
+                assert_eq!(reader.updates().unwrap(), Updates::TooMany, "{what}");
+                assert_eq!(reader.updates().unwrap(), Updates::Of(vec![]), "{what}");
+                second.publish(second.number(), change(7));
+                assert_eq!(
+                    reader.updates().unwrap(),
+                    Updates::Of(vec![change(7)]),
+                    "{what}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn what_could_not_be_published_is_published_with_the_next() {
+        let dir = tempfile::tempdir().unwrap();
+        let dir = private_dir_of(dir.path());
+        let mut journal = Journal::begin(&dir, 0, JOURNAL_LEN).unwrap();
+        let mut reader = Reader::open(&dir).unwrap().unwrap();
+        // Writes to a file that was opened for reading fail.
+        let unwritable = files::open(&dir, CHANGES, Access::Read).unwrap();
+        let file = std::mem::replace(&mut journal.file, unwritable);
+        journal.publish(journal.number(), change(1));
+        journal.publish(journal.number(), change(2));
+        journal.file = file;
+        assert_eq!(reader.updates().unwrap(), Updates::Of(vec![]));
+        journal.publish(journal.number(), change(3));
+        let all = (1..4).map(change).collect();
+        assert_eq!(reader.updates().unwrap(), Updates::Of(all));
     }
 }

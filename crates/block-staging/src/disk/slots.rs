@@ -66,13 +66,13 @@ struct Slots {
 
 /// The slots of one class, as found in a directory.
 #[derive(Debug)]
-pub(crate) struct Restored {
+pub(crate) struct Restored<'a> {
     pub(crate) file: File,
     pub(crate) logical_len: u64,
-    /// The slots that hold a block, by number.
-    pub(crate) live: Vec<u32>,
-    /// The slots that hold no block and could not be freed, by number.
-    pub(crate) lost: Vec<u32>,
+    /// The slots that hold a block, each with the block's length in bytes, by number.
+    pub(crate) live: &'a [(u32, u32)],
+    /// The slots that hold no block and could not be freed, each with the bytes that it takes, by number.
+    pub(crate) lost: &'a [(u32, u64)],
     /// Bytes of data in whole units, in both kinds of slots.
     pub(crate) data_bytes: u64,
 }
@@ -143,9 +143,15 @@ impl ClassFile {
     }
 
     /// Takes over the slots that were found.
-    pub(crate) fn restore(&self, found: Restored) {
-        let mut taken: Vec<u32> = found.live.iter().chain(&found.lost).copied().collect();
-        taken.sort_unstable();
+    pub(crate) fn restore(&self, found: Restored<'_>) {
+        let mut live = found.live.iter().map(|(slot, _)| *slot).peekable();
+        let mut lost = found.lost.iter().map(|(slot, _)| *slot).peekable();
+        // Both are sorted, and no slot is in both.
+        let taken = std::iter::from_fn(|| match (live.peek(), lost.peek()) {
+            (Some(a), Some(b)) if b < a => lost.next(),
+            (Some(_), _) => live.next(),
+            (None, _) => lost.next(),
+        });
         let (mut end, mut gaps) = (0, Vec::new());
         for slot in taken {
             if slot > end {

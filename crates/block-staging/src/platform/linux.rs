@@ -10,6 +10,8 @@ pub(crate) use super::cached::read as read_cached;
 pub(crate) fn punch(file: &File, offset: u64, len: u64) -> io::Result<()> {
     use rustix::fs::FallocateFlags;
     #[cfg(test)]
+    PUNCHES.set(PUNCHES.get() + 1);
+    #[cfg(test)]
     if PUNCH_FAILS.get() {
         return Err(rustix::io::Errno::IO.into());
     }
@@ -57,23 +59,23 @@ pub(crate) fn lock_range(file: &File, how: RangeLock, offset: u64, len: usize) -
     }
 }
 
-/// The ranges of a file that have data, in order. Holes are between them.
-pub(crate) fn data_ranges(file: &File) -> io::Result<Vec<std::ops::Range<u64>>> {
+/// The first range at or behind `from` in which a file has data. Before it and behind it are holes.
+pub(crate) fn data_from(file: &File, from: u64) -> io::Result<Option<std::ops::Range<u64>>> {
     use rustix::{
         fs::{SeekFrom, seek},
         io::Errno,
     };
-    let mut ranges = Vec::new();
-    let mut at = 0;
-    loop {
-        // Moving the file's position is harmless: every read and write here passes its own offset.
-        let start = match seek(file, SeekFrom::Data(at)) {
-            Ok(start) => start,
-            Err(Errno::NXIO) => return Ok(ranges),
-            Err(errno) => return Err(errno.into()),
-        };
-        at = seek(file, SeekFrom::Hole(start))?;
-        ranges.push(start..at);
+    // Moving the file's position is harmless: every read and write here passes its own offset.
+    let start = match seek(file, SeekFrom::Data(from)) {
+        Ok(start) => start,
+        Err(Errno::NXIO) => return Ok(None),
+        Err(errno) => return Err(errno.into()),
+    };
+    match seek(file, SeekFrom::Hole(start)) {
+        Ok(end) => Ok(Some(start..end)),
+        // Somebody has cut the file short in between.
+        Err(Errno::NXIO) => Ok(None),
+        Err(errno) => Err(errno.into()),
     }
 }
 
@@ -117,4 +119,6 @@ pub(crate) fn read_way(file: &File) -> io::Result<ReadWay> {
 thread_local! {
     /// Makes `punch` fail in a test, since a file system that has punched one hole does not refuse another.
     pub(crate) static PUNCH_FAILS: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
+    /// How often this thread has called `punch`.
+    pub(crate) static PUNCHES: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
 }

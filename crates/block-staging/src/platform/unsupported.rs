@@ -20,7 +20,7 @@ pub(crate) fn lock_range(
 }
 
 /// Returns `Unsupported`.
-pub(crate) fn data_ranges(_file: &File) -> io::Result<Vec<Range<u64>>> {
+pub(crate) fn data_from(_file: &File, _from: u64) -> io::Result<Option<Range<u64>>> {
     Err(io::ErrorKind::Unsupported.into())
 }
 

@@ -318,11 +318,13 @@ pub struct Share {
     short: AtomicU64,
 }
 
-/// Invariant: `used` is at most the usable part of the grant. There are two exceptions: metadata beyond the bytes set
-/// aside for it, and the blocks of an earlier run until replacement has made them fit.
+/// Invariant: `used` is at most the usable part of the grant, and of the cap. There are two exceptions: metadata beyond
+/// the bytes set aside for it, and the blocks of an earlier run until replacement has made them fit.
 #[derive(Debug)]
 struct Account {
     granted: u64,
+    /// The bytes that the member may use now because others use the same directory; `u64::MAX` without such a bound.
+    cap: u64,
     /// The bytes reserved for blocks, in whole units of the file system, and `excess`.
     used: u64,
     excess: u64,
@@ -335,6 +337,7 @@ impl Share {
             budget,
             account: Mutex::new(Account {
                 granted: 0,
+                cap: u64::MAX,
                 used: 0,
                 excess: 0,
                 overhead: Overhead::unknown(Budget::MIN_SHARE),
@@ -354,7 +357,8 @@ impl Share {
         lock(&self.account).overhead = overhead;
     }
 
-    /// The bytes that the member may use now, overhead included.
+    /// The bytes of the budget that the member may use now, overhead included. If other processes use the same
+    /// directory, it has [less for staging](Self::for_staging).
     pub fn bytes(&self) -> u64 {
         self.granted().min(self.budget.share())
     }
@@ -364,11 +368,39 @@ impl Share {
         self.budget.total()
     }
 
-    /// The part of [`bytes`](Self::bytes) that blocks may take.
+    /// The part of [`bytes`](Self::bytes) that staging may use now, overhead included.
+    pub(crate) fn for_staging(&self) -> u64 {
+        lock(&self.account).allowed(self.budget.share())
+    }
+
+    /// The part of [`for_staging`](Self::for_staging) that blocks may take.
     pub(crate) fn usable(&self) -> u64 {
         let account = lock(&self.account);
-        let bytes = account.granted.min(self.budget.share());
-        account.overhead.usable(bytes)
+        account
+            .overhead
+            .usable(account.allowed(self.budget.share()))
+    }
+
+    /// Sets what the member may use of a directory that others use too. Nothing is reserved beyond it from then on.
+    pub(crate) fn set_cap(&self, bytes: u64) {
+        lock(&self.account).cap = bytes;
+    }
+
+    /// Returns the bound that [`set_cap`](Self::set_cap) set.
+    pub(crate) fn cap(&self) -> u64 {
+        lock(&self.account).cap
+    }
+
+    /// The least number of bytes from `from` down to `to` into which the used bytes fit.
+    pub(crate) fn least(&self, from: u64, to: u64) -> u64 {
+        lock(&self.account).least(from, to)
+    }
+
+    /// Lets the member's replacement evict what is beyond its share, step by step.
+    pub(crate) fn evict(&self) {
+        if let Some(owner) = self.owner.get().and_then(Weak::upgrade) {
+            while owner.evict_beyond_share() {}
+        }
     }
 
     /// The reserved bytes.
@@ -386,7 +418,7 @@ impl Share {
         let mut account = lock(&self.account);
         let usable = account
             .overhead
-            .usable(account.granted.min(self.budget.share()));
+            .usable(account.allowed(self.budget.share()));
         let used = account.used.checked_add(bytes);
         match used.filter(|used| *used <= usable) {
             Some(used) => {
@@ -433,7 +465,7 @@ impl Share {
     pub fn lower(&self) {
         let given = {
             let mut account = lock(&self.account);
-            let lowered = account.least(self.budget.share());
+            let lowered = account.least(account.granted, self.budget.share());
             let given = account.granted - lowered;
             account.granted = lowered;
             given
@@ -484,14 +516,19 @@ impl Share {
 }
 
 impl Account {
-    /// The least grant, at least `share`, into which the used bytes fit.
-    fn least(&self, share: u64) -> u64 {
-        if self.granted <= share || self.used <= self.overhead.usable(share) {
-            return self.granted.min(share);
+    /// The bytes that the member may use now, overhead included, where `share` is its share of the budget.
+    fn allowed(&self, share: u64) -> u64 {
+        self.granted.min(share).min(self.cap)
+    }
+
+    /// The least grant from `granted` down to `share` into which the used bytes fit.
+    fn least(&self, granted: u64, share: u64) -> u64 {
+        if granted <= share || self.used <= self.overhead.usable(share) {
+            return granted.min(share);
         }
         // `unused` is whole units, so the usable bytes fall by no more than the grant.
-        let unused = self.overhead.usable(self.granted).saturating_sub(self.used);
-        self.granted - unused
+        let unused = self.overhead.usable(granted).saturating_sub(self.used);
+        granted - unused
     }
 }
 

@@ -33,7 +33,8 @@ pub(crate) struct Overhead {
 pub(crate) enum Beside {
     /// No others.
     Nothing,
-    /// An index. Space is set aside for `layout`, `changes` and the file that tries out the file system.
+    /// An index. Space is set aside for `layout`, `shares`, the shortest `changes`, and the file that tries out the
+    /// file system.
     Index,
 }
 
@@ -57,7 +58,7 @@ impl Overhead {
         };
         let (files_a_class, index) = match beside {
             Beside::Nothing => (1, 0),
-            Beside::Index => (2, JOURNAL_LEN.next_multiple_of(unit) + 2 * unit),
+            Beside::Index => (2, JOURNAL_LEN.next_multiple_of(unit) + 3 * unit),
         };
         Self {
             unit,

@@ -34,8 +34,10 @@ fn key(bytes: &[u8]) -> Key {
 
 pub(super) fn resumed(dir: &Path, capacity: u64) -> (Staging, Vec<Warm>) {
     let dir = private_dir_of(dir);
-    assert!(layout::try_lock(&dir), "somebody holds the lock");
-    Staging::resume(dir, Budget::alone(capacity)).expect("a warm start")
+    assert!(layout::try_lock(&dir).unwrap(), "somebody holds the lock");
+    let resumed = Staging::resume(dir, Budget::alone(capacity), None);
+    let (staging, earlier) = resumed.expect("a warm start");
+    (staging, earlier.collect())
 }
 
 /// The space that the file system reports for the slot files and the index.

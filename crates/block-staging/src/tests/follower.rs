@@ -134,16 +134,19 @@ fn only_one_holds_the_lock_however_the_files_change() {
     let dir = tempfile::tempdir().unwrap();
     let (staging, _) = resumed(dir.path(), CAPACITY);
     let other = private_dir_of(dir.path());
-    assert!(!layout::try_lock(&other));
+    assert!(!layout::try_lock(&other).unwrap());
     for file in fs::read_dir(dir.path().join("staging")).unwrap() {
         fs::remove_file(file.unwrap().path()).unwrap();
     }
-    assert!(!layout::try_lock(&other));
+    assert!(!layout::try_lock(&other).unwrap());
     let kept = stage_as(&staging, &[1; 100]);
     drop(staging);
-    assert!(!layout::try_lock(&other), "a block of it is in use");
+    assert!(
+        !layout::try_lock(&other).unwrap(),
+        "a block of it is in use"
+    );
     drop(kept);
-    assert!(layout::try_lock(&other));
+    assert!(layout::try_lock(&other).unwrap());
 }
 
 #[test]

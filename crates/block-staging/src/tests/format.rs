@@ -1,4 +1,5 @@
-//! The files of version 1 of the layout, byte by byte: every later writer finds the blocks of the first one.
+//! The files of version 1 of the layout, byte by byte: every later writer finds the blocks of the first one, and brings
+//! the directory up to date.
 
 use std::os::unix::fs::{FileExt as _, PermissionsExt as _};
 
@@ -10,6 +11,7 @@ use crate::{
     class::JOURNAL_LEN,
     disk::{
         journal::{Journal, Reader, Updates},
+        layout,
         record::Record,
     },
     open,
@@ -53,14 +55,56 @@ fn a_directory_of_the_first_version_opens_warm() {
     let dir = tempfile::tempdir().unwrap();
     let path = left(dir.path());
     let opened = open(&path, Budget::alone(8 << 20)).unwrap();
-    let Opened::Writer(staging, warm) = opened else {
+    let Opened::Writer(staging, earlier) = opened else {
         panic!("another process writes to it");
     };
+    let warm: Vec<_> = earlier.collect();
     let block = bytes(20_024, 3692);
     assert_eq!(warm.len(), 1);
     assert_eq!(warm[0].key, Code::Sha2_256.digest(&block));
     assert_eq!(read(&warm[0].extent, 0, usize::MAX), block);
     assert_eq!(staging.usage().slots, 1);
+    let layout = fs::read_to_string(path.join("layout")).unwrap();
+    assert_eq!(layout, "pinset staging layout 2\n");
+}
+
+#[test]
+fn a_writer_of_the_first_version_is_followed_and_nothing_staged_beside_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = left(dir.path());
+    let share = Budget::alone(8 << 20);
+    let writers = private_dir::open(&path).unwrap();
+    let writers = StagingDir::from_dir(writers, &path);
+    assert!(layout::try_lock(&writers).unwrap());
+    let Opened::Follower(follower) = open(&path, share.clone()).unwrap() else {
+        panic!("two processes write to it");
+    };
+    let block = bytes(20_024, 3692);
+    let key = Code::Sha2_256.digest(&block);
+    let found = follower.lease(&key).unwrap().expect("it is found");
+    assert_eq!(read(&found.extent, 0, usize::MAX), block);
+    assert!(follower.own_part(&share).unwrap().is_none());
+    assert!(!path.join("shares").exists());
+    drop(writers);
+    let (_staging, earlier) = follower.take_over(share).unwrap().expect("nobody writes");
+    assert_eq!(earlier.len(), 1);
+    assert!(path.join("shares").exists());
+}
+
+#[test]
+fn zeros_in_place_of_the_layout_are_no_layout() {
+    for zeros in [1, 24, 4096] {
+        let dir = tempfile::tempdir().unwrap();
+        let path = left(dir.path());
+        fs::write(path.join("layout"), vec![0; zeros]).unwrap();
+        let opened = open(&path, Budget::alone(8 << 20)).unwrap();
+        let Opened::Writer(_staging, earlier) = opened else {
+            panic!("another process writes to it");
+        };
+        assert_eq!(earlier.len(), 1);
+        let layout = fs::read_to_string(path.join("layout")).unwrap();
+        assert_eq!(layout, "pinset staging layout 2\n");
+    }
 }
 
 #[test]
@@ -81,7 +125,7 @@ fn the_journal_goes_on_behind_what_the_first_version_wrote() {
     left(dir.path());
     let dir = private_dir_of(dir.path());
     let mut reader = Reader::open(&dir).unwrap().unwrap();
-    let journal = Journal::begin(&dir, 2300).unwrap();
+    let journal = Journal::begin(&dir, 2300, JOURNAL_LEN).unwrap();
     assert_eq!(reader.updates().unwrap(), Updates::TooMany);
     assert_eq!(journal.number(), 2642 + 1 + 1023 + 1);
 }

@@ -2,7 +2,8 @@
 //! followed, and verified before they are handed out (I3).
 //!
 //! Exactly one process is the writer, which admits and evicts. Followers try at each miss to take its place, and the
-//! first one that tries after the writer is gone succeeds.
+//! first one that tries after the writer is gone succeeds. A follower stages what it fetches in a part of its own, which
+//! is a store within the store, and ends when the follower becomes the writer.
 
 use std::{
     path::Path,
@@ -20,7 +21,7 @@ use crate::{
         store::{Role, State, Store},
     },
     policy::replacement::Admission,
-    staging::{self, Follower, Opened, Staging, StagingError, Warm},
+    staging::{self, Earlier, Follower, Opened, Staging, StagingError, Warm},
     sync::lock,
 };
 
@@ -28,6 +29,10 @@ use crate::{
 /// budget. The writer cannot evict a leased block.
 const LEASED_BYTES: u64 = 8 << 20;
 const LEASED_SHARE: u64 = 8;
+
+/// The least weight of a leased block among these bytes: so at most 256 are leased. The system keeps the locks of a file
+/// in a list, which the writer's claims walk.
+const LEASE_WEIGHT: u64 = LEASED_BYTES / 256;
 
 /// The pause after a take-over that failed (for want of descriptors, say) until the next try.
 const TRY_AGAIN: Duration = Duration::from_secs(10);
@@ -39,7 +44,7 @@ impl Store {
     /// [`StagingError`]: the directory does not belong to this user alone, has another layout, or cannot be used.
     pub(crate) fn open(path: &Path, share: Arc<Share>) -> Result<Arc<Self>, StagingError> {
         let state = match staging::open(path, share.clone())? {
-            Opened::Writer(staging, warm) => State::resumed(staging, warm),
+            Opened::Writer(staging, earlier) => State::resumed(staging, earlier),
             Opened::Follower(follower) => {
                 let leased = LEASED_BYTES.min(share.bytes() / LEASED_SHARE);
                 State::new(Role::Follower(follower), leased)
@@ -70,7 +75,12 @@ impl Store {
         if let Some(follower) = self.follower()
             && !self.take_over(&follower)
         {
-            return self.leased(&follower, key, is_right);
+            let leased = self.leased(&follower, key, is_right);
+            if leased.is_none() {
+                // The missing block is fetched next.
+                self.have_own_part(&follower);
+            }
+            return leased;
         }
         let staged = lock(&self.state).blocks.get(key)?;
         if staged.is_verified() {
@@ -139,13 +149,36 @@ impl Store {
         let mut gone = Vec::new();
         let mut state = lock(&self.state);
         if let Role::Follower(_) = state.role
-            && state.admit(*key, staged.len() as u64, Admission::Use, &mut gone)
+            && state.admit(*key, lease_weight(&staged), Admission::Use, &mut gone)
         {
             state.blocks.put(*key, staged.clone());
         }
         drop(state);
         drop(gone);
         Some(staged)
+    }
+
+    /// Opens a part of this process's own in the directory, if it has none and may have one.
+    fn have_own_part(&self, follower: &Follower) {
+        // One thread does it; the others do not wait.
+        let Ok(_one) = self.taking_over.try_lock() else {
+            return;
+        };
+        if lock(&self.state).own.is_some() {
+            return;
+        }
+        let part = match follower.own_part(&self.share) {
+            Ok(Some(staging)) => Self::new(staging),
+            Ok(None) => return,
+            Err(error) => {
+                tracing::debug!(%error, "what is fetched is not staged for now");
+                return;
+            }
+        };
+        let mut state = lock(&self.state);
+        if let Role::Follower(_) = state.role {
+            state.own = Some(part);
+        }
     }
 
     /// Takes the directory over, if its writer is gone. Returns whether this process is now the writer.
@@ -166,15 +199,16 @@ impl Store {
         }
         match follower.take_over(self.share.clone()) {
             Ok(None) => false,
-            Ok(Some((staging, warm))) => {
-                let resumed = State::resumed(staging, warm);
+            Ok(Some((staging, earlier))) => {
+                let resumed = State::resumed(staging, earlier);
                 let mut state = lock(&self.state);
                 let before = match state.role {
                     Role::Follower(_) => std::mem::replace(&mut *state, resumed),
                     Role::Writer(_) | Role::Closed => return false,
                 };
                 drop(state);
-                // Leases are released outside the lock.
+                // Leases are released outside the lock, and so is this process's own part of the directory: its share
+                // is the writer's from now on.
                 drop(before);
                 true
             }
@@ -187,14 +221,19 @@ impl Store {
     }
 }
 
+/// The weight of a leased block among all that are.
+fn lease_weight(staged: &Staged) -> u64 {
+    (staged.len() as u64).max(LEASE_WEIGHT)
+}
+
 impl State {
     /// Starts with the blocks that an earlier run left, in the order in which they were admitted. Each counts as used
     /// once.
-    fn resumed(staging: Staging, warm: Vec<Warm>) -> Self {
+    fn resumed(staging: Staging, earlier: Earlier) -> Self {
         let for_blocks = staging.for_blocks();
         let mut state = Self::new(Role::Writer(staging), for_blocks);
         let mut gone = Vec::new();
-        for Warm { key, extent, .. } in warm {
+        for Warm { key, extent, .. } in earlier {
             let staged = Arc::new(Staged::new(key, extent, false));
             if state.admit(key, staged.extent().charge(), Admission::Use, &mut gone) {
                 state.blocks.put(key, staged);
@@ -317,6 +356,85 @@ mod tests {
             second.verify_at_first_use(&key, right).is_none(),
             "until it changes"
         );
+    }
+
+    /// Lets a follower miss until it has a part of its own.
+    fn with_own_part(store: &Store) {
+        for _ in 0..2000 {
+            assert!(store.verify_at_first_use(&block(255).0, right).is_none());
+            if lock(&store.state).own.is_some() {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        panic!("it has no part of its own");
+    }
+
+    #[test]
+    fn a_follower_stages_in_a_part_of_its_own_until_it_takes_over() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("staging");
+        let first = open(&path).unwrap();
+        let (there, bytes) = block(0);
+        first.stage(there, &bytes).unwrap();
+        let second = open(&path).unwrap();
+        with_own_part(&second);
+        for n in 1..60 {
+            let (key, bytes) = block(n);
+            let staged = second.stage(key, &bytes).unwrap();
+            assert_eq!(staged.extent().read_blocking(0, usize::MAX).unwrap(), bytes);
+        }
+        let evicted = second.evicted.load(Ordering::Relaxed);
+        assert!(evicted > 30, "{evicted}");
+        assert!(second.used() > BUDGET / 4 && second.used() <= BUDGET / 2);
+        let (key, _) = block(59);
+        assert!(second.peek(&key).is_some());
+        let staged = second.take_use(&key, &[]).unwrap();
+        second.forget(&staged);
+        drop(staged);
+        assert!(second.peek(&key).is_none() && first.peek(&key).is_none());
+        assert!(second.verify_at_first_use(&there, right).is_some());
+        // Its own blocks are gone with its part, and it has the whole budget.
+        first.close();
+        drop(first);
+        let (last, bytes) = block(100);
+        for _ in 0..2000 {
+            second.verify_at_first_use(&last, right);
+            if !second.reads_along() {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        assert!(second.peek(&block(58).0).is_none());
+        assert!(second.verify_at_first_use(&there, right).is_some());
+        for _ in 0..2000 {
+            second.stage(last, &bytes);
+            for n in 1..100 {
+                let (key, bytes) = block(n);
+                second.stage(key, &bytes);
+            }
+            if second.used() > BUDGET / 4 * 3 {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        panic!("it has {} bytes", second.used());
+    }
+
+    #[test]
+    fn few_blocks_stay_leased_however_small_they_are() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("staging");
+        let budget = 64 << 20;
+        let first = Store::open(&path, Budget::alone(budget)).unwrap();
+        let second = Store::open(&path, Budget::alone(budget)).unwrap();
+        for n in 0..1000_u32 {
+            let bytes = n.to_le_bytes();
+            let key = Code::Sha2_256.digest(&bytes);
+            first.stage(key, &bytes).unwrap();
+            assert!(second.verify_at_first_use(&key, right).is_some());
+        }
+        assert_eq!(second.len(), 256);
     }
 
     #[test]

@@ -80,6 +80,8 @@ pub(crate) struct State {
     pub(crate) role: Role,
     /// The blocks that can be handed out once they are verified; for a follower, the blocks that it leases now.
     pub(crate) blocks: Blocks,
+    /// The blocks that a follower has fetched and staged in a part of its own.
+    pub(crate) own: Option<Arc<Store>>,
 }
 
 impl State {
@@ -91,6 +93,7 @@ impl State {
         Self {
             role,
             blocks: Blocks::new(staging, budget_bytes),
+            own: None,
         }
     }
 
@@ -159,17 +162,25 @@ impl Store {
 
     /// Returns the block, if it is staged, without noting a use.
     pub(crate) fn peek(&self, key: &Key) -> Option<Arc<Staged>> {
-        lock(&self.state).blocks.peek(key)
+        let mut state = lock(&self.state);
+        let staged = state.blocks.peek(key);
+        staged.or_else(|| state.own.as_ref()?.peek(key))
     }
 
     /// Returns the block, if it is staged, and notes a use of it and of each inner node on the way to it.
     pub(crate) fn take_use(&self, key: &Key, way: &[Key]) -> Option<Arc<Staged>> {
-        lock(&self.state).blocks.take_use(key, way)
+        let mut state = lock(&self.state);
+        let staged = state.blocks.take_use(key, way);
+        staged.or_else(|| state.own.as_ref()?.take_use(key, way))
     }
 
     /// Notes a use of a block, if it is staged.
     pub(crate) fn touch(&self, key: &Key) {
-        lock(&self.state).blocks.touch(key);
+        let mut state = lock(&self.state);
+        state.blocks.touch(key);
+        if let Some(own) = &state.own {
+            own.touch(key);
+        }
     }
 
     /// Forgets a block whose bytes cannot be read back or are wrong: this very block, and not another one of the same
@@ -181,6 +192,11 @@ impl Store {
         if let Role::Follower(follower) = &state.role {
             follower.mark_wrong(&staged.key);
         }
+        let own = state.own.clone();
+        drop(state);
+        if let Some(own) = own {
+            own.forget(staged);
+        }
     }
 
     /// Stages a verified block, and evicts as the policy decides. Returns `None` if there is no room for the block, or
@@ -191,7 +207,20 @@ impl Store {
     /// Writes to disk, so it must run on a blocking thread. An async thread calls
     /// [`stage_off_thread`](Self::stage_off_thread).
     pub(crate) fn stage(&self, key: Key, bytes: &[u8]) -> Option<Arc<Staged>> {
-        let staged = off_thread::waiting(|| self.try_stage(key, bytes));
+        let own = lock(&self.state).own.clone();
+        let staged = off_thread::waiting(|| match own {
+            Some(own) => {
+                let staged = own.try_stage(key, bytes);
+                for (all, of_own) in [
+                    (&self.evicted, &own.evicted),
+                    (&self.failures, &own.failures),
+                ] {
+                    all.fetch_add(of_own.swap(0, Ordering::Relaxed), Ordering::Relaxed);
+                }
+                staged
+            }
+            None => self.try_stage(key, bytes),
+        });
         if staged.is_none() {
             self.unstaged.fetch_add(1, Ordering::Relaxed);
         }
@@ -349,11 +378,13 @@ impl Store {
         &self.path
     }
 
-    /// The bytes that are resident now, as the file system counts them; 0 if another process is the writer.
+    /// The bytes that are resident now, as the file system counts them; if another process is the writer, those of this
+    /// process's own part.
     pub(crate) fn used(&self) -> u64 {
-        match &lock(&self.state).role {
+        let state = lock(&self.state);
+        match &state.role {
             Role::Writer(staging) => staging.usage().reserved,
-            Role::Follower(_) | Role::Closed => 0,
+            Role::Follower(_) | Role::Closed => state.own.as_ref().map_or(0, |own| own.used()),
         }
     }
 
@@ -362,12 +393,14 @@ impl Store {
         lock(&self.state).blocks.stats()
     }
 
-    /// The number of blocks that are resident now; for a follower, of those that it leases.
+    /// The number of blocks that are resident now; for a follower, of those that it leases and those in its own part.
     pub(crate) fn len(&self) -> usize {
-        lock(&self.state).blocks.len()
+        let state = lock(&self.state);
+        state.blocks.len() + state.own.as_ref().map_or(0, |own| own.len())
     }
 
-    /// Returns whether another process is the writer. This process then stages nothing.
+    /// Returns whether another process is the writer. This process then stages in a part of its own, once it has a share
+    /// for one.
     pub(crate) fn reads_along(&self) -> bool {
         matches!(lock(&self.state).role, Role::Follower(_))
     }
@@ -486,9 +519,15 @@ impl Evict for Store {
             let mut gone = Vec::new();
             let mut state = lock(&self.state);
             let Some(staging) = self.writer(&state) else {
+                let own = state.own.clone();
                 drop(state);
-                self.share.lower();
-                return false;
+                return match own {
+                    Some(own) => own.evict_beyond_share(),
+                    None => {
+                        self.share.lower();
+                        false
+                    }
+                };
             };
             state.blocks.set_budget(staging.for_blocks());
             let more = state.blocks.evict_excess(&mut gone);

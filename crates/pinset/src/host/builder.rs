@@ -127,9 +127,11 @@ impl PinsetBuilder {
     /// verifying it once. If it is missing, it is created with mode 0700; its parents must exist. It must hold nothing
     /// else. By default staging is temporary: a directory beside the holder's lock, removed with the pinset.
     ///
-    /// Any number of pinsets and processes may use one directory. One of them stages and evicts, within its own
-    /// budget. The others read the blocks that are there and keep the blocks that they fetch in memory; one of them
-    /// takes over when the first is gone. A guest's [isolated](Self::isolated) pinset needs a directory of its own.
+    /// Up to 63 pinsets and processes share one directory; more than that only read. One of them stages and evicts there.
+    /// The others read the blocks that are there, and stage the blocks that they fetch in temporary parts of their own;
+    /// one of them takes over when the first is gone. All together stay within the budget of the first, of which each
+    /// has an equal part, and at most its own budget. A guest's [isolated](Self::isolated) pinset needs a directory of
+    /// its own.
     pub fn staging(mut self, path: impl Into<PathBuf>) -> Self {
         self.staging = Some(path.into());
         self

@@ -73,8 +73,8 @@ pub struct Stats {
     pub blocks_reverified: u64,
     /// Blocks from an earlier run or another process that failed this verification, and were discarded.
     pub blocks_rotten: u64,
-    /// Whether another process is the writer of the staging directory, so that nothing is staged here. In that case
-    /// `bytes_staged` is 0, and `blocks_staged` counts the blocks that are leased at this moment.
+    /// Whether another process is the writer of the staging directory. In that case `bytes_staged` counts what this one
+    /// has staged in a part of its own, and `blocks_staged` the blocks there and those that are leased at this moment.
     pub reads_along: bool,
     /// Pins on the backend now.
     pub pins_held: u64,

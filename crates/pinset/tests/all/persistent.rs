@@ -126,7 +126,7 @@ async fn what_is_not_for_this_user_alone_is_refused() {
     fs::remove_file(place.staging()).unwrap();
     fs::create_dir(place.staging()).unwrap();
     fs::set_permissions(place.staging(), fs::Permissions::from_mode(0o700)).unwrap();
-    for foreign in ["pinset staging layout 2\n", "\0\0\0\0", "notes"] {
+    for foreign in ["pinset staging layout 3\n", "\0\0\0\0notes", "notes"] {
         fs::write(place.staging().join("layout"), foreign).unwrap();
         refused("unknown layout").await;
         assert_eq!(

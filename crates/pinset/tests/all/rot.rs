@@ -187,7 +187,7 @@ async fn truncated_and_emptied_and_deleted() {
         }
     };
     assert_eq!(filled.damaged("slots lost", punched).await, (all, all));
-    for name in ["changes", "layout"] {
+    for name in ["changes", "layout", "shares"] {
         let delete = |dir: &Path| fs::remove_file(dir.join(name)).unwrap();
         assert_eq!(filled.damaged(name, delete).await, (0, 0));
         let empty = |dir: &Path| open(dir, name).set_len(0).unwrap();
