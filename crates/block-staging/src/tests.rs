@@ -450,6 +450,9 @@ fn a_directory_that_ends_is_not_punched_slot_by_slot() {
     assert_eq!(read(&last, 0, 9000), bytes(48, 9000));
     drop(last);
     assert_eq!((PUNCHES.get(), share.used()), (before + 1, 0));
+    // The directory's files are its owner's to remove, but they take nothing.
+    let on_disk: u64 = sizes_on_disk(dir.path())[1..].iter().sum();
+    assert_eq!(on_disk, 0);
 }
 
 #[test]

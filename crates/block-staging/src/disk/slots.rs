@@ -95,6 +95,18 @@ impl Slots {
     }
 }
 
+impl Drop for ClassFile {
+    /// Frees all slots of a temporary directory at once. None is read any more, and its caller may keep the directory.
+    fn drop(&mut self) {
+        if self.index.is_none()
+            && let Some(file) = self.file.get()
+        {
+            // If this fails, the space is free once the file is removed.
+            let _ = file.set_len(0);
+        }
+    }
+}
+
 impl ClassFile {
     pub(crate) fn new(class: u64, index: Option<IndexFile>) -> Self {
         Self {
