@@ -42,6 +42,8 @@ impl Pins {
             cid,
             claimed: true,
         };
+        // A lazy pin that is being made on this root is given up.
+        inner.changed.notify_waiters();
         let mut held = claimed == Claimed::Held;
         while !held {
             let made = inner.ensuring.join(cid, || pin_whole(inner.clone(), cid));

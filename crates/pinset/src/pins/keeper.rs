@@ -52,8 +52,8 @@ pub(super) struct Inner {
     pub(super) held: HeldLock,
     change_deadline: Duration,
     pub(super) state: Mutex<State>,
-    /// Told of the end of every call to the backend.
-    ended: Notify,
+    /// Told of the end of every call to the backend, and of every new claim.
+    pub(super) changed: Notify,
     pub(super) ensuring: Flights<Cid, Result<(), Error>>,
     failures: AtomicU64,
     /// The last field, and so dropped last: it pays for the lock file.
@@ -93,7 +93,7 @@ impl Pins {
                 held,
                 change_deadline: change_deadline(block_deadline),
                 state: Mutex::new(state),
-                ended: Notify::new(),
+                changed: Notify::new(),
                 ensuring: Flights::new(),
                 failures: AtomicU64::new(0),
                 share,
@@ -154,20 +154,20 @@ impl Inner {
     }
 
     /// Waits until the register answers the question with something other than `wait`. It is asked again after each
-    /// call to the backend that has ended.
+    /// call to the backend that has ended, and after each new claim.
     pub(super) async fn tell_until<T: PartialEq>(
         self: &Arc<Self>,
         wait: T,
         question: impl Fn(&mut Register) -> T,
     ) -> T {
         loop {
-            // Created before the question, so that an end between the two is not missed.
-            let ended = self.ended.notified();
+            // Created before the question, so that a change between the two is not missed.
+            let changed = self.changed.notified();
             let answer = self.tell(&question);
             if answer != wait {
                 return answer;
             }
-            ended.await;
+            changed.await;
         }
     }
 
@@ -332,7 +332,7 @@ impl Drop for UnderWay<'_> {
     fn drop(&mut self) {
         let inner = self.inner;
         let to_release = inner.tell(|register| register.ended(self.cid, self.outcome));
-        inner.ended.notify_waiters();
+        inner.changed.notify_waiters();
         if to_release {
             // Closing could not wait for this pin.
             inner.release_beside(None);

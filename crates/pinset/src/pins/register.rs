@@ -224,6 +224,11 @@ impl Register {
         Begun::Make
     }
 
+    /// Returns whether somebody holds a whole pin on the root, or waits for one.
+    pub(crate) fn is_claimed(&self, cid: &Cid) -> bool {
+        self.roots.get(cid).is_some_and(|root| root.claims > 0)
+    }
+
     /// Returns whether the whole pin is on the backend, and stays there for now.
     pub(crate) fn holds_whole(&self, cid: &Cid) -> bool {
         let root = self.roots.get(cid);
