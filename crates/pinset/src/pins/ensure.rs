@@ -37,12 +37,13 @@ impl Pins {
             register.claim(cid, declared_bytes)
         });
         let claimed = claimed.ok_or(Error::Closed)?;
-        inner.claimed.notify_waiters();
         let pin = EnsuredPin {
             inner: inner.clone(),
             cid,
             claimed: true,
         };
+        // A lazy pin that is being made on this root is given up.
+        inner.changed.notify_waiters();
         let mut held = claimed == Claimed::Held;
         while !held {
             let work = |_inside| pin_whole(inner.clone(), cid);

@@ -7,7 +7,6 @@
 use std::{
     io,
     panic::AssertUnwindSafe,
-    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -16,11 +15,7 @@ use std::{
 };
 
 use cid::Cid;
-use futures_util::{
-    FutureExt, StreamExt,
-    future::{Either, select},
-    stream,
-};
+use futures_util::{FutureExt, StreamExt, stream};
 use pinner_api::{Capabilities, Holder, PinDepth, Pinner, PinnerError};
 use tokio::{runtime::Handle, sync::Notify, task::JoinHandle};
 use tracing::Instrument;
@@ -57,10 +52,8 @@ pub(super) struct Inner {
     pub(super) held: HeldLock,
     change_deadline: Duration,
     pub(super) state: Mutex<State>,
-    /// Told of the end of every call to the backend.
-    ended: Notify,
-    /// Told of every claim.
-    pub(super) claimed: Notify,
+    /// Told of the end of every call to the backend, and of every new claim.
+    pub(super) changed: Notify,
     pub(super) ensuring: Flights<Cid, ()>,
     failures: AtomicU64,
     /// The last field, and so dropped last: it pays for the lock file.
@@ -100,8 +93,7 @@ impl Pins {
                 held,
                 change_deadline: change_deadline(block_deadline),
                 state: Mutex::new(state),
-                ended: Notify::new(),
-                claimed: Notify::new(),
+                changed: Notify::new(),
                 ensuring: Flights::new(),
                 failures: AtomicU64::new(0),
                 share,
@@ -162,20 +154,20 @@ impl Inner {
     }
 
     /// Waits until the register answers the question with something other than `wait`. It is asked again after each
-    /// call to the backend that has ended.
+    /// call to the backend that has ended, and after each new claim.
     pub(super) async fn tell_until<T: PartialEq>(
         self: &Arc<Self>,
         wait: T,
         question: impl Fn(&mut Register) -> T,
     ) -> T {
         loop {
-            // Created before the question, so that an end between the two is not missed.
-            let ended = self.ended.notified();
+            // Created before the question, so that a change between the two is not missed.
+            let changed = self.changed.notified();
             let answer = self.tell(&question);
             if answer != wait {
                 return answer;
             }
-            ended.await;
+            changed.await;
         }
     }
 
@@ -210,7 +202,10 @@ impl Inner {
         };
         // A backend that panics fails its one call.
         let call = AssertUnwindSafe(call.instrument(span)).catch_unwind();
-        let in_time = |call| async {
+        let ended = if let Change::Pin(PinDepth::Recursive) = change {
+            // A large DAG may take hours. The backend has a deadline for a lack of progress.
+            call.await
+        } else {
             let ended = tokio::time::timeout(self.change_deadline, call).await;
             ended.unwrap_or_else(|_| {
                 Ok(Err(PinnerError::TimedOut {
@@ -218,18 +213,6 @@ impl Inner {
                     after: self.change_deadline,
                 }))
             })
-        };
-        let ended = match change {
-            // A large DAG may take hours. The backend has a deadline for a lack of progress.
-            Change::Pin(PinDepth::Recursive) => call.await,
-            Change::Pin(PinDepth::Lazy) => {
-                match select(pin!(in_time(call)), pin!(self.claim_of(&cid))).await {
-                    Either::Left((ended, _)) => ended,
-                    // The whole pin must not wait for a lazy one, which may take long.
-                    Either::Right(_) => return Ok(()),
-                }
-            }
-            Change::Release => in_time(call).await,
         };
         let ended = ended.unwrap_or_else(|_| {
             Err(PinnerError::Unavailable {
@@ -247,18 +230,6 @@ impl Inner {
             tracing::warn!(%cid, error = %source, "a pin could not be made or released");
             Error::Pin { cid, source }
         })
-    }
-
-    /// Waits until somebody claims the whole pin of this root.
-    async fn claim_of(&self, cid: &Cid) {
-        loop {
-            // Created before the question, so that a claim between the two is not missed.
-            let claimed = self.claimed.notified();
-            if lock(&self.state).register.is_claimed(cid) {
-                return;
-            }
-            claimed.await;
-        }
     }
 
     /// Marks the lock, so that the pins can be recovered after a crash. Every pin has to wait for this before it is
@@ -361,7 +332,7 @@ impl Drop for UnderWay<'_> {
     fn drop(&mut self) {
         let inner = self.inner;
         let to_release = inner.tell(|register| register.ended(self.cid, self.outcome));
-        inner.ended.notify_waiters();
+        inner.changed.notify_waiters();
         if to_release {
             // Closing could not wait for this pin.
             inner.release_beside(None);

@@ -224,16 +224,16 @@ impl Register {
         Begun::Make
     }
 
+    /// Returns whether somebody holds a whole pin on the root, or waits for one.
+    pub(crate) fn is_claimed(&self, cid: &Cid) -> bool {
+        self.roots.get(cid).is_some_and(|root| root.claims > 0)
+    }
+
     /// Returns whether the whole pin is on the backend, and stays there for now.
     pub(crate) fn holds_whole(&self, cid: &Cid) -> bool {
         let root = self.roots.get(cid);
         !self.closed
             && root.is_some_and(|root| root.there == There::Whole && root.work == Work::Idle)
-    }
-
-    /// Returns whether somebody claims the whole pin.
-    pub(crate) fn is_claimed(&self, cid: &Cid) -> bool {
-        self.roots.get(cid).is_some_and(|root| root.claims > 0)
     }
 
     /// Drops a claim. The whole pin is released with the last one, unless it is kept.

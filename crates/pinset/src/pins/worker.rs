@@ -1,7 +1,8 @@
 //! The worker of the queue. It makes and releases pins one at a time, so that the backend never gets bursts of writes.
 
-use std::sync::Arc;
+use std::{pin::pin, sync::Arc};
 
+use futures_util::future::select;
 use pinner_api::PinDepth;
 use tokio::{runtime::Handle, task::JoinHandle};
 
@@ -41,9 +42,15 @@ async fn run(inner: Arc<Inner>) {
         };
         // A change that fails is counted there. A release is tried again when the backend has released another pin, or
         // on closing.
-        _ = match job {
-            Job::Pin(cid) => inner.change(cid, Change::Pin(PinDepth::Lazy)).await,
-            Job::Release(cid) => inner.change(cid, Change::Release).await,
-        };
+        match job {
+            Job::Pin(cid) => {
+                let made = pin!(inner.change(cid, Change::Pin(PinDepth::Lazy)));
+                // A whole pin does not wait for a lazy one that hangs. The lazy one is given up, since the whole one
+                // covers it.
+                let claimed = pin!(inner.tell_until(false, |register| register.is_claimed(&cid)));
+                _ = select(made, claimed).await;
+            }
+            Job::Release(cid) => _ = inner.change(cid, Change::Release).await,
+        }
     }
 }
