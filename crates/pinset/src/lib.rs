@@ -100,8 +100,8 @@ pub use read::{
     file::File,
     listing::{Entries, Entry, EntryKind},
     node::{Node, Symlink},
-    readahead::Advice,
     pending::{KeptBytes, PendingRead},
+    readahead::Advice,
     reader::FileReader,
 };
 pub use resolve::walk::MAX_SYMLINKS;

@@ -4,10 +4,7 @@ use std::{io, sync::Arc};
 
 use crate::{
     block::{Key, cid_of},
-    cache::{
-        nodes::Decoded,
-        staged::OFF_THREAD,
-    },
+    cache::{nodes::Decoded, staged::OFF_THREAD},
     error::Error,
     fetch::engine::{Ask, Engine, Held, staging},
     unixfs::{self, Codec, Target},

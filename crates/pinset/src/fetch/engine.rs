@@ -341,10 +341,12 @@ impl Engine {
         len: usize,
     ) -> impl Future<Output = Result<Bytes, Error>> + Send + use<> {
         let engine = self.clone();
-        task::blocking(move || match block.extent().read_blocking(at as usize, len) {
-            Ok(bytes) => Ok(bytes.into()),
-            Err(error) => Err(engine.unreadable(&block, error)),
-        })
+        task::blocking(
+            move || match block.extent().read_blocking(at as usize, len) {
+                Ok(bytes) => Ok(bytes.into()),
+                Err(error) => Err(engine.unreadable(&block, error)),
+            },
+        )
     }
 
     /// As [`bytes_of`](Self::bytes_of), on the current thread, which may block.

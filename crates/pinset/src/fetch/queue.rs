@@ -387,7 +387,9 @@ impl State {
         if let Some(session) = pinset.sessions.get_mut(&party.session) {
             pinset.clock = pinset.clock.max(session.served);
             if pinset.waiting.remove(&(session.served, party.session)) {
-                pinset.waiting.insert((session.served + bytes, party.session));
+                pinset
+                    .waiting
+                    .insert((session.served + bytes, party.session));
             }
             session.held += 1;
             session.held_bytes += bytes;

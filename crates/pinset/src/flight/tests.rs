@@ -108,7 +108,10 @@ async fn a_result_is_given_up_soon_and_a_late_waiter_looks_again() {
     let paused = flights.join(1, |_| async move { Ok(result) });
     let mut paused = Box::pin(paused.result());
     until(|| Arc::strong_count(&counted) == 1).await;
-    assert!(matches!(poll!(paused.as_mut()), std::task::Poll::Ready(Ok(None))));
+    assert!(matches!(
+        poll!(paused.as_mut()),
+        std::task::Poll::Ready(Ok(None))
+    ));
 }
 
 #[tokio::test]

@@ -88,7 +88,9 @@ mod tests {
     #[test]
     fn a_limit_refuses_the_new_and_not_the_old() {
         let mut distinct = Distinct::default();
-        let counted = (0..1000).filter(|n| distinct.insert(&digest(*n), 20)).count();
+        let counted = (0..1000)
+            .filter(|n| distinct.insert(&digest(*n), 20))
+            .count();
         // A few new ones look like old ones.
         assert!((19..=40).contains(&counted), "{counted}");
         assert!((0..19).all(|n| distinct.insert(&digest(n), 20)));

@@ -263,7 +263,11 @@ impl CacheMode {
     ///
     /// # Errors
     /// [`Error::Corrupt`] if the bytes do not hash to `cid`; [`Error::Unsupported`]; [`Error::Closed`].
-    pub async fn put(&self, cid: &Cid, bytes: impl Into<bytes::Bytes> + Send) -> Result<bool, Error> {
+    pub async fn put(
+        &self,
+        cid: &Cid,
+        bytes: impl Into<bytes::Bytes> + Send,
+    ) -> Result<bool, Error> {
         match target_of(cid) {
             Target::Block(cid) => self.engine().put(cid, bytes.into()).await,
             // The block lies in its CID.

@@ -18,6 +18,7 @@ use crate::{
     block::cid_of,
     cache::nodes::Decoded,
     error::Error,
+    fetch::engine::Rank,
     grant::{access::Access, allowance::HandleGuard},
     path::{
         fixed_name::FixedName,
@@ -441,7 +442,8 @@ impl Level {
             let (session, origin) = (session.clone(), linked.origin.clone());
             under_way += 1;
             self.ahead.push_back(Task::spawn(async move {
-                let ask = session.ask(&origin);
+                let mut ask = session.ask(&origin);
+                ask.rank = Rank::Ahead;
                 _ = session.engine().obtain(&link.target, ask).await;
             }));
         }

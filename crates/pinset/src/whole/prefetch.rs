@@ -125,6 +125,8 @@ struct Visit {
     cid: Cid,
     /// The number of blocks above it.
     depth: usize,
+    /// The block's length in bytes, as far as the block above tells.
+    expected: Option<u64>,
     /// Where to go on in its links; `None` at the first visit.
     again: Option<LinkPosition>,
 }
@@ -151,8 +153,8 @@ enum Next {
 struct Todo {
     /// The blocks with further links. Those of the last one are followed next.
     levels: Vec<Level>,
-    /// The blocks that the last link led to, with their depths. A CID with content in it may lead to a few.
-    found: Vec<(Cid, usize)>,
+    /// The visits that the last link led to. A CID with content in it may lead to a few.
+    found: Vec<Visit>,
     seen: Seen,
 }
 
@@ -186,17 +188,16 @@ impl Todo {
             found: Vec::new(),
             seen: Seen::default(),
         };
-        todo.follow(root, 0)?;
+        todo.follow(root, None, 0)?;
         Ok(todo)
     }
 
     /// Returns the next visit. Parses at most as many links as are left of the turn, and takes them off.
     fn next(&mut self, turn: &mut usize) -> Result<Next, Error> {
         loop {
-            if let Some((cid, depth)) = self.found.pop() {
-                if self.seen.insert(cid.hash()) {
-                    let again = None;
-                    return Ok(Next::Visit(Visit { cid, depth, again }));
+            if let Some(visit) = self.found.pop() {
+                if self.seen.insert(visit.cid.hash()) {
+                    return Ok(Next::Visit(visit));
                 }
                 continue;
             }
@@ -205,9 +206,14 @@ impl Todo {
             };
             let (cid, depth) = (level.cid, level.depth);
             let Some(bytes) = &level.bytes else {
-                let again = Some(level.at);
+                let visit = Visit {
+                    cid,
+                    depth,
+                    expected: None,
+                    again: Some(level.at),
+                };
                 self.levels.pop();
-                return Ok(Next::Visit(Visit { cid, depth, again }));
+                return Ok(Next::Visit(visit));
             };
             if *turn == 0 {
                 return Ok(Next::Later);
@@ -226,17 +232,28 @@ impl Todo {
                     reason: format!("it is more than {MAX_DEPTH} blocks deep and has links"),
                 });
             }
-            let parsed = 1 + self.follow(&link.target, depth + 1)?;
+            let parsed = 1 + self.follow(&link.target, link.tsize, depth + 1)?;
             *turn = turn.saturating_sub(parsed);
         }
     }
 
     /// Notes that `target` is to be visited. Content that lies in its CID is not visited, but its links are followed.
     /// Returns their number.
-    fn follow(&mut self, target: &Target, depth: usize) -> Result<usize, Error> {
+    fn follow(
+        &mut self,
+        target: &Target,
+        tsize: Option<u64>,
+        depth: usize,
+    ) -> Result<usize, Error> {
         let mut parsed = 0;
         match target {
-            Target::Block(cid) => self.found.push((*cid, depth)),
+            Target::Block(cid) => self.found.push(Visit {
+                cid: *cid,
+                depth,
+                // A raw block has nothing below it.
+                expected: tsize.filter(|_| target.codec() == Codec::Raw),
+                again: None,
+            }),
             Target::Inline {
                 codec: Codec::Raw, ..
             } => {}
@@ -245,7 +262,7 @@ impl Todo {
                 // The content of a CID is at most 128 bytes, and content in that again is shorter.
                 for link in unixfs::links(*codec, bytes).map_err(malformed)? {
                     let link = link.map_err(malformed)?;
-                    parsed += 1 + self.follow(&link.target, depth + 1)?;
+                    parsed += 1 + self.follow(&link.target, link.tsize, depth + 1)?;
                 }
             }
         }
@@ -312,7 +329,9 @@ impl Seen {
 async fn load(session: &Session, visit: Visit, origin: &Origin) -> Result<Loaded, Error> {
     let engine = session.engine();
     let target = Target::Block(visit.cid);
-    let held = engine.obtain(&target, session.ask(origin)).await?;
+    let mut ask = session.ask(origin);
+    ask.expected = visit.expected;
+    let held = engine.obtain(&target, ask).await?;
     let bytes = match target.codec() {
         Codec::Raw => None,
         codec @ (Codec::DagPb | Codec::Other(_)) => {

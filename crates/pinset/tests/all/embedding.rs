@@ -47,7 +47,14 @@ async fn an_offline_session_reads_what_is_here_and_asks_for_nothing() {
     let missing = part.read_at(0, 1).await.unwrap_err();
     assert!(matches!(missing, Error::NotCached { .. }), "{missing}");
     assert_eq!(node.stats().blocks, asked);
-    assert!(file(&online, &there).await.unwrap().read_at(0, 1).await.is_ok());
+    assert!(
+        file(&online, &there)
+            .await
+            .unwrap()
+            .read_at(0, 1)
+            .await
+            .is_ok()
+    );
 }
 
 #[tokio::test]
@@ -59,7 +66,10 @@ async fn a_path_is_complete_once_all_of_it_is_here() {
     std::fs::write(tree.path().join("c"), "c").unwrap();
     let root = add(&node, tree.path(), Profile::default());
     let host = Host::new(&node, 64 << 20).await;
-    let (all, part) = (ipfs(&format!("/ipfs/{root}")), ipfs(&format!("/ipfs/{root}/a")));
+    let (all, part) = (
+        ipfs(&format!("/ipfs/{root}")),
+        ipfs(&format!("/ipfs/{root}/a")),
+    );
     assert!(!host.mode.is_complete(&all).await.unwrap());
     host.mode.prefetch(&part, &()).await.unwrap();
     let asked = node.stats().blocks;
@@ -90,7 +100,10 @@ async fn a_session_that_is_closed_takes_its_open_files_with_it_and_no_others() {
     let cid = add_file(&node, &stream(MIB), Profile::default());
     let host = Host::new(&node, 64 << 20).await;
     let (one, other) = (session(&host.mode), session(&host.mode));
-    let files = [file(&one, &cid).await.unwrap(), file(&other, &cid).await.unwrap()];
+    let files = [
+        file(&one, &cid).await.unwrap(),
+        file(&other, &cid).await.unwrap(),
+    ];
     for file in &files {
         file.read_at(0, 100).await.unwrap();
     }
@@ -130,7 +143,9 @@ fn code_without_a_runtime_opens_lists_and_reads() {
     let host = runtime.block_on(Host::new(&node, 64 << 20));
     node.script(When::any_block(), Fault::Delay(Duration::from_millis(5)));
     // From here on, this thread is in no runtime.
-    let opened = host.mode.block_on(host.mode.open(&ipfs(&format!("/ipfs/{root}"))));
+    let opened = host
+        .mode
+        .block_on(host.mode.open(&ipfs(&format!("/ipfs/{root}"))));
     let Node::Dir(dir) = opened.unwrap() else {
         panic!("no directory");
     };

@@ -89,7 +89,10 @@ async fn a_reader_that_is_not_polled_holds_up_nobody_else() {
     let deadline = |pinset: PinsetBuilder| pinset.block_deadline(HOUR);
     let host = Host::with(&node, deadline, 256 << 20).await;
     let files = open_files(&session(&host, Limits::default()), &cids).await;
-    node.script(When::any_block().first(40), Fault::Delay(Duration::from_millis(10)));
+    node.script(
+        When::any_block().first(40),
+        Fault::Delay(Duration::from_millis(10)),
+    );
     // They are alive, and never polled again.
     let paused = paused(&files).await;
     let path = format!("/ipfs/{good}");
@@ -133,7 +136,9 @@ async fn one_reader_of_two_goes_on_where_memory_has_room_for_one_block() {
     let (second, first) = (reads.pop().unwrap(), reads.pop().unwrap());
     // Only the first one is polled from here on, then it is read on.
     soon("the first", first).await.unwrap();
-    soon("its next block", files[0].read_at(MIB as u64 + 5, 10)).await.unwrap();
+    soon("its next block", files[0].read_at(MIB as u64 + 5, 10))
+        .await
+        .unwrap();
     soon("the second", second).await.unwrap();
 }
 
@@ -201,7 +206,9 @@ async fn sessions_whose_blocks_never_come_leave_turns_to_others() {
     assert!((20..64).contains(&waiting), "{waiting}");
     // The rest of the faults is for those who are waiting now.
     node.clear_script();
-    soon("a well-behaved session", read_all(&good)).await.unwrap();
+    soon("a well-behaved session", read_all(&good))
+        .await
+        .unwrap();
     drop(held);
 }
 

@@ -8,8 +8,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use e2e::{Guest, Preview, Run, guests, pinset};
 use cid::Cid;
+use e2e::{Guest, Preview, Run, guests, pinset};
 use pinner_mock::{Fault, Gate, MockNode, When};
 use pinset::{Access, CacheMode, PinsetBuilder};
 use test_support::{
@@ -71,7 +71,9 @@ fn bait(node: &MockNode, guest: usize) -> Bait {
 
 fn hoard(cache: &CacheMode, bait: &Bait) -> JoinHandle<()> {
     let roots: Vec<_> = bait.files.iter().copied().chain([bait.directory]).collect();
-    let mut arguments: Vec<_> = ["hoard", "2", "300", "3", "1048576"].map(str::to_owned).into();
+    let mut arguments: Vec<_> = ["hoard", "2", "300", "3", "1048576"]
+        .map(str::to_owned)
+        .into();
     arguments.extend(roots.iter().map(Cid::to_string));
     let cache = cache.clone();
     tokio::spawn(async move {
@@ -197,6 +199,9 @@ async fn unread_streams(dir: &std::path::Path) {
     while let Some(piece) = futures_util::StreamExt::next(&mut left).await {
         piece.unwrap();
     }
-    until("the blocks are replaced", || cache.stats().evictions >= staged / 2).await;
+    until("the blocks are replaced", || {
+        cache.stats().evictions >= staged / 2
+    })
+    .await;
     hoarder.abort();
 }

@@ -103,7 +103,10 @@ fn read_ahead_takes_what_is_free_and_leaves_room_for_demand() {
     assert_eq!(ahead.len(), 16);
     let mut own = demand(&queue, party(0, 0), 1);
     let own = own.room();
-    assert!(own.is_some(), "a session's own demand goes before its read-ahead");
+    assert!(
+        own.is_some(),
+        "a session's own demand goes before its read-ahead"
+    );
     // As long as a demand waits, no read-ahead begins.
     let (_rooms, waiting) = take_all(&queue, party(0, 0), 1);
     drop(ahead);
@@ -136,8 +139,12 @@ fn waiting_sessions_are_served_in_turn_whoever_came_first() {
 fn turns_are_divided_in_bytes() {
     let queue = Queue::new(1);
     let first = take(&queue, party(0, 9), 1).unwrap();
-    let mut large: Vec<_> = (0..40).map(|_| demand(&queue, party(0, 0), 2 * MIB)).collect();
-    let mut small: Vec<_> = (0..400).map(|_| demand(&queue, party(0, 1), MIB / 4)).collect();
+    let mut large: Vec<_> = (0..40)
+        .map(|_| demand(&queue, party(0, 0), 2 * MIB))
+        .collect();
+    let mut small: Vec<_> = (0..400)
+        .map(|_| demand(&queue, party(0, 1), MIB / 4))
+        .collect();
     drop(first);
     let (mut large_turns, mut small_turns) = (0_u64, 0_u64);
     for _ in 0..90 {
@@ -150,7 +157,10 @@ fn turns_are_divided_in_bytes() {
         }
     }
     let ratio = small_turns as f64 / large_turns as f64;
-    assert!((7.0..=9.0).contains(&ratio), "{small_turns} and {large_turns}");
+    assert!(
+        (7.0..=9.0).contains(&ratio),
+        "{small_turns} and {large_turns}"
+    );
 }
 
 #[test]
@@ -166,7 +176,10 @@ fn a_fetch_that_two_sessions_want_has_the_turn_of_either() {
     let second = queue.enter(party(0, 1), 1, &slot);
     let room = arrival.room.try_recv();
     assert!(room.is_ok());
-    assert!(queue.enter(party(0, 2), 1, &slot).is_none(), "it has its room");
+    assert!(
+        queue.enter(party(0, 2), 1, &slot).is_none(),
+        "it has its room"
+    );
     drop((first, second, held, room));
     assert!(queue.is_idle());
 }
