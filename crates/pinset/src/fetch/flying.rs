@@ -190,7 +190,7 @@ impl Engine {
     ) -> Result<Option<Room>, Error> {
         if order.rank == Rank::Ahead {
             if let Some(room) = self.queue.try_take(inside, order.party, order.bytes) {
-                arrival.is_over();
+                arrival.end();
                 return Ok(Some(room));
             }
             if !arrival.is_wanted() {

@@ -493,7 +493,7 @@ impl Arrival {
     }
 
     /// Takes note that the fetch has its room from elsewhere. Nobody queues for it any more.
-    pub(crate) fn is_over(self) {
+    pub(crate) fn end(self) {
         drop(lock(&self.slot.arrives).take());
     }
 

@@ -1,6 +1,6 @@
 //! The linker function, and which part of the embedder's state the host calls see.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use wasmtime::component::{HasData, Linker};
 use wasmtime_wasi::{
@@ -25,10 +25,10 @@ use crate::{ctx::IpfsCtx, errno::Failures, view::IpfsView};
 pub fn add_to_linker_async<T: IpfsView + 'static>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
     linker.allow_shadowing(true);
     let added = types::add_to_linker::<T, IpfsFilesystem>(linker, |state| {
-        let failures = state.ipfs().map(IpfsCtx::failures).cloned();
+        let failures = failures_of(state.ipfs());
         IpfsFilesystemView {
             wasi: state.filesystem(),
-            failures: failures.unwrap_or_default(),
+            failures,
         }
     })
     .and_then(|()| {
@@ -64,7 +64,19 @@ pub struct IpfsFilesystemView<'a> {
     pub(crate) failures: Arc<Failures>,
 }
 
-impl IpfsFilesystemView<'_> {
+/// Returns the record of the guest's failures. A guest without IPFS has no calls to record.
+fn failures_of(ipfs: Option<&IpfsCtx>) -> Arc<Failures> {
+    static NONE: LazyLock<Arc<Failures>> = LazyLock::new(Arc::default);
+    ipfs.map_or(&*NONE, IpfsCtx::failures).clone()
+}
+
+impl<'a> IpfsFilesystemView<'a> {
+    /// Makes a view of a guest's state, for a host that calls the filesystem itself.
+    pub fn new(wasi: WasiFilesystemCtxView<'a>, ipfs: Option<&IpfsCtx>) -> Self {
+        let failures = failures_of(ipfs);
+        Self { wasi, failures }
+    }
+
     /// Returns the node, if the descriptor is ours.
     pub(crate) fn ours(&self, fd: &Fd) -> Option<&Open> {
         table::get(self.wasi.table, fd)

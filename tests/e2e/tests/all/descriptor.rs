@@ -93,9 +93,8 @@ impl Guest {
     }
 
     fn view(&mut self) -> IpfsFilesystemView<'_> {
-        IpfsFilesystemView {
-            wasi: self.state.filesystem(),
-        }
+        let ipfs = self.state.ipfs.clone();
+        IpfsFilesystemView::new(self.state.filesystem(), ipfs.as_ref())
     }
 
     /// Opens an existing node for reading.
