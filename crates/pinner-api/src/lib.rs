@@ -155,10 +155,10 @@ pub trait Pinner: Send + Sync + fmt::Debug {
     /// its own side.
     ///
     /// # Behavior
-    /// * Provided: 32.
+    /// * Provided: 64.
     /// * At least one, and the same for the life of the backend.
     fn concurrency(&self) -> usize {
-        32
+        64
     }
 
     /// Puts `(holder, root)` into the set of pins.

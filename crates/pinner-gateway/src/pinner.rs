@@ -258,7 +258,7 @@ impl Default for GatewayPinnerBuilder {
             gateways: Vec::new(),
             deadline: Duration::from_secs(30),
             connect_timeout: Duration::from_secs(5),
-            in_flight: 24,
+            in_flight: 32,
             retry: RetryPolicy::default(),
         }
     }
@@ -294,7 +294,7 @@ impl GatewayPinnerBuilder {
         self
     }
 
-    /// How many blocks may be requested at once from each gateway. 24 unless set; zero means one.
+    /// How many blocks may be requested at once from each gateway. 32 unless set; zero means one.
     pub fn in_flight(mut self, calls: usize) -> Self {
         self.in_flight = calls.max(1);
         self

@@ -81,7 +81,7 @@ impl KuboPinner {
             connect_timeout: Duration::from_secs(5),
             block_deadline: Duration::from_secs(30),
             pin_stall_deadline: Duration::from_secs(120),
-            in_flight: 32,
+            in_flight: 64,
             retries: 2,
         }
     }
@@ -136,7 +136,7 @@ impl KuboBuilder {
         self
     }
 
-    /// How many blocks are requested at once; the others wait for their turn. 32 unless set; zero means one.
+    /// How many blocks are requested at once; the others wait for their turn. 64 unless set; zero means one.
     pub fn in_flight(mut self, calls: usize) -> Self {
         self.in_flight = calls;
         self

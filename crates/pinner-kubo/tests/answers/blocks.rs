@@ -118,7 +118,7 @@ async fn the_deadline_of_a_request_covers_the_wait_for_a_turn() {
     let (server, pinner) = node("0.43.0", |_, _| Reply::of([Step::Hang])).await;
     let one_at_a_time = builder(&server).block_deadline(Duration::from_secs(60));
     let pinner_of_one = one_at_a_time.in_flight(1).connect().await.expect("a node");
-    assert_eq!((pinner.concurrency(), pinner_of_one.concurrency()), (32, 1));
+    assert_eq!((pinner.concurrency(), pinner_of_one.concurrency()), (64, 1));
     let begun = Instant::now();
     let request = BlockRequest::new(cid()).with_deadline(begun + SHORT);
     let calls = (0..3).map(|_| pinner_of_one.block(&request));

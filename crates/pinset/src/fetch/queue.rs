@@ -5,9 +5,9 @@
 //! demand is served in bytes, round robin among the sessions of a pinset and among the pinsets (start-time fair
 //! queuing: P. Goyal, H. Vin, H. Cheng, 1996).
 //!
-//! Whoever holds something may hold at most twice what it leaves free (dynamic thresholds: A. Choudhury, E. Hahne, 1998).
-//! So one session may have two thirds of everything, the next one two thirds of the rest, and so on: there is something
-//! left for a newcomer, whatever the others hold and however long.
+//! Whoever holds something may hold at most as much as it leaves free (dynamic thresholds: A. Choudhury, E. Hahne, 1998).
+//! So one session may have half of everything, the next one half of the rest, and so on: there is something left for a
+//! newcomer, whatever the others hold and however long.
 //!
 //! [`Room`] is handed only to driven work (I11). A waiter holds a place in the queue at most, which delays no other.
 
@@ -30,10 +30,12 @@ mod tests;
 /// The least that a fetch counts for, in bytes: a call to the backend costs memory too.
 const LEAST_BYTES: u64 = 16 << 10;
 
-/// A holder may have this many times what is left free. Read-ahead stops earlier, so that a session's own demand does
-/// not wait for it.
-const TIMES_FREE: u64 = 2;
-const TIMES_FREE_AHEAD: u64 = 1;
+/// A holder may have this part of what it leaves free.
+type Part = (u64, u64);
+const DEMAND: Part = (1, 1);
+
+/// Read-ahead stops earlier, so that a session's own demand does not wait for it.
+const AHEAD: Part = (1, 2);
 
 /// The queue in front of one backend.
 #[derive(Debug)]
@@ -276,8 +278,9 @@ fn cost(bytes: u64) -> u64 {
 }
 
 /// Returns whether somebody who holds `held` may take `more` of what is `free`.
-fn fits(held: u64, more: u64, free: u64, times: u64) -> bool {
-    more <= free && (held == 0 || held + more <= times.saturating_mul(free - more))
+fn fits(held: u64, more: u64, free: u64, part: Part) -> bool {
+    let (of, parts) = part;
+    more <= free && (held == 0 || (held + more) * parts <= (free - more) * of)
 }
 
 impl State {
@@ -291,8 +294,8 @@ impl State {
         let session = pinset.sessions.get(&party.session).unwrap_or(&idle);
         let most_of_session = (session.most - session.most / 4).max(1);
         session.held < most_of_session
-            && pinset.fits(self, free, TIMES_FREE_AHEAD)
-            && pinset.fits_session(session, free, bytes, TIMES_FREE_AHEAD)
+            && pinset.fits(self, free, AHEAD)
+            && pinset.fits_session(session, free, bytes, AHEAD)
     }
 
     fn pinset(&mut self, party: &Party) -> &mut Pinset {
@@ -335,14 +338,14 @@ impl State {
         }
         let mut found = None;
         'search: for &(_, of) in &self.waiting {
-            let fitting = |it: &&Pinset| it.fits(self, free, TIMES_FREE);
+            let fitting = |it: &&Pinset| it.fits(self, free, DEMAND);
             let Some(pinset) = self.pinsets.get(&of).filter(fitting) else {
                 continue;
             };
             for &(_, session) in &pinset.waiting {
                 if let Some(it) = pinset.sessions.get(&session)
                     && let Some((&number, first)) = it.waiting.first_key_value()
-                    && pinset.fits_session(it, free, first.bytes, TIMES_FREE)
+                    && pinset.fits_session(it, free, first.bytes, DEMAND)
                 {
                     found = Some((of, session, number));
                     break 'search;
@@ -443,18 +446,18 @@ impl State {
 
 impl Pinset {
     /// Returns whether one more fetch of this pinset fits beside those of others.
-    fn fits(&self, all: &State, free: u64, times: u64) -> bool {
+    fn fits(&self, all: &State, free: u64, part: Part) -> bool {
         // Alone, its sessions divide everything.
         let alone = all.pinsets.len() == 1;
-        free > 0 && (alone || fits(self.held, 1, free, times))
+        free > 0 && (alone || fits(self.held, 1, free, part))
     }
 
     /// Returns whether one more fetch of this session fits beside those of others.
-    fn fits_session(&self, session: &Session, free: u64, bytes: u64, times: u64) -> bool {
+    fn fits_session(&self, session: &Session, free: u64, bytes: u64, part: Part) -> bool {
         let free_bytes = self.most_bytes.saturating_sub(self.held_bytes);
         session.held < session.most
-            && fits(session.held, 1, free, times)
-            && fits(session.held_bytes, bytes, free_bytes, times)
+            && fits(session.held, 1, free, part)
+            && fits(session.held_bytes, bytes, free_bytes, part)
     }
 }
 

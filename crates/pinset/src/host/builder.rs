@@ -55,7 +55,7 @@ impl PinsetBuilder {
         Self {
             pinner,
             budget: budget.into(),
-            in_flight_bytes: 32 << 20,
+            in_flight_bytes: 64 << 20,
             node_cache_bytes: 16 << 20,
             block_deadline: Duration::from_secs(30),
             allow_blocking: false,
@@ -83,7 +83,9 @@ impl PinsetBuilder {
         self
     }
 
-    /// Sets how many bytes of blocks may be in flight at once, in memory. One block is always allowed. Default 32 MiB.
+    /// Sets how many bytes of blocks may be in flight at once, in memory. One block is always allowed. Default 64 MiB.
+    ///
+    /// One session may have half of it, and the next one half of the rest.
     ///
     /// A block counts for its length as far as it is known before it arrives. One that turns out longer counts for more
     /// from then on: blocks whose authors lie about their lengths may take more, by 2 MiB each.

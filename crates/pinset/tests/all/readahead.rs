@@ -141,8 +141,8 @@ async fn random_reads_fetch_just_what_they_touch() {
     }
 }
 
-/// Reads until there is much read-ahead, through a pinset with memory for 16 blocks in flight, half of which read-ahead
-/// takes.
+/// Reads until there is much read-ahead, through a pinset with memory for 16 blocks in flight, a third of which
+/// read-ahead takes.
 async fn with_a_queue() -> (Host, File) {
     let host = Host::with(
         &slow_node(),
@@ -153,7 +153,7 @@ async fn with_a_queue() -> (Host, File) {
     let (file, _) = open(&host, 64, LEAF).await;
     read(&file, 0..4 * LEAF).await;
     settled().await;
-    assert_eq!(host.node.stats().in_flight, 8);
+    assert_eq!(host.node.stats().in_flight, 5);
     (host, file)
 }
 
