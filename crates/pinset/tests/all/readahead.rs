@@ -153,7 +153,8 @@ async fn with_a_queue() -> (Host, File) {
     let (file, _) = open(&host, 64, LEAF).await;
     read(&file, 0..4 * LEAF).await;
     settled().await;
-    assert_eq!(host.node.stats().in_flight, 5);
+    let in_flight = host.node.stats().in_flight;
+    assert!((4..=5).contains(&in_flight), "{in_flight}");
     (host, file)
 }
 
