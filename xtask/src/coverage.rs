@@ -19,10 +19,11 @@ use self::{
 use crate::{guests, process, tools, workspace::Workspace};
 
 /// The crates that are measured: those on which everything else depends.
-const MEASURED: [&str; 5] = [
+const MEASURED: [&str; 6] = [
     "block-staging",
     "pinner-api",
     "pinset",
+    "pinset-policy",
     "unixfs",
     "wasi-ipfs-fs",
 ];

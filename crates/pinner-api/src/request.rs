@@ -1,4 +1,4 @@
-//! What is asked of a backend for one block, and what comes back: the request, the answer and the verdict on it.
+//! The request to a backend for one block, the answer, and the verdict on it.
 
 use std::{
     fmt,

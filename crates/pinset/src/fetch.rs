@@ -2,9 +2,11 @@
 //!
 //! Knows nothing of paths, sessions or files.
 
+pub(crate) mod ask;
 pub(crate) mod counters;
 mod decode;
 pub(crate) mod engine;
+mod fetching;
 mod flying;
 mod pool;
 pub(crate) mod queue;

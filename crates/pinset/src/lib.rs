@@ -60,7 +60,6 @@ mod metadata;
 mod models;
 mod path;
 mod pins;
-mod policy;
 mod read;
 mod resolve;
 mod session;
@@ -92,8 +91,6 @@ pub use path::{
     root_cid::RootCid,
 };
 pub use pins::{ensure::EnsuredPin, recovery};
-#[doc(hidden)]
-pub use policy::replacement;
 pub use read::{
     blocking::BlockingReader,
     dir::Dir,

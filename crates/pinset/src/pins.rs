@@ -4,5 +4,4 @@ pub(crate) mod ensure;
 pub(crate) mod keeper;
 pub(crate) mod lazy;
 pub mod recovery;
-pub(crate) mod register;
 mod worker;

@@ -9,7 +9,10 @@ use pinner_api::Origin;
 
 use crate::{
     error::Error,
-    fetch::engine::{Ask, Engine, Rank},
+    fetch::{
+        ask::{Ask, Rank},
+        engine::Engine,
+    },
     grant::{
         access::Access,
         allowance::{Allowance, Limits},
@@ -90,7 +93,7 @@ impl Session {
     }
 
     /// Returns the same session without the backend: whatever it opens and reads comes from this host, and a block that
-    /// is missing here is [`Error::NotCached`]. What it opens stays offline. Limits and counts are shared.
+    /// is missing here is [`Error::NotCached`]. Its files and directories stay offline. Limits and counts are shared.
     pub fn offline(&self) -> Self {
         Self {
             inner: self.inner.clone(),
@@ -104,7 +107,7 @@ impl Session {
         self.inner.allowance.close();
     }
 
-    /// What the session has done, and holds now.
+    /// The session's figures at this moment.
     pub fn stats(&self) -> SessionStats {
         let allowance = &self.inner.allowance;
         let (open_handles, memory_bytes) = allowance.held();

@@ -25,7 +25,7 @@ use pinner_api::{
 pub(crate) struct Layered {
     local: Arc<dyn Pinner>,
     behind: Arc<dyn Pinner>,
-    /// What stands for the local backend in its answers that name no source.
+    /// Stands for the local backend in its answers that name no source.
     unnamed: SourceId,
     kept: Mutex<Kept>,
 }

@@ -162,6 +162,18 @@ const BOUNDARIES: &[Boundary<'static>] = &[
         allowed: &[],
     },
     Boundary {
+        of: "pinset-policy",
+        forbidden: &[
+            "tokio*",
+            "rustix",
+            "cap-std",
+            "pinner-*",
+            "block-staging",
+            "unixfs",
+        ],
+        allowed: &[],
+    },
+    Boundary {
         of: "pinset",
         forbidden: &[
             "wasmtime*",

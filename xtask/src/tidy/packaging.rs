@@ -23,6 +23,7 @@ const BUILT: &[&str] = &[
     "pinner-kubo",
     "pinner-mock",
     "pinset",
+    "pinset-policy",
     "unixfs",
 ];
 

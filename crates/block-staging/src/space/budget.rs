@@ -59,7 +59,7 @@ pub struct Budget {
 
 struct Inner {
     total: AtomicU64,
-    /// The bytes that are still granted beyond a total that was lowered. What members return pays it first.
+    /// The bytes that are still granted beyond a total that was lowered. Bytes that members return pay it first.
     debt: AtomicU64,
     /// The bytes that are granted to no member.
     free: AtomicU64,

@@ -1,5 +1,5 @@
-//! What a request says beside its CID and origin: its deadline and the sources to avoid. And what comes back to the
-//! backend: verdicts.
+//! The parts of a request beside its CID and origin, which are its deadline and the sources to avoid; and the verdicts
+//! that come back to the backend.
 
 use std::{
     sync::mpsc::{self, TryRecvError},

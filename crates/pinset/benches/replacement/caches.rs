@@ -7,7 +7,7 @@ use std::num::NonZeroUsize;
 
 use foldhash::quality::FixedState;
 use multihash::Multihash;
-use pinset::replacement::{Admission, Decision, Eviction, Insertion, Replacement};
+use pinset_policy::replacement::{Admission, Decision, Eviction, Insertion, Replacement};
 
 /// The type of key under which staging keeps its blocks.
 pub(crate) type Key = Multihash<64>;

@@ -5,17 +5,16 @@
 
 use std::{collections::VecDeque, mem, sync::Arc};
 
+use pinset_policy::{
+    Slot,
+    replacement::{Admission, Decision, Eviction, Insertion, Replacement, ReplacementStats, Room},
+};
+
 use crate::{
     block::{Key, KeyHash},
     cache::{
         short_key::{ShortKey, Sought},
         staged::{Rest, Staged},
-    },
-    policy::{
-        chains::Slot,
-        replacement::{
-            Admission, Decision, Eviction, Insertion, Replacement, ReplacementStats, Room,
-        },
     },
     staging::{Parked, Staging},
 };
@@ -214,7 +213,7 @@ impl Blocks {
         true
     }
 
-    /// Gives up the place of a block that could not be written.
+    /// Drops the place of a block that could not be written.
     pub(crate) fn give_up(&mut self, key: &Key) {
         if let Some(slot) = self.policy.find(&Sought(key))
             && matches!(self.policy.value(slot), Entry::Pending)

@@ -5,7 +5,7 @@ use std::{fs, sync::OnceLock};
 /// The part of the memory that the tables may take.
 const PART: u64 = 16;
 
-/// What a block takes in the table at most, in bytes: its entry, its part of two indices, and a ghost.
+/// The most that a block takes in the table, in bytes: its entry, its part of two indices, and a ghost.
 const A_BLOCK: u64 = 200;
 
 /// The least bound, and the memory that is assumed if the system does not say how much there is.

@@ -6,9 +6,10 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 
+use pinset_policy::{replacement::Admission, residents::Residents};
+
 use crate::{
     block::{Key, KeyHash, acceptable},
-    policy::{replacement::Admission, residents::Residents},
     sync::{Mutex, lock},
     unixfs::{self, Codec, Malformed, Target},
 };

@@ -13,6 +13,8 @@ use std::{
 
 use bytes::Bytes;
 
+use pinset_policy::replacement::Admission;
+
 use crate::{
     block::Key,
     budget::Share,
@@ -20,7 +22,6 @@ use crate::{
         staged::Staged,
         store::{Role, State, Store},
     },
-    policy::replacement::Admission,
     staging::{self, Earlier, Follower, Opened, Staging, StagingError, Warm},
     sync::lock,
 };

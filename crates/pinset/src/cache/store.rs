@@ -17,6 +17,8 @@ use std::{
 use bytes::Bytes;
 use tokio::{runtime::Handle, sync::oneshot};
 
+use pinset_policy::replacement::{Admission, ReplacementStats};
+
 use crate::{
     block::Key,
     budget::{Evict, Share},
@@ -26,7 +28,6 @@ use crate::{
         staged::Staged,
         writing::{Queue, Queued, Write},
     },
-    policy::replacement::{Admission, ReplacementStats},
     staging::{Follower, Staging},
     sync::{AtomicBool, AtomicU64, Mutex, Ordering, lock},
 };
@@ -423,7 +424,7 @@ impl Store {
     }
 }
 
-/// What a host does with the staged blocks.
+/// The operations of a host on the staged blocks.
 #[allow(dead_code, reason = "the interface of hosts to these is not here yet")]
 impl Store {
     /// Evicts one block, unless somebody is reading it. Returns whether it did.
@@ -493,7 +494,7 @@ impl State {
         }
     }
 
-    /// Gives all blocks up. With the last reader, a temporary directory goes as a whole, and not block by block.
+    /// Drops all blocks. With the last reader, a temporary directory goes as a whole, and not block by block.
     fn abandon(mut self) {
         self.blocks.abandon();
     }

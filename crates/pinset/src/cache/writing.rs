@@ -36,7 +36,7 @@ pub(super) struct Write<T> {
     pub(super) done: T,
 }
 
-/// What becomes of a write.
+/// The end of a write.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Queued {
     /// One of the writers will get to it.

@@ -6,7 +6,10 @@ use crate::{
     block::{Key, cid_of},
     cache::{nodes::Decoded, staged::OFF_THREAD},
     error::Error,
-    fetch::engine::{Ask, Engine, Held, staging},
+    fetch::{
+        ask::{Ask, Held, staging},
+        engine::Engine,
+    },
     unixfs::{self, Codec, Target},
 };
 

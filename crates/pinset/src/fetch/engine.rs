@@ -16,7 +16,7 @@ use std::{
 use bytes::Bytes;
 use cid::Cid;
 use multihash_codetable::MultihashDigest;
-use pinner_api::{MAX_BLOCK, Origin, Pinner};
+use pinner_api::{MAX_BLOCK, Pinner};
 use tokio::sync::Semaphore;
 
 use crate::{
@@ -28,11 +28,11 @@ use crate::{
     },
     error::Error,
     fetch::{
+        ask::{Ask, Held, Obtained, Rank, Reverified, staging},
         counters::Counters,
-        flying::{Fetching, Landed},
+        fetching::{Fetching, Landed},
         pool::Pool,
         queue::{Party, Queue},
-        reverify::Reverified,
     },
     flight::Flights,
     grant::allowance::Allowance,
@@ -85,59 +85,6 @@ impl fmt::Debug for Engine {
             .field("budget_bytes", &self.budget_bytes())
             .finish_non_exhaustive()
     }
-}
-
-/// A verified block, and where it lies.
-#[derive(Clone)]
-pub(crate) enum Held {
-    /// In the staging directory.
-    Staged(Arc<Staged>),
-    /// In memory, because staging had no room for it, or because it lies in its CID.
-    Memory(Bytes),
-}
-
-impl Held {
-    pub(crate) fn len(&self) -> usize {
-        match self {
-            Self::Staged(staged) => staged.len(),
-            Self::Memory(bytes) => bytes.len(),
-        }
-    }
-}
-
-/// A block, and how it was obtained.
-#[derive(Clone)]
-pub(crate) struct Obtained {
-    pub(crate) held: Held,
-    /// How long the backend took for it, if the backend was asked.
-    pub(crate) took: Option<Duration>,
-}
-
-impl From<Held> for Obtained {
-    fn from(held: Held) -> Self {
-        Self { held, took: None }
-    }
-}
-
-/// Who asks for a block, and for which origin.
-#[derive(Clone, Copy)]
-pub(crate) struct Ask<'a> {
-    pub(crate) allowance: &'a Arc<Allowance>,
-    pub(crate) origin: &'a Origin,
-    pub(crate) rank: Rank,
-    /// The block's length in bytes, as far as the block above tells.
-    pub(crate) expected: Option<u64>,
-    /// Whether the backend is left alone.
-    pub(crate) offline: bool,
-}
-
-/// How urgent a fetch is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Rank {
-    /// Somebody waits for the block.
-    Demand,
-    /// The block may be wanted soon. It is fetched if there is room now.
-    Ahead,
 }
 
 impl Engine {
@@ -390,11 +337,4 @@ pub(crate) struct Settings {
     pub(crate) in_flight_bytes: u64,
     pub(crate) block_deadline: Duration,
     pub(crate) may_block: bool,
-}
-
-pub(super) fn staging(what: &str, source: io::Error) -> Error {
-    Error::Staging {
-        what: what.to_owned(),
-        source: Some(Arc::new(source)),
-    }
 }

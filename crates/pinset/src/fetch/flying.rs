@@ -15,37 +15,16 @@ use crate::{
     cache::staged::OFF_THREAD,
     error::Error,
     fetch::{
+        ask::{Ask, Held, Obtained, Rank},
         counters::{self, FailureKind},
-        engine::{Ask, Engine, Held, Obtained, Rank},
+        engine::Engine,
+        fetching::{Fetching, Landed},
         queue::{Arrival, Party, Place, Room, Slot},
     },
     flight::{Driven, Waiting},
-    grant::allowance::Allowance,
-    sync::{Mutex, Ordering, lock},
+    sync::Ordering,
     task,
 };
-
-/// The end of a fetch.
-#[derive(Clone)]
-pub(crate) enum Landed {
-    Block(Obtained),
-    /// Read-ahead found no room. Whoever needs the block has to ask on demand.
-    NoRoom,
-}
-
-/// The part of a fetch that its waiters share with it.
-pub(crate) struct Fetching {
-    slot: Arc<Slot>,
-    payers: Mutex<Payers>,
-}
-
-/// The sessions for which a block is fetched. It counts once for each.
-#[derive(Default)]
-struct Payers {
-    sessions: Vec<Arc<Allowance>>,
-    /// The block's length, once it is known.
-    bytes: Option<u64>,
-}
 
 /// A fetch as it was asked for first.
 struct Order {
@@ -54,26 +33,6 @@ struct Order {
     party: Party,
     bytes: u64,
     rank: Rank,
-}
-
-impl Fetching {
-    fn paid_by(&self, session: &Arc<Allowance>) {
-        let mut payers = lock(&self.payers);
-        if !payers.sessions.iter().any(|it| Arc::ptr_eq(it, session)) {
-            payers.sessions.push(session.clone());
-            if let Some(bytes) = payers.bytes {
-                session.count_fetched(bytes);
-            }
-        }
-    }
-
-    fn arrived(&self, bytes: u64) {
-        let mut payers = lock(&self.payers);
-        payers.bytes = Some(bytes);
-        for session in &payers.sessions {
-            session.count_fetched(bytes);
-        }
-    }
 }
 
 impl Engine {
@@ -87,10 +46,7 @@ impl Engine {
         let bytes = ask.expected.unwrap_or(MAX_BLOCK as u64);
         let (waiting, fetching) = self.flights.join_with(*cid.hash(), |inside| {
             let (slot, arrival) = Slot::new(&inside);
-            let fetching = Arc::new(Fetching {
-                slot,
-                payers: Mutex::default(),
-            });
+            let fetching = Arc::new(Fetching::new(slot));
             let order = Order {
                 cid: *cid,
                 origin: ask.origin.clone(),
@@ -104,7 +60,7 @@ impl Engine {
         });
         fetching.paid_by(ask.allowance);
         let place = (ask.rank == Rank::Demand)
-            .then(|| self.queue.enter(party, bytes, &fetching.slot))
+            .then(|| self.queue.enter(party, bytes, fetching.slot()))
             .flatten();
         (waiting, place)
     }

@@ -272,7 +272,7 @@ impl Queue {
     }
 }
 
-/// What a fetch of a block of about `bytes` counts for.
+/// The size for which a fetch of a block of about `bytes` counts.
 fn cost(bytes: u64) -> u64 {
     bytes.clamp(LEAST_BYTES, MAX_BLOCK as u64)
 }
@@ -523,7 +523,7 @@ impl Room {
 }
 
 impl Room {
-    /// Gives the room back, and leaves it to the caller to serve others.
+    /// Returns the room, and leaves it to the caller to serve others.
     fn give_back(mut self) {
         self.given_back = true;
         lock(&self.queue.state).give_back(&self.party, self.bytes);

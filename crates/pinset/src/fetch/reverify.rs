@@ -12,17 +12,11 @@ use cid::Cid;
 use crate::{
     block::UnverifiedBlock,
     error::Error,
-    fetch::engine::{Engine, Held, staging},
+    fetch::{
+        ask::{Held, Reverified, staging},
+        engine::Engine,
+    },
 };
-
-/// The result of looking for a block that was staged and has not been verified.
-pub(super) enum Reverified {
-    Right(Held),
-    /// It is not here, or it was wrong.
-    Absent,
-    /// It was verified, and the result was given up before this waiter took it.
-    LookAgain,
-}
 
 impl Engine {
     /// Returns the block, if it lies in staging unverified and turns out to be right. All who ask at the same time

@@ -76,8 +76,8 @@ impl PinsetBuilder {
         self
     }
 
-    /// Sets how long a block may take, from the request to its last byte, with the time that it waits for its turn. What
-    /// gets no turn in that time is [`Error::Busy`]. Default 30 s.
+    /// Sets how long a block may take, from the request to its last byte, with the time that it waits for its turn. A
+    /// block that gets no turn in that time is [`Error::Busy`]. Default 30 s.
     pub fn block_deadline(mut self, deadline: Duration) -> Self {
         self.block_deadline = deadline;
         self

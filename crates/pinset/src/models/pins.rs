@@ -16,7 +16,7 @@ use shuttle::{
 use test_support::schedules::under_many_schedules;
 
 use super::key;
-use crate::pins::register::{Begun, Job, Outcome, Register, Releasing};
+use pinset_policy::register::{Begun, Job, Outcome, Register, Releasing};
 
 /// The weight of each pin.
 const WEIGHT: u64 = 10;

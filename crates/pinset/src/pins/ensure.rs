@@ -5,11 +5,9 @@ use std::{fmt, sync::Arc};
 
 use cid::Cid;
 use pinner_api::{PinDepth, PinnerError};
+use pinset_policy::register::{Begun, Claimed};
 
-use super::{
-    keeper::{Change, Inner, Pins},
-    register::{Begun, Claimed},
-};
+use super::keeper::{Change, Inner, Pins};
 use crate::{block::canonical, error::Error};
 
 impl Pins {

@@ -20,7 +20,6 @@ use pinner_api::{Capabilities, Holder, PinDepth, Pinner, PinnerError};
 use tokio::{runtime::Handle, sync::Notify, task::JoinHandle};
 use tracing::Instrument;
 
-use super::register::{Outcome, Register, Releasing};
 use crate::{
     budget::Share,
     error::Error,
@@ -28,6 +27,7 @@ use crate::{
     lock_dir::HeldLock,
     sync::{Mutex, lock},
 };
+use pinset_policy::register::{Outcome, Register, Releasing};
 
 /// How many releases run at once on closing. They are few, because a node makes such changes one after the other, each
 /// may wait for a garbage collection, and the deadline of a release runs while it waits behind the others.

@@ -4,12 +4,10 @@ use std::{pin::pin, sync::Arc};
 
 use futures_util::future::select;
 use pinner_api::PinDepth;
+use pinset_policy::register::Job;
 use tokio::{runtime::Handle, task::JoinHandle};
 
-use super::{
-    keeper::{Change, Inner, State},
-    register::Job,
-};
+use super::keeper::{Change, Inner, State};
 use crate::sync::lock;
 
 impl Inner {

@@ -18,7 +18,7 @@ use crate::{
     block::cid_of,
     cache::nodes::Decoded,
     error::Error,
-    fetch::engine::Rank,
+    fetch::ask::Rank,
     grant::{access::Access, allowance::HandleGuard},
     path::{
         fixed_name::FixedName,

@@ -14,7 +14,10 @@ use crate::{
     block::{Key, cid_of},
     cache::{nodes::Decoded, staged::Staged},
     error::Error,
-    fetch::engine::{Engine, Held, Obtained, Rank},
+    fetch::{
+        ask::{Held, Obtained, Rank},
+        engine::Engine,
+    },
     path::place::Linked,
     read::latency::Latency,
     session::Session,

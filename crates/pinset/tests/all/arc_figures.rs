@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use pinset::replacement::{Admission, Decision, Eviction, Insertion, Replacement};
+use pinset_policy::replacement::{Admission, Decision, Eviction, Insertion, Replacement};
 use test_support::traces::{Numbers, Trace};
 
 /// Hit rates in per cent for a cache size in pages, to two digits.

@@ -1,4 +1,4 @@
-//! What an embedder does with a pinset beside reading from it.
+//! The operations of an embedder on a pinset, beside reading from it.
 
 use std::{
     io::{Read, Seek, SeekFrom},

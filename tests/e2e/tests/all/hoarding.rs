@@ -28,7 +28,7 @@ const HOARD: Guest = Guest::named("hoard");
 /// compared on a busy machine.
 const LATENCY: Duration = Duration::from_millis(20);
 
-/// What a hoarder is after.
+/// The content that a hoarder opens.
 struct Bait {
     files: Vec<Cid>,
     directory: Cid,

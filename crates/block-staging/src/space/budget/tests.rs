@@ -188,7 +188,7 @@ fn the_total_can_be_changed() {
         (20 * MIB, 10 * MIB)
     );
     assert!(first.share.bytes() <= 10 * MIB && !first.share.take(MIB));
-    // What was unused is gone already, and the rest goes as it is evicted.
+    // The unused part is gone already, and the rest goes as it is evicted.
     assert!(all() <= 51 * MIB, "{}", all());
     while first.evict_beyond_share() {}
     first.share.settle();

@@ -160,7 +160,7 @@ fn blocks_are_listed_evicted_and_cleared() {
         let (some, next) = store.keys_from(at, 64);
         assert!(some.len() <= 64);
         keys.extend(some);
-        // What is evicted between two steps costs no other block its place.
+        // A block that is evicted between two steps costs no other block its place.
         if keys.len() == 128 {
             assert!(store.evict(&keys[0]) && !store.evict(&keys[0]));
         }

@@ -58,7 +58,7 @@ impl Private {
         self.is_made.store(true, Ordering::Release);
     }
 
-    /// Gives the copy the name `name`.
+    /// Renames the copy to `name`.
     ///
     /// # Errors
     /// [`io::ErrorKind::AlreadyExists`] if something has that name.

@@ -22,7 +22,7 @@ pub(super) enum End {
 
 /// The place of a node. It stays valid until any node is removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Slot(pub(super) u32);
+pub struct Slot(pub(crate) u32);
 
 #[derive(Clone)]
 pub(super) struct Node<T> {

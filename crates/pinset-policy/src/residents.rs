@@ -8,15 +8,26 @@ use std::{
     hash::{BuildHasher, Hash, RandomState},
 };
 
-use crate::policy::replacement::{Admission, Decision, Eviction, Insertion, Replacement};
+use crate::replacement::{Admission, Decision, Eviction, Insertion, Replacement};
 
-pub(crate) struct Residents<K, V, S = RandomState> {
+/// Values by key, of which the policy decides which stay.
+pub struct Residents<K, V, S = RandomState> {
     policy: Replacement<K, (), S>,
     values: HashMap<K, V, S>,
 }
 
+impl<K, V, S> std::fmt::Debug for Residents<K, V, S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let count = self.values.len();
+        f.debug_struct("Residents")
+            .field("values", &count)
+            .finish_non_exhaustive()
+    }
+}
+
 impl<K: Clone + Eq + Hash, V, S: BuildHasher + Default> Residents<K, V, S> {
-    pub(crate) fn new(budget_bytes: u64) -> Self {
+    /// Makes an empty collection with this budget.
+    pub fn new(budget_bytes: u64) -> Self {
         Self {
             policy: Replacement::with_hasher(budget_bytes, S::default()),
             values: HashMap::default(),
@@ -24,19 +35,19 @@ impl<K: Clone + Eq + Hash, V, S: BuildHasher + Default> Residents<K, V, S> {
     }
 
     /// Returns the value, without noting a use.
-    pub(crate) fn get(&self, key: &K) -> Option<&V> {
+    pub fn get(&self, key: &K) -> Option<&V> {
         self.values.get(key)
     }
 
     /// Notes a use.
-    pub(crate) fn touch(&mut self, key: &K) {
+    pub fn touch(&mut self, key: &K) {
         self.policy.touch(key);
     }
 
     /// Makes `key` resident, if the policy admits it, and returns whether it did. The caller then
     /// [`put`](Self::put)s the value. Every entry that is evicted for it is passed to `gone`, even if the key is not
     /// admitted in the end.
-    pub(crate) fn admit(
+    pub fn admit(
         &mut self,
         key: K,
         weight: u64,
@@ -61,7 +72,7 @@ impl<K: Clone + Eq + Hash, V, S: BuildHasher + Default> Residents<K, V, S> {
     }
 
     /// Sets the value of a key that was admitted. (The value of a key that was not admitted is never evicted.)
-    pub(crate) fn put(&mut self, key: K, value: V) {
+    pub fn put(&mut self, key: K, value: V) {
         self.values.insert(key, value);
     }
 

@@ -1,4 +1,4 @@
-//! The requests to [`Replacement`](super::replacement::Replacement) and its answers: the types of its protocol, without
+//! The requests to [`Replacement`](crate::replacement::Replacement) and its answers: the types of its protocol, without
 //! any of its logic. Invariant: only a request makes a [`Room`], and one insertion uses it up.
 
 /// The reason for making an entry resident.
@@ -19,7 +19,7 @@ pub enum Ghost {
     Frequent,
 }
 
-/// The decision of [`Replacement::request`](super::replacement::Replacement::request).
+/// The decision of [`Replacement::request`](crate::replacement::Replacement::request).
 #[derive(Debug)]
 #[must_use]
 pub enum Decision {
@@ -27,13 +27,13 @@ pub enum Decision {
     Resident,
     /// The entry is heavier than the whole budget: serve it without keeping it.
     Oversize,
-    /// The entry may become resident: [evict](super::replacement::Replacement::evict) until there is room, then
-    /// [insert](super::replacement::Replacement::insert).
+    /// The entry may become resident: [evict](crate::replacement::Replacement::evict) until there is room, then
+    /// [insert](crate::replacement::Replacement::insert).
     Admit(Room),
 }
 
-/// Room that was requested for one key: [`Replacement::request`](super::replacement::Replacement::request) returns it,
-/// and [`Replacement::insert`](super::replacement::Replacement::insert) takes it.
+/// Room that was requested for one key: [`Replacement::request`](crate::replacement::Replacement::request) returns it,
+/// and [`Replacement::insert`](crate::replacement::Replacement::insert) takes it.
 #[derive(Debug)]
 #[must_use]
 pub struct Room {
@@ -59,7 +59,7 @@ impl Room {
     }
 }
 
-/// The decision of [`Replacement::evict`](super::replacement::Replacement::evict).
+/// The decision of [`Replacement::evict`](crate::replacement::Replacement::evict).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum Eviction<K, V = ()> {
@@ -75,11 +75,11 @@ pub enum Eviction<K, V = ()> {
         weight: u64,
     },
     /// There is no room, and no victim was found: all entries that were
-    /// [looked at](super::replacement::LOOKED_AT) are in use, or the budget has become smaller than the room.
+    /// [looked at](crate::replacement::LOOKED_AT) are in use, or the budget has become smaller than the room.
     NoneFree,
 }
 
-/// The outcome of [`Replacement::insert`](super::replacement::Replacement::insert).
+/// The outcome of [`Replacement::insert`](crate::replacement::Replacement::insert).
 #[derive(Debug)]
 #[must_use]
 pub enum Insertion {

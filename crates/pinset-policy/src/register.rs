@@ -30,10 +30,10 @@ mod root;
 mod tests;
 
 use self::root::{Root, There, Work};
-use crate::policy::replacement::{Admission, Decision, Eviction, Insertion, Replacement};
+use crate::replacement::{Admission, Decision, Eviction, Insertion, Replacement};
 
 /// The most changes that wait for the worker before lazy pins are dropped: a late pin protects little.
-pub(crate) const QUEUE: usize = 256;
+pub const QUEUE: usize = 256;
 
 /// For whom room is made.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -44,7 +44,7 @@ enum Room {
 
 /// The state of a whole pin that was just claimed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Claimed {
+pub enum Claimed {
     /// It is on the backend.
     Held,
     /// It has to be made first: [`Register::begin_whole`].
@@ -53,7 +53,7 @@ pub(crate) enum Claimed {
 
 /// Whether a whole pin can be made now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Begun {
+pub enum Begun {
     /// It is under way now: the caller makes it, and reports how it [`ended`](Register::ended).
     Make,
     /// It is on the backend already.
@@ -66,14 +66,16 @@ pub(crate) enum Begun {
 
 /// A change that the worker makes. It is under way, and the worker reports how it [`ended`](Register::ended).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Job {
+pub enum Job {
+    /// A lazy pin on this root is made.
     Pin(Cid),
+    /// Whatever is pinned under this root is released.
     Release(Cid),
 }
 
 /// Whether a release can be made on closing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Releasing {
+pub enum Releasing {
     /// It is under way now: the caller makes it, and reports how it [`ended`](Register::ended).
     Make,
     /// Another call is under way for the root. Ask again once one has ended.
@@ -84,7 +86,7 @@ pub(crate) enum Releasing {
 
 /// How a call to the backend ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Outcome {
+pub enum Outcome {
     /// It took effect.
     Done,
     /// It had no effect: the backend refused it.
@@ -94,7 +96,8 @@ pub(crate) enum Outcome {
 }
 
 /// All pins of one holder.
-pub(crate) struct Register {
+#[derive(Debug)]
+pub struct Register {
     roots: HashMap<Cid, Root>,
     /// Every lazy pin is resident here, queued or made. A whole pin is, if there was room for it.
     policy: Replacement<Cid>,
@@ -110,7 +113,8 @@ pub(crate) struct Register {
 }
 
 impl Register {
-    pub(crate) fn new(budget_bytes: u64, most: usize) -> Self {
+    /// Makes an empty register. `most` is the most roots for which lazy pins are made.
+    pub fn new(budget_bytes: u64, most: usize) -> Self {
         Self {
             roots: HashMap::new(),
             policy: Replacement::new(budget_bytes),
@@ -124,7 +128,7 @@ impl Register {
     }
 
     /// Sets the budget. Room is made when something is admitted next.
-    pub(crate) fn set_budget(&mut self, bytes: u64) {
+    pub fn set_budget(&mut self, bytes: u64) {
         if bytes != self.policy.budget() {
             self.policy.set_budget(bytes);
         }
@@ -134,7 +138,7 @@ impl Register {
 
     /// A handle on `cid` was opened. Queues a lazy pin, unless there is a pin or no room for one. Returns whether the
     /// handle counts: then [`handle_closed`](Self::handle_closed) follows.
-    pub(crate) fn handle_opened(&mut self, cid: Cid, weight: u64) -> bool {
+    pub fn handle_opened(&mut self, cid: Cid, weight: u64) -> bool {
         if self.closed {
             return false;
         }
@@ -169,7 +173,7 @@ impl Register {
     }
 
     /// A handle on `cid` was closed.
-    pub(crate) fn handle_closed(&mut self, cid: &Cid) {
+    pub fn handle_closed(&mut self, cid: &Cid) {
         if let Some(root) = self.roots.get_mut(cid) {
             root.opens = root.opens.saturating_sub(1);
             self.forget_if_unused(cid);
@@ -180,7 +184,7 @@ impl Register {
 
     /// Claims a whole pin of `weight` bytes. Until [`unclaim`](Self::unclaim) or [`keep`](Self::keep) it is not
     /// released. Returns `None` if the register is closed.
-    pub(crate) fn claim(&mut self, cid: Cid, weight: u64) -> Option<Claimed> {
+    pub fn claim(&mut self, cid: Cid, weight: u64) -> Option<Claimed> {
         if self.closed {
             return None;
         }
@@ -202,7 +206,7 @@ impl Register {
     }
 
     /// Begins to make the whole pin, if nothing else is under way for the root.
-    pub(crate) fn begin_whole(&mut self, cid: Cid) -> Begun {
+    pub fn begin_whole(&mut self, cid: Cid) -> Begun {
         if self.closed {
             return Begun::Closed;
         }
@@ -225,19 +229,19 @@ impl Register {
     }
 
     /// Returns whether somebody holds a whole pin on the root, or waits for one.
-    pub(crate) fn is_claimed(&self, cid: &Cid) -> bool {
+    pub fn is_claimed(&self, cid: &Cid) -> bool {
         self.roots.get(cid).is_some_and(|root| root.claims > 0)
     }
 
     /// Returns whether the whole pin is on the backend, and stays there for now.
-    pub(crate) fn holds_whole(&self, cid: &Cid) -> bool {
+    pub fn holds_whole(&self, cid: &Cid) -> bool {
         let root = self.roots.get(cid);
         !self.closed
             && root.is_some_and(|root| root.there == There::Whole && root.work == Work::Idle)
     }
 
     /// Drops a claim. The whole pin is released with the last one, unless it is kept.
-    pub(crate) fn unclaim(&mut self, cid: &Cid) {
+    pub fn unclaim(&mut self, cid: &Cid) {
         if let Some(root) = self.roots.get_mut(cid)
             && !self.closed
         {
@@ -248,7 +252,7 @@ impl Register {
 
     /// Drops a claim on a whole pin that is held, and keeps the pin until replacement releases it for another whole
     /// pin. Returns `false` if the register is closed.
-    pub(crate) fn keep(&mut self, cid: &Cid) -> bool {
+    pub fn keep(&mut self, cid: &Cid) -> bool {
         match self.roots.get_mut(cid) {
             Some(root) if !self.closed => {
                 root.claims = root.claims.saturating_sub(1);
@@ -262,7 +266,7 @@ impl Register {
     // The calls to the backend.
 
     /// Takes the next change out of the queue.
-    pub(crate) fn next_job(&mut self) -> Option<Job> {
+    pub fn next_job(&mut self) -> Option<Job> {
         let (_, cid) = self.queue.pop_first()?;
         let root = self.roots.get_mut(&cid)?;
         let (work, job) = match root.work {
@@ -273,13 +277,14 @@ impl Register {
         Some(job)
     }
 
-    pub(crate) fn has_jobs(&self) -> bool {
+    /// Returns whether the worker has something to do.
+    pub fn has_jobs(&self) -> bool {
         !self.queue.is_empty()
     }
 
     /// The call that was under way for this root has ended. Returns whether its caller has to
     /// [release](Self::begin_release) the pin that it made, since the register was closed meanwhile.
-    pub(crate) fn ended(&mut self, cid: Cid, outcome: Outcome) -> bool {
+    pub fn ended(&mut self, cid: Cid, outcome: Outcome) -> bool {
         let Some(root) = self.roots.get_mut(&cid) else {
             return false;
         };
@@ -342,7 +347,7 @@ impl Register {
     // The end.
 
     /// Ends the making of pins. Everything that is or may be on the backend has to be released from now on.
-    pub(crate) fn close(&mut self) {
+    pub fn close(&mut self) {
         self.closed = true;
         self.queue.clear();
         self.failed.clear();
@@ -364,22 +369,23 @@ impl Register {
         });
     }
 
-    pub(crate) fn is_closed(&self) -> bool {
+    /// Returns whether [`close`](Self::close) was called.
+    pub fn is_closed(&self) -> bool {
         self.closed
     }
 
     /// Returns whether the register is closed, and nothing of ours can be on the backend now or later.
-    pub(crate) fn is_over(&self) -> bool {
+    pub fn is_over(&self) -> bool {
         self.closed && self.roots.is_empty()
     }
 
     /// The roots that have to be released, once the register is closed.
-    pub(crate) fn left(&self) -> Vec<Cid> {
+    pub fn left(&self) -> Vec<Cid> {
         self.roots.keys().copied().collect()
     }
 
     /// Begins a release, once the register is closed.
-    pub(crate) fn begin_release(&mut self, cid: &Cid) -> Releasing {
+    pub fn begin_release(&mut self, cid: &Cid) -> Releasing {
         match self.roots.get_mut(cid) {
             Some(root) => match root.work {
                 Work::LazyMaking | Work::Releasing => Releasing::Wait,
@@ -396,7 +402,7 @@ impl Register {
     // The counters.
 
     /// The number of pins that are on the backend and are to stay there.
-    pub(crate) fn held(&self) -> usize {
+    pub fn held(&self) -> usize {
         let held = |root: &&Root| {
             let pinned = matches!(root.there, There::Lazy | There::Whole);
             pinned && matches!(root.work, Work::Idle | Work::WholeMaking)
@@ -405,7 +411,7 @@ impl Register {
     }
 
     /// The number of pins that are being released, or could not be released yet.
-    pub(crate) fn unreleased(&self) -> usize {
+    pub fn unreleased(&self) -> usize {
         let unreleased = |root: &&Root| match root.work {
             Work::Releasing | Work::ReleaseFailed(_) => true,
             _ => self.closed && root.there != There::Nothing,
@@ -414,7 +420,7 @@ impl Register {
     }
 
     /// The number of lazy pins that were not made because there was no room for them.
-    pub(crate) fn dropped(&self) -> u64 {
+    pub fn dropped(&self) -> u64 {
         self.dropped
     }
 

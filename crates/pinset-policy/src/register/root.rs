@@ -31,6 +31,7 @@ pub(super) enum Work {
     ReleaseFailed(u64),
 }
 
+#[derive(Debug)]
 pub(super) struct Root {
     pub(super) there: There,
     pub(super) work: Work,

@@ -266,7 +266,7 @@ impl<K: Clone + Eq + Hash, V, S: BuildHasher> Replacement<K, V, S> {
 
     /// Takes a victim back that turned out to be in use, as if it had been passed over. More may then be resident than
     /// the budget allows: evict the excess. Returns it if its key is resident again by now.
-    pub(crate) fn take_back(&mut self, key: K, value: V, weight: u64) -> Option<(K, V)> {
+    pub fn take_back(&mut self, key: K, value: V, weight: u64) -> Option<(K, V)> {
         let fingerprint = self.order.fingerprint(&key);
         if self.order.find(&key, fingerprint).is_some() || self.order.is_full() {
             return Some((key, value));
@@ -317,27 +317,29 @@ impl<K: Clone + Eq + Hash, V, S: BuildHasher> Replacement<K, V, S> {
     }
 
     /// Returns the slot of a resident key. It stays valid until an entry leaves.
-    pub(crate) fn find<Q: Hash + Equivalent<K> + ?Sized>(&self, key: &Q) -> Option<Slot> {
+    pub fn find<Q: Hash + Equivalent<K> + ?Sized>(&self, key: &Q) -> Option<Slot> {
         self.order.find(key, self.order.fingerprint(key))
     }
 
-    pub(crate) fn value_mut(&mut self, slot: Slot) -> &mut V {
+    /// Returns the value of a resident entry.
+    pub fn value_mut(&mut self, slot: Slot) -> &mut V {
         &mut self.order.resident_mut(slot).value
     }
 
-    pub(crate) fn value(&self, slot: Slot) -> &V {
+    /// Returns the value of a resident entry.
+    pub fn value(&self, slot: Slot) -> &V {
         &self.order.resident(slot).value
     }
 
     /// Takes a resident entry out, without a ghost. Returns its key, value and weight.
-    pub(crate) fn take(&mut self, slot: Slot) -> Option<(K, V, u64)> {
+    pub fn take(&mut self, slot: Slot) -> Option<(K, V, u64)> {
         let removed = self.order.remove(slot)?;
         Some((removed.key, removed.value, removed.weight))
     }
 
     /// The resident entries in the slots below `end`, from the last slot to the first. A walk that stops at a slot and
     /// goes on below it misses no entry that is there all the time.
-    pub(crate) fn below(&self, end: usize) -> impl Iterator<Item = (Slot, &K, &V)> {
+    pub fn below(&self, end: usize) -> impl Iterator<Item = (Slot, &K, &V)> {
         let residents = self.order.below(end);
         residents.map(|(slot, resident)| (slot, &resident.key, &resident.value))
     }
@@ -413,7 +415,7 @@ impl<K: Clone + Eq + Hash, V, S: BuildHasher> Replacement<K, V, S> {
     }
 
     /// Notes a use of a resident entry.
-    pub(crate) fn used(&mut self, slot: Slot) {
+    pub fn used(&mut self, slot: Slot) {
         let ghost_of = self.order.resident(slot).ghost_of;
         let weight = self.order.weight(slot);
         let to = match (self.order.list(slot), ghost_of) {
