@@ -18,10 +18,11 @@
 //!    tokio's traits); `tree` goes from an offset to its leaf; `readahead`, `pace` and `latency` fetch what a
 //!    sequential reader will want next.
 //! 5. `session`: one guest's context, which every handle carries.
-//! 6. `fetch`: from a target to its verified block. `engine` fetches it once for all who wait, verifies it and stages
-//!    it; `reverify` hashes a block that an earlier run or another process staged, at its first use; `counters`.
-//! 7. `pins`: pins on the backend. `register` owns the state of each and decides; `lazy` and `ensure` request them,
-//!    `worker` and `keeper` make and release them concurrently with the reads, [`recovery`] releases the pins of dead
+//! 6. `fetch`: from a target to its verified block. `engine` finds it, or has it fetched once for all who wait:
+//!    `flying` is the work of one fetch, `queue` says whose turn it is; `decode` makes nodes; `reverify` hashes a block
+//!    that an earlier run or another process staged, at its first use; `counters`.
+//! 7. `pins`: pins on the backend, as [`pinset_policy::register`] decides. `lazy` and `ensure` request them, `worker`
+//!    and `keeper` make and release them concurrently with the reads, [`recovery`] releases the pins of dead
 //!    processes.
 //! 8. `path`: paths as text and the places they name. `root_cid`, `ipfs_path`, `name` and `fixed_name` (`/ipns`),
 //!    `place`, `walked` (where a path led before).
@@ -29,12 +30,12 @@
 //! 10. `cache`: the blocks and nodes that are here. `store` (blocks), `blocks` (their table, with `short_key`), `staged`
 //!     (a block with a handle), `writing` (the queue to the disk), `most_blocks` (how many there may be), `persistent`
 //!     (blocks that outlive the process), `nodes` (decoded nodes); `off_thread` keeps the disk off the async threads.
-//! 11. `policy`: which entries stay. [`replacement`] decides.
-//! 12. `metadata`, `block` (the only way from unverified bytes to a block), `error`, `flight` (single flight), `task`,
+//! 11. `metadata`, `block` (the only way from unverified bytes to a block), `error`, `flight` (single flight), `task`,
 //!     `sync`.
 //!
-//! Below them are [`unixfs`] (decodes a verified block into a compact node), [`staging`] (blocks' bytes on the disk),
-//! `budget` (each pinset's share of a total that several share), and [`lock_dir`] (which processes are alive).
+//! Below them are [`pinset_policy`] (which entries stay, and what is done about pins), [`unixfs`] (decodes a verified
+//! block into a compact node), [`staging`] (blocks' bytes on the disk), `budget` (each pinset's share of a total that
+//! several share), and [`lock_dir`] (which processes are alive).
 //!
 //! # The way of one read
 //!

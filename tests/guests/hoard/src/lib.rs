@@ -82,7 +82,8 @@ impl Guest for Hoard {
 
 fn say(opened: &[Descriptor], streams: usize, listings: usize, refused: usize) {
     let opened = opened.len();
-    let line = format!("{opened} open, {streams} streams, {listings} listings, {refused} refused\n");
+    let line =
+        format!("{opened} open, {streams} streams, {listings} listings, {refused} refused\n");
     _ = io::stdout().write_all(line.as_bytes());
     _ = io::stdout().flush();
 }
