@@ -21,6 +21,9 @@ pub(crate) struct Flags {
     /// Measures only cold sequential reads through the pinset, over backends of several latencies.
     #[arg(long, group = "only")]
     cold: bool,
+    /// Measures only a thousand sessions on one pinset.
+    #[arg(long, group = "only")]
+    sessions: bool,
     /// Measures only how long a persistent staging directory takes to open.
     #[arg(long, group = "only")]
     warm_start: bool,
@@ -31,7 +34,7 @@ pub(crate) struct Flags {
 }
 
 /// The benches of the pinset.
-const OF_PINSET: [&str; 4] = ["replacement", "layouts", "cold", "warm_start"];
+const OF_PINSET: [&str; 5] = ["replacement", "layouts", "cold", "sessions", "warm_start"];
 
 /// Runs the chosen bench, or all except the one that needs a Kubo.
 pub(crate) fn run(workspace: &Workspace, flags: &Flags) -> Result<()> {
@@ -40,10 +43,11 @@ pub(crate) fn run(workspace: &Workspace, flags: &Flags) -> Result<()> {
         replacement,
         layouts,
         cold,
+        sessions,
         warm_start,
         arguments,
     } = flags;
-    let asked_for = [*replacement, *layouts, *cold, *warm_start];
+    let asked_for = [*replacement, *layouts, *cold, *sessions, *warm_start];
     if let Some((name, _)) = OF_PINSET.iter().zip(asked_for).find(|(_, asked)| *asked) {
         return of_pinset(workspace, name, arguments);
     }

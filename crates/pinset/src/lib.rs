@@ -81,7 +81,7 @@ pub use grant::{
 pub use host::metrics;
 pub use host::{
     builder::PinsetBuilder,
-    cache::{CacheMode, IsolatedPinset, PinsetCache},
+    cache::{CacheMode, IsolatedPinset, PinsetCache, StagedCursor},
     stats::Stats,
 };
 pub use metadata::{Identity, Kind, MadeBy, Metadata, Mtime};

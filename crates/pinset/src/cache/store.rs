@@ -425,7 +425,6 @@ impl Store {
 }
 
 /// The operations of a host on the staged blocks.
-#[allow(dead_code, reason = "the interface of hosts to these is not here yet")]
 impl Store {
     /// Evicts one block, unless somebody is reading it. Returns whether it did.
     ///

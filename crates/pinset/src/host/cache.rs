@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use cid::Cid;
+use cid::{Cid, multihash::Multihash};
 use pinner_api::{Holder, Origin};
 use tracing::{Instrument, field::Empty};
 
@@ -21,6 +21,7 @@ use crate::{
     pins::ensure::EnsuredPin,
     read::node::Node,
     session::Session,
+    task,
     unixfs::{Codec, Target},
     whole::{
         materialize,
@@ -74,6 +75,16 @@ impl IsolatedPinset {
     pub(crate) fn new(engine: Engine) -> Self {
         let engine = Arc::new(engine);
         Self { engine }
+    }
+}
+
+/// A position in the list of staged blocks ([`CacheMode::staged`]).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StagedCursor(usize);
+
+impl Default for StagedCursor {
+    fn default() -> Self {
+        Self(usize::MAX)
     }
 }
 
@@ -273,6 +284,43 @@ impl CacheMode {
             // The block lies in its CID.
             Target::Inline { .. } => Ok(true),
         }
+    }
+
+    /// Returns the multihashes of staged blocks, in slices of at most `most`, and the cursor of the next slice. The first
+    /// call takes [`StagedCursor::default`]. A block that stays is not left out; one that moves may come twice.
+    ///
+    /// A follower has the blocks that it leases now.
+    pub fn staged(
+        &self,
+        cursor: StagedCursor,
+        most: usize,
+    ) -> (Vec<Multihash<64>>, Option<StagedCursor>) {
+        let (keys, next) = self.engine().store.keys_from(cursor.0, most);
+        (keys, next.map(StagedCursor))
+    }
+
+    /// Evicts a staged block, unless somebody is reading it, here or in another process. Returns whether it was evicted.
+    /// Its decoded node may stay in memory for a while.
+    ///
+    /// # Errors
+    /// [`Error::Closed`] if the runtime has ended.
+    pub async fn evict(&self, cid: &Cid) -> Result<bool, Error> {
+        let (store, key) = (self.engine().store.clone(), *cid.hash());
+        task::blocking(move || Ok(store.evict(&key))).await
+    }
+
+    /// Evicts all blocks that are staged now. Blocks that are being read go when their readers are done. What is being
+    /// fetched meanwhile is staged as usual, and pins stay.
+    ///
+    /// # Errors
+    /// [`Error::Closed`] if the runtime has ended.
+    pub async fn clear(&self) -> Result<(), Error> {
+        let store = self.engine().store.clone();
+        task::blocking(move || {
+            store.clear();
+            Ok(())
+        })
+        .await
     }
 
     /// Copies the file or tree at `path` to `dest/name`, which must not exist. A symlink at the end of the path is

@@ -9,7 +9,7 @@ use cid::Cid;
 use futures_util::TryStreamExt;
 use pinner_car::Profile;
 use pinner_mock::{Fault, MockNode, When};
-use pinset::{Access, CacheMode, Error, File, Limits, Node, Session};
+use pinset::{Access, CacheMode, Error, File, Limits, Node, Session, StagedCursor};
 use test_support::content::{MIB, add, add_file, stream};
 
 use crate::{
@@ -92,6 +92,32 @@ async fn a_block_that_is_put_is_hashed_first_and_then_served() {
     assert!(host.mode.put(&cid, bytes.clone()).await.unwrap());
     assert_eq!(read(&host.mode, &cid).await.unwrap(), bytes);
     assert_eq!(node.stats().blocks, 0);
+}
+
+#[tokio::test]
+async fn what_is_staged_is_listed_evicted_and_cleared() {
+    let node = MockNode::new();
+    let cid = add_file(&node, &stream(3 * MIB), Profile::default());
+    let host = Host::new(&node, 64 << 20).await;
+    read(&host.mode, &cid).await.unwrap();
+    let mut listed = std::collections::HashSet::new();
+    let mut cursor = Some(StagedCursor::default());
+    while let Some(at) = cursor {
+        let (keys, next) = host.mode.staged(at, 1);
+        listed.extend(keys);
+        cursor = next;
+    }
+    assert_eq!(listed.len(), 4);
+    assert!(listed.contains(cid.hash()));
+    assert!(host.mode.evict(&cid).await.unwrap());
+    assert!(!host.mode.evict(&cid).await.unwrap());
+    assert_eq!(host.mode.stats().blocks_staged, 3);
+    host.mode.clear().await.unwrap();
+    let stats = host.mode.stats();
+    assert_eq!(stats.blocks_staged, 0);
+    let asked = node.stats().blocks;
+    assert_eq!(read(&host.mode, &cid).await.unwrap().len(), 3 * MIB);
+    assert!(node.stats().blocks >= asked + 3);
 }
 
 #[tokio::test]
