@@ -109,7 +109,8 @@ impl Cache for IpfsCtx {
 }
 
 impl Host {
-    /// Replaces the cache by the value that `give` makes from it and from the roots that the sources name.
+    /// Replaces the cache by the value that `give` makes from it and from the roots that the sources name. If it fails,
+    /// the cache is closed.
     pub(crate) async fn give<C>(
         self,
         give: impl AsyncFnOnce(CacheMode, &[cid::Cid]) -> anyhow::Result<C>,
@@ -121,8 +122,23 @@ impl Host {
             report,
             staging,
         } = self;
+        let mode = cache.clone();
+        let cache = match give(cache, &roots).await {
+            Ok(given) => given,
+            Err(error) => {
+                let path = mode.staging_dir();
+                if let Err(error) = mode.close().await {
+                    tracing::warn!(%error, "the cache could not be closed");
+                }
+                drop(mode);
+                if staging == Staging::Goes {
+                    let_go_of(&path).await;
+                }
+                return Err(error);
+            }
+        };
         Ok(Host {
-            cache: give(cache, &roots).await?,
+            cache,
             roots,
             total,
             report,
