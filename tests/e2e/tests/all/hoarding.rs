@@ -99,49 +99,56 @@ async fn read(cache: &CacheMode, node: &MockNode, seed: usize) -> Duration {
     took
 }
 
-/// How much longer a read takes beside this many hoarders than alone; the best of a few, since the machine has other
-/// work.
-async fn slowdown(hoarders: usize) -> f64 {
-    let node = MockNode::new();
+/// How many pairs of reads are timed at most.
+const ROUNDS: usize = 8;
+
+/// Times reads beside this many hoarders and reads alone, in turn, until one takes at most `most` times as long as the
+/// other. Both of a pair are affected alike by the machine's other work.
+async fn slowdown(hoarders: usize, most: f64) {
+    let (node, quiet) = (MockNode::new(), MockNode::new());
     let baits: Vec<_> = (0..hoarders).map(|guest| bait(&node, guest)).collect();
     let gate = Gate::new();
     for cid in baits.iter().flat_map(|bait| &bait.never) {
         node.script(When::block(cid), Fault::HangUntil(gate.clone()));
     }
-    node.script(When::any_block(), Fault::Delay(LATENCY));
-    let cache = pinset(&node, 512 << 20).block_deadline(Duration::from_secs(3600));
-    let cache = cache.shared().await.unwrap();
-    // Compiles the guest.
-    read(&cache, &node, 1).await;
-    let mut alone = Duration::MAX;
-    for seed in 2..4 {
-        alone = alone.min(read(&cache, &node, seed).await);
+    let mut caches = Vec::new();
+    for node in [&node, &quiet] {
+        node.script(When::any_block(), Fault::Delay(LATENCY));
+        let cache = pinset(node, 512 << 20).block_deadline(Duration::from_secs(3600));
+        caches.push(cache.shared().await.unwrap());
     }
-    let tasks: Vec<_> = baits.iter().map(|bait| hoard(&cache, bait)).collect();
+    // Compiles the guest.
+    read(&caches[1], &quiet, 1).await;
+    let tasks: Vec<_> = baits.iter().map(|bait| hoard(&caches[0], bait)).collect();
     gate.reached(20).await;
-    let mut beside = Duration::MAX;
-    for seed in 4..7 {
-        let read = read(&cache, &node, seed);
-        let read = tokio::time::timeout(Duration::from_secs(60), read).await;
-        beside = beside.min(read.expect("it waits for a hoarder"));
+    let mut ratios = Vec::new();
+    for round in 0..ROUNDS {
+        let alone = read(&caches[1], &quiet, 2 + round).await;
+        let beside = read(&caches[0], &node, 2 + round);
+        let beside = tokio::time::timeout(Duration::from_secs(60), beside).await;
+        let beside = beside.expect("it waits for a hoarder");
+        let ratio = beside.as_secs_f64() / alone.as_secs_f64();
+        println!("beside {hoarders}: {beside:?}, alone {alone:?}: {ratio:.2} times");
+        ratios.push(ratio);
+        if ratio <= most {
+            break;
+        }
     }
     for task in tasks {
         assert!(!task.is_finished(), "a hoarder ended");
         task.abort();
     }
-    let ratio = beside.as_secs_f64() / alone.as_secs_f64();
-    println!("beside {hoarders}: {beside:?}, alone {alone:?}: {ratio:.2} times");
-    ratio
+    assert!(ratios.iter().any(|ratio| *ratio <= most), "{ratios:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_guest_that_hoards_leaves_another_at_least_half_of_its_speed() {
-    assert!(slowdown(1).await <= 2.0);
+    slowdown(1, 2.0).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn four_guests_that_hoard_leave_another_at_least_a_fifth_of_its_speed() {
-    assert!(slowdown(4).await <= 5.0);
+    slowdown(4, 5.0).await;
 }
 
 /// How many streams the guest keeps.
