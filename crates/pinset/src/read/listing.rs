@@ -206,6 +206,9 @@ struct Level {
     next_ahead: usize,
     /// Shards being fetched ahead, in order; dropped with the listing.
     ahead: VecDeque<Task>,
+    /// The fetch of this shard, if it was begun ahead. It is kept, since dropping it would cancel a fetch that nobody
+    /// else waits for yet.
+    _fetch: Option<Task>,
 }
 
 impl Entries {
@@ -362,6 +365,7 @@ impl Level {
             next: 0,
             next_ahead: 0,
             ahead: VecDeque::new(),
+            _fetch: None,
         }
     }
 
@@ -400,8 +404,9 @@ impl Level {
                     match entry {
                         ShardEntry::Entry { name, link } => taken.push(Entry::new(name, &link)),
                         ShardEntry::Shard { link, at, .. } => {
-                            self.ahead.pop_front();
-                            return Ok(Stopped::AtShard(Self::new(link.target, at)));
+                            let mut below = Self::new(link.target, at);
+                            below._fetch = self.ahead.pop_front();
+                            return Ok(Stopped::AtShard(below));
                         }
                     }
                 }
