@@ -309,7 +309,7 @@ impl CacheMode {
         task::blocking(move || Ok(store.evict(&key))).await
     }
 
-    /// Evicts all blocks that are staged now. Blocks that are being read go when their readers are done. What is being
+    /// Evicts all blocks that are staged now. Blocks that are being read go when their readers are done. A block that is
     /// fetched meanwhile is staged as usual, and pins stay.
     ///
     /// # Errors
