@@ -174,7 +174,9 @@ impl Engine {
 
     async fn ask_backend(&self, request: &BlockRequest) -> Result<Answer, PinnerError> {
         let operation = || format!("block {}", request.cid());
-        let answer = AssertUnwindSafe(self.pinner.block(request)).catch_unwind();
+        // A backend may also panic before it returns a future.
+        let answer = async { self.pinner.block(request).await };
+        let answer = AssertUnwindSafe(answer).catch_unwind();
         let answer = answer.await.unwrap_or_else(|_panic| {
             Err(PinnerError::Unavailable {
                 operation: format!("{}: the backend panicked", operation()),

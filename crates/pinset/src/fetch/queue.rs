@@ -381,31 +381,39 @@ impl State {
     fn take(&mut self, party: &Party, bytes: u64) {
         self.held += 1;
         let pinset = self.pinset(party);
-        let waits = !pinset.waiting.is_empty();
-        let before = pinset.served;
+        let begins = pinset.served;
         pinset.held += 1;
         pinset.held_bytes += bytes;
-        pinset.served += bytes;
-        let after = pinset.served;
         if let Some(session) = pinset.sessions.get_mut(&party.session) {
             pinset.clock = pinset.clock.max(session.served);
-            if pinset.waiting.remove(&(session.served, party.session)) {
-                pinset
-                    .waiting
-                    .insert((session.served + bytes, party.session));
-            }
             session.held += 1;
             session.held_bytes += bytes;
-            session.served += bytes;
         }
-        self.clock = self.clock.max(before);
-        if waits {
-            self.waiting.remove(&(before, party.pinset));
-            self.waiting.insert((after, party.pinset));
+        self.clock = self.clock.max(begins);
+        self.count_served(party, bytes);
+    }
+
+    /// Counts bytes that a session is served.
+    fn count_served(&mut self, party: &Party, bytes: u64) {
+        let Some(pinset) = self.pinsets.get_mut(&party.pinset) else {
+            return;
+        };
+        if let Some(session) = pinset.sessions.get_mut(&party.session) {
+            let before = (session.served, party.session);
+            session.served += bytes;
+            if pinset.waiting.remove(&before) {
+                pinset.waiting.insert((session.served, party.session));
+            }
+        }
+        let before = (pinset.served, party.pinset);
+        pinset.served += bytes;
+        if self.waiting.remove(&before) {
+            self.waiting.insert((pinset.served, party.pinset));
         }
     }
 
-    /// Changes what a fetch that is under way counts for.
+    /// Changes what a fetch that is under way counts for. Bytes beyond those that were known are served as well, so an
+    /// author who claims that blocks are short gains no turns.
     fn resize(&mut self, party: &Party, from: u64, to: u64) {
         if let Some(pinset) = self.pinsets.get_mut(&party.pinset) {
             pinset.held_bytes = pinset.held_bytes - from + to;
@@ -413,6 +421,7 @@ impl State {
                 session.held_bytes = session.held_bytes - from + to;
             }
         }
+        self.count_served(party, to.saturating_sub(from));
     }
 
     fn give_back(&mut self, party: &Party, bytes: u64) {

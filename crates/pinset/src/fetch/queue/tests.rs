@@ -165,6 +165,28 @@ fn turns_are_divided_in_bytes() {
 }
 
 #[test]
+fn blocks_that_claim_to_be_short_gain_no_turns() {
+    let queue = Queue::new(1);
+    let first = take(&queue, party(0, 9), 1).unwrap();
+    let mut lies: Vec<_> = (0..100).map(|_| demand(&queue, party(0, 0), 1)).collect();
+    let mut honest: Vec<_> = (0..100)
+        .map(|_| demand(&queue, party(0, 1), 2 * MIB))
+        .collect();
+    drop(first);
+    let mut turns = [0_u64; 2];
+    for _ in 0..40 {
+        if let Some(mut room) = lies.iter_mut().find_map(Demand::room) {
+            turns[0] += 1;
+            room.resize(2 * MIB);
+        } else {
+            turns[1] += 1;
+            drop(honest.iter_mut().find_map(Demand::room).unwrap());
+        }
+    }
+    assert!(turns[0].abs_diff(turns[1]) <= 2, "{turns:?}");
+}
+
+#[test]
 fn a_fetch_that_two_sessions_want_has_the_turn_of_either() {
     let queue = Queue::new(4);
     let (slot, mut arrival) = Slot::new(&Driven::for_test());
