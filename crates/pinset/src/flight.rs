@@ -29,7 +29,7 @@ mod tests;
 #[derive(Debug)]
 pub(crate) struct Driven(());
 
-#[cfg(test)]
+#[cfg(all(test, not(shuttle)))]
 impl Driven {
     /// For tests of what is inside driven work.
     pub(crate) fn for_test() -> Self {

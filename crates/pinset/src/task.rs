@@ -1,10 +1,11 @@
 //! Work that runs beside its owner and ends with it.
 
+#[cfg(not(shuttle))]
+use std::time::Duration;
 use std::{
     fmt, panic,
     pin::Pin,
     task::{Context, Poll, ready},
-    time::Duration,
 };
 
 use tokio::{
@@ -17,6 +18,7 @@ use crate::error::Error;
 
 /// How long the result of shared work is kept for waiters that have not taken it. A waiter that is polled takes it
 /// within microseconds.
+#[cfg(not(shuttle))]
 const GRACE: Duration = Duration::from_millis(50);
 
 /// The runtime that drives shared work: the one in which the pinset was made.

@@ -57,11 +57,12 @@ impl World {
         _ = waiting.result().await.unwrap();
     }
 
+    /// Waits until nothing goes on. A flight that was given up is dropped a moment after it has left the map. If some of
+    /// the room were lost, this would not end, which the scheduler reports.
     fn wait_until_idle(&self) {
-        while self.flights.len() > 0 {
+        while self.flights.len() > 0 || !self.queue.is_idle() {
             thread::yield_now();
         }
-        assert!(self.queue.is_idle(), "some of the room is lost");
     }
 }
 
