@@ -5,7 +5,6 @@
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
-
 use pinset_policy::{replacement::Admission, residents::Residents};
 
 use crate::{

@@ -12,7 +12,6 @@ use std::{
 };
 
 use bytes::Bytes;
-
 use pinset_policy::replacement::Admission;
 
 use crate::{

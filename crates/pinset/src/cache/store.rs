@@ -9,15 +9,15 @@
 //! is tried.
 
 use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     sync::{Arc, Weak},
     time::Instant,
 };
 
 use bytes::Bytes;
-use tokio::{runtime::Handle, sync::oneshot};
-
 use pinset_policy::replacement::{Admission, ReplacementStats};
+use tokio::{runtime::Handle, sync::oneshot};
 
 use crate::{
     block::Key,
@@ -249,7 +249,9 @@ impl Store {
 
     fn write_queued(&self) {
         while let Some(Write { key, bytes, done }) = self.writes.take() {
-            let staged = self.stage(key, &bytes);
+            // A panic must not end the writer: others wait for it.
+            let staged = catch_unwind(AssertUnwindSafe(|| self.stage(key, &bytes)));
+            let staged = staged.unwrap_or_default();
             drop(bytes);
             // If nobody waits for it any more, the block is staged all the same.
             _ = done.send(staged);

@@ -17,6 +17,7 @@ use std::{
 use cid::Cid;
 use futures_util::{FutureExt, StreamExt, stream};
 use pinner_api::{Capabilities, Holder, PinDepth, Pinner, PinnerError};
+use pinset_policy::register::{Outcome, Register, Releasing};
 use tokio::{runtime::Handle, sync::Notify, task::JoinHandle};
 use tracing::Instrument;
 
@@ -27,7 +28,6 @@ use crate::{
     lock_dir::HeldLock,
     sync::{Mutex, lock},
 };
-use pinset_policy::register::{Outcome, Register, Releasing};
 
 /// How many releases run at once on closing. They are few, because a node makes such changes one after the other, each
 /// may wait for a garbage collection, and the deadline of a release runs while it waits behind the others.
