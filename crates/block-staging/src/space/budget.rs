@@ -358,7 +358,7 @@ impl Share {
     }
 
     /// The bytes of the budget that the member may use now, overhead included. If other processes use the same
-    /// directory, it has [less for staging](Self::for_staging).
+    /// directory, it has less for staging.
     pub fn bytes(&self) -> u64 {
         self.granted().min(self.budget.share())
     }

@@ -3,7 +3,7 @@
 //! Invariant: every holder it makes belongs to this case alone, and it ignores the pins of other holders, so that
 //! cases may share one node.
 
-use std::{sync::Arc, time::Duration};
+use std::{future::poll_fn, pin::pin, sync::Arc, task::Poll, time::Duration};
 
 use bytes::Bytes;
 use cid::Cid;
@@ -19,15 +19,29 @@ use crate::{
 /// Both depths, for the cases that loop over them.
 pub(crate) const DEPTHS: [PinDepth; 2] = [PinDepth::Lazy, PinDepth::Recursive];
 
-/// The times after which abandoned calls are dropped: at once, and at several points during a call.
-pub(crate) const PATIENCE: [Duration; 6] = [
-    Duration::ZERO,
-    Duration::from_micros(20),
-    Duration::from_micros(200),
-    Duration::from_millis(1),
-    Duration::from_millis(3),
-    Duration::from_millis(10),
+/// When an abandoned call is dropped: at the first places where it waits, whatever the machine's load, and at several
+/// times, which find a server in the middle of its work.
+pub(crate) const PATIENCE: [Patience; 10] = [
+    Patience::Waits(1),
+    Patience::Waits(2),
+    Patience::Waits(3),
+    Patience::Waits(5),
+    Patience::Waits(8),
+    Patience::Time(Duration::from_micros(20)),
+    Patience::Time(Duration::from_micros(200)),
+    Patience::Time(Duration::from_millis(1)),
+    Patience::Time(Duration::from_millis(3)),
+    Patience::Time(Duration::from_millis(10)),
 ];
+
+/// How long a call is polled before it is dropped.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Patience {
+    /// Until it has been polled so often without being done. At least once.
+    Waits(u32),
+    /// For so long.
+    Time(Duration),
+}
 
 /// A backend under test.
 pub(crate) struct Subject {
@@ -311,10 +325,27 @@ pub(crate) fn is_unsupported<T>(what: &str, result: Result<T, PinnerError>) -> O
     }
 }
 
-/// Polls the call for at most this long, then drops it.
-pub(crate) async fn abandon<F: Future>(patience: Duration, call: F) -> Option<F::Output> {
-    // `timeout` polls the call at least once, and then drops it with itself.
-    tokio::time::timeout(patience, call).await.ok()
+/// Polls the call until it is done or `patience` is at its end, then drops it.
+pub(crate) async fn abandon<F: Future>(patience: Patience, call: F) -> Option<F::Output> {
+    match patience {
+        // `timeout` polls the call at least once, and then drops it with itself.
+        Patience::Time(time) => tokio::time::timeout(time, call).await.ok(),
+        Patience::Waits(waits) => {
+            let mut call = pin!(call);
+            let mut waited = 0;
+            poll_fn(|context| match call.as_mut().poll(context) {
+                Poll::Ready(done) => Poll::Ready(Some(done)),
+                Poll::Pending => {
+                    waited += 1;
+                    match waited >= waits {
+                        true => Poll::Ready(None),
+                        false => Poll::Pending,
+                    }
+                }
+            })
+            .await
+        }
+    }
 }
 
 /// Turns a fixture's error into a failure of the fixture.

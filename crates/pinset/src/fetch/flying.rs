@@ -145,7 +145,13 @@ impl Engine {
         deadline: Instant,
     ) -> Result<Option<Room>, Error> {
         if order.rank == Rank::Ahead {
-            if let Some(room) = self.queue.try_take(inside, order.party, order.bytes) {
+            let mut room = self.queue.try_take(inside, order.party, order.bytes);
+            if room.is_none() {
+                // Fetches whose blocks can be read already may not have given back their room yet.
+                tokio::task::yield_now().await;
+                room = self.queue.try_take(inside, order.party, order.bytes);
+            }
+            if let Some(room) = room {
                 arrival.end();
                 return Ok(Some(room));
             }
