@@ -10,7 +10,7 @@
 //!
 //! # The states of a root
 //!
-//! | [`Work`] | what is on the backend ([`There`]) | leads to |
+//! | `Work` | what is on the backend (`There`) | leads to |
 //! |---|---|---|
 //! | no root | nothing | `LazyQueued`, `WholeMaking` |
 //! | `LazyQueued` | nothing, or something uncertain | `LazyMaking`; `WholeMaking`, for a claim |
