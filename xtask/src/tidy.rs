@@ -6,6 +6,7 @@ mod boundaries;
 mod features;
 mod files;
 mod packaging;
+mod refused;
 
 use anyhow::{Result, bail};
 use clap::{Args, builder::PossibleValuesParser};
@@ -24,7 +25,7 @@ pub(crate) struct Flags {
 }
 
 /// The names of the checks.
-const NAMES: [&str; 17] = [
+const NAMES: [&str; 18] = [
     "format",
     "format-guests",
     "format-fuzz",
@@ -33,6 +34,7 @@ const NAMES: [&str; 17] = [
     "clippy-fuzz",
     "docs",
     "boundaries",
+    "refused",
     "features",
     "files",
     "circles",
@@ -99,6 +101,7 @@ fn check(workspace: &Workspace, flags: &Flags, name: &str) -> Result<()> {
             process::run(cargo.env("RUSTDOCFLAGS", "-Dwarnings"))
         }
         "boundaries" => boundaries::check(workspace),
+        "refused" => refused::check(workspace),
         "features" => features::check(workspace),
         "files" => files::check(workspace),
         "circles" | "shares" => source::check(workspace, &[name]),

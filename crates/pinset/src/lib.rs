@@ -62,6 +62,8 @@ mod models;
 mod path;
 mod pins;
 mod read;
+#[cfg(refused)]
+mod refused;
 mod resolve;
 mod session;
 pub mod staging;
