@@ -14,7 +14,7 @@ use libfuzzer_sys::fuzz_target;
 use rust_unixfs::{MaybeResolved, ResolveError, file::visit::IdleFileVisit, resolve};
 use unixfs::{
     Codec, DirNode, FileNode, Found, Link, Node, Piece, Prefix, ShardEntry, ShardNode, Target,
-    decode, links,
+    decode, kind, links,
 };
 
 /// A packed block size takes one byte, and eight when it is decoded, or twice that while a vector grows.
@@ -45,8 +45,12 @@ fn check(block: &Bytes) -> (Option<Vec<Link>>, Option<Node>) {
         .expect("small enough")
         .collect::<Result<_, _>>()
         .ok();
+    let kind = kind(Codec::DagPb, block);
     let node = match decode(Codec::DagPb, block.clone()) {
-        Ok(node) => node,
+        Ok(node) => {
+            kind.expect("a node that decodes has a kind");
+            node
+        }
         Err(malformed) => {
             assert!(malformed.reason().len() < 400, "{malformed}");
             return (links, None);

@@ -14,7 +14,7 @@
 //!    `materialize` (a tree into a host directory).
 //! 3. `resolve`: from a path to an open handle. `walk` goes segment by segment through verified directory blocks;
 //!    `open` makes a handle of the result.
-//! 4. `read`: open handles. `node`, `dir`, `listing`, `file`, `filling` (one read's bytes), `reader` (a file through
+//! 4. `read`: open handles. `node`, `dir`, `listing`, `kind` (of an entry), `file`, `filling` (one read's bytes), `reader` (a file through
 //!    tokio's traits); `tree` goes from an offset to its leaf; `readahead`, `pace` and `latency` fetch what a
 //!    sequential reader will want next.
 //! 5. `session`: one guest's context, which every handle carries.
@@ -74,7 +74,7 @@ mod whole;
 pub(crate) use ::unixfs;
 pub use block_staging::{Budget, lock_dir};
 pub use error::{Error, Limit};
-pub use fetch::counters::FetchFailures;
+pub use fetch::{ask::Rank, counters::FetchFailures};
 pub use grant::{
     access::{Access, Roots},
     allowance::Limits,

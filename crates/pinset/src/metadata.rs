@@ -3,7 +3,7 @@
 use cid::Cid;
 use multihash_codetable::{Code, MultihashDigest};
 
-use crate::block::canonical;
+use crate::{block::canonical, unixfs};
 
 /// File, directory, or symlink.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,6 +14,16 @@ pub enum Kind {
     Dir,
     /// A symlink.
     Symlink,
+}
+
+impl From<unixfs::Kind> for Kind {
+    fn from(kind: unixfs::Kind) -> Self {
+        match kind {
+            unixfs::Kind::File => Self::File,
+            unixfs::Kind::Directory | unixfs::Kind::Shard => Self::Dir,
+            unixfs::Kind::Symlink => Self::Symlink,
+        }
+    }
 }
 
 /// The facts about a node that are known without reading its content.

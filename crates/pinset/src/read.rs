@@ -4,6 +4,7 @@ pub(crate) mod blocking;
 pub(crate) mod dir;
 pub(crate) mod file;
 pub(crate) mod filling;
+pub(crate) mod kind;
 pub(crate) mod latency;
 pub(crate) mod listing;
 pub(crate) mod node;

@@ -122,8 +122,9 @@ mod write;
 pub use attributes::{Attributes, Mtime};
 pub use link::{Codec, Link, Target, parse_cid_bytes};
 pub use malformed::Malformed;
-pub use node::{Node, decode};
+pub use node::{Node, decode, kind};
 pub use read::{
+    data::Kind,
     directory::{DirNode, SymlinkNode},
     file::{FileNode, Piece},
     pbnode::{LinkPosition, Links, links},

@@ -22,7 +22,7 @@ use crate::{
         data::{Head, Kind},
         directory::{DirNode, SymlinkNode},
         file::FileNode,
-        pbnode::{NamedLink, Section, Sections},
+        pbnode::{NamedLink, Section, Sections, data_in},
         shard::ShardNode,
     },
 };
@@ -96,9 +96,26 @@ pub fn decode(codec: Codec, block: Bytes) -> Result<Node, Malformed> {
     match codec {
         Codec::Raw => Ok(Node::File(FileNode::raw(block.len())?)),
         Codec::DagPb => decode_dag_pb(block),
-        Codec::Other(code) => Err(Malformed::new(format!(
-            "codec 0x{code:x} is neither raw (0x55) nor dag-pb (0x70)"
-        ))),
+        Codec::Other(code) => Err(unreadable(code)),
+    }
+}
+
+fn unreadable(code: u64) -> Malformed {
+    Malformed::new(format!(
+        "codec 0x{code:x} is neither raw (0x55) nor dag-pb (0x70)"
+    ))
+}
+
+/// Returns the kind of the node in a verified block, without decoding the rest: links are skipped and not checked. So a
+/// block may have a kind and still be one that [`decode`] refuses.
+///
+/// # Errors
+/// [`Malformed`] if the block does not say what it is, and for every codec except raw and dag-pb.
+pub fn kind(codec: Codec, block: &Bytes) -> Result<Kind, Malformed> {
+    match codec {
+        Codec::DagPb => Ok(Head::parse(block, data_in(block)?)?.kind),
+        Codec::Raw => Ok(Kind::File),
+        Codec::Other(code) => Err(unreadable(code)),
     }
 }
 

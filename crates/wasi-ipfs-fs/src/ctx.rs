@@ -10,7 +10,7 @@ use pinset::{
     Access, CacheMode, ContentPath, Dir, FixedName, IpnsName, Limits, Node, Session, Symlinks,
 };
 
-use crate::{errno::Failures, error::Error};
+use crate::{errno::Failures, error::Error, types::Types};
 
 /// The tree of all content, as the guest sees it.
 pub(crate) const IPFS: &str = "/ipfs";
@@ -31,6 +31,7 @@ struct Inner {
     session: Session,
     mounts: Vec<Mount>,
     failures: Arc<Failures>,
+    types: Arc<Types>,
 }
 
 /// A directory of IPFS under a name that the host chose.
@@ -51,6 +52,7 @@ impl IpfsCtx {
             limits: Limits::default(),
             names: Vec::new(),
             mounts: Vec::new(),
+            lazy_types: false,
         }
     }
 
@@ -68,6 +70,16 @@ impl IpfsCtx {
     /// The guest's session, which has its limits and counts what it fetched.
     pub fn session(&self) -> &Session {
         &self.0.session
+    }
+
+    /// The number of entries in the guest's listings so far whose type could not be learnt: their blocks were missing or
+    /// late, or a limit was reached. The guest saw them without a type. The first one is in the log.
+    pub fn unknown_types(&self) -> u64 {
+        self.0.types.unknown()
+    }
+
+    pub(crate) fn types(&self) -> &Arc<Types> {
+        &self.0.types
     }
 
     pub(crate) fn mounts(&self) -> &[Mount] {
@@ -96,12 +108,23 @@ pub struct IpfsCtxBuilder {
     limits: Limits,
     names: Vec<IpnsName>,
     mounts: Vec<(String, ContentPath)>,
+    lazy_types: bool,
 }
 
 impl IpfsCtxBuilder {
     /// Sets the guest's limits; [`Limits::default`] unless set.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
+        self
+    }
+
+    /// Leaves the types of entries unknown in listings where a link does not tell them. Otherwise the entries' root
+    /// blocks are fetched ahead of the guest, 32 at once, within its limits and for a short time each.
+    ///
+    /// Listings then fetch the directory alone. But programs that were built with Rust 1.92 or older take an entry
+    /// without a type for neither a file nor a directory.
+    pub fn lazy_types(mut self) -> Self {
+        self.lazy_types = true;
         self
     }
 
@@ -182,6 +205,7 @@ impl IpfsCtxBuilder {
             session,
             mounts,
             failures: Arc::default(),
+            types: Arc::new(Types::new(self.lazy_types)),
         })))
     }
 
@@ -229,6 +253,7 @@ impl fmt::Debug for IpfsCtxBuilder {
             .field("limits", &self.limits)
             .field("names", &self.names)
             .field("mounts", &self.mounts)
+            .field("lazy_types", &self.lazy_types)
             .finish_non_exhaustive()
     }
 }

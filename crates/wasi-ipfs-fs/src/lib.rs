@@ -41,7 +41,8 @@
 //! 1. [`ctx`](IpfsCtx): one guest's IPFS: a session of the cache, the names, and the mounts.
 //! 2. [`view`](IpfsView): the trait by which every preview reaches the embedder's state.
 //! 3. [`p2`]: the linker function, and `wasi:filesystem` of preview 2.
-//! 4. `errno`: the only table of a guest's error codes, for all previews.
+//! 4. `listing`: a directory's entries with their types, for all previews; `types`: how many could not be learnt.
+//! 5. `errno`: the only table of a guest's error codes, for all previews.
 //!
 //! # Features
 //!
@@ -57,9 +58,11 @@
 mod ctx;
 mod errno;
 mod error;
+mod listing;
 #[cfg(feature = "p1")]
 pub mod p1;
 pub mod p2;
+mod types;
 mod view;
 
 pub use ctx::{IpfsCtx, IpfsCtxBuilder};

@@ -284,6 +284,9 @@ pub struct Entry {
     pub name: String,
     /// The file's inode number in the listing.
     pub inode: u64,
+    /// The type in the listing: `d` for a directory, `f` for a file, `l` for a symlink, `?` for anything else. The
+    /// standard library asks for it separately where the listing does not tell it.
+    pub kind: char,
 }
 
 impl Directory {
@@ -313,6 +316,12 @@ impl Directory {
                 reason = "the width of the field differs between systems"
             )]
             inode: entry.d_ino as u64,
+            kind: match entry.d_type {
+                libc::DT_DIR => 'd',
+                libc::DT_REG => 'f',
+                libc::DT_LNK => 'l',
+                _ => '?',
+            },
         })
     }
 

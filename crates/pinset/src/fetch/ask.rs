@@ -53,7 +53,7 @@ pub(crate) struct Ask<'a> {
 
 /// How urgent a fetch is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Rank {
+pub enum Rank {
     /// Somebody waits for the block.
     Demand,
     /// The block may be wanted soon. It is fetched if there is room now.

@@ -2,6 +2,8 @@
 
 use std::{io, sync::Arc};
 
+use bytes::Bytes;
+
 use crate::{
     block::{Key, cid_of},
     cache::{nodes::Decoded, staged::OFF_THREAD},
@@ -10,6 +12,7 @@ use crate::{
         ask::{Ask, Held, staging},
         engine::Engine,
     },
+    task,
     unixfs::{self, Codec, Target},
 };
 
@@ -100,16 +103,36 @@ impl Engine {
         }
     }
 
+    /// Returns the kind of the node in a block. Nothing is cached, and no use is noted. A long block is read and examined
+    /// on a blocking thread, in its turn among those that are decoded.
+    pub(crate) async fn kind(
+        self: &Arc<Self>,
+        target: &Target,
+        held: Held,
+    ) -> Result<unixfs::Kind, Error> {
+        if held.len() <= OFF_THREAD {
+            return kind_in(target, &self.bytes_of(&held).await?);
+        }
+        let (engine, target) = (self.clone(), target.clone());
+        let work = async move {
+            let decoder = engine.decoders.clone().acquire_owned().await;
+            let decoder = decoder.map_err(|_| Error::Closed)?;
+            let kind = move || {
+                let _decoder = decoder;
+                kind_in(&target, &engine.read_whole(&held)?)
+            };
+            task::blocking(kind).await
+        };
+        task::Answer::of(work).await
+    }
+
     fn decoded(
         &self,
         target: &Target,
         held: &Held,
         decoded: Result<Decoded, unixfs::Malformed>,
     ) -> Result<Arc<Decoded>, Error> {
-        let decoded = decoded.map_err(|malformed| Error::Malformed {
-            cid: cid_of(target),
-            reason: malformed.to_string(),
-        })?;
+        let decoded = decoded.map_err(|error| malformed(target, &error))?;
         let decoded = Arc::new(decoded);
         match (&decoded.node, target, held) {
             // A leaf's bytes are in staging. Keeping them here as well would push out the nodes that lead to them.
@@ -122,5 +145,16 @@ impl Engine {
             (_, Target::Inline { .. }, _) => {}
         }
         Ok(decoded)
+    }
+}
+
+fn kind_in(target: &Target, block: &Bytes) -> Result<unixfs::Kind, Error> {
+    unixfs::kind(target.codec(), block).map_err(|error| malformed(target, &error))
+}
+
+fn malformed(target: &Target, error: &unixfs::Malformed) -> Error {
+    Error::Malformed {
+        cid: cid_of(target),
+        reason: error.to_string(),
     }
 }

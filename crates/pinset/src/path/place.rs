@@ -62,7 +62,7 @@ impl Linked {
 
     /// Returns the origin of the entry `name` of this directory, and whether its path is whole. A path that would be too
     /// long stays that of the directory, without a copy.
-    fn origin_below(&self, name: &str) -> (Origin, bool) {
+    pub(crate) fn origin_below(&self, name: &str) -> (Origin, bool) {
         let above = &self.origin;
         if !self.whole || above.path.len() + 1 + name.len() > LONGEST_HINT {
             return (above.clone(), false);

@@ -20,6 +20,7 @@ use crate::{
     error::Error,
     fetch::ask::Rank,
     grant::{access::Access, allowance::HandleGuard},
+    metadata::Kind,
     path::{
         fixed_name::FixedName,
         place::{Linked, Place},
@@ -67,12 +68,30 @@ impl Dir {
 /// An entry's kind, as far as its link tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EntryKind {
-    /// A file, since the link is to a raw block.
+    /// A file, since the link is to a raw block, or holds a file.
     File,
-    /// A symlink, since the entry is a name in `/ipns`.
+    /// A directory, since the link holds one.
+    Dir,
+    /// A symlink, since the link holds one, or the entry is a name in `/ipns`.
     Symlink,
-    /// A file, directory or symlink. The entry's own block would have to be fetched to know.
+    /// A file, directory or symlink. The entry's own block tells ([`Dir::kind_of`]).
     Unknown,
+}
+
+impl EntryKind {
+    fn by(target: &Target) -> Self {
+        let held = match target {
+            Target::Inline { codec, bytes } => unixfs::kind(*codec, bytes).ok(),
+            Target::Block(_) if target.codec() == Codec::Raw => Some(unixfs::Kind::File),
+            Target::Block(_) => None,
+        };
+        match held.map(Kind::from) {
+            Some(Kind::File) => Self::File,
+            Some(Kind::Dir) => Self::Dir,
+            Some(Kind::Symlink) => Self::Symlink,
+            None => Self::Unknown,
+        }
+    }
 }
 
 /// One entry of a directory.
@@ -113,10 +132,7 @@ impl Entry {
     fn new(name: &str, link: &Link) -> Self {
         Self {
             name: name.to_owned(),
-            kind: match link.target.codec() {
-                Codec::Raw => EntryKind::File,
-                Codec::DagPb | Codec::Other(_) => EntryKind::Unknown,
-            },
+            kind: EntryKind::by(&link.target),
             cid: cid_of(&link.target),
             size_bytes: link.tsize,
         }
@@ -125,7 +141,7 @@ impl Entry {
     fn of_root(root: &RootCid) -> Self {
         Self {
             name: root.to_string(),
-            kind: EntryKind::Unknown,
+            kind: EntryKind::by(&root.target()),
             cid: cid_of(&root.target()),
             size_bytes: None,
         }

@@ -263,9 +263,9 @@ async fn entries_of_a_directory_may_lie_in_its_links() {
     }
     let listed: Vec<_> = listed.iter().map(|(name, kind)| (&**name, *kind)).collect();
     let wanted = [
-        ("dir", EntryKind::Unknown),
+        ("dir", EntryKind::Dir),
         ("file", EntryKind::File),
-        ("link", EntryKind::Unknown),
+        ("link", EntryKind::Symlink),
     ];
     assert_eq!(listed, wanted);
     let stat = host.mode.stat(&ipfs(&path("link"))).await.unwrap();

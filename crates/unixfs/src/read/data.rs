@@ -20,10 +20,14 @@ const NANOS_PER_SECOND: u32 = 1_000_000_000;
 
 /// The kinds of node. Raw (0) and File (2) are the same to a reader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub enum Kind {
+    /// A file, or a part of one.
     File,
+    /// A directory in one block.
     Directory,
+    /// A directory spread over many blocks, or one shard of it.
     Shard,
+    /// A symbolic link.
     Symlink,
 }
 

@@ -248,6 +248,24 @@ impl Iterator for Links<'_> {
     }
 }
 
+/// The span of the node's data. The links before it are skipped.
+pub(crate) fn data_in(block: &Bytes) -> Result<Range<usize>, Malformed> {
+    let mut at = 0;
+    while let Some(key) = block.get(at) {
+        let body = delimited(block, at + 1, block.len())?;
+        match *key {
+            DATA_KEY => return Ok(body),
+            LINK_KEY => at = body.end,
+            other => {
+                return Err(Malformed::new(format!(
+                    "key 0x{other:02x} at byte {at} is not a field of a dag-pb node"
+                )));
+            }
+        }
+    }
+    Err(Malformed::new("a dag-pb block without UnixFS data"))
+}
+
 /// Parses the link whose length prefix starts at `at`. Succeeds on every position from a walk over this block.
 pub(crate) fn link_at(block: &Bytes, at: u32) -> Result<Link, Malformed> {
     let body = delimited(block, at as usize, block.len())?;

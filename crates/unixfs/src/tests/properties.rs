@@ -6,7 +6,7 @@ use proptest::{collection::vec, prelude::*, sample::Index};
 
 use super::*;
 use crate::{
-    Found, ShardEntry, links,
+    Found, Kind, ShardEntry, kind, links,
     read::pbnode::{Section, Sections},
 };
 
@@ -154,9 +154,17 @@ fn any_node() -> impl Strategy<Value = Bytes> {
 fn keeps_its_promises(bytes: &Bytes) -> bool {
     let walked: Result<Vec<Link>, Malformed> =
         links(Codec::DagPb, bytes).and_then(|links| links.collect());
+    let kind = kind(Codec::DagPb, bytes);
     let Ok(node) = decode(Codec::DagPb, bytes.clone()) else {
         return false;
     };
+    let decoded = match &node {
+        Node::File(_) => Kind::File,
+        Node::Directory(_) => Kind::Directory,
+        Node::Shard(_) => Kind::Shard,
+        Node::Symlink(_) => Kind::Symlink,
+    };
+    assert_eq!(kind.unwrap(), decoded);
     let walked = walked.expect("links of a node that decodes");
     strict_readers_agree(bytes, &walked);
     match &node {

@@ -22,9 +22,12 @@ use super::{
     linker::IpfsFilesystemView,
     stat,
     stream::{self, FileStream, MAX_READ},
-    table::{self, DirFd, DirStream, Fd, Open, OpenDir},
+    table::{self, DirFd, Fd, Open, OpenDir},
 };
-use crate::errno::{Failures, Refusal};
+use crate::{
+    errno::{Failures, Refusal},
+    listing::Listing,
+};
 
 impl Host for IpfsFilesystemView<'_> {
     fn convert_error_code(&mut self, error: FsError) -> wasmtime::Result<ErrorCode> {
@@ -125,13 +128,9 @@ impl HostDescriptor for IpfsFilesystemView<'_> {
         let Some(open) = self.ours(&fd) else {
             return self.wasi.read_directory(fd).await;
         };
-        let entries = open.dir()?.dir.entries();
-        let entries = entries.map_err(|error| self.failed(error))?;
-        let stream = DirStream {
-            entries,
-            failed: None,
-        };
-        Ok(table::push_stream(self.wasi.table, stream)?)
+        let listing = Listing::new(&open.dir()?.dir, &self.types);
+        let listing = listing.map_err(|error| self.failed(error))?;
+        Ok(table::push_stream(self.wasi.table, listing)?)
     }
 
     async fn sync(&mut self, fd: Fd) -> FsResult<()> {

@@ -9,7 +9,7 @@ use wasmtime_wasi::{
 };
 
 use super::table::{self, Fd, Open};
-use crate::{ctx::IpfsCtx, errno::Failures, view::IpfsView};
+use crate::{ctx::IpfsCtx, errno::Failures, types::Types, view::IpfsView};
 
 /// Adds `wasi:filesystem/types` and `wasi:filesystem/preopens` with IPFS to a linker. They replace wasmtime-wasi's own,
 /// which the linker must already have ([`wasmtime_wasi::p2::add_to_linker_async`]).
@@ -25,10 +25,11 @@ use crate::{ctx::IpfsCtx, errno::Failures, view::IpfsView};
 pub fn add_to_linker_async<T: IpfsView + 'static>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
     linker.allow_shadowing(true);
     let added = types::add_to_linker::<T, IpfsFilesystem>(linker, |state| {
-        let failures = failures_of(state.ipfs());
+        let (failures, types) = records_of(state.ipfs());
         IpfsFilesystemView {
             wasi: state.filesystem(),
             failures,
+            types,
         }
     })
     .and_then(|()| {
@@ -62,19 +63,28 @@ pub struct IpfsFilesystemView<'a> {
     pub wasi: WasiFilesystemCtxView<'a>,
     /// The guest's calls that failed.
     pub(crate) failures: Arc<Failures>,
+    /// The types in the guest's listings.
+    pub(crate) types: Arc<Types>,
 }
 
-/// Returns the record of the guest's failures. A guest without IPFS has no calls to record.
-fn failures_of(ipfs: Option<&IpfsCtx>) -> Arc<Failures> {
-    static NONE: LazyLock<Arc<Failures>> = LazyLock::new(Arc::default);
-    ipfs.map_or(&*NONE, IpfsCtx::failures).clone()
+/// Returns the records of the guest's failures and of its entries' types. A guest without IPFS has nothing to record.
+fn records_of(ipfs: Option<&IpfsCtx>) -> (Arc<Failures>, Arc<Types>) {
+    static NONE: LazyLock<(Arc<Failures>, Arc<Types>)> = LazyLock::new(Default::default);
+    match ipfs {
+        Some(ipfs) => (ipfs.failures().clone(), ipfs.types().clone()),
+        None => NONE.clone(),
+    }
 }
 
 impl<'a> IpfsFilesystemView<'a> {
     /// Makes a view of a guest's state, for a host that calls the filesystem itself.
     pub fn new(wasi: WasiFilesystemCtxView<'a>, ipfs: Option<&IpfsCtx>) -> Self {
-        let failures = failures_of(ipfs);
-        Self { wasi, failures }
+        let (failures, types) = records_of(ipfs);
+        Self {
+            wasi,
+            failures,
+            types,
+        }
     }
 
     /// Returns the node, if the descriptor is ours.

@@ -1,8 +1,5 @@
-//! A directory's entries as the guest pulls them. No block is held between two calls, and no child is fetched (I9).
+//! A directory's entries as the guest pulls them, one with each call.
 
-use std::{future::poll_fn, pin::Pin};
-
-use futures_core::Stream;
 use wasmtime_wasi::p2::{
     FsResult,
     bindings::filesystem::types::{DirectoryEntry, HostDirectoryEntryStream},
@@ -12,7 +9,7 @@ use super::{
     errno,
     linker::IpfsFilesystemView,
     stat::entry_type,
-    table::{self, DirFd, DirStream},
+    table::{self, DirFd},
 };
 
 impl HostDirectoryEntryStream for IpfsFilesystemView<'_> {
@@ -20,20 +17,11 @@ impl HostDirectoryEntryStream for IpfsFilesystemView<'_> {
         let Some(listing) = table::get_stream(self.wasi.table, &stream) else {
             return self.wasi.read_directory_entry(stream).await;
         };
-        let DirStream { entries, failed } = listing;
-        // A listing whose blocks are all staged never waits; it must still let other tasks have the thread.
-        tokio::task::coop::consume_budget().await;
-        if let Some(error) = failed {
-            return Err(errno::failed(error.clone(), &self.failures));
-        }
-        let entry = poll_fn(|context| Pin::new(&mut *entries).poll_next(context)).await;
-        let entry = entry.transpose().map_err(|error| {
-            *failed = Some(error.clone());
-            errno::failed(error, &self.failures)
-        })?;
+        let entry = listing.next().await;
+        let entry = entry.map_err(|error| errno::failed(error, &self.failures))?;
         Ok(entry.map(|entry| DirectoryEntry {
-            type_: entry_type(entry.kind()),
-            name: entry.into_name(),
+            type_: entry_type(entry.kind),
+            name: entry.entry.into_name(),
         }))
     }
 

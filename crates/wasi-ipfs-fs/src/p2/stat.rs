@@ -1,7 +1,7 @@
 //! How a node looks to a guest: its type, stat and hash. Everything comes from the content, nothing from the host or
 //! the clock, so that a guest sees the same everywhere.
 
-use pinset::{EntryKind, Identity, Kind, Metadata, Mtime};
+use pinset::{Identity, Kind, Metadata, Mtime};
 use wasmtime_wasi::p2::bindings::{
     clocks::wall_clock::Datetime,
     filesystem::types::{DescriptorStat, DescriptorType, MetadataHashValue},
@@ -22,13 +22,9 @@ pub(crate) fn node_type(kind: Kind) -> DescriptorType {
     }
 }
 
-/// The type of an entry in a listing, which fetches no child. It is `Unknown` if only the child's block would tell.
-pub(crate) fn entry_type(kind: EntryKind) -> DescriptorType {
-    match kind {
-        EntryKind::File => DescriptorType::RegularFile,
-        EntryKind::Symlink => DescriptorType::SymbolicLink,
-        EntryKind::Unknown => DescriptorType::Unknown,
-    }
+/// The type of an entry in a listing. It is `Unknown` if it could not be learnt.
+pub(crate) fn entry_type(kind: Option<Kind>) -> DescriptorType {
+    kind.map_or(DescriptorType::Unknown, node_type)
 }
 
 /// A node's stat. All three times are UnixFS's mtime, or the epoch. A directory's size is 0. The link count is 1, since

@@ -1,18 +1,18 @@
 //! Our nodes in wasmtime's `ResourceTable`, and how they are recognised.
 //!
-//! A node is pushed under a Rust type of ours, [`Open`] or [`DirStream`], and handed out under wasmtime-wasi's nominal
+//! A node is pushed under a Rust type of ours, [`Open`] or [`Listing`], and handed out under wasmtime-wasi's nominal
 //! type with the same number. A later call with that number is ours exactly if the table holds one of our types there.
 //! Invariant: no handle of ours is ever passed to wasmtime-wasi. It would find a wrong type in the table, and the guest
 //! would trap.
 
-use pinset::{Dir, Entries, Error, File, Session};
+use pinset::{Dir, File, Session};
 use wasmtime::component::{Resource, ResourceTable, ResourceTableError};
 use wasmtime_wasi::{
     filesystem::Descriptor,
     p2::{FsResult, ReaddirIterator},
 };
 
-use crate::errno::Refusal;
+use crate::{errno::Refusal, listing::Listing};
 
 /// A descriptor as the bindings know it, ours or native.
 pub(crate) type Fd = Resource<Descriptor>;
@@ -26,14 +26,6 @@ pub(crate) enum Open {
     File(File),
     /// A directory.
     Dir(OpenDir),
-}
-
-/// An open listing.
-pub(crate) struct DirStream {
-    /// The remaining entries.
-    pub(crate) entries: Entries,
-    /// The error that ended the listing. The guest gets the same error again, and never an end of the listing (I7).
-    pub(crate) failed: Option<Error>,
 }
 
 /// An open directory, and the session that paths relative to it are resolved for (I10).
@@ -83,18 +75,18 @@ pub(crate) fn delete(table: &mut ResourceTable, fd: &Fd) -> bool {
 /// Puts a directory stream into the table.
 pub(crate) fn push_stream(
     table: &mut ResourceTable,
-    stream: DirStream,
+    listing: Listing,
 ) -> Result<DirFd, ResourceTableError> {
-    Ok(Resource::new_own(table.push(stream)?.rep()))
+    Ok(Resource::new_own(table.push(listing)?.rep()))
 }
 
 /// Returns the directory stream, if it is ours.
 pub(crate) fn get_stream<'t>(
     table: &'t mut ResourceTable,
     fd: &DirFd,
-) -> Option<&'t mut DirStream> {
+) -> Option<&'t mut Listing> {
     table
-        .get_mut(&Resource::<DirStream>::new_borrow(fd.rep()))
+        .get_mut(&Resource::<Listing>::new_borrow(fd.rep()))
         .ok()
 }
 
@@ -102,6 +94,6 @@ pub(crate) fn get_stream<'t>(
 pub(crate) fn delete_stream(table: &mut ResourceTable, fd: &DirFd) -> bool {
     get_stream(table, fd).is_some()
         && table
-            .delete(Resource::<DirStream>::new_own(fd.rep()))
+            .delete(Resource::<Listing>::new_own(fd.rep()))
             .is_ok()
 }

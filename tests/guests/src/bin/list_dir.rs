@@ -1,4 +1,5 @@
-//! Lists a directory, plain or sharded: whole, again, from the middle, two at once, and abandoned early.
+//! Lists a directory, plain or sharded: whole, again, from the middle, two at once, and abandoned early. Each entry comes
+//! with its type.
 //!
 //! Arguments: `DIR`. Prints `count N`, then `KIND NAME` for each entry, sorted by name; the name is quoted as
 //! Rust's `{:?}` does.
@@ -22,6 +23,7 @@ fn main() {
     );
 
     positions(&path, entries.len());
+    types(&path, &entries);
     interleaved(&path, &entries);
 
     // An abandoned listing must leave the next one complete.
@@ -91,6 +93,19 @@ fn positions(path: &str, count: usize) {
             "{path}: going back to {stop} gives another rest"
         );
     }
+}
+
+/// The listing itself tells each entry's type.
+fn types(path: &str, entries: &[(String, char)]) {
+    let stream = succeeds(path, Directory::open(path)).remaining();
+    let listed = stream
+        .into_iter()
+        .filter(|entry| entry.name != "." && entry.name != "..");
+    let listed: Vec<_> = listed.map(|entry| (entry.name, entry.kind)).collect();
+    assert!(
+        listed == entries,
+        "{path}: {listed:?} instead of {entries:?}"
+    );
 }
 
 /// Two listings of one directory do not affect each other.

@@ -1,0 +1,66 @@
+//! The kind of a directory's entry, from the entry's own root block.
+
+use std::time::Duration;
+
+use pinner_api::Origin;
+
+use crate::{
+    block::target_of,
+    error::Error,
+    fetch::ask::Rank,
+    metadata::Kind,
+    path::place::Place,
+    read::{
+        dir::Dir,
+        listing::{Entry, EntryKind},
+    },
+    task::Answer,
+};
+
+impl Dir {
+    /// Returns the kind of `entry`, which is an entry of this directory. If its link does not tell, its root block is
+    /// fetched within the session's limits, with this rank. This counts as no use of the block, and it pins nothing.
+    ///
+    /// The work starts with the first poll, and then goes on by itself. Dropping the future cancels it.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] at once with [`Rank::Ahead`] and no room for the fetch; those of fetching; [`Error::Malformed`];
+    /// [`Error::LimitReached`].
+    pub fn kind_of(
+        &self,
+        entry: &Entry,
+        rank: Rank,
+    ) -> impl Future<Output = Result<Kind, Error>> + Send + Unpin + use<> {
+        let (dir, cid) = (self.clone(), *entry.cid());
+        let by_link = match entry.kind() {
+            EntryKind::File => Some(Kind::File),
+            EntryKind::Dir => Some(Kind::Dir),
+            EntryKind::Symlink => Some(Kind::Symlink),
+            EntryKind::Unknown => None,
+        };
+        let origin = match self.place() {
+            Place::Link(linked) => linked.origin_below(entry.name()).0,
+            Place::Ipfs | Place::Ipns | Place::Name(_) => Origin::root(cid),
+        };
+        Answer::of(async move {
+            if let Some(kind) = by_link {
+                return Ok(kind);
+            }
+            let (session, target) = (dir.session(), target_of(&cid));
+            session.allowance().ensure_open()?;
+            let waited = Duration::ZERO;
+            let _counted = match rank {
+                Rank::Demand => None,
+                Rank::Ahead => {
+                    let counted = session.allowance().count_ahead();
+                    Some(counted.ok_or(Error::Busy { cid, waited })?)
+                }
+            };
+            let mut ask = session.ask(&origin);
+            ask.rank = rank;
+            let held = session.engine().obtain(&target, ask).await?;
+            let kind = session.engine().kind(&target, held).await?;
+            Ok(kind.into())
+        })
+    }
+}
