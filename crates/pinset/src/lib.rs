@@ -76,7 +76,7 @@ pub use block_staging::{Budget, lock_dir};
 pub use error::{Error, Limit};
 pub use fetch::{ask::Rank, counters::FetchFailures};
 pub use grant::{
-    access::{Access, Roots},
+    access::{Access, RootRequest, Roots, Rules},
     allowance::Limits,
 };
 #[cfg(feature = "metrics")]

@@ -140,6 +140,11 @@ impl Session {
         &self.inner.access
     }
 
+    /// Returns whether the session's access may change. Then no path may be remembered.
+    pub(crate) fn has_rules(&self) -> bool {
+        matches!(self.access(), Access::Ruled(..))
+    }
+
     /// The number of bytes fetched from the backend for this session so far.
     pub fn fetched_bytes(&self) -> u64 {
         self.inner.allowance.fetched_bytes()
@@ -182,7 +187,9 @@ impl Session {
         if !self.access().allows(&root) {
             return Err(Error::NotGranted { root });
         }
-        *lock(&self.inner.last_root) = Some((name.into(), root));
+        if !self.has_rules() {
+            *lock(&self.inner.last_root) = Some((name.into(), root));
+        }
         Ok(Some(root))
     }
 }

@@ -39,10 +39,11 @@
 //! # The way of one read
 //!
 //! 1. [`ctx`](IpfsCtx): one guest's IPFS: a session of the cache, the names, and the mounts.
-//! 2. [`view`](IpfsView): the trait by which every preview reaches the embedder's state.
-//! 3. [`p2`]: the linker function, and `wasi:filesystem` of preview 2.
-//! 4. `listing`: a directory's entries with their types, for all previews; `types`: how many could not be learnt.
-//! 5. `errno`: the only table of a guest's error codes, for all previews.
+//! 2. [`rules`](AccessRules): a host's own rules about roots, where a fixed set does not do.
+//! 3. [`view`](IpfsView): the trait by which every preview reaches the embedder's state.
+//! 4. [`p2`]: the linker function, and `wasi:filesystem` of preview 2.
+//! 5. `listing`: a directory's entries with their types, for all previews; `types`: how many could not be learnt.
+//! 6. `errno`: the only table of a guest's error codes, for all previews.
 //!
 //! # Features
 //!
@@ -62,9 +63,11 @@ mod listing;
 #[cfg(feature = "p1")]
 pub mod p1;
 pub mod p2;
+mod rules;
 mod types;
 mod view;
 
 pub use ctx::{IpfsCtx, IpfsCtxBuilder};
 pub use error::Error;
+pub use rules::{AccessRules, Grant};
 pub use view::IpfsView;

@@ -88,8 +88,13 @@ impl Listing {
     /// # Errors
     /// [`Error::LimitReached`] with too many open handles.
     pub(crate) fn new(dir: &Dir, types: &Arc<Types>) -> Result<Self, Error> {
-        Ok(Self {
-            entries: dir.entries()?,
+        Ok(Self::over(dir.entries()?, dir, types))
+    }
+
+    /// Goes on with a listing of `dir` from which entries were taken already.
+    pub(crate) fn over(entries: Entries, dir: &Dir, types: &Arc<Types>) -> Self {
+        Self {
+            entries,
             dir: dir.clone(),
             types: types.clone(),
             ahead: VecDeque::new(),
@@ -97,7 +102,7 @@ impl Listing {
             waits_since: None,
             in_vain: Duration::ZERO,
             alarm: None,
-        })
+        }
     }
 
     /// Returns the next entry, or `None` at the end. Dropping the future loses no entry.
@@ -110,7 +115,11 @@ impl Listing {
         poll_fn(|context| self.poll_next(context)).await
     }
 
-    fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<Listed>, Error>> {
+    /// As [`next`](Self::next).
+    pub(crate) fn poll_next(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<Option<Listed>, Error>> {
         self.fill(context);
         let (dir, types) = (&self.dir, &*self.types);
         for (index, slot) in self.ahead.iter_mut().enumerate() {

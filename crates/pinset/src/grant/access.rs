@@ -1,6 +1,8 @@
 //! Which roots a session may ask for (I10).
 
-use crate::path::root_cid::RootCid;
+use std::{fmt, pin::Pin, sync::Arc};
+
+use crate::{path::root_cid::RootCid, unixfs::Target};
 
 /// Which roots a session may ask for. There is no default: the embedder decides.
 #[derive(Clone, Debug)]
@@ -11,6 +13,38 @@ pub enum Access {
     /// Any CID. If a guest without network access may ask a node for any CID, it can send data out in the CIDs that it
     /// asks for, and learn which blocks the node holds.
     Any,
+    /// What the host's rules say, and these roots besides.
+    Ruled(Arc<dyn Rules>, Roots),
+}
+
+/// The host's own rules about roots, and about what lies below them. They are asked on every walk, so they may change;
+/// only open handles stay.
+pub trait Rules: fmt::Debug + Send + Sync {
+    /// The roots that `/ipfs` lists.
+    fn listed(&self) -> &Roots;
+
+    /// Returns whether `root` may be asked for, or `None` if [`ask`](Self::ask) has to decide.
+    fn allows(&self, root: &RootCid) -> Option<bool>;
+
+    /// Decides about a root, before anything is looked up below it. The walk waits for it, at most for as long as for a
+    /// block, and holds nothing that others wait for. A walk that is given up drops the future.
+    fn ask(&self, request: RootRequest) -> Pin<Box<dyn Future<Output = bool> + Send>>;
+
+    /// Returns whether `target`, a root or a node below one, is withheld. Only the node itself counts, not the way that
+    /// leads to it.
+    fn denies(&self, target: &RootCid) -> bool;
+}
+
+/// A root that is about to be looked up, and the way that led to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RootRequest {
+    /// The root, as CIDv1.
+    pub root: RootCid,
+    /// The path that is being walked, as it was given.
+    pub path: String,
+    /// The number of symlinks that were followed on the way to the root.
+    pub symlinks: usize,
 }
 
 impl Access {
@@ -32,14 +66,44 @@ impl Access {
                 Self::Roots(roots)
             }
             Self::Any => Self::Any,
+            Self::Ruled(rules, mut roots) => {
+                roots.insert(root);
+                Self::Ruled(rules, roots)
+            }
         }
     }
 
-    /// Returns whether the session may ask for `root`.
+    /// The roots that `/ipfs` lists.
+    pub(crate) fn listed(&self) -> Option<&Roots> {
+        match self {
+            Self::Roots(roots) => Some(roots),
+            Self::Any => None,
+            Self::Ruled(rules, _) => Some(rules.listed()),
+        }
+    }
+
+    /// The rules that decide about `root` when they are asked.
+    pub(crate) fn asks(&self, root: &RootCid) -> Option<&Arc<dyn Rules>> {
+        match self {
+            Self::Ruled(rules, _) if rules.allows(root).is_none() => Some(rules),
+            Self::Ruled(..) | Self::Roots(_) | Self::Any => None,
+        }
+    }
+
+    /// Returns whether `target` is withheld, wherever it is found.
+    pub(crate) fn denies(&self, target: &Target) -> bool {
+        match self {
+            Self::Ruled(rules, _) => rules.denies(&RootCid::of(target)),
+            Self::Roots(_) | Self::Any => false,
+        }
+    }
+
+    /// Returns whether the session may ask for `root`, as far as that is known without [asking](Rules::ask).
     pub fn allows(&self, root: &RootCid) -> bool {
         match self {
             Self::Roots(roots) => roots.contains(root),
             Self::Any => true,
+            Self::Ruled(rules, roots) => roots.contains(root) || rules.allows(root) == Some(true),
         }
     }
 }

@@ -64,7 +64,7 @@ impl RootCid {
     }
 
     /// Returns the CID as CIDv1, so that a CIDv0 and its CIDv1 form compare equal.
-    pub(crate) fn canonical(self) -> Self {
+    pub fn canonical(self) -> Self {
         Self(CidGeneric::new_v1(self.0.codec(), *self.0.hash()))
     }
 

@@ -9,13 +9,17 @@ use crate::{
     error::Error,
     fetch::ask::Rank,
     metadata::Kind,
-    path::place::Place,
+    path::{place::Place, root_cid::RootCid},
     read::{
         dir::Dir,
         listing::{Entry, EntryKind},
     },
     task::Answer,
 };
+
+/// The length that a root block is assumed to have at most, in bytes, until it has arrived. Its link tells the length of
+/// all content together, and a block that leads to more is hardly ever longer.
+const USUAL_ROOT: u64 = 256 << 10;
 
 impl Dir {
     /// Returns the kind of `entry`, which is an entry of this directory. If its link does not tell, its root block is
@@ -32,6 +36,7 @@ impl Dir {
         rank: Rank,
     ) -> impl Future<Output = Result<Kind, Error>> + Send + Unpin + use<> {
         let (dir, cid) = (self.clone(), *entry.cid());
+        let expected = entry.size_bytes().map(|size| size.min(USUAL_ROOT));
         let by_link = match entry.kind() {
             EntryKind::File => Some(Kind::File),
             EntryKind::Dir => Some(Kind::Dir),
@@ -48,6 +53,10 @@ impl Dir {
             }
             let (session, target) = (dir.session(), target_of(&cid));
             session.allowance().ensure_open()?;
+            if session.access().denies(&target) {
+                let root = RootCid::of(&target);
+                return Err(Error::NotGranted { root });
+            }
             let waited = Duration::ZERO;
             let _counted = match rank {
                 Rank::Demand => None,
@@ -57,7 +66,7 @@ impl Dir {
                 }
             };
             let mut ask = session.ask(&origin);
-            ask.rank = rank;
+            (ask.rank, ask.expected) = (rank, expected);
             let held = session.engine().obtain(&target, ask).await?;
             let kind = session.engine().kind(&target, held).await?;
             Ok(kind.into())

@@ -19,7 +19,7 @@ use crate::{
     cache::nodes::Decoded,
     error::Error,
     fetch::ask::Rank,
-    grant::{access::Access, allowance::HandleGuard},
+    grant::allowance::HandleGuard,
     metadata::Kind,
     path::{
         fixed_name::FixedName,
@@ -270,7 +270,7 @@ async fn take(dir: Dir, mut position: Position) -> (VecDeque<Entry>, State) {
     let session = dir.session();
     let more = match &mut position {
         Position::Roots(next) => {
-            if let Access::Roots(roots) = session.access() {
+            if let Some(roots) = session.access().listed() {
                 taken.fill_from(roots.iter().skip(*next), Entry::of_root);
             }
             *next += taken.entries.len();

@@ -10,15 +10,18 @@
 use std::{borrow::Cow, pin::Pin, sync::Arc};
 
 use smallvec::SmallVec;
+use tokio::time::timeout;
 
 use crate::{
     block::cid_of,
     cache::nodes::Decoded,
     error::Error,
+    grant::access::RootRequest,
     metadata::Identity,
     path::{
         ipfs_path::{Segment, Symlinks, segments, shown, wants_directory},
         place::{Linked, Place},
+        root_cid::RootCid,
         walked::Known,
     },
     read::dir::Dir,
@@ -62,7 +65,11 @@ fn start<'a>(
     path: &'a str,
     last: Symlinks,
 ) -> Result<Started<'a>, Error> {
-    let keep = match session.walked().look(base, path, last) {
+    let known = match session.has_rules() {
+        true => Known::New,
+        false => session.walked().look(base, path, last),
+    };
+    let keep = match known {
         Known::LedTo(place) => {
             session.engine().ensure_open()?;
             return Ok(Started::AtHand(Visited { place, node: None }));
@@ -82,8 +89,8 @@ fn start<'a>(
             ended(&found);
             Started::AtHand(found)
         }
-        Turn::Needs(needed) => Started::Waits(Box::pin(async move {
-            let found = walk.wait(needed).await?;
+        turn => Started::Waits(Box::pin(async move {
+            let found = walk.wait(turn).await?;
             ended(&found);
             Ok(found)
         })),
@@ -110,6 +117,8 @@ struct Walk<'a> {
     reached: Option<Place>,
     /// The node that the last turn needed, loaded for this one.
     had: Option<Arc<Decoded>>,
+    /// The root that the last turn had to ask for, granted for this one.
+    granted: Option<RootCid>,
     /// Whether the path's end must be a directory.
     directory: bool,
     symlinks: usize,
@@ -130,6 +139,8 @@ enum Turn {
     Arrived(Visited),
     /// This node has to be loaded first.
     Needs(Needed),
+    /// The host's rules have to grant this root first.
+    Asks(RootCid),
 }
 
 /// The result of looking up one segment in a directory.
@@ -137,6 +148,8 @@ enum LookedUp {
     Place(Place),
     /// This node has to be loaded first.
     Needs(Needed),
+    /// The host's rules have to grant this root first.
+    Asks(RootCid),
 }
 
 pub(super) enum Needed {
@@ -181,6 +194,7 @@ impl<'a> Walk<'a> {
             shard: None,
             reached: None,
             had: None,
+            granted: None,
             directory: false,
             symlinks: 0,
         }
@@ -197,17 +211,48 @@ impl<'a> Walk<'a> {
         if self.path.is_empty() {
             return Err(absent("", self.base));
         }
+        self.check(self.base)?;
         self.push(Cow::Borrowed(self.path))
     }
 
-    /// Completes a walk in which a turn needed a node.
-    async fn wait(mut self, mut needed: Needed) -> Result<Visited, Error> {
+    /// Completes a walk after this turn.
+    async fn wait(mut self, mut turn: Turn) -> Result<Visited, Error> {
         loop {
-            self.had = Some(needed.have(self.session).await?);
-            needed = match self.turn()? {
+            match turn {
                 Turn::Arrived(found) => return Ok(found),
-                Turn::Needs(needed) => needed,
-            };
+                Turn::Needs(needed) => self.had = Some(needed.have(self.session).await?),
+                Turn::Asks(root) => {
+                    self.ask_for(root).await?;
+                    self.granted = Some(root);
+                }
+            }
+            turn = self.turn()?;
+        }
+    }
+
+    /// Asks the host's rules for a root. An answer that does not come in time is a refusal.
+    async fn ask_for(&self, root: RootCid) -> Result<(), Error> {
+        if let Some(rules) = self.session.access().asks(&root) {
+            let answer = rules.ask(RootRequest {
+                root: root.canonical(),
+                path: self.path.to_owned(),
+                symlinks: self.symlinks,
+            });
+            if let Ok(true) = timeout(self.session.engine().block_deadline(), answer).await {
+                return Ok(());
+            }
+        }
+        Err(Error::NotGranted { root })
+    }
+
+    /// Refuses a place that the host's rules withhold.
+    fn check(&self, place: &Place) -> Result<(), Error> {
+        match place {
+            Place::Link(linked) if self.session.access().denies(&linked.link.target) => {
+                let root = RootCid::of(&linked.link.target);
+                Err(Error::NotGranted { root })
+            }
+            _ => Ok(()),
         }
     }
 
@@ -262,6 +307,10 @@ impl<'a> Walk<'a> {
                             self.todo.push(Move::To(name));
                             return Ok(Turn::Needs(needed));
                         }
+                        LookedUp::Asks(root) => {
+                            self.todo.push(Move::To(name));
+                            return Ok(Turn::Asks(root));
+                        }
                     },
                 },
             };
@@ -277,6 +326,7 @@ impl<'a> Walk<'a> {
                 self.base = &IPFS;
                 place = target;
             }
+            self.check(&place)?;
             let Place::Link(linked) = &place else {
                 return Ok(Turn::Arrived(Visited { place, node: None }));
             };
@@ -352,7 +402,7 @@ impl<'a> Walk<'a> {
         let (shard, had) = (self.shard.take(), self.had.take());
         let place = self.stack.last().unwrap_or(self.base);
         let linked = match place {
-            Place::Ipfs => return root(self.session, name).map(LookedUp::Place),
+            Place::Ipfs => return root(self.session, name, self.granted.take()),
             Place::Ipns => {
                 // The granted names are fixed, so the backend is not asked.
                 let fixed = self.session.fixed_name(name);
@@ -431,12 +481,18 @@ fn absent(name: &str, directory: &Place) -> Error {
     }
 }
 
-/// Resolves the first segment below `/ipfs`: a CID that was granted.
-fn root(session: &Session, name: &str) -> Result<Place, Error> {
+/// Resolves the first segment below `/ipfs`: a CID that was granted, to the session or just now.
+fn root(session: &Session, name: &str, just: Option<RootCid>) -> Result<LookedUp, Error> {
+    let root = match session.granted_root(name) {
+        Err(Error::NotGranted { root }) if just == Some(root) => Some(root),
+        Err(Error::NotGranted { root }) if session.access().asks(&root).is_some() => {
+            return Ok(LookedUp::Asks(root));
+        }
+        root => root?,
+    };
     // To a guest, a name that is not a CID just does not exist.
-    let root = session.granted_root(name)?;
     let root = root.ok_or_else(|| absent(name, &Place::Ipfs))?;
-    Ok(Place::of_root(&root))
+    Ok(LookedUp::Place(Place::of_root(&root)))
 }
 
 impl Visited {

@@ -102,7 +102,7 @@ async fn rest(listing: &mut Listing) -> Vec<(String, Option<Kind>)> {
     while let Some(listed) = listing.next().await.unwrap() {
         all.push((listed.entry.into_name(), listed.kind));
     }
-    all.sort_unstable();
+    all.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
     all
 }
 

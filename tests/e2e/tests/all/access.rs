@@ -6,9 +6,9 @@ use e2e::{Run, Sample, Variant, each_variant, guests};
 use pinner_mock::Call;
 use pinset::Access;
 use tempfile::TempDir;
-use wasi_ipfs_fs::IpfsCtx;
+use wasi_ipfs_fs::{AccessRules, Grant, IpfsCtx};
 
-each_variant! { one_root_and_no_other nothing_but_a_mount }
+each_variant! { one_root_and_no_other nothing_but_a_mount a_callback_decides }
 
 /// A tree that the node has and no guest is granted.
 struct Secret {
@@ -112,5 +112,34 @@ async fn nothing_but_a_mount(variant: Variant) {
     let outcome = run.program(&variant.program(guests::ACCESS)).await;
     let printed = outcome.success();
     assert!(!printed.contains("root "), "{printed}");
+    assert_nothing_else_was_asked(&sample);
+}
+
+/// A callback of the host grants one root, and of that everything but one file.
+async fn a_callback_decides(variant: Variant) {
+    let sample = Sample::new();
+    let secret = Secret::beside(&sample);
+    let hello = sample.content.add(sample.local_path("hello.txt"));
+    let granted = sample.content.root;
+    let rules = AccessRules::asking(move |request| async move {
+        match request.root == granted {
+            true => Ok(Grant::Once),
+            false => Ok(Grant::Refused),
+        }
+    });
+    let cache = variant.cache(&sample.content.node).await;
+    let ctx = IpfsCtx::builder(cache, rules.without([hello]).into());
+    let ctx = ctx.build().await.expect("a context");
+    let (root, taken_down) = (sample.path(""), sample.path("hello.txt"));
+    let arguments = [
+        ["granted", root.as_str()],
+        ["ungranted", &secret.path],
+        ["ungranted", &taken_down],
+        ["ungranted", "/ipfs/bafkqabtimvwgy3yk"],
+        ["roots", "/ipfs"],
+    ];
+    let run = Run::new(["access"].into_iter().chain(arguments.concat())).ipfs(ctx);
+    let outcome = run.program(&variant.program(guests::ACCESS)).await;
+    assert!(!outcome.success().contains("root "), "/ipfs lists nothing");
     assert_nothing_else_was_asked(&sample);
 }
