@@ -98,7 +98,7 @@ pub use read::{
     blocking::BlockingReader,
     dir::Dir,
     file::File,
-    listing::{Entries, Entry, EntryKind},
+    listing::{Entries, Entry},
     node::{Node, Symlink},
     pending::{KeptBytes, PendingRead},
     readahead::Advice,

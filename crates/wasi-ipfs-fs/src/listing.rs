@@ -17,7 +17,7 @@ use std::{
 };
 
 use futures_core::Stream;
-use pinset::{Dir, Entries, Entry, EntryKind, Error, Kind, Rank};
+use pinset::{Dir, Entries, Entry, Error, Kind, Rank};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::types::Types;
@@ -191,13 +191,10 @@ impl Listing {
 }
 
 impl State {
-    fn by_link(kind: EntryKind, types: &Types) -> Self {
+    fn by_link(kind: Option<Kind>, types: &Types) -> Self {
         match kind {
-            EntryKind::File => Self::Over(Some(Kind::File)),
-            EntryKind::Dir => Self::Over(Some(Kind::Dir)),
-            EntryKind::Symlink => Self::Over(Some(Kind::Symlink)),
-            EntryKind::Unknown if types.are_lazy() => Self::Over(None),
-            EntryKind::Unknown => Self::Due,
+            None if !types.are_lazy() => Self::Due,
+            kind => Self::Over(kind),
         }
     }
 }

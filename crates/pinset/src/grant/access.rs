@@ -2,7 +2,7 @@
 
 use std::{fmt, pin::Pin, sync::Arc};
 
-use crate::{path::root_cid::RootCid, unixfs::Target};
+use crate::{error::Error, path::root_cid::RootCid, unixfs::Target};
 
 /// Which roots a session may ask for. There is no default: the embedder decides.
 #[derive(Clone, Debug)]
@@ -90,12 +90,15 @@ impl Access {
         }
     }
 
-    /// Returns whether `target` is withheld, wherever it is found.
-    pub(crate) fn denies(&self, target: &Target) -> bool {
-        match self {
-            Self::Ruled(rules, _) => rules.denies(&RootCid::of(target)),
-            Self::Roots(_) | Self::Any => false,
+    /// Refuses a target that is withheld, wherever it is found.
+    pub(crate) fn check(&self, target: &Target) -> Result<(), Error> {
+        if let Self::Ruled(rules, _) = self {
+            let root = RootCid::of(target);
+            if rules.denies(&root) {
+                return Err(Error::NotGranted { root });
+            }
         }
+        Ok(())
     }
 
     /// Returns whether the session may ask for `root`, as far as that is known without [asking](Rules::ask).

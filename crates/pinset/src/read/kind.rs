@@ -9,11 +9,8 @@ use crate::{
     error::Error,
     fetch::ask::Rank,
     metadata::Kind,
-    path::{place::Place, root_cid::RootCid},
-    read::{
-        dir::Dir,
-        listing::{Entry, EntryKind},
-    },
+    path::place::Place,
+    read::{dir::Dir, listing::Entry},
     task::Answer,
 };
 
@@ -37,12 +34,7 @@ impl Dir {
     ) -> impl Future<Output = Result<Kind, Error>> + Send + Unpin + use<> {
         let (dir, cid) = (self.clone(), *entry.cid());
         let expected = entry.size_bytes().map(|size| size.min(USUAL_ROOT));
-        let by_link = match entry.kind() {
-            EntryKind::File => Some(Kind::File),
-            EntryKind::Dir => Some(Kind::Dir),
-            EntryKind::Symlink => Some(Kind::Symlink),
-            EntryKind::Unknown => None,
-        };
+        let by_link = entry.kind();
         let origin = match self.place() {
             Place::Link(linked) => linked.origin_below(entry.name()).0,
             Place::Ipfs | Place::Ipns | Place::Name(_) => Origin::root(cid),
@@ -53,10 +45,7 @@ impl Dir {
             }
             let (session, target) = (dir.session(), target_of(&cid));
             session.allowance().ensure_open()?;
-            if session.access().denies(&target) {
-                let root = RootCid::of(&target);
-                return Err(Error::NotGranted { root });
-            }
+            session.access().check(&target)?;
             let waited = Duration::ZERO;
             let _counted = match rank {
                 Rank::Demand => None,

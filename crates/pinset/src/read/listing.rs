@@ -65,40 +65,21 @@ impl Dir {
     }
 }
 
-/// An entry's kind, as far as its link tells.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum EntryKind {
-    /// A file, since the link is to a raw block, or holds a file.
-    File,
-    /// A directory, since the link holds one.
-    Dir,
-    /// A symlink, since the link holds one, or the entry is a name in `/ipns`.
-    Symlink,
-    /// A file, directory or symlink. The entry's own block tells ([`Dir::kind_of`]).
-    Unknown,
-}
-
-impl EntryKind {
-    fn by(target: &Target) -> Self {
-        let held = match target {
-            Target::Inline { codec, bytes } => unixfs::kind(*codec, bytes).ok(),
-            Target::Block(_) if target.codec() == Codec::Raw => Some(unixfs::Kind::File),
-            Target::Block(_) => None,
-        };
-        match held.map(Kind::from) {
-            Some(Kind::File) => Self::File,
-            Some(Kind::Dir) => Self::Dir,
-            Some(Kind::Symlink) => Self::Symlink,
-            None => Self::Unknown,
-        }
-    }
+/// Returns the kind of an entry, as far as its link tells: if it leads to a raw block, or holds the node itself.
+fn kind_by(target: &Target) -> Option<Kind> {
+    let kind = match target {
+        Target::Inline { codec, bytes } => unixfs::kind(*codec, bytes).ok(),
+        Target::Block(_) if target.codec() == Codec::Raw => Some(unixfs::Kind::File),
+        Target::Block(_) => None,
+    };
+    kind.map(Kind::from)
 }
 
 /// One entry of a directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     name: String,
-    kind: EntryKind,
+    kind: Option<Kind>,
     cid: Cid,
     size_bytes: Option<u64>,
 }
@@ -114,8 +95,8 @@ impl Entry {
         self.name
     }
 
-    /// The entry's kind, as far as the link tells.
-    pub fn kind(&self) -> EntryKind {
+    /// The entry's kind, as far as the link tells. The entry's own block tells the rest ([`Dir::kind_of`]).
+    pub fn kind(&self) -> Option<Kind> {
         self.kind
     }
 
@@ -132,7 +113,7 @@ impl Entry {
     fn new(name: &str, link: &Link) -> Self {
         Self {
             name: name.to_owned(),
-            kind: EntryKind::by(&link.target),
+            kind: kind_by(&link.target),
             cid: cid_of(&link.target),
             size_bytes: link.tsize,
         }
@@ -141,7 +122,7 @@ impl Entry {
     fn of_root(root: &RootCid) -> Self {
         Self {
             name: root.to_string(),
-            kind: EntryKind::by(&root.target()),
+            kind: kind_by(&root.target()),
             cid: cid_of(&root.target()),
             size_bytes: None,
         }
@@ -150,7 +131,7 @@ impl Entry {
     fn of_name(fixed: &FixedName) -> Self {
         Self {
             name: fixed.name().to_string(),
-            kind: EntryKind::Symlink,
+            kind: Some(Kind::Symlink),
             cid: cid_of(&fixed.target().target()),
             size_bytes: None,
         }

@@ -248,10 +248,7 @@ impl<'a> Walk<'a> {
     /// Refuses a place that the host's rules withhold.
     fn check(&self, place: &Place) -> Result<(), Error> {
         match place {
-            Place::Link(linked) if self.session.access().denies(&linked.link.target) => {
-                let root = RootCid::of(&linked.link.target);
-                Err(Error::NotGranted { root })
-            }
+            Place::Link(linked) => self.session.access().check(&linked.link.target),
             _ => Ok(()),
         }
     }
