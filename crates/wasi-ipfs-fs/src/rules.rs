@@ -23,7 +23,7 @@ const MOST_GRANTS: usize = 1024;
 pub enum Grant {
     /// The root is refused: to the guest it does not exist.
     Refused,
-    /// The root is granted to the call that led to it. What is opened below it stays open.
+    /// The root is granted to the call that led to it. Nodes that are opened below it stay open.
     Once,
     /// The root is granted to this guest's calls for so long, without being asked for again.
     For(Duration),

@@ -13,7 +13,7 @@ pub enum Access {
     /// Any CID. If a guest without network access may ask a node for any CID, it can send data out in the CIDs that it
     /// asks for, and learn which blocks the node holds.
     Any,
-    /// What the host's rules say, and these roots besides.
+    /// The roots that the host's rules allow, and these besides.
     Ruled(Arc<dyn Rules>, Roots),
 }
 
