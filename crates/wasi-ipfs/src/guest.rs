@@ -1,17 +1,26 @@
 //! Compiles a guest, sets up its WASI, runs it, and turns its end into our exit status.
 //!
+//! `program` gets its bytes. `engine` sets up what `wasmtime_flags` asks for.
+//!
 //! Everything that is not below `/ipfs` or a mount is handled by wasmtime-wasi, set up as `wasmtime run` does.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Context;
 use wasi_ipfs_fs::{IpfsCtx, IpfsView};
 use wasmtime::{
-    Cache, Config, Engine, Store, Trap,
+    Engine, Store, StoreLimits, Trap,
     component::{Component, Linker, ResourceTable},
 };
 use wasmtime_wasi::{
     FsPerms, I32Exit, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView, p2::bindings::Command,
+};
+
+use crate::{
+    engine, precompiled,
+    program::{Code, Program},
+    wasmtime_error::from_wasmtime,
+    wasmtime_flags::{Options, Wasi},
 };
 
 /// The status of a guest that trapped: 128 + SIGABRT, as with `wasmtime run`.
@@ -28,52 +37,53 @@ pub(crate) struct Surroundings {
     pub(crate) directories: Vec<Preopen>,
 }
 
-/// A host directory that the guest may read and write.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A host directory that the guest may use.
+#[derive(Clone, Debug)]
 pub(crate) struct Preopen {
     /// Its path on the host.
     pub(crate) host: PathBuf,
     /// Its name in the guest.
     pub(crate) guest: String,
+    /// Whether it may be written.
+    pub(crate) perms: FsPerms,
 }
 
 /// A compiled guest.
 pub(crate) struct Guest {
     engine: Engine,
     component: Component,
-    /// Its path, for messages.
+    /// Its name, for messages.
     name: String,
+    options: Options,
 }
 
 impl Guest {
-    /// Loads and compiles a preview 1 module or a preview 2 component. wasmtime's cache keeps the result.
+    /// Compiles a preview 1 module or a preview 2 component. wasmtime's cache keeps the result.
     ///
     /// This takes seconds for large guests, so it must not run on an async thread.
-    pub(crate) fn load(path: &Path) -> anyhow::Result<Self> {
-        let name = path.display().to_string();
-        let wasm =
-            std::fs::read(path).with_context(|| format!("cannot read the guest '{name}'"))?;
-        let mut config = Config::new();
-        match Cache::from_file(None) {
-            Ok(cache) => {
-                config.cache(Some(cache));
+    pub(crate) fn compile(program: Program, options: &Options) -> anyhow::Result<Self> {
+        let Program { name, code } = program;
+        let (engine, cache) = engine::engine(options)?;
+        let component = match code {
+            Code::Wasm(wasm) => {
+                let component = wasi_ipfs_fs::p1::load(&name, &wasm)?;
+                Component::new(&engine, &component)
+                    .map_err(from_wasmtime)
+                    .with_context(|| format!("cannot compile '{name}'"))?
             }
-            // Without a home directory there is no cache. That is slower, but not a reason to stop.
-            Err(error) => tracing::warn!("compilations are not cached: {error}"),
-        }
-        let engine = Engine::new(&config).map_err(from_wasmtime)?;
-        let component = wasi_ipfs_fs::p1::load(&name, &wasm)?;
-        let component = Component::new(&engine, &component)
-            .map_err(from_wasmtime)
-            .with_context(|| format!("cannot compile '{name}'"))?;
+            Code::Native(bytes) => precompiled::component(&engine, &name, &bytes)?,
+        };
+        engine::log_compilation(&name, cache.as_ref());
         Ok(Self {
             engine,
             component,
             name,
+            options: options.clone(),
         })
     }
 
-    /// Runs the guest to its end, and returns its exit status.
+    /// Runs the guest to its end, and returns its exit status. Without `ipfs` it sees nothing but what wasmtime-wasi
+    /// gives it.
     ///
     /// # Cancellation
     /// Dropping the future stops the guest at its next host call and closes what it had open. A guest that makes no
@@ -81,20 +91,22 @@ impl Guest {
     pub(crate) async fn run(
         self,
         surroundings: &Surroundings,
-        ipfs: IpfsCtx,
+        ipfs: Option<IpfsCtx>,
     ) -> anyhow::Result<i32> {
         let state = State {
-            wasi: wasi(surroundings)?,
+            wasi: wasi(surroundings, &self.options.wasi)?,
             table: ResourceTable::new(),
             ipfs,
+            limits: engine::store_limits(&self.options.wasm),
         };
         let name = self.name.clone();
+        let (engine, timeout) = (self.engine.clone(), self.options.wasm.timeout);
         // The guest gets a task of its own: one that computes without a pause must not delay signals.
         let run = tokio::spawn(self.call(state));
         let _stop = AbortOnDrop(run.abort_handle());
-        match run.await {
-            Ok(Ok(status)) => Ok(status),
-            Ok(Err(error)) => {
+        match engine::within(timeout, &engine, run).await {
+            Some(Ok(Ok(status))) => Ok(status),
+            Some(Ok(Err(error))) => {
                 let error = error.context(format!("failed to run main module `{name}`"));
                 match error.downcast_ref::<Trap>() {
                     Some(_) => {
@@ -104,8 +116,14 @@ impl Guest {
                     None => Err(from_wasmtime(error)),
                 }
             }
-            Err(error) => Err(anyhow::Error::new(error)
+            Some(Err(error)) => Err(anyhow::Error::new(error)
                 .context(format!("the host panicked while it ran '{name}'"))),
+            None => {
+                eprintln!(
+                    "Error: failed to run main module `{name}`: its -W timeout is over, and it waits in a host call"
+                );
+                Ok(TRAPPED)
+            }
         }
     }
 
@@ -114,6 +132,7 @@ impl Guest {
         wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
         wasi_ipfs_fs::p2::add_to_linker_async(&mut linker)?;
         let mut store = Store::new(&self.engine, state);
+        engine::bound(&mut store, &self.options.wasm, |state| &mut state.limits)?;
         let ended = async {
             let command = Command::instantiate_async(&mut store, &self.component, &linker).await?;
             command.wasi_cli_run().call_run(&mut store).await
@@ -129,33 +148,40 @@ impl Guest {
     }
 }
 
-fn wasi(surroundings: &Surroundings) -> anyhow::Result<WasiCtx> {
+fn wasi(surroundings: &Surroundings, options: &Wasi) -> anyhow::Result<WasiCtx> {
     let mut builder = WasiCtxBuilder::new();
+    if options.inherit_network {
+        builder.inherit_network();
+    }
+    if let Some(allowed) = options.tcp {
+        builder.allow_tcp(allowed);
+    }
+    if let Some(allowed) = options.udp {
+        builder.allow_udp(allowed);
+    }
     builder
         .inherit_stdio()
         .args(&surroundings.arguments)
         .envs(&surroundings.environment)
+        .allow_ip_name_lookup(options.allow_ip_name_lookup)
         // The guest has a runtime thread to itself, as under `wasmtime run`, so native files are read and written on
         // that thread.
         .allow_blocking_current_thread(true);
-    for Preopen { host, guest } in &surroundings.directories {
+    for Preopen { host, guest, perms } in &surroundings.directories {
         builder
-            .preopened_dir(host, guest, FsPerms::ReadWrite)
+            .preopened_dir(host, guest, *perms)
             .map_err(from_wasmtime)
             .with_context(|| format!("cannot open the directory '{}' of --dir", host.display()))?;
     }
     Ok(builder.build())
 }
 
-fn from_wasmtime(error: wasmtime::Error) -> anyhow::Error {
-    anyhow::Error::from_boxed(error.into())
-}
-
 /// The state of the guest's host calls.
 struct State {
     wasi: WasiCtx,
     table: ResourceTable,
-    ipfs: IpfsCtx,
+    ipfs: Option<IpfsCtx>,
+    limits: StoreLimits,
 }
 
 impl WasiView for State {
@@ -169,7 +195,7 @@ impl WasiView for State {
 
 impl IpfsView for State {
     fn ipfs(&self) -> Option<&IpfsCtx> {
-        Some(&self.ipfs)
+        self.ipfs.as_ref()
     }
 }
 

@@ -1,7 +1,8 @@
 //! The command `wasi-ipfs`: run a WASI program on `/ipfs`, and list, read, copy, fetch and import content.
 //!
 //! The way of one call: `main` parses the flags, and `commands/` has one file for each subcommand. `host` opens the
-//! sources (`source`, `layered`), sets up the cache, and closes it at every end (`signals`). `guest` runs a program.
+//! sources (`source`, `layered`), sets up the cache, and closes it at every end (`signals`). `program` gets a program's
+//! bytes, `guest` runs it, and `wasmtime_flags` and `session_limits` say within which bounds.
 //! Output goes through `output`, `columns` and `progress`.
 //!
 //! Exit statuses: the guest's own from `run`; otherwise 0 for success, 1 for an error, 2 for wrong usage, and 128 + n
@@ -9,18 +10,26 @@
 
 mod columns;
 mod commands;
+mod compiled;
+mod engine;
 mod guest;
 mod host;
 mod importing;
 mod ipfs_path;
+mod key_values;
 mod layered;
 mod output;
+mod precompiled;
+mod program;
 mod progress;
+mod session_limits;
 mod signals;
 mod source;
 mod summary;
 mod units;
 mod usage;
+mod wasmtime_error;
+mod wasmtime_flags;
 
 use std::{process::ExitCode, time::Duration};
 

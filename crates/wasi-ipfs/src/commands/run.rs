@@ -1,32 +1,36 @@
 //! `run`: runs a WASI program with `/ipfs`, in addition to what `wasmtime run` provides.
 //!
 //! Access is a capability (I10): the guest may ask for the roots that are named on the command line, including its own
-//! arguments, and for no others unless `--any-cid` is given.
+//! arguments and the program's path, and for no others unless `--any-cid` is given.
 
-use std::{
-    ffi::{OsStr, OsString},
-    path::Path,
-};
+use std::ffi::{OsStr, OsString};
 
 use anyhow::Context;
 use cid::Cid;
-use pinset::{Access, CacheMode, IpnsName, RootCid};
+use pinset::{Access, CacheMode, IpnsName, Limits, RootCid};
 use wasi_ipfs_fs::IpfsCtx;
+use wasmtime_wasi::FsPerms;
 
 use crate::{
     guest::{Guest, Preopen, Surroundings},
     host::{self, HostArgs, Sharing},
     ipfs_path::{ContentPath, roots_in},
+    key_values::List,
+    program::{self, Allowed, Source},
+    units::parse_size,
     usage::Usage,
+    wasmtime_flags::{Options, WasmtimeArgs},
 };
 
 /// Run a WASI program that sees /ipfs/CID/… as files
 ///
-/// The program is a WASI preview 1 module or a preview 2 component. It may read the roots that the sources name
-/// (CAR headers, --add), those of --mount, and every /ipfs/CID in its arguments; any CID with --any-cid, and
-/// /ipns/NAME with --ipns NAME. This command exits with the program's status, or with 134 if it trapped.
+/// The program is a WASI preview 1 module or a preview 2 component, binary or as text: a file, - for standard input,
+/// or /ipfs/CID/app.wasm, which is verified before it runs. It may read the roots that the sources name (CAR headers,
+/// --add), those of --mount, and every /ipfs/CID in its arguments, its own path included; any CID with --any-cid, and
+/// /ipns/NAME with --ipns NAME. This command exits with the program's status, or with 134 if it trapped or its time was
+/// over.
 #[derive(Debug, clap::Args)]
-#[command(after_help = EXAMPLES, override_usage = "wasi-ipfs run [OPTIONS] GUEST.wasm [ARGS]...")]
+#[command(after_help = EXAMPLES, override_usage = "wasi-ipfs run [OPTIONS] PROGRAM [ARGS]...")]
 pub(crate) struct Args {
     #[command(flatten)]
     host: HostArgs,
@@ -40,7 +44,12 @@ pub(crate) struct Args {
     #[arg(long = "dir", value_name = "HOST[::GUEST]", help_heading = "Guest")]
     dirs: Vec<Preopen>,
 
-    /// Pass an environment variable, with this process's value unless one is given; may be given several times
+    /// The same, but the guest cannot change anything there. These come after those of --dir
+    #[arg(long = "dir-ro", value_name = "HOST[::GUEST]", help_heading = "Guest")]
+    read_only_dirs: Vec<Preopen>,
+
+    /// Pass an environment variable, with this process's value unless one is given; may be given several times. No
+    /// others are passed, except with -S inherit-env
     #[arg(long = "env", value_name = "NAME[=VAL]", help_heading = "Guest", value_parser = parse_env)]
     env: Vec<(String, Option<String>)>,
 
@@ -58,17 +67,36 @@ pub(crate) struct Args {
     #[arg(long, help_heading = "Guest")]
     any_cid: bool,
 
+    /// Limit what the guest may use of /ipfs: open_handles=N, fetches_in_flight=N, targets=N, fetched_bytes=SIZE,
+    /// path_bytes=N, memory_bytes=SIZE. Beyond a limit its calls fail
+    #[arg(long, value_name = "KEY=VAL[,..]", help_heading = "Guest")]
+    limits: Vec<List<Limits>>,
+
+    /// Run the guest without /ipfs, as `wasmtime run` does. No source is needed then, unless the program is in IPFS
+    #[arg(long, help_heading = "Guest", conflicts_with_all = ["mount", "ipns", "any_cid", "limits"])]
+    no_ipfs: bool,
+
+    /// The largest program that is run
+    #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = parse_size, help_heading = "Guest")]
+    max_program_size: u64,
+
+    /// Run a host file of native code, as `wasmtime compile` writes it. Nothing confines it: it can do whatever you can
+    #[arg(long, help_heading = "Guest")]
+    allow_precompiled: bool,
+
+    #[command(flatten)]
+    wasmtime: WasmtimeArgs,
+
     /// Give the guest a cache of its own, so that timing reveals nothing about other guests
     #[arg(long, help_heading = "Cache")]
     isolated: bool,
 
-    /// The guest, and its arguments, which are passed on untouched
+    /// The program (a file, -, or /ipfs/CID/app.wasm), and its arguments, which are passed on untouched
     #[arg(
-        value_name = "GUEST.wasm [ARGS]",
+        value_name = "PROGRAM [ARGS]",
         help_heading = "Arguments",
         required = true,
-        trailing_var_arg = true,
-        allow_hyphen_values = true
+        trailing_var_arg = true
     )]
     guest: Vec<OsString>,
 }
@@ -79,7 +107,8 @@ Examples:
   wasi-ipfs run --add ./data --dir ./out::/out convert.wasm /ipfs/<CID>/in.csv /out/result
   wasi-ipfs run --car python.car --mount /lib=/ipfs/<CID>/lib --env PYTHONHOME=/lib python.wasm -c 'import json'
   wasi-ipfs run --car big.car --budget 64MiB --stats sum.wasm /ipfs/<CID>
-  wasi-ipfs run --kubo --ipns docs.ipfs.tech rg.wasm pinning /ipns/docs.ipfs.tech";
+  wasi-ipfs run --kubo --ipns docs.ipfs.tech rg.wasm pinning /ipns/docs.ipfs.tech
+  wasi-ipfs run --kubo -W timeout=10s,max-memory-size=256MiB --limits fetched_bytes=1G /ipfs/<CID>/app.wasm";
 
 /// One `--mount`.
 #[derive(Clone, Debug)]
@@ -90,36 +119,61 @@ struct Mount {
 
 pub(crate) async fn run(args: &Args) -> anyhow::Result<i32> {
     let [program, arguments @ ..] = &args.guest[..] else {
-        return Err(Usage::missing("no guest is given"));
+        return Err(Usage::missing("no program is given"));
     };
-    let program = Path::new(program);
-    let surroundings = args.surroundings(program, arguments)?;
+    let source = Source::of(program)?;
+    let options = args.wasmtime.options()?;
+    let surroundings = args.surroundings(&source, arguments, &options)?;
     let sharing = match args.isolated {
         true => Sharing::Isolated,
         false => Sharing::Shared,
     };
-    // The guest is compiled while the sources are opened.
-    let file = program.to_owned();
-    let guest = tokio::task::spawn_blocking(move || Guest::load(&file));
+    let allowed = Allowed {
+        bytes: args.max_program_size,
+        native: args.allow_precompiled,
+    };
+    let (root, guest_arguments) = (source.root(), &surroundings.arguments);
     let open = async {
-        let guest_arguments = &surroundings.arguments;
         let host = args.host.open(sharing).await?;
-        host.give(async |cache, roots| args.ipfs(cache, roots, guest_arguments).await)
+        host.give(async |cache, roots| args.ipfs(cache, roots, root, guest_arguments).await)
             .await
     };
-    host::with_host(open, async |ipfs| {
-        let guest = guest.await.context("compiling the guest panicked")??;
-        guest.run(&surroundings, ipfs.clone()).await
-    })
-    .await
+    match source {
+        Source::Local(local) => {
+            // The program is compiled while the sources are opened.
+            let guest = tokio::task::spawn_blocking(move || {
+                Guest::compile(program::read(&local, allowed)?, &options)
+            });
+            let run = async |ipfs: Option<IpfsCtx>| {
+                let guest = guest.await.context("compiling the guest panicked")??;
+                guest.run(&surroundings, ipfs).await
+            };
+            match args.no_ipfs {
+                true => host::until_stopped(run(None)).await,
+                false => host::with_host(open, async |ipfs| run(Some(ipfs.clone())).await).await,
+            }
+        }
+        Source::Ipfs(path) => {
+            host::with_host(open, async |ipfs| {
+                let program = program::fetch(&path, ipfs.cache(), allowed).await?;
+                let compile = move || Guest::compile(program, &options);
+                let guest = tokio::task::spawn_blocking(compile).await;
+                let guest = guest.context("compiling the guest panicked")??;
+                let seen = (!args.no_ipfs).then(|| ipfs.clone());
+                guest.run(&surroundings, seen).await
+            })
+            .await
+        }
+    }
 }
 
 impl Args {
-    /// Builds the guest's view of `cache`; `roots` are those of the cache's sources.
+    /// Builds the guest's view of `cache`; `roots` are those of the cache's sources, and `own_root` is the program's.
     async fn ipfs(
         &self,
         cache: CacheMode,
         roots: &[Cid],
+        own_root: Option<RootCid>,
         arguments: &[String],
     ) -> anyhow::Result<IpfsCtx> {
         let access = match self.any_cid {
@@ -128,11 +182,13 @@ impl Args {
                 roots
                     .iter()
                     .map(RootCid::from)
+                    .chain(own_root)
                     .chain(self.mount.iter().filter_map(|mount| mount.path.root()))
                     .chain(arguments.iter().flat_map(|argument| roots_in(argument))),
             ),
         };
-        let mut ipfs = IpfsCtx::builder(cache, access);
+        let limits = List::settings(&self.limits).map_err(Usage::invalid)?;
+        let mut ipfs = IpfsCtx::builder(cache, access).limits(limits);
         for Mount { guest, path } in &self.mount {
             ipfs = ipfs.mount(guest, path.path().clone());
         }
@@ -146,16 +202,41 @@ impl Args {
         Ok(ipfs)
     }
 
-    fn surroundings(&self, program: &Path, rest: &[OsString]) -> anyhow::Result<Surroundings> {
+    fn surroundings(
+        &self,
+        source: &Source,
+        rest: &[OsString],
+        options: &Options,
+    ) -> anyhow::Result<Surroundings> {
         let own_name = match &self.argv0 {
             Some(name) => name.clone(),
-            None => utf8(program.file_name().unwrap_or(program.as_os_str()))?,
+            None => utf8(source.own_name())?,
         };
         let mut arguments = vec![own_name];
         for argument in rest {
             arguments.push(utf8(argument)?);
         }
+        Ok(Surroundings {
+            arguments,
+            environment: self.environment(options)?,
+            directories: self.directories()?,
+        })
+    }
+
+    /// The guest's environment. A variable of `--env` replaces an inherited or earlier one of its name.
+    fn environment(&self, options: &Options) -> anyhow::Result<Vec<(String, String)>> {
         let mut environment = Vec::new();
+        if options.wasi.inherit_env {
+            for (name, value) in std::env::vars_os() {
+                match (name.to_str(), value.to_str()) {
+                    (Some(name), Some(value)) => environment.push((name.into(), value.into())),
+                    _ => eprintln!(
+                        "warning: the variable '{}' is not UTF-8, and is not passed to the guest",
+                        name.display()
+                    ),
+                }
+            }
+        }
         for (name, value) in &self.env {
             let value = match value {
                 Some(value) => value.clone(),
@@ -164,13 +245,32 @@ impl Args {
                     None => continue,
                 },
             };
+            environment.retain(|(earlier, _)| earlier != name);
             environment.push((name.clone(), value));
         }
-        Ok(Surroundings {
-            arguments,
-            environment,
-            directories: self.dirs.clone(),
-        })
+        Ok(environment)
+    }
+
+    /// The host directories that the guest may use.
+    fn directories(&self) -> anyhow::Result<Vec<Preopen>> {
+        let read_only = self.read_only_dirs.iter().map(|dir| Preopen {
+            perms: FsPerms::ReadOnly,
+            ..dir.clone()
+        });
+        let directories: Vec<_> = self.dirs.iter().cloned().chain(read_only).collect();
+        for Preopen { guest, .. } in &directories {
+            let hidden = match guest.trim_end_matches('/') {
+                "/ipfs" => !self.no_ipfs,
+                "/ipns" => !self.ipns.is_empty(),
+                _ => false,
+            };
+            if hidden {
+                return Err(Usage::invalid(format!(
+                    "the guest's name '{guest}' of a host directory is taken; choose another"
+                )));
+            }
+        }
+        Ok(directories)
     }
 }
 
@@ -226,6 +326,7 @@ impl std::str::FromStr for Preopen {
             _ => Ok(Self {
                 host: host.into(),
                 guest: guest.into(),
+                perms: FsPerms::ReadWrite,
             }),
         }
     }

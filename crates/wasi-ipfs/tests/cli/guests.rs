@@ -111,3 +111,38 @@ pub(crate) const FAILING_COMPONENT: &str = r#"(component
     (func $run (result (result)) (canon lift (core func $i "run")))
     (instance $exported (export "run" (func $run)))
     (export "wasi:cli/run@0.2.0" (instance $exported)))"#;
+
+/// Sleeps for an hour, in one host call.
+pub(crate) const SLEEP: &str = r#"(module
+    (import "wasi_snapshot_preview1" "poll_oneoff" (func $poll (param i32 i32 i32 i32) (result i32)))
+    (memory (export "memory") 1)
+    (func (export "_start")
+        ;; One subscription, to the monotonic clock.
+        (i32.store (i32.const 16) (i32.const 1))
+        (i64.store (i32.const 24) (i64.const 3600000000000))
+        (drop (call $poll (i32.const 0) (i32.const 64) (i32.const 1) (i32.const 128)))))"#;
+
+/// Grows its memory by 4 MiB. Exits with 0 if it could, and with 7 if not.
+pub(crate) const GROW: &str = r#"(module
+    (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+    (memory (export "memory") 1)
+    (func (export "_start")
+        (if (i32.eq (memory.grow (i32.const 64)) (i32.const -1))
+            (then (call $exit (i32.const 7))))))"#;
+
+/// Creates the file `made` in the first preopened directory. Exits with the errno: 63 is PERM.
+pub(crate) const CREATE: &str = r#"(module
+    (import "wasi_snapshot_preview1" "path_open"
+        (func $open (param i32 i32 i32 i32 i32 i64 i64 i32 i32) (result i32)))
+    (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+    (memory (export "memory") 1)
+    (data (i32.const 64) "made")
+    (func (export "_start")
+        (call $exit (call $open
+            (i32.const 3) (i32.const 0) (i32.const 64) (i32.const 4)
+            (i32.const 1) (i64.const 64) (i64.const 0) (i32.const 0) (i32.const 32)))))"#;
+
+/// A preview 2 component in text, whose `run` succeeds.
+pub(crate) fn component() -> String {
+    FAILING_COMPONENT.replace("i32.const 1", "i32.const 0")
+}

@@ -60,6 +60,11 @@ impl Scene {
         self.folder.path().join(name)
     }
 
+    /// A path in the user's directory for caches.
+    pub(crate) fn cache_path(&self, name: &str) -> PathBuf {
+        self.cache.path().join(name)
+    }
+
     pub(crate) fn write(&self, name: &str, bytes: &[u8]) {
         fs::write(self.path(name), bytes).expect("a file written");
     }

@@ -1,5 +1,6 @@
 //! The real command, as a shell calls it: its output, the stream that it is printed on, and its exit status.
 
+mod bounds;
 mod get;
 mod golden;
 mod guests;
@@ -8,6 +9,7 @@ mod import;
 mod keep;
 mod kubo;
 mod kubo_import;
+mod programs;
 mod read;
 mod run;
 mod signals;

@@ -12,13 +12,13 @@ use toy_http::{Asked, Reply, ToyServer};
 use crate::harness::{Ended, Scene, large};
 
 /// A server, and the threads that it runs on.
-struct Toy {
+pub(crate) struct Toy {
     server: ToyServer,
     _runtime: Runtime,
 }
 
 impl Toy {
-    fn start(script: impl Fn(&Asked) -> Reply + Send + Sync + 'static) -> Self {
+    pub(crate) fn start(script: impl Fn(&Asked) -> Reply + Send + Sync + 'static) -> Self {
         let runtime = Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
@@ -45,7 +45,11 @@ impl Toy {
         })
     }
 
-    fn asked(&self) -> usize {
+    pub(crate) fn url(&self) -> String {
+        self.server.url()
+    }
+
+    pub(crate) fn asked(&self) -> usize {
         self.server.requests().len()
     }
 }
