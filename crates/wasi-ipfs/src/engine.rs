@@ -66,7 +66,7 @@ pub(crate) fn store_limits(wasm: &Wasm) -> StoreLimits {
     limits.build()
 }
 
-/// Gives a store its fuel, its limits, which `limits` finds in its state, and the epoch in which [`within`] stops it.
+/// Sets a store's fuel, its limits, which `limits` finds in its state, and the epoch in which [`within`] stops it.
 pub(crate) fn bound<T: 'static>(
     store: &mut Store<T>,
     wasm: &Wasm,

@@ -18,7 +18,7 @@ use wasmtime_wasi::{
 
 use crate::{
     engine, precompiled,
-    program::{Code, Program},
+    program::{Binary, Program},
     wasmtime_error::from_wasmtime,
     wasmtime_flags::{Options, Wasi},
 };
@@ -65,13 +65,13 @@ impl Guest {
         let Program { name, code } = program;
         let (engine, cache) = engine::engine(options)?;
         let component = match code {
-            Code::Wasm(wasm) => {
+            Binary::Wasm(wasm) => {
                 let component = wasi_ipfs_fs::p1::load(&name, &wasm)?;
                 Component::new(&engine, &component)
                     .map_err(from_wasmtime)
                     .with_context(|| format!("cannot compile '{name}'"))?
             }
-            Code::Native(bytes) => precompiled::component(&engine, &name, &bytes)?,
+            Binary::Native(bytes) => precompiled::component(&engine, &name, &bytes)?,
         };
         engine::log_compilation(&name, cache.as_ref());
         Ok(Self {

@@ -39,7 +39,7 @@ pub(crate) enum Local {
     Stdin,
 }
 
-/// What a program may be.
+/// The bounds of a program.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Allowed {
     /// Its most bytes.
@@ -53,12 +53,12 @@ pub(crate) struct Program {
     /// Its name, for messages.
     pub(crate) name: String,
     /// Its bytes.
-    pub(crate) code: Code,
+    pub(crate) code: Binary,
 }
 
 /// A program's bytes, by what they are.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Code {
+pub(crate) enum Binary {
     /// WebAssembly, or something that claims to be it.
     Wasm(Vec<u8>),
     /// Native code that wasmtime compiled earlier, out of a host file that the user trusts.
@@ -200,10 +200,10 @@ enum Native {
 }
 
 /// Says what the bytes are. Text becomes binary WebAssembly.
-fn recognise(name: &str, bytes: Vec<u8>, native: Native) -> anyhow::Result<Code> {
+fn recognise(name: &str, bytes: Vec<u8>, native: Native) -> anyhow::Result<Binary> {
     if Engine::detect_precompiled(&bytes).is_some() {
         return match native {
-            Native::Allowed => Ok(Code::Native(bytes)),
+            Native::Allowed => Ok(Binary::Native(bytes)),
             Native::Refused => Err(anyhow::anyhow!(
                 "the program '{name}' is precompiled native code, which is not confined to WebAssembly's limits; pass --allow-precompiled if you trust it"
             )),
@@ -213,7 +213,7 @@ fn recognise(name: &str, bytes: Vec<u8>, native: Native) -> anyhow::Result<Code>
         };
     }
     if !is_text(&bytes) {
-        return Ok(Code::Wasm(bytes));
+        return Ok(Binary::Wasm(bytes));
     }
     let text = std::str::from_utf8(&bytes)
         .with_context(|| format!("the program '{name}' is neither WebAssembly nor its text"))?;
@@ -221,7 +221,7 @@ fn recognise(name: &str, bytes: Vec<u8>, native: Native) -> anyhow::Result<Code>
         error.set_path(name);
         anyhow::Error::new(error).context(format!("cannot read the text of the program '{name}'"))
     })?;
-    Ok(Code::Wasm(wasm))
+    Ok(Binary::Wasm(wasm))
 }
 
 /// Whether bytes are WebAssembly's text format: its first letter is a parenthesis, or a comment's semicolon.
@@ -266,10 +266,10 @@ mod tests {
             "(; a comment ;) (module)",
         ] {
             let code = wasm(text.as_bytes()).expect(text);
-            assert!(matches!(code, Code::Wasm(bytes) if bytes == b"\0asm\x01\0\0\0"));
+            assert!(matches!(code, Binary::Wasm(bytes) if bytes == b"\0asm\x01\0\0\0"));
         }
         for bytes in [&b""[..], b"#!/bin/sh", b"\0asm\x01\0\0\0", b"\x7fELF"] {
-            assert_eq!(wasm(bytes).expect("kept"), Code::Wasm(bytes.to_vec()));
+            assert_eq!(wasm(bytes).expect("kept"), Binary::Wasm(bytes.to_vec()));
         }
         for text in [&b"(modul)"[..], b"(module \xff)"] {
             let error = format!("{:#}", wasm(text).expect_err("no text"));

@@ -1,4 +1,4 @@
-//! wasmtime's own options, by their own names: `-W`, `-S`, `-O`, `-C`. What cannot be honoured is refused by name.
+//! wasmtime's own options, by their own names: `-W`, `-S`, `-O`, `-C`. Options that cannot be honoured are refused by name.
 //!
 //! To honour another key, move it in `groups` from the refused ones to the keys.
 
@@ -20,7 +20,7 @@ pub(crate) struct WasmtimeArgs {
     #[arg(short = 'W', long, value_name = "KEY[=VAL[,..]]")]
     wasm: Vec<List<Wasm>>,
 
-    /// What the guest may use of the host: inherit-network, allow-ip-name-lookup, tcp=n, udp=n, inherit-env
+    /// The guest's share of the host: inherit-network, allow-ip-name-lookup, tcp=n, udp=n, inherit-env
     #[arg(short = 'S', long, value_name = "KEY[=VAL[,..]]")]
     wasi: Vec<List<Wasi>>,
 
@@ -55,7 +55,7 @@ struct Refused {
     target: Option<String>,
 }
 
-/// What the options say.
+/// All options, joined.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Options {
     /// `-W`
