@@ -140,7 +140,7 @@ fn find<T: Settings>(name: &str) -> Result<&'static Key<T>, String> {
         None => *refused == name,
     };
     for (names, instead) in T::REFUSED {
-        if names.iter().any(|refused| stands_for(&refused)) {
+        if names.iter().any(stands_for) {
             return Err(format!("{} {name} is refused: {instead}", T::FLAG));
         }
     }

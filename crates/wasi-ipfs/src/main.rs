@@ -59,7 +59,7 @@ const REMOVED_WITHIN: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Run(commands::run::Args),
+    Run(Box<commands::run::Args>),
     Ls(commands::ls::Args),
     Cat(commands::cat::Args),
     Get(commands::get::Args),
