@@ -43,7 +43,8 @@
 //! 3. [`view`](IpfsView): the trait by which every preview reaches the embedder's state.
 //! 4. [`p2`]: the linker function, and `wasi:filesystem` of preview 2.
 //! 5. `listing`: a directory's entries with their types, for all previews; `types`: how many could not be learnt.
-//! 6. `errno`: the only table of a guest's error codes, for all previews.
+//! 6. `paths`: how a path of a guest is opened, for all previews.
+//! 7. `errno`: the only table of a guest's error codes, for all previews.
 //!
 //! # Features
 //!
@@ -63,6 +64,7 @@ mod listing;
 #[cfg(feature = "p1")]
 pub mod p1;
 pub mod p2;
+mod paths;
 mod rules;
 mod types;
 mod view;

@@ -4,7 +4,7 @@
 //! Checks come in the order of wasmtime-wasi's read-only preopens, so that a guest gets the same answer from both. The
 //! error codes are in `errno.rs`.
 
-use pinset::{Error, MadeBy, Node, Symlinks};
+use pinset::{Error, Symlinks};
 use wasmtime::component::Resource;
 use wasmtime_wasi::{
     filesystem::Descriptor,
@@ -27,6 +27,7 @@ use super::{
 use crate::{
     errno::{Failures, Refusal},
     listing::Listing,
+    paths::{self, OpenRequest, Opened},
 };
 
 impl Host for IpfsFilesystemView<'_> {
@@ -243,18 +244,8 @@ impl HostDescriptor for IpfsFilesystemView<'_> {
             return self.wasi.readlink_at(fd, path).await;
         };
         let OpenDir { dir, session } = open.dir()?;
-        let node = session.open_at(dir, &path, Symlinks::NoFollow).await;
-        match node.map_err(|error| self.failed(error))? {
-            // wasmtime-wasi refuses to show an absolute target, so a link in content is refused as well. The link of a
-            // granted name is shown: the host made it, and the guest can reach its target.
-            Node::Symlink(link)
-                if link.made_by() == MadeBy::Content && link.target().starts_with('/') =>
-            {
-                Err(Refusal::AbsoluteTarget.into())
-            }
-            Node::Symlink(link) => Ok(link.target().to_owned()),
-            Node::File(_) | Node::Dir(_) => Err(Refusal::NotSymlink.into()),
-        }
+        let target = paths::readlink_at(session, dir, &path, &self.failures).await;
+        Ok(target.map_err(ErrorCode::from)?)
     }
 
     async fn remove_directory_at(&mut self, fd: Fd, path: String) -> FsResult<()> {
@@ -386,9 +377,7 @@ impl IpfsFilesystemView<'_> {
     }
 }
 
-/// Opens `path` below `base`. The checks come in wasmtime-wasi's order: first the flags, then the right to write, and
-/// only then what is there. The exception is a creation with `EXCLUSIVE`: it first looks at what is there, since
-/// programs rely on the answer "it exists".
+/// Opens `path` below `base`.
 async fn open_at(
     base: &OpenDir,
     last: Symlinks,
@@ -400,41 +389,24 @@ async fn open_at(
     let synchronised = DescriptorFlags::FILE_INTEGRITY_SYNC
         | DescriptorFlags::DATA_INTEGRITY_SYNC
         | DescriptorFlags::REQUESTED_WRITE_SYNC;
-    if flags.intersects(synchronised) {
-        return Err(Refusal::SynchronisedIo.into());
-    }
-    let directory = open_flags.contains(OpenFlags::DIRECTORY);
-    if directory
-        && open_flags.intersects(OpenFlags::CREATE | OpenFlags::EXCLUSIVE | OpenFlags::TRUNCATE)
-    {
-        return Err(Refusal::ContradictoryFlags.into());
-    }
+    let request = OpenRequest {
+        last,
+        directory: open_flags.contains(OpenFlags::DIRECTORY),
+        create: open_flags.contains(OpenFlags::CREATE),
+        exclusive: open_flags.contains(OpenFlags::EXCLUSIVE),
+        truncate: open_flags.contains(OpenFlags::TRUNCATE),
+        // MUTATE_DIRECTORY alone does not ask to write: wasmtime-wasi opens with it and refuses the mutation.
+        write: flags.contains(DescriptorFlags::WRITE),
+        synchronised: flags.intersects(synchronised),
+    };
     let OpenDir { dir, session } = base;
-    if open_flags.intersects(OpenFlags::CREATE | OpenFlags::TRUNCATE)
-        || flags.contains(DescriptorFlags::WRITE)
-    {
-        if open_flags.contains(OpenFlags::CREATE | OpenFlags::EXCLUSIVE) {
-            // A symlink at the end counts as existing, wherever it leads.
-            let found = session.identity_at(dir, path, Symlinks::NoFollow).await;
-            if found.is_ok() {
-                return Err(Refusal::Exists.into());
-            }
-        }
-        return Err(Refusal::ReadOnly.into());
-    }
-    // MUTATE_DIRECTORY alone does not ask to write: wasmtime-wasi opens with it and refuses the mutation.
-    match session
-        .open_at(dir, path, last)
-        .await
-        .map_err(|error| errno::failed(error, failures))?
-    {
-        Node::File(_) if directory => Err(Refusal::NotDirectory.into()),
-        Node::File(file) => Ok(Open::File(file)),
-        Node::Dir(dir) => Ok(Open::Dir(OpenDir {
+    let opened = paths::open_at(session, dir, path, request, failures).await;
+    match opened.map_err(ErrorCode::from)? {
+        Opened::File(file) => Ok(Open::File(file)),
+        Opened::Dir(dir) => Ok(Open::Dir(OpenDir {
             dir,
             session: session.clone(),
         })),
-        Node::Symlink(_) => Err(Refusal::SymlinkNotFollowed.into()),
     }
 }
 
