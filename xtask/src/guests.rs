@@ -41,12 +41,16 @@ pub(crate) fn build_ours(workspace: &Workspace) -> Result<()> {
         let package = name.to_string_lossy();
         compile(workspace, &[PREVIEW_2], &["--package", &package])?;
     }
+    let in_go = build_go(workspace)?;
     for target in TARGETS {
         let mut wanted = programs_of_both.clone();
         if target == PREVIEW_2 {
             wanted.extend(components.iter().cloned());
         }
         hand_out(workspace, target, &wanted)?;
+        if target == PREVIEW_1 {
+            wanted.extend(in_go.iter().cloned());
+        }
         // A guest whose source is gone must not go on passing tests.
         let folder = workspace.guests().join(target.1);
         let others = programs(&folder, "wasm")?;
@@ -122,6 +126,44 @@ fn components(workspace: &Workspace) -> Result<BTreeSet<OsString>> {
         if entry.path().join("Cargo.toml").is_file() {
             names.insert(entry.file_name());
         }
+    }
+    Ok(names)
+}
+
+/// Builds the programs in Go, each in a folder of its own, for preview 1. Returns the names of those that it built.
+///
+/// Without Go the other guests are built. The tests of these ones then fail by their names.
+fn build_go(workspace: &Workspace) -> Result<BTreeSet<OsString>> {
+    let module = workspace.root.join("tests/guests/go");
+    let listing = || format!("cannot list {}", module.display());
+    let mut names = BTreeSet::new();
+    for entry in fs::read_dir(&module).with_context(listing)? {
+        let entry = entry.with_context(listing)?;
+        if entry.path().join("main.go").is_file() {
+            names.insert(entry.file_name());
+        }
+    }
+    if let Err(error) = process::output(Command::new("go").arg("version")) {
+        eprintln!("NOT BUILT: {names:?}: {error:#}; Go is at https://go.dev/doc/install");
+        return Ok(BTreeSet::new());
+    }
+    let made = build_folder(workspace).join("go");
+    let folder = workspace.guests().join(PREVIEW_1.1);
+    for folder in [&made, &folder] {
+        fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    }
+    for name in &names {
+        let file = Path::new(name).with_extension("wasm");
+        let mut go = Command::new("go");
+        go.current_dir(&module)
+            .env("GOOS", "wasip1")
+            .env("GOARCH", "wasm")
+            .env("GOWORK", "off")
+            .args(["build", "-trimpath", "-buildvcs=false", "-o"])
+            .arg(made.join(&file))
+            .arg(Path::new(".").join(name));
+        process::run(&mut go)?;
+        copy_if_other(&made.join(&file), &folder.join(&file))?;
     }
     Ok(names)
 }

@@ -77,7 +77,7 @@ pub use error::{Error, Limit};
 pub use fetch::{ask::Rank, counters::FetchFailures};
 pub use grant::{
     access::{Access, RootRequest, Roots, Rules},
-    allowance::Limits,
+    allowance::{KeptListing, Limits},
 };
 #[cfg(feature = "metrics")]
 pub use host::metrics;

@@ -15,7 +15,7 @@ use crate::{
     },
     grant::{
         access::Access,
-        allowance::{Allowance, Limits},
+        allowance::{Allowance, KeptListing, Limits},
     },
     path::{fixed_name::FixedName, root_cid::RootCid, walked::Walked},
     sync::{Mutex, lock},
@@ -148,6 +148,14 @@ impl Session {
     /// The number of bytes fetched from the backend for this session so far.
     pub fn fetched_bytes(&self) -> u64 {
         self.inner.allowance.fetched_bytes()
+    }
+
+    /// Counts a listing of `bytes` that the embedder keeps for the session, until the result is dropped.
+    ///
+    /// # Errors
+    /// [`Error::LimitReached`] with too many open handles or too much kept memory, [`Error::Closed`].
+    pub fn keep_listing(&self, bytes: u64) -> Result<KeptListing, Error> {
+        self.allowance().keep_listing(bytes)
     }
 
     pub(crate) fn engine(&self) -> &Arc<Engine> {

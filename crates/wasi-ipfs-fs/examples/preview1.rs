@@ -1,39 +1,15 @@
-//! A host that runs a preview 1 program, such as Rust's `wasm32-wasip1` makes.
+//! A host that runs a preview 1 program, such as Rust's `wasm32-wasip1` or Go's `wasip1` makes.
 //!
-//! `preview1 MODULE CAR [ARGUMENT…]`: like the example `embed`, except for one line, which makes the module a component.
+//! `preview1 MODULE CAR [ARGUMENT…]`: like the example `embed`, with `wasi_ipfs_fs::p1` in the place of
+//! `wasmtime_wasi::p1`.
 
 use std::{env, sync::Arc};
 
 use pinner_car::CarPinner;
 use pinset::{Access, PinsetBuilder};
-use wasi_ipfs_fs::{IpfsCtx, IpfsView};
-use wasmtime::{
-    Engine, Store,
-    component::{Component, Linker, ResourceTable},
-};
-use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView, p2::bindings::Command};
-
-/// The state that the host keeps for one guest.
-struct State {
-    wasi: WasiCtx,
-    table: ResourceTable,
-    ipfs: IpfsCtx,
-}
-
-impl WasiView for State {
-    fn ctx(&mut self) -> WasiCtxView<'_> {
-        WasiCtxView {
-            ctx: &mut self.wasi,
-            table: &mut self.table,
-        }
-    }
-}
-
-impl IpfsView for State {
-    fn ipfs(&self) -> Option<&IpfsCtx> {
-        Some(&self.ipfs)
-    }
-}
+use wasi_ipfs_fs::{IpfsCtx, p1::IpfsP1Ctx};
+use wasmtime::{Engine, Linker, Module, Store};
+use wasmtime_wasi::{I32Exit, WasiCtx};
 
 #[tokio::main]
 async fn main() -> wasmtime::Result<()> {
@@ -55,24 +31,21 @@ async fn main() -> wasmtime::Result<()> {
         .inherit_stdio()
         .arg("guest")
         .args(&arguments.collect::<Vec<_>>())
-        .build();
+        .build_p1();
 
     let engine = Engine::default();
-    let module = std::fs::read(&guest)?;
-    let component = wasi_ipfs_fs::p1::load(&guest, &module)?;
-    let component = Component::new(&engine, component)?;
-    let mut linker = Linker::<State>::new(&engine);
-    wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
-    wasi_ipfs_fs::p2::add_to_linker_async(&mut linker)?;
+    let module = Module::from_file(&engine, guest)?;
+    // The state that the host keeps for a guest can be any type that has an `IpfsP1Ctx`.
+    let mut linker = Linker::<IpfsP1Ctx>::new(&engine);
+    wasi_ipfs_fs::p1::add_to_linker_async(&mut linker, |ctx| ctx)?;
 
-    let state = State {
-        wasi,
-        table: ResourceTable::new(),
-        ipfs,
-    };
-    let mut store = Store::new(&engine, state);
-    let command = Command::instantiate_async(&mut store, &component, &linker).await?;
-    let outcome = command.wasi_cli_run().call_run(&mut store).await?;
+    let mut store = Store::new(&engine, IpfsP1Ctx::new(wasi, Some(&ipfs))?);
+    let instance = linker.instantiate_async(&mut store, &module).await?;
+    let start = instance.get_typed_func::<(), ()>(&mut store, "_start")?;
+    let ended = start.call_async(&mut store, ()).await;
     cache.close().await?;
-    outcome.map_err(|()| wasmtime::format_err!("the guest failed"))
+    match ended {
+        Err(error) if matches!(error.downcast_ref(), Some(I32Exit(0))) => Ok(()),
+        ended => ended,
+    }
 }

@@ -13,8 +13,10 @@
 //! | more than 40 symlinks; opening a symlink with no-follow | `Loop` |
 //! | leaving the preopen or mount | `NotPermitted` |
 //! | rename or link between ours and native | `CrossDevice` |
-//! | readlink of anything but a symlink; open flags that exclude each other | `Invalid` |
-//! | synchronised I/O asked for at open | `Unsupported` |
+//! | a number under which nothing is open; a write to a file that is open for reading (preview 1) | `BadDescriptor` |
+//! | readlink of anything but a symlink; open flags that exclude each other; an offset out of range | `Invalid` |
+//! | synchronised I/O asked for at open; calls that wasmtime-wasi supports on no file | `Unsupported` |
+//! | arguments that are more than the host copies out of a guest (preview 1) | `InsufficientMemory` |
 //! | handles over the limit; distinct targets over the limit; a path over the limit | `InsufficientMemory`; `Quota`; `NameTooLong` |
 //!
 //! No error becomes `Interrupted`, on which a guest's standard library would retry for ever. No error becomes the end
@@ -49,6 +51,10 @@ pub(crate) enum Code {
 
 /// A call that this crate refuses without asking the cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    not(feature = "p1"),
+    expect(dead_code, reason = "some are of preview 1 alone")
+)]
 pub(crate) enum Refusal {
     /// Any way to write, create, remove, link, rename, or set times or size.
     ReadOnly,
@@ -60,6 +66,10 @@ pub(crate) enum Refusal {
     ReadOfDirectory,
     /// A method that wasmtime-wasi has only for files, called on a directory.
     NotFile,
+    /// A number under which nothing is open, or nothing of the kind that the call is for. Only preview 1 has numbers.
+    NotOpen,
+    /// A write to a file, which is open for reading. A host's own answer, which preview 1 passes on.
+    NotWritable,
     /// Opening a symlink that is not to be followed.
     SymlinkNotFollowed,
     /// Linking or renaming between IPFS and a native directory.
@@ -70,8 +80,14 @@ pub(crate) enum Refusal {
     AbsoluteTarget,
     /// `DIRECTORY` together with a way to create or truncate.
     ContradictoryFlags,
+    /// An offset or a flag that no file can have.
+    OutOfRange,
     /// Synchronised I/O, which wasmtime-wasi does not support either.
     SynchronisedIo,
+    /// A call that wasmtime-wasi supports on no file.
+    NotSupported,
+    /// Arguments that are more than the host copies out of a guest in one call.
+    TooMuchCopied,
 }
 
 impl Refusal {
@@ -82,11 +98,12 @@ impl Refusal {
             Self::Exists => Code::Exist,
             Self::NotDirectory => Code::NotDirectory,
             Self::ReadOfDirectory => Code::IsDirectory,
-            Self::NotFile => Code::BadDescriptor,
+            Self::NotFile | Self::NotOpen | Self::NotWritable => Code::BadDescriptor,
             Self::SymlinkNotFollowed => Code::Loop,
             Self::CrossDevice => Code::CrossDevice,
-            Self::NotSymlink | Self::ContradictoryFlags => Code::Invalid,
-            Self::SynchronisedIo => Code::Unsupported,
+            Self::NotSymlink | Self::ContradictoryFlags | Self::OutOfRange => Code::Invalid,
+            Self::SynchronisedIo | Self::NotSupported => Code::Unsupported,
+            Self::TooMuchCopied => Code::InsufficientMemory,
         }
     }
 }

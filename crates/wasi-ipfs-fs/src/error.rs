@@ -49,44 +49,12 @@ pub enum Error {
         /// `/ipfs`, `/ipns` where there are names, and the mounts.
         preopens: usize,
     },
-    /// Bytes that are not WebAssembly, or broken WebAssembly.
-    #[cfg(feature = "p1")]
-    #[error("'{guest}' is not a WebAssembly program: {reason}")]
-    NotWasm {
-        /// The guest, as the caller names it.
+    /// A directory that the guest finds open has no handle left in the guest's session.
+    #[error("cannot show '{guest}' to the guest")]
+    Preopen {
+        /// The name in the guest.
         guest: String,
-        /// Why the bytes are not a WebAssembly program.
-        reason: String,
-    },
-    /// WebAssembly of a kind that cannot be run as a WASI program.
-    #[cfg(feature = "p1")]
-    #[error("'{guest}' cannot be run as a WASI program: {reason}")]
-    WrongKind {
-        /// The guest, as the caller names it.
-        guest: String,
-        /// Why it cannot be run, and what is expected.
-        reason: String,
-    },
-    /// A preview 1 module whose allocator would overwrite the adapter's memory.
-    #[cfg(feature = "p1")]
-    #[error(
-        "'{guest}' was built by {compiler} with a wasi-libc whose malloc takes all memory it finds; once adapted to \
-         preview 2, it would overwrite the adapter. Link it with an exported `cabi_realloc` that calls `realloc`, \
-         or keep its name section, or build it with clang 16 or later and its wasi-libc"
-    )]
-    UnsafeAllocator {
-        /// The guest, as the caller names it.
-        guest: String,
-        /// The compiler that its `producers` section names.
-        compiler: String,
-    },
-    /// The preview 1 adapter could not be joined to the module.
-    #[cfg(feature = "p1")]
-    #[error("'{guest}' could not be turned into a component: {reason}")]
-    Adapt {
-        /// The guest, as the caller names it.
-        guest: String,
-        /// The encoder's message, with its causes.
-        reason: String,
+        /// Why.
+        source: Box<pinset::Error>,
     },
 }

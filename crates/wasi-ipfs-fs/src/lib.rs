@@ -41,15 +41,15 @@
 //! 1. [`ctx`](IpfsCtx): one guest's IPFS: a session of the cache, the names, and the mounts.
 //! 2. [`rules`](AccessRules): a host's own rules about roots, where a fixed set does not do.
 //! 3. [`view`](IpfsView): the trait by which every preview reaches the embedder's state.
-//! 4. [`p2`]: the linker function, and `wasi:filesystem` of preview 2.
+//! 4. [`p2`]: the linker function, and `wasi:filesystem` of preview 2. `p1` is the same for core modules of preview 1:
+//!    one table of the guest's numbers, with native descriptors and ours.
 //! 5. `listing`: a directory's entries with their types, for all previews; `types`: how many could not be learnt.
 //! 6. `paths`: how a path of a guest is opened, for all previews.
 //! 7. `errno`: the only table of a guest's error codes, for all previews.
 //!
 //! # Features
 //!
-//! * `p1` (off by default): `p1::load`, which makes a component of a preview 1 module. It adds `wit-component` and
-//!   wasmtime's adapter; components need neither.
+//! * `p1` (off by default): core modules of preview 1. It adds `wiggle`, by which wasmtime-wasi's preview 1 is generated.
 //!
 //! This crate only enables wasmtime's features `runtime`, `component-model`, `async` and `std`. The embedder decides
 //! whether guests are compiled here or ahead of time, and whether compilations are cached.

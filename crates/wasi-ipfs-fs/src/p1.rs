@@ -1,30 +1,67 @@
-//! Preview 1 programs: a module becomes a preview 2 component, so that both previews share one implementation.
+//! Preview 1 (`wasi_snapshot_preview1`), extended by IPFS: core modules run natively, as under [`wasmtime_wasi::p1`].
 //!
-//! 1. `load`: [`load()`], and which programs it refuses.
-//! 2. `module`: the outline of a module, as far as it matters here.
-//! 3. `realloc`: makes an allocator from before 2023 safe to adapt.
-//! 4. `exit_code`: preserves a program's own exit status.
+//! ```no_run
+//! use wasi_ipfs_fs::{IpfsCtx, p1::IpfsP1Ctx};
+//! use wasmtime::{Engine, Linker, Module, Store};
+//! use wasmtime_wasi::WasiCtx;
 //!
-//! # Allocators from before 2023
+//! # async fn run(engine: &Engine, module: &Module, ipfs: IpfsCtx) -> Result<(), Box<dyn std::error::Error>> {
+//! let mut linker = Linker::<IpfsP1Ctx>::new(engine);
+//! wasi_ipfs_fs::p1::add_to_linker_async(&mut linker, |ctx| ctx)?; // in the place of wasmtime_wasi::p1's
+//! let wasi = WasiCtx::builder().inherit_stdio().build_p1();
+//! let mut store = Store::new(engine, IpfsP1Ctx::new(wasi, Some(&ipfs))?);
+//! let instance = linker.instantiate_async(&mut store, module).await?;
+//! let start = instance.get_typed_func::<(), ()>(&mut store, "_start")?;
+//! start.call_async(&mut store, ()).await?;
+//! # Ok(())
+//! # }
+//! ```
 //!
-//! The adapter needs memory before the program runs. It asks the module's exported `cabi_realloc`; without one, it
-//! grows the memory by itself. That is safe with the `malloc` of a current wasi-libc, which keeps to the heap that the
-//! linker assigned. The `malloc` of a wasi-libc from before 2023 (Debian's with clang 14; wasi-sdk up to 19) is not:
-//! its first call takes everything up to the end of memory, the adapter's part included, and the two overwrite each
-//! other.
+//! 1. `linker`: the linker functions, async and sync.
+//! 2. `ctx`: [`IpfsP1Ctx`], the state of one guest, and its preopened directories.
+//! 3. `table`: the guest's numbers. Behind each is a native descriptor or a node of ours.
+//! 4. `calls`: every function of preview 1, answered here or passed on.
+//! 5. `file`, `dir`: open nodes of ours. `listing` is `fd_readdir` on ours, `native_listing` on native directories.
+//! 6. `poll`: `poll_oneoff` over both kinds.
+//! 7. `stat`, `errno`: what a node looks like, and the crate's error codes, in this preview's types.
 //!
-//! Such a module cannot be recognised by its code. It is assumed if the `producers` section names a clang before 16 and
-//! no rustc (Rust brings its own wasi-libc), and the module exports no `cabi_realloc`. If the name section says which
-//! function is `malloc`, a `cabi_realloc` that calls it is added. If the name section shows that there is no `malloc`,
-//! the module is safe as it is. Otherwise it is refused with [`Error::UnsafeAllocator`](crate::Error::UnsafeAllocator).
-//! A module without a `producers` section is trusted.
+//! # The table
+//!
+//! A native descriptor has a number of wasmtime-wasi's, and the guest knows it by another one: its slot in our table.
+//! Each native number is behind exactly one slot. A call on it goes to wasmtime-wasi with its own number, so that it
+//! behaves as without this crate (I8).
+//!
+//! # Differences from wasmtime-wasi's preview 1 on native descriptors
+//!
+//! * A guest with IPFS that lists a native directory gets a snapshot, taken when the listing begins. wasmtime-wasi lists
+//!   the whole directory anew at each call, which is quadratic. A snapshot counts as a listing, and its bytes as kept
+//!   memory, of the guest's session ([`Limits`](pinset::Limits)). Beyond the limits wasmtime-wasi's way is taken.
+//! * Numbers are given out from the lowest that is free. wasmtime-wasi gives the highest that was closed.
+//! * Exit statuses from 126 on are kept. wasmtime-wasi refuses them.
+//! * With [`IpfsP1Ctx::allow_blocking_current_thread`], the store's
+//!   [`hostcall_fuel`](wasmtime::Store::set_hostcall_fuel) does not limit the length of a read or a write.
+//!
+//! Preview 0 (`wasi_unstable`) is not linked: a module that imports it fails to instantiate, by the name of the import.
 
-mod exit_code;
-mod load;
-mod module;
-mod realloc;
+mod calls;
+mod ctx;
+mod dir;
+mod errno;
+mod file;
+mod linker;
+mod listing;
+mod native_listing;
+mod poll;
+mod stat;
+mod table;
 
-pub use load::load;
+pub use ctx::IpfsP1Ctx;
+pub use linker::{add_to_linker_async, add_to_linker_sync};
+
+use wasmtime_wasi::p1::types::{Error, Fd};
+
+/// The result of a call of preview 1.
+type Result<T, E = Error> = std::result::Result<T, E>;
 
 #[cfg(test)]
 mod tests;

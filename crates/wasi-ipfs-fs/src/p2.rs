@@ -12,7 +12,7 @@ mod errno;
 mod linker;
 mod listing;
 mod preopens;
-mod stat;
+pub(crate) mod stat;
 mod stream;
 mod table;
 

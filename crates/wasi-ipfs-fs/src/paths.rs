@@ -1,11 +1,11 @@
-//! What a guest does by a path below a directory of ours, in no preview's types: open it, and read a link. Each preview
+//! A guest's calls by a path below a directory of ours, in no preview's types: open it, and read a link. Each preview
 //! spells the flags and the [`Code`]s.
 
 use pinset::{Dir, File, MadeBy, Node, Session, Symlinks};
 
 use crate::errno::{Code, Failures, Refusal};
 
-/// What a guest asks for when it opens a path.
+/// A guest's request to open a path.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct OpenRequest {
     /// Whether a symlink at the end is followed.
@@ -24,7 +24,7 @@ pub(crate) struct OpenRequest {
     pub(crate) synchronised: bool,
 }
 
-/// What was opened. Symlinks are never open: WASI has no descriptor for one.
+/// An opened node. Symlinks are never open: WASI has no descriptor for one.
 pub(crate) enum Opened {
     /// A file.
     File(File),

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use anyhow::Context;
 use wasi_ipfs_fs::{IpfsCtx, IpfsView};
 use wasmtime::{
-    Engine, Store, StoreLimits, Trap,
+    Engine, Module, Precompiled, Store, StoreLimits, Trap,
     component::{Component, Linker, ResourceTable},
 };
 use wasmtime_wasi::{
@@ -17,7 +17,9 @@ use wasmtime_wasi::{
 };
 
 use crate::{
-    engine, precompiled,
+    engine,
+    module::{self, Kind},
+    precompiled,
     program::{Binary, Program},
     wasmtime_error::from_wasmtime,
     wasmtime_flags::{Options, Wasi},
@@ -51,10 +53,18 @@ pub(crate) struct Preopen {
 /// A compiled guest.
 pub(crate) struct Guest {
     engine: Engine,
-    component: Component,
+    code: Code,
     /// Its name, for messages.
     name: String,
     options: Options,
+}
+
+/// Compiled code.
+enum Code {
+    /// Of preview 1.
+    Module(Module),
+    /// Of preview 2.
+    Component(Component),
 }
 
 impl Guest {
@@ -64,19 +74,29 @@ impl Guest {
     pub(crate) fn compile(program: Program, options: &Options) -> anyhow::Result<Self> {
         let Program { name, code } = program;
         let (engine, cache) = engine::engine(options)?;
-        let component = match code {
-            Binary::Wasm(wasm) => {
-                let component = wasi_ipfs_fs::p1::load(&name, &wasm)?;
-                Component::new(&engine, &component)
+        let code = match code {
+            Binary::Wasm(wasm) => match Kind::of(&name, &wasm)? {
+                Kind::Module => Code::Module(module::compile(&engine, &name, &wasm)?),
+                Kind::Component => Component::new(&engine, &wasm)
+                    .map(Code::Component)
                     .map_err(from_wasmtime)
-                    .with_context(|| format!("cannot compile '{name}'"))?
-            }
-            Binary::Native(bytes) => precompiled::component(&engine, &name, &bytes)?,
+                    .with_context(|| format!("cannot compile '{name}'"))?,
+            },
+            Binary::Native(bytes) => match Engine::detect_precompiled(&bytes) {
+                Some(Precompiled::Module) => {
+                    let module = precompiled::module(&engine, &name, &bytes)?;
+                    module::check(&name, &module)?;
+                    Code::Module(module)
+                }
+                Some(Precompiled::Component) | None => {
+                    Code::Component(precompiled::component(&engine, &name, &bytes)?)
+                }
+            },
         };
         engine::log_compilation(&name, cache.as_ref());
         Ok(Self {
             engine,
-            component,
+            code,
             name,
             options: options.clone(),
         })
@@ -93,16 +113,11 @@ impl Guest {
         surroundings: &Surroundings,
         ipfs: Option<IpfsCtx>,
     ) -> anyhow::Result<i32> {
-        let state = State {
-            wasi: wasi(surroundings, &self.options.wasi)?,
-            table: ResourceTable::new(),
-            ipfs,
-            limits: engine::store_limits(&self.options.wasm),
-        };
+        let wasi = wasi(surroundings, &self.options.wasi)?;
         let name = self.name.clone();
         let (engine, timeout) = (self.engine.clone(), self.options.wasm.timeout);
         // The guest gets a task of its own: one that computes without a pause must not delay signals.
-        let run = tokio::spawn(self.call(state));
+        let run = tokio::spawn(self.call(wasi, ipfs));
         let _stop = AbortOnDrop(run.abort_handle());
         match engine::within(timeout, &engine, run).await {
             Some(Ok(Ok(status))) => Ok(status),
@@ -127,17 +142,24 @@ impl Guest {
         }
     }
 
-    async fn call(self, state: State) -> wasmtime::Result<i32> {
-        let mut linker = Linker::<State>::new(&self.engine);
-        wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
-        wasi_ipfs_fs::p2::add_to_linker_async(&mut linker)?;
-        let mut store = Store::new(&self.engine, state);
-        engine::bound(&mut store, &self.options.wasm, |state| &mut state.limits)?;
-        let ended = async {
-            let command = Command::instantiate_async(&mut store, &self.component, &linker).await?;
-            command.wasi_cli_run().call_run(&mut store).await
+    async fn call(self, mut wasi: WasiCtxBuilder, ipfs: Option<IpfsCtx>) -> wasmtime::Result<i32> {
+        let ended = match &self.code {
+            Code::Module(module) => {
+                let (wasi, bounds) = (wasi.build_p1(), &self.options.wasm);
+                let ended = module::run(&self.engine, module, wasi, ipfs.as_ref(), bounds).await;
+                ended.map(Ok)
+            }
+            Code::Component(component) => {
+                let state = State {
+                    wasi: wasi.build(),
+                    table: ResourceTable::new(),
+                    ipfs,
+                    limits: engine::store_limits(&self.options.wasm),
+                };
+                self.component(component, state).await
+            }
         };
-        match ended.await {
+        match ended {
             Ok(Ok(())) => Ok(0),
             Ok(Err(())) => Ok(1),
             Err(error) => match error.downcast_ref::<I32Exit>() {
@@ -146,9 +168,23 @@ impl Guest {
             },
         }
     }
+
+    async fn component(
+        &self,
+        component: &Component,
+        state: State,
+    ) -> wasmtime::Result<Result<(), ()>> {
+        let mut linker = Linker::<State>::new(&self.engine);
+        wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+        wasi_ipfs_fs::p2::add_to_linker_async(&mut linker)?;
+        let mut store = Store::new(&self.engine, state);
+        engine::bound(&mut store, &self.options.wasm, |state| &mut state.limits)?;
+        let command = Command::instantiate_async(&mut store, component, &linker).await?;
+        command.wasi_cli_run().call_run(&mut store).await
+    }
 }
 
-fn wasi(surroundings: &Surroundings, options: &Wasi) -> anyhow::Result<WasiCtx> {
+fn wasi(surroundings: &Surroundings, options: &Wasi) -> anyhow::Result<WasiCtxBuilder> {
     let mut builder = WasiCtxBuilder::new();
     if options.inherit_network {
         builder.inherit_network();
@@ -173,10 +209,10 @@ fn wasi(surroundings: &Surroundings, options: &Wasi) -> anyhow::Result<WasiCtx> 
             .map_err(from_wasmtime)
             .with_context(|| format!("cannot open the directory '{}' of --dir", host.display()))?;
     }
-    Ok(builder.build())
+    Ok(builder)
 }
 
-/// The state of the guest's host calls.
+/// The state of a component's host calls.
 struct State {
     wasi: WasiCtx,
     table: ResourceTable,

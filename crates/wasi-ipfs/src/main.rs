@@ -18,6 +18,7 @@ mod importing;
 mod ipfs_path;
 mod key_values;
 mod layered;
+mod module;
 mod output;
 mod precompiled;
 mod program;

@@ -9,9 +9,19 @@
 )]
 
 use anyhow::Context;
-use wasmtime::{Engine, component::Component};
+use wasmtime::{Engine, Module, component::Component};
 
 use crate::wasmtime_error::from_wasmtime;
+
+/// Loads a module from the bytes of a `.cwasm` file.
+///
+/// # Errors
+/// If they are of another release, or of other settings.
+pub(crate) fn module(engine: &Engine, name: &str, bytes: &[u8]) -> anyhow::Result<Module> {
+    // SAFETY: as in `component`.
+    let module = unsafe { Module::deserialize(engine, bytes) };
+    loaded(name, module)
+}
 
 /// Loads a component from the bytes of a `.cwasm` file.
 ///
@@ -21,7 +31,11 @@ pub(crate) fn component(engine: &Engine, name: &str, bytes: &[u8]) -> anyhow::Re
     // SAFETY: the bytes must be wasmtime's own output, unchanged. The user says so of this file with
     // `--allow-precompiled`; nothing else leads here.
     let component = unsafe { Component::deserialize(engine, bytes) };
-    component.map_err(from_wasmtime).with_context(|| {
-        format!("cannot load the precompiled program '{name}'; compile it again, as a component, with the same release and options")
+    loaded(name, component)
+}
+
+fn loaded<T>(name: &str, code: wasmtime::Result<T>) -> anyhow::Result<T> {
+    code.map_err(from_wasmtime).with_context(|| {
+        format!("cannot load the precompiled program '{name}'; compile it again with the same release and options")
     })
 }

@@ -7,12 +7,12 @@ use std::{
     sync::{Mutex, OnceLock, PoisonError},
 };
 
-use wasmtime::{Cache, CacheConfig, Config, Engine, component::Component};
+use wasmtime::{Cache, CacheConfig, Config, Engine, Module, component::Component};
 
 /// Which WASI a guest was built for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Preview {
-    /// wasm32-wasip1: a core module, adapted by [`wasi_ipfs_fs::p1::load`].
+    /// wasm32-wasip1: a core module, linked by [`wasi_ipfs_fs::p1`].
     One,
     /// wasm32-wasip2: a component.
     Two,
@@ -60,7 +60,16 @@ impl Guest {
 #[derive(Clone)]
 pub struct Program {
     name: String,
-    component: Component,
+    code: Code,
+}
+
+/// Compiled code.
+#[derive(Clone)]
+pub(crate) enum Code {
+    /// A module of preview 1.
+    Module(Module),
+    /// A component of preview 2.
+    Component(Component),
 }
 
 impl Program {
@@ -83,11 +92,13 @@ impl Program {
         let bytes = fs::read(path).unwrap_or_else(|error| {
             panic!("{name}: {error}; `cargo xtask guests` builds the guests")
         });
-        let component =
-            wasi_ipfs_fs::p1::load(&name, &bytes).unwrap_or_else(|error| panic!("{error}"));
-        let component =
-            Component::new(engine(), component).unwrap_or_else(|error| panic!("{name}: {error:#}"));
-        Self { name, component }
+        // The header says which of the two it is.
+        let code = match bytes.get(4..8) {
+            Some([1, 0, 0, 0]) => Module::new(engine(), &bytes).map(Code::Module),
+            _ => Component::new(engine(), &bytes).map(Code::Component),
+        };
+        let code = code.unwrap_or_else(|error| panic!("{name}: {error:#}"));
+        Self { name, code }
     }
 
     /// The file name it came from.
@@ -95,9 +106,9 @@ impl Program {
         &self.name
     }
 
-    /// The compiled component.
-    pub fn component(&self) -> &Component {
-        &self.component
+    /// The compiled code.
+    pub(crate) fn code(&self) -> &Code {
+        &self.code
     }
 }
 

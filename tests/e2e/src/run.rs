@@ -2,17 +2,20 @@
 
 use std::path::{Path, PathBuf};
 
-use wasi_ipfs_fs::{IpfsCtx, IpfsView};
+use wasi_ipfs_fs::{
+    IpfsCtx, IpfsView,
+    p1::{self, IpfsP1Ctx},
+};
 use wasmtime::{
-    Store,
-    component::{Linker, ResourceTable},
+    Linker, Module, Store,
+    component::{self, Component, ResourceTable},
 };
 use wasmtime_wasi::{
-    FsPerms, I32Exit, WasiCtx, WasiCtxView, WasiView,
+    FsPerms, I32Exit, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView,
     p2::{bindings::Command, pipe::MemoryOutputPipe},
 };
 
-use crate::{Program, engine};
+use crate::{Program, engine, guest::Code};
 
 /// The most that a guest may print, in bytes.
 const OUTPUT_BYTES: usize = 256 * 1024 * 1024;
@@ -97,24 +100,19 @@ impl Run {
             MemoryOutputPipe::new(OUTPUT_BYTES),
             MemoryOutputPipe::new(OUTPUT_BYTES),
         );
-        let mut linker = Linker::<State>::new(engine());
-        wasmtime_wasi::p2::add_to_linker_async(&mut linker).expect("wasmtime-wasi links");
-        if !matches!(self.filesystem, Filesystem::Native) {
-            wasi_ipfs_fs::p2::add_to_linker_async(&mut linker).expect("the adapter links");
-        }
-        let mut store = Store::new(engine(), self.state(stdout.clone(), stderr.clone()));
-        let end = match Command::instantiate_async(&mut store, program.component(), &linker).await {
-            Ok(command) => match command.wasi_cli_run().call_run(&mut store).await {
-                Ok(Ok(())) => End::Exit(0),
-                Ok(Err(())) => End::Exit(1),
-                Err(error) => match error.downcast_ref::<I32Exit>() {
-                    Some(I32Exit(status)) => End::Exit(*status),
-                    None => End::Trap(format!("{error:?}")),
-                },
-            },
-            Err(error) => panic!("{}: {error:?}", program.name()),
+        let wasi = self.wasi(stdout.clone(), stderr.clone());
+        let ended = match program.code() {
+            Code::Module(module) => self.module(wasi, module).await,
+            Code::Component(component) => self.component(wasi, component).await,
         };
-        drop(store);
+        let end = match ended {
+            Ok(Ok(())) => End::Exit(0),
+            Ok(Err(())) => End::Exit(1),
+            Err(error) => match error.downcast_ref::<I32Exit>() {
+                Some(I32Exit(status)) => End::Exit(*status),
+                None => End::Trap(format!("{error:?}")),
+            },
+        };
         Outcome {
             program: program.name().to_owned(),
             end,
@@ -123,7 +121,49 @@ impl Run {
         }
     }
 
-    fn state(self, stdout: MemoryOutputPipe, stderr: MemoryOutputPipe) -> State {
+    /// Runs a component. Returns how its `run` ended, or the trap or exit.
+    async fn component(
+        self,
+        mut wasi: WasiCtxBuilder,
+        component: &Component,
+    ) -> wasmtime::Result<Result<(), ()>> {
+        let mut linker = component::Linker::<State>::new(engine());
+        wasmtime_wasi::p2::add_to_linker_async(&mut linker).expect("wasmtime-wasi links");
+        if !matches!(self.filesystem, Filesystem::Native) {
+            wasi_ipfs_fs::p2::add_to_linker_async(&mut linker).expect("the adapter links");
+        }
+        let state = State {
+            wasi: wasi.build(),
+            table: ResourceTable::new(),
+            ipfs: self.filesystem.ipfs(),
+        };
+        let mut store = Store::new(engine(), state);
+        let command = Command::instantiate_async(&mut store, component, &linker).await;
+        let command = command.unwrap_or_else(|error| panic!("it does not start: {error:?}"));
+        command.wasi_cli_run().call_run(&mut store).await
+    }
+
+    /// Runs a module. Returns the trap or exit, if its `_start` does not return.
+    async fn module(
+        self,
+        mut wasi: WasiCtxBuilder,
+        module: &Module,
+    ) -> wasmtime::Result<Result<(), ()>> {
+        let blocking = self.native_calls == NativeCalls::CurrentThread;
+        let wasi = wasi.build_p1();
+        if let Filesystem::Native = self.filesystem {
+            let mut linker = Linker::new(engine());
+            wasmtime_wasi::p1::add_to_linker_async(&mut linker, |wasi| wasi).expect("it links");
+            return start(Store::new(engine(), wasi), &linker, module).await;
+        }
+        let ctx = IpfsP1Ctx::new(wasi, self.filesystem.ipfs().as_ref()).expect("a context");
+        let ctx = ctx.allow_blocking_current_thread(blocking);
+        let mut linker = Linker::new(engine());
+        p1::add_to_linker_async(&mut linker, |ctx: &mut IpfsP1Ctx| ctx).expect("it links");
+        start(Store::new(engine(), ctx), &linker, module).await
+    }
+
+    fn wasi(&self, stdout: MemoryOutputPipe, stderr: MemoryOutputPipe) -> WasiCtxBuilder {
         let mut wasi = WasiCtx::builder();
         wasi.args(&self.arguments).stdout(stdout).stderr(stderr);
         wasi.allow_blocking_current_thread(self.native_calls == NativeCalls::CurrentThread);
@@ -134,18 +174,32 @@ impl Run {
             wasi.preopened_dir(host, guest, *permissions)
                 .unwrap_or_else(|error| panic!("preopening {}: {error}", host.display()));
         }
-        State {
-            wasi: wasi.build(),
-            table: ResourceTable::new(),
-            ipfs: match self.filesystem {
-                Filesystem::Native | Filesystem::AdapterAlone => None,
-                Filesystem::Ipfs(ctx) => Some(ctx),
-            },
+        wasi
+    }
+}
+
+impl Filesystem {
+    fn ipfs(self) -> Option<IpfsCtx> {
+        match self {
+            Self::Native | Self::AdapterAlone => None,
+            Self::Ipfs(ctx) => Some(ctx),
         }
     }
 }
 
-/// A guest's state in its store.
+/// Starts a program that is a module.
+async fn start<T: Send>(
+    mut store: Store<T>,
+    linker: &Linker<T>,
+    module: &Module,
+) -> wasmtime::Result<Result<(), ()>> {
+    let instance = linker.instantiate_async(&mut store, module).await;
+    let instance = instance.unwrap_or_else(|error| panic!("it does not start: {error:?}"));
+    let start = instance.get_typed_func::<(), ()>(&mut store, "_start")?;
+    start.call_async(&mut store, ()).await.map(Ok)
+}
+
+/// A component's state in its store.
 pub struct State {
     /// The state of wasmtime-wasi.
     pub wasi: WasiCtx,

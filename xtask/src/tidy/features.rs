@@ -29,7 +29,7 @@ const BUILDS: [Build; 7] = [
     Build {
         of: "wasi-ipfs-fs",
         features: &[],
-        leaves_out: &["wasi-preview1-component-adapter-provider"],
+        leaves_out: &["wiggle"],
     },
     Build {
         of: "wasi-ipfs-fs",

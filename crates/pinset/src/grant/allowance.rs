@@ -146,6 +146,14 @@ impl Allowance {
         })
     }
 
+    /// Counts a listing that is kept for the session by others.
+    pub(crate) fn keep_listing(self: &Arc<Self>, bytes: u64) -> Result<KeptListing, Error> {
+        Ok(KeptListing {
+            _handle: self.count_handle()?,
+            _memory: self.keep(bytes)?,
+        })
+    }
+
     /// Counts a task that fetches ahead, unless the session has as many as it may have fetches.
     pub(crate) fn count_ahead(self: &Arc<Self>) -> Option<AheadGuard> {
         let most = self.limits.fetches_in_flight;
@@ -237,6 +245,14 @@ impl Drop for KeptMemory {
         let kept = &self.allowance.memory_bytes;
         kept.fetch_sub(self.bytes, Ordering::Relaxed);
     }
+}
+
+/// A listing that the embedder keeps for a session: an open handle, and kept memory. Both are counted until this is
+/// dropped.
+#[derive(Debug)]
+pub struct KeptListing {
+    _handle: HandleGuard,
+    _memory: KeptMemory,
 }
 
 /// One task that fetches ahead, which the session counts until this is dropped.

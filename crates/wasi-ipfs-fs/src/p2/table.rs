@@ -81,10 +81,7 @@ pub(crate) fn push_stream(
 }
 
 /// Returns the directory stream, if it is ours.
-pub(crate) fn get_stream<'t>(
-    table: &'t mut ResourceTable,
-    fd: &DirFd,
-) -> Option<&'t mut Listing> {
+pub(crate) fn get_stream<'t>(table: &'t mut ResourceTable, fd: &DirFd) -> Option<&'t mut Listing> {
     table
         .get_mut(&Resource::<Listing>::new_borrow(fd.rep()))
         .ok()
@@ -92,8 +89,5 @@ pub(crate) fn get_stream<'t>(
 
 /// Closes the directory stream, if it is ours. `false` means that the table is unchanged.
 pub(crate) fn delete_stream(table: &mut ResourceTable, fd: &DirFd) -> bool {
-    get_stream(table, fd).is_some()
-        && table
-            .delete(Resource::<Listing>::new_own(fd.rep()))
-            .is_ok()
+    get_stream(table, fd).is_some() && table.delete(Resource::<Listing>::new_own(fd.rep())).is_ok()
 }

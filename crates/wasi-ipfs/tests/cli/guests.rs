@@ -23,6 +23,18 @@ pub(crate) const TRAP: &str = r#"(module
 /// A library: it has no start function.
 pub(crate) const LIBRARY: &str = r#"(module (memory (export "memory") 1))"#;
 
+/// A program of preview 0.
+pub(crate) const PREVIEW_0: &str = r#"(module
+    (import "wasi_unstable" "fd_close" (func (param i32) (result i32)))
+    (memory (export "memory") 1)
+    (func (export "_start")))"#;
+
+/// A program that wants more of its host than WASI.
+pub(crate) const OTHER_IMPORT: &str = r#"(module
+    (import "env" "sin" (func (param f64) (result f64)))
+    (memory (export "memory") 1)
+    (func (export "_start")))"#;
+
 /// Prints "ready", then waits for standard input, which never comes.
 pub(crate) const WAIT: &str = r#"(module
     (import "wasi_snapshot_preview1" "fd_read" (func $read (param i32 i32 i32 i32) (result i32)))

@@ -14,7 +14,7 @@ use crate::{
 #[test]
 fn the_status_is_the_guests() {
     let scene = Scene::new();
-    for status in [0, 1, 2, 3, 42, 125] {
+    for status in [0, 1, 2, 3, 42, 125, 126, 200, 255] {
         let guest = scene.guest("exit", &guests::exit(status));
         let ended = scene.on_car("run", &[&guest]);
         assert_eq!(ended.status, status as i32, "{ended:?}");
@@ -42,6 +42,14 @@ fn what_is_no_guest_is_named() {
     scene.write("empty.wasm", b"");
     scene.write("broken.wasm", b"\0asm\x01\0\0\0garbage");
     let library = scene.guest("library", guests::LIBRARY);
+    let preview_0 = scene.guest("preview_0", guests::PREVIEW_0);
+    scene
+        .on_car("run", &[&preview_0])
+        .failed(1, &["wasi_unstable", "preview 0"]);
+    let other = scene.guest("other", guests::OTHER_IMPORT);
+    scene
+        .on_car("run", &[&other])
+        .failed(1, &["'sin'", "'env'"]);
     for guest in [
         "text.wasm",
         "empty.wasm",

@@ -8,7 +8,6 @@
 //! - `rand FILE N`: N times, seeks to a random place and reads 4 KiB;
 //! - `randp FILE N`: the same with pread;
 //! - `handles DIR N`: opens N distinct files of DIR and keeps all open; `handles-read` also reads a byte of each;
-//!   the preview 1 build cannot hold more than about 120 (the adapter has room for 128 descriptors);
 //! - `touch DIR N`: opens and closes N distinct files of DIR, one after the other;
 //! - `list DIR N`: lists it N times; the checksum is the number of its entries.
 //!

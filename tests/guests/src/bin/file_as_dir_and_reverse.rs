@@ -14,8 +14,8 @@ use guest::{
     posix::{self, Directory, Open},
 };
 
-/// The errors for reading a directory. wasmtime says "is a directory". A guest's libc, or the adapter that makes a
-/// preview 1 module a component, may itself find that the descriptor cannot be read.
+/// The errors for reading a directory. wasmtime says "is a directory" in preview 2, and that the descriptor cannot be read
+/// in preview 1.
 const NOT_READABLE: &[i32] = &[libc::EISDIR, libc::EBADF];
 
 fn main() {

@@ -1,8 +1,7 @@
 //! Continues until the host refuses: an error must come, and the guest must survive it.
 //!
 //! Arguments, any number of them:
-//! - `handles FILE`: opens one file until that fails; prints `handles N ERROR`; a preview 1 guest
-//!   meets the adapter's own limit, 128 descriptors and ENOMEM, before most hosts' limits;
+//! - `handles FILE`: opens one file until that fails; prints `handles N ERROR`;
 //! - `directories DIR`: the same with a directory, with its listings open;
 //! - `targets DIR`: opens and closes every file of `DIR`; prints `targets N`, and ` ERROR` if one failed;
 //! - `bytes FILE`: reads all of it; prints `bytes N`, and ` ERROR` if that failed;

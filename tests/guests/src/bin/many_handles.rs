@@ -2,9 +2,6 @@
 //!
 //! Arguments: `N DIR`: the first `N` files of `DIR` by name. Prints `N handles, BYTES bytes, fnv=DIGEST`, where the
 //! digest covers the files' whole contents, one after the other.
-//!
-//! The adapter that makes a preview 1 module a component has room for 128 descriptors in all. Beyond that, every open
-//! fails with ENOMEM, so more than about 120 handles need the preview 2 build.
 
 use std::{
     fs::{self, File},
