@@ -10,6 +10,8 @@ use pinset::{
     Access, CacheMode, ContentPath, Dir, FixedName, IpnsName, Limits, Node, Session, Symlinks,
 };
 
+#[cfg(feature = "p3")]
+use crate::streams::Streams;
 use crate::{errno::Failures, error::Error, types::Types};
 
 /// The tree of all content, as the guest sees it.
@@ -32,6 +34,8 @@ struct Inner {
     mounts: Vec<Mount>,
     failures: Arc<Failures>,
     types: Arc<Types>,
+    #[cfg(feature = "p3")]
+    streams: Arc<Streams>,
 }
 
 /// A directory of IPFS under a name that the host chose.
@@ -88,6 +92,11 @@ impl IpfsCtx {
 
     pub(crate) fn failures(&self) -> &Arc<Failures> {
         &self.0.failures
+    }
+
+    #[cfg(feature = "p3")]
+    pub(crate) fn streams(&self) -> &Arc<Streams> {
+        &self.0.streams
     }
 }
 
@@ -206,6 +215,8 @@ impl IpfsCtxBuilder {
             mounts,
             failures: Arc::default(),
             types: Arc::new(Types::new(self.lazy_types)),
+            #[cfg(feature = "p3")]
+            streams: Arc::default(),
         })))
     }
 

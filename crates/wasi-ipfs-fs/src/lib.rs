@@ -42,7 +42,7 @@
 //! 2. [`rules`](AccessRules): a host's own rules about roots, where a fixed set does not do.
 //! 3. [`view`](IpfsView): the trait by which every preview reaches the embedder's state.
 //! 4. [`p2`]: the linker function, and `wasi:filesystem` of preview 2. `p1` is the same for core modules of preview 1:
-//!    one table of the guest's numbers, with native descriptors and ours.
+//!    one table of the guest's numbers, with native descriptors and ours. `p3` is the same for WASI 0.3.
 //! 5. `listing`: a directory's entries with their types, for all previews; `types`: how many could not be learnt.
 //! 6. `paths`: how a path of a guest is opened, for all previews.
 //! 7. `errno`: the only table of a guest's error codes, for all previews.
@@ -50,9 +50,11 @@
 //! # Features
 //!
 //! * `p1` (off by default): core modules of preview 1. It adds `wiggle`, by which wasmtime-wasi's preview 1 is generated.
+//! * `p3` (off by default): `p3::add_to_linker`, `wasi:filesystem` of WASI 0.3, for components that use it alone or
+//!   beside 0.2. It enables wasmtime's `component-model-async`. wasmtime-wasi calls its own part experimental.
 //!
-//! This crate only enables wasmtime's features `runtime`, `component-model`, `async` and `std`. The embedder decides
-//! whether guests are compiled here or ahead of time, and whether compilations are cached.
+//! Apart from `p3`, this crate only enables wasmtime's features `runtime`, `component-model`, `async` and `std`. The
+//! embedder decides whether guests are compiled here or ahead of time, and whether compilations are cached.
 
 #![cfg_attr(doctest, doc = include_str!("../README.md"))]
 #![cfg_attr(doctest, doc = include_str!("../../../README.md"))]
@@ -64,8 +66,12 @@ mod listing;
 #[cfg(feature = "p1")]
 pub mod p1;
 pub mod p2;
+#[cfg(feature = "p3")]
+pub mod p3;
 mod paths;
 mod rules;
+#[cfg(feature = "p3")]
+mod streams;
 mod types;
 mod view;
 

@@ -9,12 +9,12 @@
 
 mod descriptor;
 mod errno;
-mod linker;
+pub(crate) mod linker;
 mod listing;
 mod preopens;
 pub(crate) mod stat;
-mod stream;
-mod table;
+pub(crate) mod stream;
+pub(crate) mod table;
 
 pub use linker::{
     IpfsFilesystem, IpfsFilesystemView, IpfsPreopens, IpfsPreopensView, add_to_linker_async,

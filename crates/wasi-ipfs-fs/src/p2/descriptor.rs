@@ -6,14 +6,11 @@
 
 use pinset::{Error, Symlinks};
 use wasmtime::component::Resource;
-use wasmtime_wasi::{
-    filesystem::Descriptor,
-    p2::{
-        DynInputStream, DynOutputStream, FsError, FsResult,
-        bindings::filesystem::types::{
-            Advice, DescriptorFlags, DescriptorStat, DescriptorType, ErrorCode, Filesize, Host,
-            HostDescriptor, MetadataHashValue, NewTimestamp, OpenFlags, PathFlags,
-        },
+use wasmtime_wasi::p2::{
+    DynInputStream, DynOutputStream, FsError, FsResult,
+    bindings::filesystem::types::{
+        Advice, DescriptorFlags, DescriptorStat, DescriptorType, ErrorCode, Filesize, Host,
+        HostDescriptor, MetadataHashValue, NewTimestamp, OpenFlags, PathFlags,
     },
 };
 
@@ -196,13 +193,13 @@ impl HostDescriptor for IpfsFilesystemView<'_> {
         new_fd: Fd,
         new_path: String,
     ) -> FsResult<()> {
-        match self.writes_two(&fd, &new_fd) {
-            Ok(()) => {
+        match self.refuses_two(&fd, &new_fd)? {
+            Some(refusal) => Err(refusal.into()),
+            None => {
                 self.wasi
                     .link_at(fd, old_path_flags, old_path, new_fd, new_path)
                     .await
             }
-            Err(refused) => Err(refused),
         }
     }
 
@@ -262,9 +259,9 @@ impl HostDescriptor for IpfsFilesystemView<'_> {
         new_fd: Fd,
         new_path: String,
     ) -> FsResult<()> {
-        match self.writes_two(&fd, &new_fd) {
-            Ok(()) => self.wasi.rename_at(fd, old_path, new_fd, new_path).await,
-            Err(refused) => Err(refused),
+        match self.refuses_two(&fd, &new_fd)? {
+            Some(refusal) => Err(refusal.into()),
+            None => self.wasi.rename_at(fd, old_path, new_fd, new_path).await,
         }
     }
 
@@ -312,17 +309,15 @@ impl HostDescriptor for IpfsFilesystemView<'_> {
     }
 
     async fn is_same_object(&mut self, one: Fd, other: Fd) -> wasmtime::Result<bool> {
-        match (self.ours(&one), self.ours(&other)) {
-            (Some(one), Some(other)) => Ok(identity(one) == identity(other)),
-            (None, None) => self.wasi.is_same_object(one, other).await,
-            (Some(_), None) => self.native(&other).map(|_| false),
-            (None, Some(_)) => self.native(&one).map(|_| false),
+        match table::is_same(self.wasi.table, &one, &other)? {
+            Some(same) => Ok(same),
+            None => self.wasi.is_same_object(one, other).await,
         }
     }
 
     async fn metadata_hash(&mut self, fd: Fd) -> FsResult<MetadataHashValue> {
         match self.ours(&fd) {
-            Some(open) => Ok(stat::hash(identity(open))),
+            Some(open) => Ok(stat::hash(open.identity())),
             None => self.wasi.metadata_hash(fd).await,
         }
     }
@@ -349,31 +344,9 @@ impl IpfsFilesystemView<'_> {
         errno::failed(error, &self.failures)
     }
 
-    /// Returns a native descriptor. An unknown number traps, as in wasmtime-wasi.
-    fn native(&self, fd: &Fd) -> wasmtime::Result<&Descriptor> {
-        Ok(self.wasi.table.get(fd)?)
-    }
-
-    /// Checks a link or rename from one directory to another. It may be delegated only if both are native, because
-    /// wasmtime-wasi traps on a descriptor of ours; otherwise this returns the refusal.
-    fn writes_two(&self, from: &Fd, to: &Fd) -> FsResult<()> {
-        let (from_ours, to_ours) = (self.ours(from), self.ours(to));
-        if from_ours.is_none() && to_ours.is_none() {
-            return Ok(());
-        }
-        for (fd, ours) in [(from, from_ours), (to, to_ours)] {
-            match ours {
-                Some(open) => open.dir().map(|_| ())?,
-                None => match self.native(fd).map_err(FsError::trap)? {
-                    Descriptor::Dir(_) => (),
-                    Descriptor::File(_) => return Err(Refusal::NotDirectory.into()),
-                },
-            }
-        }
-        match (from_ours, to_ours) {
-            (Some(_), Some(_)) => Err(Refusal::ReadOnly.into()),
-            _ => Err(Refusal::CrossDevice.into()),
-        }
+    /// Returns the refusal of a link or rename, unless both directories are native.
+    fn refuses_two(&self, from: &Fd, to: &Fd) -> FsResult<Option<Refusal>> {
+        table::refuses_two(self.wasi.table, from, to).map_err(FsError::trap)
     }
 }
 
@@ -411,15 +384,8 @@ async fn open_at(
 }
 
 /// Refuses a write to a node of ours. The error of a wrong kind comes first.
-fn read_only<T, R>(kind: FsResult<T>) -> FsResult<R> {
-    kind.and(Err(Refusal::ReadOnly.into()))
-}
-
-fn identity(open: &Open) -> pinset::Identity {
-    match open {
-        Open::File(file) => file.identity(),
-        Open::Dir(open) => open.dir.identity(),
-    }
+fn read_only<T, R>(kind: Result<T, Refusal>) -> FsResult<R> {
+    Err(kind.err().unwrap_or(Refusal::ReadOnly).into())
 }
 
 fn last(flags: PathFlags) -> Symlinks {

@@ -10,10 +10,21 @@ use super::{
 use crate::ctx::{IPFS, IPNS};
 
 impl Host for IpfsPreopensView<'_> {
+    fn get_directories(&mut self) -> wasmtime::Result<Vec<(Fd, String)>> {
+        let native = Host::get_directories(&mut self.wasi)?;
+        self.with_ours(native)
+    }
+}
+
+impl IpfsPreopensView<'_> {
+    /// Adds our directories to wasmtime-wasi's.
+    ///
     /// A guest may ask as often as it likes. Each call takes handles. Past the limit the guest traps, because the
     /// interface has no way to refuse.
-    fn get_directories(&mut self) -> wasmtime::Result<Vec<(Fd, String)>> {
-        let mut directories = Host::get_directories(&mut self.wasi)?;
+    pub(crate) fn with_ours(
+        &mut self,
+        mut directories: Vec<(Fd, String)>,
+    ) -> wasmtime::Result<Vec<(Fd, String)>> {
         let Some(ipfs) = &self.ipfs else {
             return Ok(directories);
         };

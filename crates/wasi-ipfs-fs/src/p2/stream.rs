@@ -28,7 +28,7 @@ pub(crate) async fn read_at(file: &File, offset: u64, len: usize) -> Result<Byte
 }
 
 /// How many bytes a wait loads, as in wasmtime-wasi.
-const READY_BYTES: usize = 4096;
+pub(crate) const READY_BYTES: usize = 4096;
 
 /// Bytes that a stream has ready, or waits for.
 enum Ahead {

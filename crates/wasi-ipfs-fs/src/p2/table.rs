@@ -4,13 +4,12 @@
 //! type with the same number. A later call with that number is ours exactly if the table holds one of our types there.
 //! Invariant: no handle of ours is ever passed to wasmtime-wasi. It would find a wrong type in the table, and the guest
 //! would trap.
+//!
+//! Preview 3 uses the same table and the same nodes, so one component may use both.
 
-use pinset::{Dir, File, Session};
+use pinset::{Dir, File, Identity, Session};
 use wasmtime::component::{Resource, ResourceTable, ResourceTableError};
-use wasmtime_wasi::{
-    filesystem::Descriptor,
-    p2::{FsResult, ReaddirIterator},
-};
+use wasmtime_wasi::{filesystem::Descriptor, p2::ReaddirIterator};
 
 use crate::{errno::Refusal, listing::Listing};
 
@@ -20,7 +19,8 @@ pub(crate) type Fd = Resource<Descriptor>;
 /// A directory stream as the bindings know it, ours or native.
 pub(crate) type DirFd = Resource<ReaddirIterator>;
 
-/// An open node of ours. Symlinks are never open: WASI has no descriptor for one.
+/// An open node of ours. Symlinks are never open: WASI has no descriptor for one. All clones are the same handle.
+#[derive(Clone)]
 pub(crate) enum Open {
     /// A file.
     File(File),
@@ -39,18 +39,26 @@ pub(crate) struct OpenDir {
 
 impl Open {
     /// Returns the directory, or wasmtime-wasi's answer to a directory's method on a file.
-    pub(crate) fn dir(&self) -> FsResult<&OpenDir> {
+    pub(crate) fn dir(&self) -> Result<&OpenDir, Refusal> {
         match self {
             Self::Dir(dir) => Ok(dir),
-            Self::File(_) => Err(Refusal::NotDirectory.into()),
+            Self::File(_) => Err(Refusal::NotDirectory),
         }
     }
 
     /// Returns the file, or wasmtime-wasi's answer to a file's method on a directory.
-    pub(crate) fn file(&self) -> FsResult<&File> {
+    pub(crate) fn file(&self) -> Result<&File, Refusal> {
         match self {
             Self::File(file) => Ok(file),
-            Self::Dir(_) => Err(Refusal::NotFile.into()),
+            Self::Dir(_) => Err(Refusal::NotFile),
+        }
+    }
+
+    /// Returns what tells the node from others.
+    pub(crate) fn identity(&self) -> Identity {
+        match self {
+            Self::File(file) => file.identity(),
+            Self::Dir(open) => open.dir.identity(),
         }
     }
 }
@@ -70,6 +78,52 @@ pub(crate) fn get<'t>(table: &'t ResourceTable, fd: &Fd) -> Option<&'t Open> {
 /// The type is checked first, because `ResourceTable::delete` frees an entry before it finds that the type differs.
 pub(crate) fn delete(table: &mut ResourceTable, fd: &Fd) -> bool {
     get(table, fd).is_some() && table.delete(Resource::<Open>::new_own(fd.rep())).is_ok()
+}
+
+/// Checks a link or rename from one directory to another. It may be delegated only if both are native, because
+/// wasmtime-wasi traps on a descriptor of ours. Otherwise this returns the refusal.
+///
+/// # Errors
+/// A number that stands for no descriptor. It traps, as in wasmtime-wasi.
+pub(crate) fn refuses_two(
+    table: &ResourceTable,
+    from: &Fd,
+    to: &Fd,
+) -> Result<Option<Refusal>, ResourceTableError> {
+    let ours = [from, to].map(|fd| get(table, fd));
+    if let [None, None] = ours {
+        return Ok(None);
+    }
+    for (fd, ours) in [from, to].into_iter().zip(ours) {
+        let directory = match ours {
+            Some(open) => open.dir().is_ok(),
+            None => matches!(table.get(fd)?, Descriptor::Dir(_)),
+        };
+        if !directory {
+            return Ok(Some(Refusal::NotDirectory));
+        }
+    }
+    Ok(Some(match ours {
+        [Some(_), Some(_)] => Refusal::ReadOnly,
+        _ => Refusal::CrossDevice,
+    }))
+}
+
+/// Returns whether two descriptors are the same object, or `None` if both are native.
+///
+/// # Errors
+/// As [`refuses_two`].
+pub(crate) fn is_same(
+    table: &ResourceTable,
+    one: &Fd,
+    other: &Fd,
+) -> Result<Option<bool>, ResourceTableError> {
+    match [one, other].map(|fd| get(table, fd)) {
+        [None, None] => Ok(None),
+        [Some(one), Some(other)] => Ok(Some(one.identity() == other.identity())),
+        [Some(_), None] => table.get(other).map(|_| Some(false)),
+        [None, Some(_)] => table.get(one).map(|_| Some(false)),
+    }
 }
 
 /// Puts a directory stream into the table.
