@@ -7,9 +7,10 @@
 use std::{collections::BTreeSet, env, error::Error, fmt::Write as _, fs, io, path::Path};
 
 /// The tests that run the guests that are packages of their own.
-const TESTS: [&str; 2] = [
+const TESTS: [&str; 3] = [
     "../../crates/wasi-ipfs-fs/tests/examples.rs",
     "tests/all/hoarding.rs",
+    "tests/all/preview3.rs",
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {

@@ -1,4 +1,4 @@
-//! Compiled guests, and the one engine that runs them.
+//! Compiled guests, and the engines that run them.
 
 use std::{
     collections::HashMap,
@@ -56,11 +56,23 @@ impl Guest {
     }
 }
 
+/// The interface by which a program is run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Entry {
+    /// `_start`, of a module of preview 1.
+    Start,
+    /// `wasi:cli/run` of WASI 0.2.
+    Run02,
+    /// `wasi:cli/run` of WASI 0.3.
+    Run03,
+}
+
 /// A compiled program. Cheap to clone.
 #[derive(Clone)]
 pub struct Program {
     name: String,
     code: Code,
+    entry: Entry,
 }
 
 /// Compiled code.
@@ -68,7 +80,7 @@ pub struct Program {
 pub(crate) enum Code {
     /// A module of preview 1.
     Module(Module),
-    /// A component of preview 2.
+    /// A component of preview 2, or of WASI 0.3.
     Component(Component),
 }
 
@@ -92,13 +104,24 @@ impl Program {
         let bytes = fs::read(path).unwrap_or_else(|error| {
             panic!("{name}: {error}; `cargo xtask guests` builds the guests")
         });
-        // The header says which of the two it is.
-        let code = match bytes.get(4..8) {
-            Some([1, 0, 0, 0]) => Module::new(engine(), &bytes).map(Code::Module),
-            _ => Component::new(engine(), &bytes).map(Code::Component),
+        // The header tells a module from a component, and the name of an export is part of the bytes.
+        let entry = match bytes.get(4..8) {
+            Some([1, 0, 0, 0]) => Entry::Start,
+            _ if bytes.windows(RUN_03.len()).any(|found| found == RUN_03) => Entry::Run03,
+            _ => Entry::Run02,
+        };
+        let engine = engine(entry);
+        let code = match entry {
+            Entry::Start => Module::new(engine, &bytes).map(Code::Module),
+            Entry::Run02 | Entry::Run03 => Component::new(engine, &bytes).map(Code::Component),
         };
         let code = code.unwrap_or_else(|error| panic!("{name}: {error:#}"));
-        Self { name, code }
+        Self { name, code, entry }
+    }
+
+    /// How it is run.
+    pub fn entry(&self) -> Entry {
+        self.entry
     }
 
     /// The file name it came from.
@@ -118,14 +141,24 @@ impl std::fmt::Debug for Program {
     }
 }
 
-/// The process's engine, with a compilation cache in the target directory.
-pub fn engine() -> &'static Engine {
-    static ENGINE: OnceLock<Engine> = OnceLock::new();
-    ENGINE.get_or_init(|| {
+/// The export of a program that is run by WASI 0.3.
+const RUN_03: &[u8] = b"wasi:cli/run@0.3";
+
+/// The process's engines, with a compilation cache in the target directory. Only programs of WASI 0.3 get one with
+/// support for concurrency; an embedder without the feature `p3` has none.
+fn engine(entry: Entry) -> &'static Engine {
+    static RUN_02: OnceLock<Engine> = OnceLock::new();
+    static RUN_03: OnceLock<Engine> = OnceLock::new();
+    let (engine, concurrency) = match entry {
+        Entry::Start | Entry::Run02 => (&RUN_02, false),
+        Entry::Run03 => (&RUN_03, true),
+    };
+    engine.get_or_init(|| {
         let mut cache = CacheConfig::new();
         cache.with_directory(target_dir().join("wasmtime-cache"));
         let mut config = Config::new();
         config.cache(Some(Cache::new(cache).expect("a compilation cache")));
+        config.concurrency_support(concurrency);
         Engine::new(&config).expect("an engine")
     })
 }

@@ -37,7 +37,7 @@ mod sample;
 mod variant;
 
 pub use content::Content;
-pub use guest::{Guest, Preview, Program, engine};
+pub use guest::{Entry, Guest, Preview, Program};
 pub use large::Large;
 pub use run::{End, NativeCalls, Outcome, Run, State};
 pub use sample::Sample;

@@ -8,14 +8,14 @@ use wasi_ipfs_fs::{
 };
 use wasmtime::{
     Linker, Module, Store,
-    component::{self, Component, ResourceTable},
+    component::{self, Accessor, Component, Instance, ResourceTable},
 };
 use wasmtime_wasi::{
-    FsPerms, I32Exit, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView,
-    p2::{bindings::Command, pipe::MemoryOutputPipe},
+    FsPerms, I32Exit, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView, p2, p2::pipe::MemoryOutputPipe,
+    p3,
 };
 
-use crate::{Program, engine, guest::Code};
+use crate::{Entry, Program, guest::Code};
 
 /// The most that a guest may print, in bytes.
 const OUTPUT_BYTES: usize = 256 * 1024 * 1024;
@@ -103,7 +103,7 @@ impl Run {
         let wasi = self.wasi(stdout.clone(), stderr.clone());
         let ended = match program.code() {
             Code::Module(module) => self.module(wasi, module).await,
-            Code::Component(component) => self.component(wasi, component).await,
+            Code::Component(component) => self.component(wasi, component, program.entry()).await,
         };
         let end = match ended {
             Ok(Ok(())) => End::Exit(0),
@@ -126,21 +126,21 @@ impl Run {
         self,
         mut wasi: WasiCtxBuilder,
         component: &Component,
+        entry: Entry,
     ) -> wasmtime::Result<Result<(), ()>> {
-        let mut linker = component::Linker::<State>::new(engine());
-        wasmtime_wasi::p2::add_to_linker_async(&mut linker).expect("wasmtime-wasi links");
-        if !matches!(self.filesystem, Filesystem::Native) {
-            wasi_ipfs_fs::p2::add_to_linker_async(&mut linker).expect("the adapter links");
-        }
+        let engine = component.engine();
+        let mut linker = component::Linker::<State>::new(engine);
+        let adapter = !matches!(self.filesystem, Filesystem::Native);
+        link(&mut linker, entry, adapter).expect("all interfaces link");
         let state = State {
             wasi: wasi.build(),
             table: ResourceTable::new(),
             ipfs: self.filesystem.ipfs(),
         };
-        let mut store = Store::new(engine(), state);
-        let command = Command::instantiate_async(&mut store, component, &linker).await;
-        let command = command.unwrap_or_else(|error| panic!("it does not start: {error:?}"));
-        command.wasi_cli_run().call_run(&mut store).await
+        let mut store = Store::new(engine, state);
+        let instance = linker.instantiate_async(&mut store, component).await;
+        let instance = instance.unwrap_or_else(|error| panic!("it does not start: {error:?}"));
+        call(&mut store, &instance, entry).await
     }
 
     /// Runs a module. Returns the trap or exit, if its `_start` does not return.
@@ -149,18 +149,19 @@ impl Run {
         mut wasi: WasiCtxBuilder,
         module: &Module,
     ) -> wasmtime::Result<Result<(), ()>> {
+        let engine = module.engine();
         let blocking = self.native_calls == NativeCalls::CurrentThread;
         let wasi = wasi.build_p1();
         if let Filesystem::Native = self.filesystem {
-            let mut linker = Linker::new(engine());
+            let mut linker = Linker::new(engine);
             wasmtime_wasi::p1::add_to_linker_async(&mut linker, |wasi| wasi).expect("it links");
-            return start(Store::new(engine(), wasi), &linker, module).await;
+            return start(Store::new(engine, wasi), &linker, module).await;
         }
         let ctx = IpfsP1Ctx::new(wasi, self.filesystem.ipfs().as_ref()).expect("a context");
         let ctx = ctx.allow_blocking_current_thread(blocking);
-        let mut linker = Linker::new(engine());
+        let mut linker = Linker::new(engine);
         p1::add_to_linker_async(&mut linker, |ctx: &mut IpfsP1Ctx| ctx).expect("it links");
-        start(Store::new(engine(), ctx), &linker, module).await
+        start(Store::new(engine, ctx), &linker, module).await
     }
 
     fn wasi(&self, stdout: MemoryOutputPipe, stderr: MemoryOutputPipe) -> WasiCtxBuilder {
@@ -197,6 +198,41 @@ async fn start<T: Send>(
     let instance = instance.unwrap_or_else(|error| panic!("it does not start: {error:?}"));
     let start = instance.get_typed_func::<(), ()>(&mut store, "_start")?;
     start.call_async(&mut store, ()).await.map(Ok)
+}
+
+/// Links wasmtime-wasi, and the adapter if it is wanted. A program of WASI 0.3 gets 0.2 as well, for its standard
+/// library.
+fn link(linker: &mut component::Linker<State>, entry: Entry, adapter: bool) -> wasmtime::Result<()> {
+    p2::add_to_linker_async(linker)?;
+    if adapter {
+        wasi_ipfs_fs::p2::add_to_linker_async(linker)?;
+    }
+    if entry == Entry::Run03 {
+        p3::add_to_linker(linker)?;
+        if adapter {
+            wasi_ipfs_fs::p3::add_to_linker(linker)?;
+        }
+    }
+    Ok(())
+}
+
+/// Calls the program's entry.
+async fn call(
+    store: &mut Store<State>,
+    instance: &Instance,
+    entry: Entry,
+) -> wasmtime::Result<Result<(), ()>> {
+    match entry {
+        Entry::Start | Entry::Run02 => {
+            let command = p2::bindings::Command::new(&mut *store, instance)?;
+            command.wasi_cli_run().call_run(store).await
+        }
+        Entry::Run03 => {
+            let command = p3::bindings::Command::new(&mut *store, instance)?;
+            let run = async |store: &Accessor<State>| command.wasi_cli_run().call_run(store).await;
+            store.run_concurrent(run).await?
+        }
+    }
 }
 
 /// A component's state in its store.

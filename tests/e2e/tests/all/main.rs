@@ -10,5 +10,6 @@ mod hoarding;
 mod lazy;
 mod names;
 mod native_parity;
+mod preview3;
 mod ripgrep;
 mod verified;
