@@ -71,7 +71,6 @@ async fn files_of_every_size_are_read() {
         3_500_000,
         3_800_000,
         4 << 20,
-        (8 << 20) + 7,
     ];
     for size in sizes {
         let bytes: Vec<u8> = (0..size).map(|at: u32| (at ^ (at >> 11)) as u8).collect();

@@ -60,7 +60,8 @@ impl Model {
             scene: scene.await,
             open,
             series: 88_172_645_463_325_252,
-            most: 0,
+            // The mount left a slot free when it took the place of `/ipfs`.
+            most: 6,
         }
     }
 
@@ -230,7 +231,7 @@ impl Model {
         self.most = self.most.max(self.open.len());
         let table = &self.scene.ctx.table;
         assert!(table.is_sound());
-        assert!(table.len() <= self.most + 1, "it grew without need");
+        assert!(table.len() <= self.most, "it grew without need");
         let numbers: Vec<_> = table.open().map(|(number, _)| number).collect();
         assert!(
             numbers.iter().eq(self.open.keys()),

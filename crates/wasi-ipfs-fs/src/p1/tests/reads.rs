@@ -93,10 +93,7 @@ async fn offsets_out_of_range_are_invalid() {
             scene.call().pread(file, 1, u64::MAX).await,
             Err(Errno::Inval)
         );
-        assert_eq!(
-            scene.call().pread(file, 1, i64::MAX as u64).await,
-            Ok(vec![])
-        );
+        assert_eq!(scene.call().pread(file, 1, 1 << 62).await, Ok(vec![]));
         let call = scene.call();
         let (ctx, mut memory) = (call.ctx, call.memory);
         for (offset, whence, wanted) in [
