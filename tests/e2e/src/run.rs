@@ -11,8 +11,8 @@ use wasmtime::{
     component::{self, Accessor, Component, Instance, ResourceTable},
 };
 use wasmtime_wasi::{
-    FsPerms, I32Exit, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView, p2, p2::pipe::MemoryOutputPipe,
-    p3,
+    FsPerms, I32Exit, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView, p2,
+    p2::pipe::MemoryOutputPipe, p3,
 };
 
 use crate::{Entry, Program, guest::Code};
@@ -202,7 +202,11 @@ async fn start<T: Send>(
 
 /// Links wasmtime-wasi, and the adapter if it is wanted. A program of WASI 0.3 gets 0.2 as well, for its standard
 /// library.
-fn link(linker: &mut component::Linker<State>, entry: Entry, adapter: bool) -> wasmtime::Result<()> {
+fn link(
+    linker: &mut component::Linker<State>,
+    entry: Entry,
+    adapter: bool,
+) -> wasmtime::Result<()> {
     p2::add_to_linker_async(linker)?;
     if adapter {
         wasi_ipfs_fs::p2::add_to_linker_async(linker)?;

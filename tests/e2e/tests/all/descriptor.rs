@@ -1,6 +1,7 @@
 //! Tests every method without a guest in between: a descriptor of `/ipfs` answers like a native, read-only preopen of
 //! the same tree. The few differences are listed here, each with its reason.
 
+mod listings;
 mod streams;
 
 use std::time::Duration;
@@ -513,33 +514,6 @@ async fn a_listing_fetches_no_child() {
         }
     }
     assert_eq!(sample.content.node.distinct_blocks_asked(), 0);
-}
-
-/// Each entry of a listing has the type that a native listing gives it.
-#[tokio::test]
-async fn a_listing_has_the_types_of_a_native_one() {
-    let sample = Sample::new();
-    let mut guest = Guest::new(&sample).await;
-    for path in [".", "docs", "empty-dir", "links", "many", "sharded"] {
-        let mut listings = Vec::new();
-        for dir in guest.opens(path).await {
-            let mut view = guest.view();
-            let stream = code(view.read_directory(fd(dir)).await).expect("a listing");
-            let mut listing = Vec::new();
-            while let Some(entry) = code(
-                view.read_directory_entry(Resource::new_borrow(stream.rep()))
-                    .await,
-            )
-            .expect("an entry")
-            {
-                listing.push((entry.name, entry.type_));
-            }
-            close_listing(&mut view, stream);
-            listing.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
-            listings.push(listing);
-        }
-        assert_eq!(listings[0], listings[1], "{path}");
-    }
 }
 
 /// Closing removes our entries from the table, and never a native one.
