@@ -12,6 +12,7 @@ use std::{
     fmt,
     fs::File,
     hash::BuildHasher as _,
+    ops::Deref,
     sync::{Arc, OnceLock},
 };
 
@@ -42,7 +43,28 @@ use crate::{
 /// Its methods wait for the disk, except those that mark a block.
 #[derive(Clone)]
 pub struct Follower {
-    shared: Arc<Shared>,
+    shared: Arc<Watched>,
+}
+
+/// The part that all clones of a follower share. When it is dropped, nobody else has the directory open by it, so that
+/// its lock is free.
+struct Watched(Arc<Shared>);
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        let member = lock(&self.0.member).clone();
+        if let Some(member) = member {
+            member.unwatch();
+        }
+    }
+}
+
+impl Deref for Watched {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
 }
 
 struct Shared {
@@ -107,12 +129,12 @@ impl Follower {
     pub(crate) fn open(dir: StagingDir) -> Result<Self, StagingError> {
         layout::check(&dir)?;
         Ok(Self {
-            shared: Arc::new(Shared {
+            shared: Arc::new(Watched(Arc::new(Shared {
                 leases: Arc::new(Leases::new(dir)),
                 slots: Default::default(),
                 known: Mutex::default(),
                 member: Mutex::default(),
-            }),
+            }))),
         })
     }
 
@@ -130,7 +152,7 @@ impl Follower {
         if member.is_none() {
             *member = Member::join(self.dir(), share.clone())?;
             if let Some(joined) = &*member {
-                let watched: Arc<dyn Watch> = self.shared.clone();
+                let watched: Arc<dyn Watch> = self.shared.0.clone();
                 joined.watch(Arc::downgrade(&watched));
             }
         }

@@ -119,10 +119,11 @@ impl Member {
         let started = keeper.spawn(move || {
             while let Some(member) = member.upgrade() {
                 member.settle();
-                let watched = lock(&member.watched).as_ref().and_then(Weak::upgrade);
-                if let Some(watched) = watched {
+                let watched = lock(&member.watched);
+                if let Some(watched) = watched.as_ref().and_then(Weak::upgrade) {
                     watched.look();
                 }
+                drop(watched);
                 drop(member);
                 thread::park_timeout(EVERY);
             }
@@ -146,6 +147,11 @@ impl Member {
     /// Sets what is done as often as the member looks at the file.
     pub(crate) fn watch(&self, watched: Weak<dyn Watch>) {
         *lock(&self.watched) = Some(watched);
+    }
+
+    /// Ends that. After this, no look is under way.
+    pub(crate) fn unwatch(&self) {
+        *lock(&self.watched) = None;
     }
 
     /// Adjusts what this member may take to its share: takes what is missing and free, or evicts what is beyond.

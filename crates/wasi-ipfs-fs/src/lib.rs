@@ -56,6 +56,10 @@
 //! Apart from `p3`, this crate only enables wasmtime's features `runtime`, `component-model`, `async` and `std`. The
 //! embedder decides whether guests are compiled here or ahead of time, and whether compilations are cached.
 
+#![allow(
+    clippy::result_large_err,
+    reason = "an error names its CID, of 96 bytes; the path of an error does not have to be fast"
+)]
 #![cfg_attr(doctest, doc = include_str!("../README.md"))]
 #![cfg_attr(doctest, doc = include_str!("../../../README.md"))]
 

@@ -87,10 +87,6 @@ impl Listing {
     ///
     /// # Errors
     /// [`Error::LimitReached`] with too many open handles.
-    #[allow(
-        clippy::result_large_err,
-        reason = "an error names its CID, and a listing that fails to begin does not have to be fast"
-    )]
     pub(crate) fn new(dir: &Dir, types: &Arc<Types>) -> Result<Self, Error> {
         Ok(Self::over(dir.entries()?, dir, types))
     }

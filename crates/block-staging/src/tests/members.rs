@@ -235,6 +235,24 @@ fn who_takes_over_has_the_share_of_the_one_that_ended() {
     assert!(disk_usage(&path) <= TOTAL);
 }
 
+/// The member's thread looks at the journal by way of the follower, and may do so in this moment.
+#[test]
+fn a_follower_that_took_over_releases_the_lock_when_it_is_dropped() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("staging");
+    for _ in 0..50 {
+        let share = Budget::alone(TOTAL);
+        let (staging, _) = writer(&path, &share);
+        let follower = follower(&path, &share);
+        assert!(follower.lease(&key(b"absent")).unwrap().is_none());
+        drop(staging);
+        let over = follower.take_over(Budget::alone(TOTAL)).unwrap();
+        let (staging, earlier) = over.expect("nobody writes");
+        drop((staging, earlier, follower));
+        stored::clear(&path).expect("nobody has it open");
+    }
+}
+
 #[test]
 fn a_start_that_fails_late_charges_nothing() {
     let dir = tempfile::tempdir().unwrap();

@@ -5,7 +5,7 @@ use std::{collections::HashSet, os::unix::fs::symlink, path::Path};
 use cid::Cid;
 use pinner_car::Profile;
 use pinner_mock::{Call, Fault, MockNode, When};
-use pinset::{Access, CacheMode, IpfsPath, Limits, Node, PinsetBuilder};
+use pinset::{Access, IpfsPath, Limits, Node, PinsetBuilder};
 use test_support::content::add;
 
 use super::*;
@@ -302,12 +302,11 @@ async fn a_listing_beside_waiting_demand_still_gets_its_types() {
     for cid in &stuck {
         node.script(When::block(cid), Fault::Hang);
     }
-    let cache: CacheMode = PinsetBuilder::new(Arc::new(node.clone()), 64 << 20)
+    let cache = PinsetBuilder::new(Arc::new(node.clone()), 64 << 20)
         .lock_dir(temporary.path().join("lock"))
         .shared()
         .await
-        .unwrap()
-        .into();
+        .unwrap();
     let other = cache.session(Access::Any, Limits::default());
     let waiting = stuck.iter().map(|cid| {
         let (other, path) = (other.clone(), IpfsPath::root(*cid));

@@ -31,7 +31,7 @@ impl Host {
             .unwrap();
         Self {
             node,
-            cache: cache.into(),
+            cache,
             temporary,
         }
     }
