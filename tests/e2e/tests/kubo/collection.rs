@@ -78,7 +78,8 @@ async fn read_again_and_again(
         let ctx = ctx.build().await.unwrap();
         let run = Run::new(["walk_hash", &path]).ipfs(ctx.clone());
         let outcome = run.program(&guests::WALK_HASH.program(preview)).await;
-        assert_eq!(outcome.success(), &*expected, "round {rounds}");
+        let stats = ctx.cache().stats();
+        assert_eq!(outcome.success(), &*expected, "round {rounds}: {stats:?}");
         if matches!(ctx.cache(), CacheMode::Isolated(_)) {
             ctx.cache().close().await.unwrap();
         }
