@@ -15,8 +15,12 @@ use crate::{
 /// How long a guest that computes has to trap, and to show where it was, when its time is over.
 const TRAPS_WITHIN: Duration = Duration::from_millis(200);
 
-/// Sets up the engine, and the cache of its compilations if there is one. It waits for the disk.
-pub(crate) fn engine(options: &Options) -> anyhow::Result<(Engine, Option<Cache>)> {
+/// Sets up the engine, with support for concurrent calls if the guest makes any, and the cache of its compilations if
+/// there is one. It waits for the disk.
+pub(crate) fn engine(
+    options: &Options,
+    concurrent: bool,
+) -> anyhow::Result<(Engine, Option<Cache>)> {
     let mut config = Config::new();
     let cache = match options.codegen.cache {
         None | Some(true) => compiled::cache()?,
@@ -29,6 +33,7 @@ pub(crate) fn engine(options: &Options) -> anyhow::Result<(Engine, Option<Cache>
     if let Some(level) = options.optimize.level {
         config.cranelift_opt_level(level);
     }
+    config.concurrency_support(concurrent);
     config.cranelift_nan_canonicalization(options.wasm.nan_canonicalization);
     // Both cost time at every turn of a loop, so they are off unless they are needed.
     config.consume_fuel(options.wasm.fuel.is_some());

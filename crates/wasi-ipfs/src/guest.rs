@@ -7,17 +7,12 @@
 use std::path::PathBuf;
 
 use anyhow::Context;
-use wasi_ipfs_fs::{IpfsCtx, IpfsView};
-use wasmtime::{
-    Engine, Module, Precompiled, Store, StoreLimits, Trap,
-    component::{Component, Linker, ResourceTable},
-};
-use wasmtime_wasi::{
-    FsPerms, I32Exit, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView, p2::bindings::Command,
-};
+use wasi_ipfs_fs::IpfsCtx;
+use wasmtime::{Engine, Module, Precompiled, Trap, component::Component};
+use wasmtime_wasi::{FsPerms, I32Exit, WasiCtxBuilder};
 
 use crate::{
-    engine,
+    component, engine,
     module::{self, Kind},
     precompiled,
     program::{Binary, Program},
@@ -63,24 +58,28 @@ pub(crate) struct Guest {
 enum Code {
     /// Of preview 1.
     Module(Module),
-    /// Of preview 2.
-    Component(Component),
+    /// Of preview 2, or of WASI 0.3.
+    Component(component::Program),
 }
 
 impl Guest {
-    /// Compiles a preview 1 module or a preview 2 component. wasmtime's cache keeps the result.
+    /// Compiles a module of preview 1, or a component of preview 2 or WASI 0.3. wasmtime's cache keeps the result.
     ///
     /// This takes seconds for large guests, so it must not run on an async thread.
     pub(crate) fn compile(program: Program, options: &Options) -> anyhow::Result<Self> {
         let Program { name, code } = program;
-        let (engine, cache) = engine::engine(options)?;
+        let entry = component::Entry::of(code.bytes());
+        // Native code must come from an engine of the same settings, which are wasmtime's own.
+        let concurrent = entry.is_concurrent() || matches!(code, Binary::Native(_));
+        let (engine, cache) = engine::engine(options, concurrent)?;
         let code = match code {
             Binary::Wasm(wasm) => match Kind::of(&name, &wasm)? {
                 Kind::Module => Code::Module(module::compile(&engine, &name, &wasm)?),
-                Kind::Component => Component::new(&engine, &wasm)
-                    .map(Code::Component)
-                    .map_err(from_wasmtime)
-                    .with_context(|| format!("cannot compile '{name}'"))?,
+                Kind::Component => {
+                    let component = Component::new(&engine, &wasm).map_err(from_wasmtime);
+                    let code = component.with_context(|| format!("cannot compile '{name}'"))?;
+                    Code::Component(component::Program { code, entry })
+                }
             },
             Binary::Native(bytes) => match Engine::detect_precompiled(&bytes) {
                 Some(Precompiled::Module) => {
@@ -89,7 +88,8 @@ impl Guest {
                     Code::Module(module)
                 }
                 Some(Precompiled::Component) | None => {
-                    Code::Component(precompiled::component(&engine, &name, &bytes)?)
+                    let code = precompiled::component(&engine, &name, &bytes)?;
+                    Code::Component(component::Program { code, entry })
                 }
             },
         };
@@ -150,13 +150,8 @@ impl Guest {
                 ended.map(Ok)
             }
             Code::Component(component) => {
-                let state = State {
-                    wasi: wasi.build(),
-                    table: ResourceTable::new(),
-                    ipfs,
-                    limits: engine::store_limits(&self.options.wasm),
-                };
-                self.component(component, state).await
+                let (wasi, options) = (wasi.build(), &self.options);
+                component::run(&self.engine, component, wasi, ipfs, options).await
             }
         };
         match ended {
@@ -167,20 +162,6 @@ impl Guest {
                 None => Err(error),
             },
         }
-    }
-
-    async fn component(
-        &self,
-        component: &Component,
-        state: State,
-    ) -> wasmtime::Result<Result<(), ()>> {
-        let mut linker = Linker::<State>::new(&self.engine);
-        wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
-        wasi_ipfs_fs::p2::add_to_linker_async(&mut linker)?;
-        let mut store = Store::new(&self.engine, state);
-        engine::bound(&mut store, &self.options.wasm, |state| &mut state.limits)?;
-        let command = Command::instantiate_async(&mut store, component, &linker).await?;
-        command.wasi_cli_run().call_run(&mut store).await
     }
 }
 
@@ -210,29 +191,6 @@ fn wasi(surroundings: &Surroundings, options: &Wasi) -> anyhow::Result<WasiCtxBu
             .with_context(|| format!("cannot open the directory '{}' of --dir", host.display()))?;
     }
     Ok(builder)
-}
-
-/// The state of a component's host calls.
-struct State {
-    wasi: WasiCtx,
-    table: ResourceTable,
-    ipfs: Option<IpfsCtx>,
-    limits: StoreLimits,
-}
-
-impl WasiView for State {
-    fn ctx(&mut self) -> WasiCtxView<'_> {
-        WasiCtxView {
-            ctx: &mut self.wasi,
-            table: &mut self.table,
-        }
-    }
-}
-
-impl IpfsView for State {
-    fn ipfs(&self) -> Option<&IpfsCtx> {
-        self.ipfs.as_ref()
-    }
 }
 
 struct AbortOnDrop(tokio::task::AbortHandle);

@@ -11,6 +11,7 @@
 mod columns;
 mod commands;
 mod compiled;
+mod component;
 mod engine;
 mod guest;
 mod host;

@@ -65,6 +65,15 @@ pub(crate) enum Binary {
     Native(Vec<u8>),
 }
 
+impl Binary {
+    /// The bytes.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Wasm(bytes) | Self::Native(bytes) => bytes,
+        }
+    }
+}
+
 impl Source {
     /// Returns the source that `argument` names.
     pub(crate) fn of(argument: &OsStr) -> anyhow::Result<Self> {

@@ -20,7 +20,7 @@ pub(crate) struct WasmtimeArgs {
     #[arg(short = 'W', long, value_name = "KEY[=VAL[,..]]")]
     wasm: Vec<List<Wasm>>,
 
-    /// The guest's share of the host: inherit-network, allow-ip-name-lookup, tcp=n, udp=n, inherit-env
+    /// The guest's share of the host: inherit-network, allow-ip-name-lookup, tcp=n, udp=n, inherit-env, p3=n
     #[arg(short = 'S', long, value_name = "KEY[=VAL[,..]]")]
     wasi: Vec<List<Wasi>>,
 

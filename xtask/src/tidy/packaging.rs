@@ -2,7 +2,10 @@
 //!
 //! Invariant: the tree is not changed. Resolving works on a copy, and packages are below the target directory.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context, Result, bail};
 
@@ -74,17 +77,62 @@ pub(super) fn packs(workspace: &Workspace) -> Result<()> {
     if built.is_empty() {
         bail!("none of the crates to build from their packages is published");
     }
+    let folder = workspace.target.join("packages");
+    if folder.exists() {
+        fs::remove_dir_all(&folder)
+            .with_context(|| format!("cannot remove {}", folder.display()))?;
+    }
+    let home = own_home(&folder)?;
     // All in one call: Cargo then uses the packages of the others as if they came from a registry.
-    pack(workspace, &published, &["--no-verify"])?;
-    pack(workspace, &built, &[])
+    pack(workspace, &folder, &home, &published, &["--no-verify"])?;
+    pack(workspace, &folder, &home, &built, &[])
 }
 
-fn pack(workspace: &Workspace, names: &[&str], flags: &[&str]) -> Result<()> {
+/// Makes a `CARGO_HOME` that shares the downloads of the user's, but not what it unpacked.
+///
+/// Cargo takes a version that it has unpacked or compiled once for what a registry has under that version now. So the
+/// packages of an earlier run would be built in the place of today's.
+fn own_home(folder: &Path) -> Result<PathBuf> {
+    let users = match std::env::var_os("CARGO_HOME") {
+        Some(home) => PathBuf::from(home),
+        None => std::env::home_dir()
+            .context("there is neither CARGO_HOME nor a home directory")?
+            .join(".cargo"),
+    };
+    let home = folder.join("home");
+    let registry = home.join("registry");
+    fs::create_dir_all(&registry).with_context(|| format!("cannot make {}", registry.display()))?;
+    for name in ["config.toml", "config", "registry/index", "registry/cache"] {
+        let (of_user, ours) = (users.join(name), home.join(name));
+        if of_user.exists() {
+            share(&of_user, &ours).with_context(|| format!("cannot make {}", ours.display()))?;
+        }
+    }
+    Ok(home)
+}
+
+#[cfg(unix)]
+fn share(path: &Path, here: &Path) -> std::io::Result<()> {
+    std::os::unix::fs::symlink(path, here)
+}
+
+/// Nothing is shared: it is downloaded again.
+#[cfg(not(unix))]
+fn share(_path: &Path, _here: &Path) -> std::io::Result<()> {
+    Ok(())
+}
+
+fn pack(
+    workspace: &Workspace,
+    folder: &Path,
+    home: &Path,
+    names: &[&str],
+    flags: &[&str],
+) -> Result<()> {
     let mut cargo = workspace.cargo(&["package", "--quiet"]);
-    // A target directory of its own, so that earlier builds there stay valid, and no lock has to be waited for.
-    cargo
-        .arg("--target-dir")
-        .arg(workspace.target.join("packages"));
+    // A target directory of its own, so that no lock has to be waited for.
+    cargo.arg("--target-dir").arg(folder);
+    cargo.env("CARGO_HOME", home);
     for name in names {
         cargo.args(["-p", name]);
     }

@@ -119,8 +119,10 @@ impl Settings for Wasm {
 }
 
 /// `-S`: what a guest may use of the host.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Wasi {
+    /// Whether a component of WASI 0.3 has its interfaces.
+    pub(crate) p3: bool,
     /// Whether it may use all addresses of the network.
     pub(crate) inherit_network: bool,
     /// Whether it sees this process's environment.
@@ -133,9 +135,26 @@ pub(crate) struct Wasi {
     pub(crate) allow_ip_name_lookup: bool,
 }
 
+impl Default for Wasi {
+    fn default() -> Self {
+        Self {
+            p3: true,
+            inherit_network: false,
+            inherit_env: false,
+            tcp: None,
+            udp: None,
+            allow_ip_name_lookup: false,
+        }
+    }
+}
+
 impl Settings for Wasi {
     const FLAG: &'static str = "-S";
     const KEYS: &'static [Key<Self>] = &[
+        Key {
+            name: "p3",
+            set: |it, value| value.switch().map(|on| it.p3 = on),
+        },
         Key {
             name: "inherit-network",
             set: |it, value| value.switch().map(|on| it.inherit_network = on),
@@ -158,10 +177,6 @@ impl Settings for Wasi {
         },
     ];
     const REFUSED: &'static [(&'static [&'static str], &'static str)] = &[
-        (
-            &["p3"],
-            "WASI 0.3 is not supported; build the guest for wasm32-wasip1 or wasm32-wasip2",
-        ),
         (&["cli", "common", "preview2", "cli-exit-with-code"], THERE),
         (
             &["preview0"],

@@ -187,7 +187,6 @@ fn an_option_that_cannot_be_honoured_is_refused_by_name() {
         (&["-W", "timeout"], &["-W timeout", "no value"]),
         (&["-W", "threads"], &["-W threads", "leave it out"]),
         (&["-W", "epoch-interruption=y"], &["-W timeout=TIME"]),
-        (&["-S", "p3"], &["-S p3", "0.3"]),
         (&["-Shttp"], &["-S http", "wasi-ipfs-fs"]),
         (&["-S", "inherit-netwrk"], &["'inherit-network'"]),
         (&["-O", "opt-level=9"], &["-O opt-level", "'9'"]),

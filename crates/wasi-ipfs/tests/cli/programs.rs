@@ -5,7 +5,7 @@ use std::{
     fs,
     io::Write,
     os::unix::fs::{MetadataExt, PermissionsExt},
-    path::Path,
+    path::{Path, PathBuf},
     process::Stdio,
 };
 
@@ -283,4 +283,27 @@ fn compilations_are_kept_where_nobody_else_writes() {
         set(path, 0o700);
     }
     run(&[]).succeeded();
+}
+
+/// A component that exports `wasi:cli/run@0.3` runs as it is, and finds `/ipfs`.
+#[test]
+fn a_program_of_wasi_0_3_runs() {
+    let folder = match std::env::var_os("WASI_IPFS_GUESTS") {
+        Some(folder) => PathBuf::from(folder),
+        None => Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/guests"),
+    };
+    let guest = folder.join("p2/preview3.wasm");
+    let guest = guest.to_str().expect("text");
+    let (scene, site) = with_site(&[("hello.txt", b"hello from 0.3\n")]);
+    let file = format!("/ipfs/{site}/hello.txt");
+    let run = |flags: &[&str]| {
+        let arguments = [&["--car", "site.car"], flags, &[guest, "cat", &file]].concat();
+        scene.call("run", &arguments)
+    };
+    for flags in [&[][..], &["-S", "p3"], &["-W", "timeout=1h"]] {
+        assert_eq!(run(flags).succeeded().text(), "hello from 0.3\n");
+    }
+    let without = run(&["-S", "p3=n"]);
+    assert_ne!(without.status, 0, "{without:?}");
+    assert!(without.stderr.contains("@0.3"), "{without:?}");
 }
