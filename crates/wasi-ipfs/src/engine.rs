@@ -15,6 +15,9 @@ use crate::{
 /// How long a guest that computes has to trap, and to show where it was, when its time is over.
 const TRAPS_WITHIN: Duration = Duration::from_millis(200);
 
+/// How long a guest that waits in a host call has to close what it has open.
+const DROPPED_WITHIN: Duration = Duration::from_secs(2);
+
 /// Sets up the engine, with support for concurrent calls if the guest makes any, and the cache of its compilations if
 /// there is one. It waits for the disk.
 pub(crate) fn engine(
@@ -88,8 +91,8 @@ pub(crate) fn bound<T: 'static>(
     Ok(())
 }
 
-/// Waits for a guest's task, for `timeout` at most. When the time is over, a guest that computes traps. Returns `None`
-/// if it is still there, because it waits in a host call: the caller drops it.
+/// Waits for a guest's task, for `timeout` at most. When the time is over, a guest that computes traps, and one that
+/// waits in a host call is dropped, with everything that it has open. For the latter this returns `None`.
 pub(crate) async fn within<T>(
     timeout: Option<Duration>,
     engine: &Engine,
@@ -102,5 +105,11 @@ pub(crate) async fn within<T>(
         return Some(ended);
     }
     engine.increment_epoch();
-    tokio::time::timeout(TRAPS_WITHIN, run).await.ok()
+    if let Ok(ended) = tokio::time::timeout(TRAPS_WITHIN, &mut run).await {
+        return Some(ended);
+    }
+    run.abort();
+    // It is dropped at once, unless it blocks its thread.
+    let _dropped = tokio::time::timeout(DROPPED_WITHIN, run).await;
+    None
 }
