@@ -181,7 +181,10 @@ impl Listing {
         self.in_vain += waits_since.elapsed();
         let why = format!("its block did not arrive within {time:?}");
         self.types.count_unknown(&front.entry, &why);
-        front.state = State::Over(None);
+        if let State::Runs { work, .. } = std::mem::replace(&mut front.state, State::Over(None)) {
+            // The block is likely to be wanted soon, so its fetch goes on to its own deadline.
+            tokio::spawn(work);
+        }
         Poll::Ready(())
     }
 }

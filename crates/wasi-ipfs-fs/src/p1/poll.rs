@@ -111,6 +111,21 @@ async fn poll_native(
                 flags: Subclockflags::empty(),
             }),
         });
+    } else if let [Subscription { u, .. }] = &native[..]
+        && let SubscriptionU::Clock(alone) = u
+    {
+        // For a timer alone, wasmtime-wasi may block the thread, and nothing could end the sleep. A later one beside it
+        // changes no answer.
+        let later = SubscriptionClock {
+            id: alone.id,
+            timeout: alone.timeout.saturating_add(1_000_000_000),
+            precision: alone.precision,
+            flags: alone.flags,
+        };
+        native.push(Subscription {
+            userdata: 0,
+            u: SubscriptionU::Clock(later),
+        });
     }
     let count = native.len() as Size;
     let (each, answer) = (Subscription::guest_size(), Event::guest_size());
