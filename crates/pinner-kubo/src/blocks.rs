@@ -1,13 +1,21 @@
 //! One block, from the node's gateway while that works, else by `block/get`. One deadline covers both.
 
+use std::time::Duration;
+
 use cid::Cid;
 use pinner_api::{Answer, BlockRequest, Bytes, MAX_BLOCK, PinnerError};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use crate::{
     pinner::KuboPinner,
     rpc::{call, may_be_empty},
 };
+
+/// The least time that is worth a second want.
+const SECOND_WANT: Duration = Duration::from_secs(1);
+
+/// How long a node has to notice that a call was dropped.
+const DROPPED_WITHIN: Duration = Duration::from_millis(50);
 
 impl KuboPinner {
     /// Returns the block's bytes by the deadline, unverified.
@@ -23,8 +31,21 @@ impl KuboPinner {
         {
             return Ok(Answer::new(block?).with_source(gateway.source().clone()));
         }
-        let block = self.block_get(cid, deadline).await?;
-        Ok(Answer::new(block).with_source(self.source.clone()))
+        // A node may forget a want while it drops an earlier one for the same block. It gets a second one in good time.
+        let now = Instant::now();
+        let half = deadline.saturating_duration_since(now) / 2;
+        let share = match half >= SECOND_WANT {
+            true => now + half,
+            false => deadline,
+        };
+        let block = match self.block_get(cid, share).await {
+            Err(PinnerError::TimedOut { .. }) if share < deadline => {
+                sleep(DROPPED_WITHIN).await;
+                self.block_get(cid, deadline).await
+            }
+            answer => answer,
+        };
+        Ok(Answer::new(block?).with_source(self.source.clone()))
     }
 
     /// Returns the block's bytes by the deadline, unverified, through the RPC. The node then has the block.
