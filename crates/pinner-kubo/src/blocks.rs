@@ -1,4 +1,5 @@
-//! One block, from the node's gateway while that works, else by `block/get`. One deadline covers both.
+//! One block, from the node's gateway while that works, else by `block/get`, which is called a second time if the node
+//! does not answer. One deadline covers all of it.
 
 use std::time::Duration;
 
@@ -31,7 +32,7 @@ impl KuboPinner {
         {
             return Ok(Answer::new(block?).with_source(gateway.source().clone()));
         }
-        // A node may forget a want while it drops an earlier one for the same block. It gets a second one in good time.
+        // A node may forget a want while it drops an earlier one for the same block, so it gets another one in time.
         let now = Instant::now();
         let half = deadline.saturating_duration_since(now) / 2;
         let share = match half >= SECOND_WANT {

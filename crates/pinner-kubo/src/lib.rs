@@ -24,7 +24,8 @@
 //! # The way of one call
 //!
 //! 1. `pinner`: [`KuboPinner`], which passes each call of the trait to one of these:
-//!    * `blocks`: one block, from the gateway while it works, else by `block/get`. One absolute deadline covers both.
+//!    * `blocks`: one block, from the gateway while it works, else by `block/get`, at most twice. One absolute deadline
+//!      covers all.
 //!    * `recursive`: a pin of a wrapper of our own, one for each holder and root, complete when the node says so.
 //!    * `lazy`: an entry in the node's own file system (MFS), for nodes from 0.43 on.
 //!    * `listing`: both registries, read back. There is no other record of pins.

@@ -14,8 +14,8 @@
 //!    `materialize` (a tree into a host directory).
 //! 3. `resolve`: from a path to an open handle. `walk` goes segment by segment through verified directory blocks;
 //!    `open` makes a handle of the result.
-//! 4. `read`: open handles. `node`, `dir`, `listing`, `kind` (of an entry), `file`, `filling` (one read's bytes), `reader` (a file through
-//!    tokio's traits); `tree` goes from an offset to its leaf; `readahead`, `pace` and `latency` fetch what a
+//! 4. `read`: open handles. `node`, `dir`, `listing`, `kind` (of an entry), `file`, `filling` (one read's bytes),
+//!    `reader` (a file through tokio's traits); `tree` goes from an offset to its leaf; `readahead`, `pace` and `latency` fetch what a
 //!    sequential reader will want next.
 //! 5. `session`: one guest's context, which every handle carries.
 //! 6. `fetch`: from a target to its verified block. `engine` finds it, or has it fetched once for all who wait:

@@ -181,10 +181,7 @@ impl Listing {
         self.in_vain += waits_since.elapsed();
         let why = format!("its block did not arrive within {time:?}");
         self.types.count_unknown(&front.entry, &why);
-        if let State::Runs { work, .. } = std::mem::replace(&mut front.state, State::Over(None)) {
-            // The block is likely to be wanted soon, so its fetch goes on to its own deadline.
-            tokio::spawn(work);
-        }
+        front.state = State::Over(None);
         Poll::Ready(())
     }
 }

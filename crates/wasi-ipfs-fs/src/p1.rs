@@ -37,6 +37,8 @@
 //!   the whole directory anew at each call, which is quadratic. A snapshot counts as a listing, and its bytes as kept
 //!   memory, of the guest's session ([`Limits`](pinset::Limits)). Beyond the limits wasmtime-wasi's way is taken.
 //! * Numbers are given out from the lowest that is free. wasmtime-wasi gives the highest that was closed.
+//! * A guest that waits for a timer alone keeps no thread. Where wasmtime-wasi may block the current thread, it sleeps
+//!   there, and nothing can end the call.
 //! * Exit statuses from 126 on are kept. wasmtime-wasi refuses them.
 //! * With [`IpfsP1Ctx::allow_blocking_current_thread`], the store's
 //!   [`hostcall_fuel`](wasmtime::Store::set_hostcall_fuel) does not limit the length of a read or a write.

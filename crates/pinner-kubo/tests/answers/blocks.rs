@@ -1,7 +1,10 @@
 //! Blocks: the meaning of each failure of `block/get`.
 
 use std::{
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -100,6 +103,26 @@ async fn failures_of_a_block_are_told_apart() {
         assert!(matches!(error, PinnerError::TimedOut { .. }), "{error:?}");
         assert!(begun.elapsed() >= Duration::from_secs(2));
     }
+}
+
+#[tokio::test]
+async fn a_node_that_forgets_a_want_is_asked_again_in_time() {
+    let asked = AtomicUsize::new(0);
+    let script = move |_: &str, _: &Asked| match asked.fetch_add(1, Ordering::SeqCst) {
+        0 => Reply::of([Step::Hang]),
+        _ => Reply::ok("application/octet-stream", "a block"),
+    };
+    let (server, _) = node("0.43.0", script).await;
+    let patient = builder(&server).block_deadline(Duration::from_secs(4));
+    let pinner = patient.connect().await.expect("a node");
+    let begun = Instant::now();
+    assert_eq!(block(&pinner).await.expect("a block"), "a block");
+    // The second want comes in the middle of the time.
+    let took = begun.elapsed();
+    assert!(
+        (Duration::from_secs(2)..Duration::from_secs(4)).contains(&took),
+        "{took:?}"
+    );
 }
 
 #[tokio::test]

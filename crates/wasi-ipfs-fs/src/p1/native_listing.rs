@@ -36,7 +36,8 @@ pub(super) enum Snapshot {
     TooLong,
 }
 
-/// Lists a native directory from `cookie` on. `listing` is what is kept of it between two calls. A guest without a session is served by wasmtime-wasi alone.
+/// Lists a native directory from `cookie` on. `listing` is kept between two calls. wasmtime-wasi alone serves a guest
+/// without a session.
 pub(super) async fn readdir(
     wasi: &mut WasiP1Ctx,
     fd: Fd,

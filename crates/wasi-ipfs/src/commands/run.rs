@@ -24,8 +24,8 @@ use crate::{
 
 /// Run a WASI program that sees /ipfs/CID/… as files
 ///
-/// The program is a WASI preview 1 module or a preview 2 component, binary or as text: a file, - for standard input,
-/// or /ipfs/CID/app.wasm, which is verified before it runs. It may read the roots that the sources name (CAR headers,
+/// The program is a module of WASI preview 1 or a component of WASI 0.2 or 0.3, binary or as text: a file, - for
+/// standard input, or /ipfs/CID/app.wasm, which is verified before it runs. It may read the roots that the sources name (CAR headers,
 /// --add), those of --mount, and every /ipfs/CID in its arguments, its own path included; any CID with --any-cid, and
 /// /ipns/NAME with --ipns NAME. This command exits with the program's status, or with 134 if it trapped or its time was
 /// over.

@@ -4,12 +4,13 @@
 //! The guest is `"p2/hoard.wasm"`.
 
 use std::{
+    path::Path,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use cid::Cid;
-use e2e::{Guest, Preview, Run, guests, pinset};
+use e2e::{Guest, Preview, Program, Run, guests, pinset};
 use pinner_mock::{Fault, Gate, MockNode, When};
 use pinset::{Access, CacheMode, PinsetBuilder};
 use test_support::{
@@ -152,36 +153,42 @@ async fn four_guests_that_hoard_leave_another_at_least_a_fifth_of_its_speed() {
 }
 
 /// How many streams the guest keeps.
-const STREAMS: u64 = 10_000;
+pub(crate) const STREAMS: u64 = 10_000;
 
 #[test]
 fn ten_thousand_unread_streams_take_bounded_memory_and_keep_no_block() {
     let name = "hoarding::ten_thousand_unread_streams_take_bounded_memory_and_keep_no_block";
     on_own(name, "tmpfs", "size=256m,mode=700", |dir| {
+        let arguments = |root: Cid| {
+            let (streams, root) = (STREAMS.to_string(), root.to_string());
+            ["hoard", &streams, "0", "0", "4096", &root]
+                .map(str::to_owned)
+                .to_vec()
+        };
         let runtime = tokio::runtime::Runtime::new().unwrap();
-        runtime.block_on(unread_streams(dir));
+        let run = unread_streams(dir, HOARD.program(Preview::Two), arguments, 96 << 20);
+        runtime.block_on(run);
     });
 }
 
-async fn unread_streams(dir: &std::path::Path) {
+/// Runs a guest that keeps [`STREAMS`] unread streams of one file, each at a leaf of its own, with the arguments that
+/// `arguments` makes of the file's root. Asserts that this takes less than `most` bytes of memory, and that every staged
+/// block can be replaced meanwhile. `dir` has room for 256 MiB.
+pub(crate) async fn unread_streams(
+    dir: &Path,
+    program: Program,
+    arguments: impl FnOnce(Cid) -> Vec<String>,
+    most: u64,
+) {
     const LEAF: usize = 4096;
     let node = MockNode::new();
     let file = balanced::file(&node, STREAMS as usize * LEAF, LEAF);
     let builder = PinsetBuilder::new(Arc::new(node.clone()), 64 << 20);
     let cache = builder.lock_dir(dir.join("lock")).shared().await.unwrap();
-    let program = HOARD.program(Preview::Two);
     let before = resident_bytes().unwrap();
-    let hoarder = {
-        let (cache, root) = (cache.clone(), file.root);
-        tokio::spawn(async move {
-            let ctx = IpfsCtx::builder(cache, Access::roots([root]));
-            let ctx = ctx.build().await.unwrap();
-            let root = root.to_string();
-            let streams = STREAMS.to_string();
-            let run = Run::new(["hoard", &streams, "0", "0", "4096", &root]).ipfs(ctx);
-            run.program(&program).await
-        })
-    };
+    let ctx = IpfsCtx::builder(cache.clone(), Access::roots([file.root]));
+    let run = Run::new(arguments(file.root)).ipfs(ctx.build().await.unwrap());
+    let hoarder = tokio::spawn(async move { run.program(&program).await });
     // Streams beyond the session's memory are refused when they wait, and the rest fetches its blocks.
     let settled = async {
         let mut last = 0;
@@ -198,7 +205,7 @@ async fn unread_streams(dir: &std::path::Path) {
     assert!(!hoarder.is_finished(), "{:?}", hoarder.await);
     let added = resident_bytes().unwrap() - before;
     println!("{STREAMS} streams, {fetched} blocks, {added} bytes of memory");
-    assert!(added < 96 << 20, "{added} bytes of memory");
+    assert!(added < most, "{added} bytes of memory");
     // Every staged block can be replaced: by others that fill the budget almost twice.
     let other = add_file(&node, &stream(120 * MIB), pinner_car::Profile::default());
     let mut left = cache.fetch(&other);

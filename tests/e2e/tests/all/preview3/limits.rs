@@ -1,18 +1,10 @@
 //! The bounds of what a guest can make its host hold (I9).
 
-use std::{path::Path, sync::Arc, time::Duration};
-
-use pinner_mock::MockNode;
-use pinset::{Limits, PinsetBuilder};
-use test_support::{
-    balanced,
-    content::{MIB, add_file, stream},
-    file_system::on_own,
-    memory::resident_bytes,
-    until,
-};
+use pinset::Limits;
+use test_support::file_system::on_own;
 
 use super::*;
+use crate::hoarding::{STREAMS, unread_streams};
 
 each_sharing! { what_is_over_a_limit_is_refused }
 
@@ -58,63 +50,18 @@ async fn what_is_over_a_limit_is_refused(variant: Variant) {
     assert_eq!(printed.matches("ENAMETOOLONG").count(), 6, "{printed}");
 }
 
-/// How many streams the guest keeps.
-const STREAMS: u64 = 10_000;
-
 #[test]
 fn ten_thousand_unread_streams_take_bounded_memory_and_keep_no_block() {
     let name =
         "preview3::limits::ten_thousand_unread_streams_take_bounded_memory_and_keep_no_block";
     on_own(name, "tmpfs", "size=256m,mode=700", |dir| {
+        let arguments = |root| {
+            let (path, streams) = (format!("/ipfs/{root}"), STREAMS.to_string());
+            ["preview3", "hoard", &path, &streams, "4096"]
+                .map(str::to_owned)
+                .to_vec()
+        };
         let runtime = tokio::runtime::Runtime::new().unwrap();
-        runtime.block_on(unread_streams(dir));
+        runtime.block_on(unread_streams(dir, program(), arguments, 128 << 20));
     });
-}
-
-async fn unread_streams(dir: &Path) {
-    const LEAF: usize = 4096;
-    let node = MockNode::new();
-    let file = balanced::file(&node, STREAMS as usize * LEAF, LEAF);
-    let builder = PinsetBuilder::new(Arc::new(node.clone()), 64 << 20);
-    let cache = builder.lock_dir(dir.join("lock")).shared().await.unwrap();
-    let program = program();
-    let before = resident_bytes().unwrap();
-    let hoarder = {
-        let (cache, root) = (cache.clone(), file.root);
-        tokio::spawn(async move {
-            let ctx = IpfsCtx::builder(cache, Access::roots([root]));
-            let ctx = ctx.build().await.unwrap();
-            let path = format!("/ipfs/{root}");
-            let run = run(&["hoard", &path, &STREAMS.to_string(), "4096"]).ipfs(ctx);
-            run.program(&program).await
-        })
-    };
-    let settled = async {
-        let mut last = 0;
-        loop {
-            tokio::time::sleep(Duration::from_millis(500)).await;
-            let now = node.stats().blocks;
-            if now == last && now > 1000 {
-                return now;
-            }
-            last = now;
-        }
-    };
-    let fetched = settled.await;
-    assert!(!hoarder.is_finished(), "{:?}", hoarder.await);
-    let added = resident_bytes().unwrap() - before;
-    println!("{STREAMS} streams, {fetched} blocks, {added} bytes of memory");
-    assert!(added < 128 << 20, "{added} bytes of memory");
-    // Every staged block can be replaced.
-    let other = add_file(&node, &stream(60 * MIB), pinner_car::Profile::default());
-    let mut left = cache.fetch(&other);
-    let staged = cache.stats().blocks_staged;
-    while let Some(piece) = futures_util::StreamExt::next(&mut left).await {
-        piece.unwrap();
-    }
-    until("the blocks are replaced", || {
-        cache.stats().evictions >= staged / 2
-    })
-    .await;
-    hoarder.abort();
 }
