@@ -85,7 +85,9 @@ pub(super) fn packs(workspace: &Workspace) -> Result<()> {
     let home = own_home(&folder)?;
     // All in one call: Cargo then uses the packages of the others as if they came from a registry.
     pack(workspace, &folder, &home, &published, &["--no-verify"])?;
-    pack(workspace, &folder, &home, &built, &[])
+    pack(workspace, &folder, &home, &built, &[])?;
+    // The packages and what was built of them serve nothing else.
+    fs::remove_dir_all(&folder).with_context(|| format!("cannot remove {}", folder.display()))
 }
 
 /// Makes a `CARGO_HOME` that shares the downloads of the user's, but not what it unpacked.
