@@ -24,6 +24,9 @@ pub(crate) struct Flags {
     /// Measures only a thousand sessions on one pinset.
     #[arg(long, group = "only")]
     sessions: bool,
+    /// Measures only the memory and the times of a pinset of a million blocks.
+    #[arg(long, group = "only")]
+    many_blocks: bool,
     /// Measures only how long a persistent staging directory takes to open.
     #[arg(long, group = "only")]
     warm_start: bool,
@@ -34,7 +37,14 @@ pub(crate) struct Flags {
 }
 
 /// The benches of the pinset.
-const OF_PINSET: [&str; 5] = ["replacement", "layouts", "cold", "sessions", "warm_start"];
+const OF_PINSET: [&str; 6] = [
+    "replacement",
+    "layouts",
+    "cold",
+    "sessions",
+    "many_blocks",
+    "warm_start",
+];
 
 /// Runs the chosen bench, or all except the one that needs a Kubo.
 pub(crate) fn run(workspace: &Workspace, flags: &Flags) -> Result<()> {
@@ -44,10 +54,18 @@ pub(crate) fn run(workspace: &Workspace, flags: &Flags) -> Result<()> {
         layouts,
         cold,
         sessions,
+        many_blocks,
         warm_start,
         arguments,
     } = flags;
-    let asked_for = [*replacement, *layouts, *cold, *sessions, *warm_start];
+    let asked_for = [
+        *replacement,
+        *layouts,
+        *cold,
+        *sessions,
+        *many_blocks,
+        *warm_start,
+    ];
     if let Some((name, _)) = OF_PINSET.iter().zip(asked_for).find(|(_, asked)| *asked) {
         return of_pinset(workspace, name, arguments);
     }
