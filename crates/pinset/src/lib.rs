@@ -43,6 +43,35 @@
 //! `cache::store`, if the block is staged already; otherwise `fetch::engine` → [`pinner_api::Pinner::block`] →
 //! `block::UnverifiedBlock::verify` → `cache::store` → the reader.
 
+//! # A deadline for a call
+//!
+//! The future of any call may be dropped at any time, and leaves nothing behind. A fetch that nobody waits for any more
+//! ends, and gives back its room. So the deadline of one call is a timeout around it. (The builder's
+//! [`block_deadline`](PinsetBuilder::block_deadline) bounds each wait for a block, for all calls.)
+//!
+//! ```
+//! use std::{sync::Arc, time::Duration};
+//!
+//! use pinner_mock::{Fault, MockNode, When};
+//! use pinset::{Access, Limits, PinsetBuilder};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let node = MockNode::new();
+//! let root = node.put(0x55, &b"a file"[..]);
+//! node.script(When::any_block(), Fault::Hang);
+//! # let dir = tempfile::tempdir()?;
+//! let builder = PinsetBuilder::new(Arc::new(node), 64 << 20);
+//! # let builder = builder.lock_dir(dir.path().join("locks"));
+//! let pinset = builder.shared().await?;
+//! let session = pinset.session(Access::Any, Limits::default());
+//! let path = root.into();
+//! let opened = tokio::time::timeout(Duration::from_millis(20), session.open(&path)).await;
+//! assert!(opened.is_err(), "the node does not answer");
+//! # Ok(())
+//! # }
+//! ```
+
 #![cfg_attr(doctest, doc = include_str!("../README.md"))]
 #![allow(
     clippy::result_large_err,
