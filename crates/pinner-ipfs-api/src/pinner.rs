@@ -2,10 +2,10 @@
 
 use std::fmt;
 
+use block_hash::HashFunction;
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use kubo_protocol::Version;
-use multihash_codetable::{Code, MultihashDigest};
 use pinner_api::{
     Answer, BlockRequest, BoxStream, Capabilities, Cause, Cid, Holder, MAX_BLOCK, Names, Pin,
     PinDepth, Pinner, PinnerError, async_trait,
@@ -141,16 +141,12 @@ fn up_to_first_error<T, E>(
 /// The caller will hash the block again, since backends are not trusted. This hash exists to report what happened.
 async fn whole_block(cid: Cid, bytes: Bytes, asked: Asked) -> Result<Bytes, PinnerError> {
     let Asked { operation, .. } = asked;
-    let Ok(code) = Code::try_from(cid.hash().code()) else {
-        // The hash function is unknown here. The caller does not know it either, and will refuse the block.
+    let Ok(function) = HashFunction::of(cid.hash()) else {
+        // The caller cannot prove anything by such a hash either, and will refuse the block.
         return Ok(bytes);
     };
     let length = bytes.len();
-    let hashes_to = move |bytes: &Bytes| {
-        let digest = code.digest(bytes);
-        // A CID may hold a truncated digest.
-        !cid.hash().digest().is_empty() && digest.digest().starts_with(cid.hash().digest())
-    };
+    let hashes_to = move |bytes: &Bytes| function.matches(bytes, cid.hash());
     let (bytes, is_whole) = match length > HASHED_AT_ONCE {
         false => (bytes.clone(), hashes_to(&bytes)),
         true => {

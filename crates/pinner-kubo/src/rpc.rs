@@ -5,9 +5,9 @@
 
 use std::{fmt, time::Duration};
 
+use block_hash::HashFunction;
 use cid::Cid;
 use kubo_protocol::{Reason, Refusal};
-use multihash_codetable::{Code, MultihashDigest};
 use pinner_api::{Cause, PinnerError};
 use pinner_http::{Answer, Client, HttpError, Request, Streamed};
 use serde::de::DeserializeOwned;
@@ -224,14 +224,16 @@ fn unavailable(operation: String, refusal: Refusal) -> PinnerError {
 
 /// Whether the empty block can have this CID. An unknown hash function counts as yes.
 pub(crate) fn may_be_empty(cid: &Cid) -> bool {
-    match Code::try_from(cid.hash().code()) {
-        Ok(code) => code.digest(b"").digest() == cid.hash().digest(),
+    match HashFunction::of(cid.hash()) {
+        Ok(function) => function.matches(b"", cid.hash()),
         Err(_) => cid.hash().code() != 0 || cid.hash().digest().is_empty(),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use multihash_codetable::{Code, MultihashDigest};
+
     use super::*;
 
     #[test]

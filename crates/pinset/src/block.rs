@@ -2,9 +2,9 @@
 //!
 //! It does not know where the bytes come from or where they go.
 
+use block_hash::HashFunction;
 use bytes::Bytes;
 use cid::Cid;
-use multihash_codetable::{Code, MultihashDigest};
 
 use crate::{
     error::Error,
@@ -26,7 +26,8 @@ pub(crate) fn target_of(cid: &Cid) -> Target {
     }
 }
 
-/// Returns the CID of a target, for messages and identities. An identity CID is cut to the 64 bytes that fit.
+/// Returns the CID of a target, for errors and hints. An identity CID is cut to the 64 bytes that fit; `RootCid::of` is
+/// whole.
 pub(crate) fn cid_of(target: &Target) -> Cid {
     match target {
         Target::Block(cid) => *cid,
@@ -43,10 +44,6 @@ pub(crate) fn canonical(cid: Cid) -> Cid {
     Cid::new_v1(cid.codec(), *cid.hash())
 }
 
-/// The shortest digest that is accepted, in bytes: Kubo's limit (boxo's `verifcid`). Bytes for a shorter digest could
-/// be found by trying.
-const MIN_DIGEST: u8 = 20;
-
 /// Bytes that a backend returned and that have not been verified.
 pub(crate) struct UnverifiedBlock(Bytes);
 
@@ -60,17 +57,12 @@ impl UnverifiedBlock {
     /// # Errors
     /// [`Error::Corrupt`] if they differ; [`Error::Unsupported`] as for [`acceptable`].
     pub(crate) fn verify(self, cid: &Cid) -> Result<Block, Error> {
-        let wanted = cid.hash();
-        let code = acceptable(cid)?;
-        let got = code.digest(&self.0);
-        // Multihash allows a digest to be cut. The part that is there has to match.
-        if wanted.size() <= got.size() && got.digest().starts_with(wanted.digest()) {
-            Ok(Block(self.0))
-        } else {
-            Err(Error::Corrupt {
+        match acceptable(cid)?.matches(&self.0, cid.hash()) {
+            true => Ok(Block(self.0)),
+            false => Err(Error::Corrupt {
                 cid: *cid,
                 len: self.0.len(),
-            })
+            }),
         }
     }
 }
@@ -79,14 +71,11 @@ impl UnverifiedBlock {
 ///
 /// # Errors
 /// [`Error::Unsupported`] for an unknown function or a digest that is too short to prove anything.
-pub(crate) fn acceptable(cid: &Cid) -> Result<Code, Error> {
-    let hash = cid.hash();
-    let unsupported = |what: String| Error::Unsupported { cid: *cid, what };
-    if hash.size() < MIN_DIGEST {
-        return Err(unsupported(format!("a digest of {} bytes", hash.size())));
-    }
-    Code::try_from(hash.code())
-        .map_err(|_| unsupported(format!("the hash function 0x{:x}", hash.code())))
+pub(crate) fn acceptable(cid: &Cid) -> Result<HashFunction, Error> {
+    HashFunction::of(cid.hash()).map_err(|unprovable| Error::Unsupported {
+        cid: *cid,
+        what: unprovable.to_string(),
+    })
 }
 
 /// A block whose bytes hash to the CID that led to it.
@@ -105,6 +94,8 @@ impl Block {
 
 #[cfg(test)]
 mod tests {
+    use multihash_codetable::{Code, MultihashDigest};
+
     use super::*;
 
     fn cid(code: Code, bytes: &[u8]) -> Cid {

@@ -143,6 +143,21 @@ const BOUNDARIES: &[Boundary<'static>] = &[
         allowed: &[],
     },
     Boundary {
+        of: "block-hash",
+        forbidden: &[
+            "tokio*",
+            "rustix",
+            "cap-std",
+            "bytes",
+            "cid",
+            "pinner-*",
+            "pinset",
+            "block-staging",
+            "unixfs",
+        ],
+        allowed: &[],
+    },
+    Boundary {
         of: "block-staging",
         forbidden: &[
             "tokio*",

@@ -15,6 +15,7 @@ use crate::{process, workspace::Workspace};
 /// themselves, and the backends that must be free of the patched dependency. The others pull in wasmtime, which takes
 /// minutes to compile again, and their packages are as well-formed as those that are built.
 const BUILT: &[&str] = &[
+    "block-hash",
     "block-staging",
     "kubo-protocol",
     "pinner-api",
