@@ -341,8 +341,8 @@ impl CacheMode {
         materialize::materialize(&session, node, dest, name, progress).await
     }
 
-    /// Opens the node at `path`, for its CID and metadata. The node's own block is not fetched if its link says enough.
-    /// A symlink at the end is not followed.
+    /// Opens the node at `path`, for its CID and metadata, of which only its own block tells the truth. A symlink at the
+    /// end is not followed.
     ///
     /// # Errors
     /// As [`Session::open_at`].

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use pinner_api::MAX_BLOCK;
 use tracing::Instrument;
 
 use crate::{
@@ -19,7 +20,7 @@ use crate::{
     },
     resolve::walk::{self, Needed, Visited},
     session::Session,
-    unixfs::{self, Target},
+    unixfs,
 };
 
 impl Session {
@@ -51,9 +52,9 @@ impl Session {
 
     /// Opens the target of `path`, relative to `base`.
     ///
-    /// Fetches the directory blocks on the way that are not cached, and the target's root block; but it does not fetch
-    /// the root block of a file whose link says that it is one raw block. Queues a lazy pin for a target that leads to
-    /// raw blocks only.
+    /// Fetches the directory blocks on the way that are not cached, and the target's root block, which for a file of one
+    /// block is its content: the length of a file is that of its blocks, never what a link says. Queues a lazy pin for a
+    /// target that leads to raw blocks only.
     ///
     /// # Errors
     /// Those of the walk ([`Error::NotFound`], [`Error::RootNotFound`], [`Error::NotGranted`],
@@ -74,7 +75,9 @@ impl Session {
         found.open(self).await
     }
 
-    /// Returns the metadata of the target of `path`, without opening it.
+    /// Returns the metadata of the target of `path`, without opening it. A file of one raw block is not fetched for its
+    /// length: if the block is not here, the length is what the link to it says, if that is possible. Its author may be
+    /// wrong; an open file has the right one.
     ///
     /// # Errors
     /// As [`open_at`](Self::open_at).
@@ -85,7 +88,7 @@ impl Session {
         last: Symlinks,
     ) -> Result<Metadata, Error> {
         let mut found = walk::walk(self, base, path, last).await?;
-        found.metadata(self).await
+        found.metadata(self, RawLen::Claimed).await
     }
 
     /// Returns the identity of the target of `path`. With [`Symlinks::NoFollow`] the target itself is never fetched,
@@ -105,7 +108,7 @@ impl Session {
 
 impl Visited {
     /// Returns the metadata of the node, without opening it.
-    pub(crate) async fn metadata(&mut self, session: &Session) -> Result<Metadata, Error> {
+    async fn metadata(&mut self, session: &Session, raw: RawLen) -> Result<Metadata, Error> {
         self.look_at(session).await?;
         match (&self.place, &self.node) {
             (Place::Ipfs | Place::Ipns, _) => Ok(Dir::NAMESPACE),
@@ -126,7 +129,7 @@ impl Visited {
             }
             (Place::Link(linked), None) => Ok(Metadata {
                 kind: Kind::File,
-                len: raw_len(linked, session).await?,
+                len: raw.of(linked, session).await?,
                 mode: None,
                 mtime: None,
             }),
@@ -150,7 +153,11 @@ impl Visited {
 
     /// Opens the node as a handle of the session.
     pub(crate) async fn open(mut self, session: &Session) -> Result<Node, Error> {
-        let metadata = self.metadata(session).await?;
+        if let Place::Link(linked) = &self.place {
+            // Before anything is fetched for it.
+            session.allowance().count_target(&linked.link.target)?;
+        }
+        let metadata = self.metadata(session, RawLen::Proven).await?;
         let linked = match &self.place {
             Place::Ipfs => return Dir::namespace(session).map(Node::Dir),
             Place::Ipns => return Dir::names(session).map(Node::Dir),
@@ -167,7 +174,6 @@ impl Visited {
             Place::Link(linked) => linked,
         };
         let target = &linked.link.target;
-        session.allowance().count_target(target)?;
         let handle = session.allowance().count_handle()?;
         let pin = self
             .node
@@ -193,16 +199,28 @@ impl Visited {
     }
 }
 
-/// Returns the length of a file that is one raw block.
-async fn raw_len(linked: &Linked, session: &Session) -> Result<u64, Error> {
-    if let (Some(tsize), Target::Block(_)) = (linked.link.tsize, &linked.link.target) {
-        // The first read checks this against the block.
-        return Ok(tsize);
+/// Where the length of a file of one raw block comes from, if the block is not here.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum RawLen {
+    /// From its link, unless no block can have that length, or the link says that the file is empty.
+    Claimed,
+    /// From the block.
+    Proven,
+}
+
+impl RawLen {
+    async fn of(self, linked: &Linked, session: &Session) -> Result<u64, Error> {
+        let (engine, target) = (session.engine(), &linked.link.target);
+        let here = engine.at_hand(target).map(|held| held.len() as u64);
+        let claimed = linked.link.tsize.filter(|_| self == Self::Claimed);
+        let possible = claimed.filter(|len| (1..=MAX_BLOCK as u64).contains(len));
+        if let Some(len) = here.or(possible) {
+            return Ok(len);
+        }
+        let mut ask = session.ask(&linked.origin);
+        ask.expected = linked.link.tsize;
+        let held = Box::pin(engine.obtain(target, ask)).await;
+        let held = held.map_err(|error| linked.unknown_if_root(error))?;
+        Ok(held.len() as u64)
     }
-    let held = session
-        .engine()
-        .obtain(&linked.link.target, session.ask(&linked.origin));
-    let held = Box::pin(held).await;
-    let held = held.map_err(|error| linked.unknown_if_root(error))?;
-    Ok(held.len() as u64)
 }

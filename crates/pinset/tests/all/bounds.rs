@@ -110,6 +110,8 @@ async fn a_sessions_limits_hold_and_give_back() {
     open(2).await.unwrap();
     drop(two);
 
+    // Nothing is here yet.
+    let host = Host::new(&node, 8 << 20).await;
     let mut limits = Limits::default();
     limits.targets = 2;
     limits.fetched_bytes = 15_000;

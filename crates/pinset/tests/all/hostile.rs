@@ -6,7 +6,7 @@ use cid::Cid;
 use futures_util::{StreamExt, TryStreamExt};
 use ipld_dagpb::{PbLink, PbNode};
 use pinner_mock::MockNode;
-use pinset::{Error, IpfsPath, Node};
+use pinset::{Access, Error, IpfsPath, Limits, Node, Symlinks};
 
 use crate::{host::Host, pinsets::ipfs, pinsets::read_all};
 
@@ -179,17 +179,72 @@ async fn symlinks_that_go_round_or_out() {
     assert_eq!(read(&host, &path).await.unwrap(), b"hello");
 }
 
+/// A name whose hash leads to the first slot of a shard.
+const IN_FIRST_SLOT: &str = "470.txt";
+
+/// A directory, plain or sharded, of one file, whose link claims this size.
+fn claiming(node: &MockNode, leaf: Cid, size: Option<u64>, sharded: bool) -> Cid {
+    let (slot, data) = match sharded {
+        false => ("", unixfs(1, None, &[], None)),
+        true => {
+            let shard = unixfs(5, None, &[], Some(&[1])).to_vec();
+            // Murmur3, and 256 slots.
+            let data = [shard, field(5, 0x22), field(6, 256)].concat();
+            ("00", data.into())
+        }
+    };
+    let link = PbLink {
+        cid: leaf,
+        name: Some(format!("{slot}{IN_FIRST_SLOT}")),
+        size,
+    };
+    let block = PbNode {
+        links: vec![link],
+        data: Some(data),
+    };
+    node.put(DAG_PB, block.into_bytes())
+}
+
 #[tokio::test]
-async fn a_raw_link_whose_size_lies_is_found_out_at_the_first_read() {
-    let node = MockNode::new();
-    let leaf = node.put(RAW, &b"hello"[..]);
-    let root = directory(&node, &[("f", leaf, 6)]);
-    let host = Host::new(&node, BUDGET).await;
-    let file = host.file(&format!("/ipfs/{root}/f")).await;
-    assert_eq!(file.len(), 6);
-    assert_eq!(node.blocks_asked(&leaf), 0);
-    let error = file.read_at(0, 10).await.unwrap_err();
-    assert!(matches!(error, Error::Malformed { cid, .. } if cid == leaf));
+async fn the_size_that_a_link_claims_neither_ends_a_read_nor_fails_one() {
+    let largest = pinner_api::MAX_BLOCK as u64;
+    let possible = [1, 4, 5, 6, largest].map(Some);
+    let impossible = [Some(0), Some(largest + 1), Some(u64::MAX), None];
+    for (size, sharded) in possible
+        .into_iter()
+        .chain(impossible)
+        .flat_map(|size| [(size, false), (size, true)])
+    {
+        let node = MockNode::new();
+        let leaf = node.put(RAW, &b"hello"[..]);
+        let root = claiming(&node, leaf, size, sharded);
+        let host = Host::new(&node, BUDGET).await;
+        let session = host.mode.session(Access::Any, Limits::default());
+        let path = format!("{root}/{IN_FIRST_SLOT}");
+        let stat = async || {
+            let base = session.root().unwrap();
+            let metadata = session.metadata_at(&base, &path, Symlinks::Follow).await;
+            metadata.unwrap().len
+        };
+        // A claim that can be true costs no fetch. One that cannot be is looked into.
+        let guess = size.filter(|size| possible.contains(&Some(*size)));
+        assert_eq!(stat().await, guess.unwrap_or(5), "{size:?}");
+        assert_eq!(node.blocks_asked(&leaf), usize::from(guess.is_none()));
+        let path = format!("/ipfs/{path}");
+        let file = host.file(&path).await;
+        assert_eq!(file.len(), 5, "{size:?}");
+        assert_eq!(read_all(&file).await.unwrap(), b"hello", "{size:?}");
+        assert_eq!(file.read_at(3, 10).await.unwrap(), "lo", "{size:?}");
+        let streamed: Vec<_> = host
+            .mode
+            .fetch_path(&ipfs(&path))
+            .try_collect()
+            .await
+            .unwrap();
+        assert_eq!(streamed.concat(), b"hello", "{size:?}");
+        assert_eq!(stat().await, 5, "the block is here");
+        assert_eq!(node.blocks_asked(&leaf), 1);
+    }
 }
 
 #[tokio::test]
