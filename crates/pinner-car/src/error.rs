@@ -38,7 +38,7 @@ pub enum CarError {
         /// The version in its header.
         version: u64,
     },
-    /// The file ends before the end that it announces: it was cut short.
+    /// The file ends inside its header: it was cut short.
     #[error(
         "'{}' is cut short: {expected} at offset {offset} does not fit before the end at {end}; fetch or write the file again",
         path.display()
@@ -53,42 +53,9 @@ pub enum CarError {
         /// The end of the file, or of its CARv2 payload.
         end: u64,
     },
-    /// A section's length cannot be right.
-    #[error("'{}' has a wrong section length at offset {offset}: {reason}", path.display())]
-    WrongSectionLength {
-        /// The file.
-        path: PathBuf,
-        /// The offset of the section, which starts with its length.
-        offset: u64,
-        /// The defect of the length.
-        reason: &'static str,
-    },
-    /// A section announces a block over [`MAX_BLOCK`].
-    #[error(
-        "'{}' announces a section of {length} bytes at offset {offset}; blocks have at most {MAX_BLOCK}",
-        path.display()
-    )]
-    SectionTooLarge {
-        /// The file.
-        path: PathBuf,
-        /// The offset of the section, which starts with its length.
-        offset: u64,
-        /// The length of the section in bytes, CID included.
-        length: u64,
-    },
-    /// A section does not start with a CID.
-    #[error("'{}' has no valid CID at offset {offset}: {reason}", path.display())]
-    BadCid {
-        /// The file.
-        path: PathBuf,
-        /// The offset at which the CID should start.
-        offset: u64,
-        /// The defect of the CID.
-        reason: String,
-    },
     /// A CARv2 header points outside the file.
     #[error(
-        "'{}' is a CARv2 whose header puts {data_size} bytes of data at offset {data_offset}, in a file of {file_size}; it is cut short or was never finished",
+        "'{}' is a CARv2 whose header puts {data_size} bytes of data at offset {data_offset}, in a file of {file_size}; it was cut short before its data, or is damaged",
         path.display()
     )]
     DataOutOfRange {

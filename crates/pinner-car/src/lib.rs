@@ -22,6 +22,7 @@
 
 #![cfg_attr(doctest, doc = include_str!("../README.md"))]
 
+mod defect;
 mod error;
 mod header;
 mod import;
@@ -32,9 +33,11 @@ mod scan;
 mod walk;
 mod writer;
 
+pub use defect::{Defect, Defects};
 pub use error::CarError;
+pub use header::SectionCid;
 pub use import::{ImportOptions, Imported, Progress, import, import_to_car};
 pub use pinner::{BlockInfo, CarPinner};
-pub use scan::{Section, SectionCid, Sections, parse_car};
+pub use scan::{Section, Sections, parse_car};
 pub use unixfs::{ParseProfileError, Profile};
 pub use writer::CarWriter;

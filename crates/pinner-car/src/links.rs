@@ -3,10 +3,9 @@
 //! Knows dag-pb, dag-cbor and the codecs that have no links. Never panics on hostile bytes.
 
 use bytes::Bytes;
-use cid::Cid;
 use ipld_core::codec::Links;
-use ipld_dagpb::PbNode;
 use serde_ipld_dagcbor::codec::DagCborCodec;
+use unixfs::Target;
 
 const RAW: u64 = 0x55;
 const CBOR: u64 = 0x51;
@@ -25,8 +24,8 @@ pub(crate) enum Codec {
 
 impl Codec {
     /// `None` for a codec whose links this crate does not know.
-    pub(crate) fn of(cid: &Cid) -> Option<Self> {
-        match cid.codec() {
+    pub(crate) fn of(code: u64) -> Option<Self> {
+        match code {
             RAW | CBOR | JSON => Some(Self::Leaf),
             DAG_PB => Some(Self::DagPb),
             DAG_CBOR => Some(Self::DagCbor),
@@ -34,16 +33,19 @@ impl Codec {
         }
     }
 
-    /// The links in `block`, in order, or the reason why it does not decode.
-    pub(crate) fn links(self, block: Bytes) -> Result<Vec<Cid>, String> {
+    /// The targets of the links in `block`, in order, or the reason why it does not decode.
+    pub(crate) fn links(self, block: &Bytes) -> Result<Vec<Target>, String> {
         match self {
             Self::Leaf => Ok(Vec::new()),
             Self::DagPb => {
-                let node = PbNode::from_bytes(block).map_err(|error| error.to_string())?;
-                Ok(node.links.into_iter().map(|link| link.cid).collect())
+                let links = unixfs::links(unixfs::Codec::DagPb, block);
+                let targets = links.map(|links| links.map(|link| link.map(|link| link.target)));
+                let targets = targets.and_then(Iterator::collect);
+                targets.map_err(|error| error.to_string())
             }
-            Self::DagCbor => Ok(DagCborCodec::links(&block)
+            Self::DagCbor => Ok(DagCborCodec::links(block)
                 .map_err(|error| error.to_string())?
+                .map(Target::Block)
                 .collect()),
         }
     }

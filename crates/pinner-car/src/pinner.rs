@@ -29,10 +29,13 @@ use pinner_api::{
     Answer, BlockRequest, BoxStream, Capabilities, Cause, Holder, Pin, PinDepth, Pinner,
     PinnerError, async_trait,
 };
+use rustix::fs::{Mode, OFlags};
 use tokio::{runtime::Handle, time::Instant};
 
 use crate::{
+    defect::Defects,
     error::CarError,
+    header::SectionCid,
     index::{IDENTITY, Index, IndexBuilder, Key, Place},
     scan::scan,
     walk,
@@ -51,6 +54,8 @@ const SMALL: usize = 64 * 1024;
 /// Pins are [`PinDepth::Recursive`] only, and live in this value: `pin` proves that the whole DAG is in the files. A
 /// CAR file loses no block, so pins protect nothing either, and there is nothing to keep over a restart.
 ///
+/// A file that is damaged or cut short is read as far as it is sound: [`defects`](Self::defects) says what is lost.
+///
 /// The files must not change while they are open: a block that is cut off by a change is [`PinnerError::Corrupt`].
 #[derive(Debug)]
 pub struct CarPinner {
@@ -63,6 +68,9 @@ struct Cars {
     files: Vec<(PathBuf, File)>,
     index: Index,
     roots: Vec<Cid>,
+    long_roots: Vec<SectionCid>,
+    /// Those of each file, in the order of the files.
+    defects: Vec<Defects>,
 }
 
 impl std::fmt::Debug for Cars {
@@ -104,28 +112,50 @@ impl CarPinner {
         let first = paths.first().cloned().unwrap_or_default();
         match run_blocking(move || Self::open_blocking(paths)).await {
             Some(opened) => opened,
-            None => Err(CarError::Io {
-                operation: "open",
-                path: first,
-                source: std::io::Error::other("the runtime is shutting down"),
-            }),
+            None => Err(no_runtime(first)),
         }
     }
 
     /// Opens the files and scans their section headers, on the current thread.
     ///
     /// # Errors
-    /// A [`CarError`] for the first file that is not a CAR, or not a whole one. The files after it are not opened
-    /// then. A CAR that is cut exactly between two sections cannot be told from a whole one.
+    /// A [`CarError`] for the first file that is not a CAR. The files after it are not opened then.
     pub fn open_blocking<P: Into<PathBuf>>(
         paths: impl IntoIterator<Item = P>,
     ) -> Result<Self, CarError> {
+        let opened = paths.into_iter().map(|path| {
+            let path = path.into();
+            let file = open_now(&path).map_err(CarError::io("open", &path))?;
+            Ok((path, file))
+        });
+        Self::scan_all(opened)
+    }
+
+    /// Scans files that are open, on a blocking thread. Their names are for messages. Each has to be a regular file, and
+    /// is read from its start, wherever its position is.
+    ///
+    /// # Errors
+    /// As for [`open`](Self::open).
+    pub async fn open_files(
+        files: impl IntoIterator<Item = (PathBuf, File)>,
+    ) -> Result<Self, CarError> {
+        let files: Vec<_> = files.into_iter().collect();
+        let first = files.first().map(|(name, _)| name.clone());
+        match run_blocking(move || Self::scan_all(files.into_iter().map(Ok))).await {
+            Some(opened) => opened,
+            None => Err(no_runtime(first.unwrap_or_default())),
+        }
+    }
+
+    fn scan_all(
+        opened: impl Iterator<Item = Result<(PathBuf, File), CarError>>,
+    ) -> Result<Self, CarError> {
         let mut files = Vec::new();
         let mut index = IndexBuilder::default();
-        let mut roots: Vec<Cid> = Vec::new();
-        for (number, path) in (0u32..).zip(paths) {
-            let path = path.into();
-            let file = File::open(&path).map_err(CarError::io("open", &path))?;
+        let (mut roots, mut long_roots) = (Vec::new(), Vec::new());
+        let mut defects = Vec::new();
+        for (number, opened) in (0u32..).zip(opened) {
+            let (path, file) = opened?;
             let metadata = file.metadata().map_err(CarError::io("stat", &path))?;
             if !metadata.is_file() {
                 return Err(CarError::NotACar {
@@ -146,11 +176,9 @@ impl CarPinner {
                     );
                 }
             })?;
-            for root in found {
-                if !roots.contains(&root) {
-                    roots.push(root);
-                }
-            }
+            add_new(&mut roots, found.roots);
+            add_new(&mut long_roots, found.long_roots);
+            defects.push(found.defects);
             files.push((path, file));
         }
         Ok(Self {
@@ -158,6 +186,8 @@ impl CarPinner {
                 files,
                 index: index.build(),
                 roots,
+                long_roots,
+                defects,
             }),
             pins: Mutex::default(),
         })
@@ -166,6 +196,18 @@ impl CarPinner {
     /// The roots in the headers of all files, in the order of the files, each once. Their blocks may be missing.
     pub fn roots(&self) -> &[Cid] {
         &self.cars.roots
+    }
+
+    /// Those of the roots that are identity CIDs too long for a [`Cid`]: each holds its own content.
+    pub fn long_roots(&self) -> &[SectionCid] {
+        &self.cars.long_roots
+    }
+
+    /// The defects of each file that is not whole, in the order of the files.
+    pub fn defects(&self) -> impl Iterator<Item = (&Path, &Defects)> {
+        let files = self.cars.files.iter().map(|(path, _)| &**path);
+        let all = files.zip(&self.cars.defects);
+        all.filter(|(_, defects)| defects.count() > 0)
     }
 
     /// The number of distinct blocks.
@@ -334,6 +376,29 @@ impl walk::Source for Cars {
             Some(place) => self.read_place(cid, place),
             None => Err(PinnerError::NotFound { cid: *cid }),
         }
+    }
+}
+
+/// Opens a file without waiting for the writer of a pipe.
+fn open_now(path: &Path) -> std::io::Result<File> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    Ok(rustix::fs::open(path, flags, Mode::empty())?.into())
+}
+
+/// Adds what is not there yet.
+fn add_new<T: PartialEq>(all: &mut Vec<T>, new: Vec<T>) {
+    for one in new {
+        if !all.contains(&one) {
+            all.push(one);
+        }
+    }
+}
+
+fn no_runtime(path: PathBuf) -> CarError {
+    CarError::Io {
+        operation: "open",
+        path,
+        source: std::io::Error::other("the runtime is shutting down"),
     }
 }
 

@@ -1,22 +1,21 @@
 //! One pass over a CAR's section headers, which finds the place of each block.
 //!
 //! Reads lengths and CIDs and steps over the data, through a window that is small where blocks are large and large
-//! where they are small. Owns every check of the framing; never looks at the blocks' bytes. The parser takes any
-//! source of positioned reads, so [`parse_car`] runs the same code on bytes in memory, for fuzzing.
+//! where they are small. Owns every check of the framing; never looks at the blocks' bytes. A section that cannot be used
+//! costs itself alone, as long as its length says where the next one starts. The parser takes any source of positioned
+//! reads, so [`parse_car`] runs the same code on bytes in memory, for fuzzing.
 
 use std::{fs::File, io, path::Path};
 
-use cid::{Cid, CidGeneric};
+use cid::Cid;
 use pinner_api::MAX_BLOCK;
 use unsigned_varint::decode;
 
 use crate::{
+    defect::{Defect, Defects},
     error::CarError,
-    header::{Header, MAX_HEADER, V2, V2_HEADER},
+    header::{Header, MAX_HEADER, Root, SectionCid, V2, V2_HEADER},
 };
-
-/// A section's CID: room for the longest identity digest that Kubo allows, 128 bytes.
-pub type SectionCid = CidGeneric<128>;
 
 /// The longest CID that is read, in bytes: version, codec, hash function and length as varints, then the digest.
 const MAX_CID: usize = 9 + 9 + 9 + 2 + 128;
@@ -66,8 +65,12 @@ pub struct Section {
 pub struct Sections {
     /// The header's roots.
     pub roots: Vec<Cid>,
-    /// Every section, in order.
+    /// Those of the header's roots that are identity CIDs too long for a [`Cid`].
+    pub long_roots: Vec<SectionCid>,
+    /// Every section that can be used, in order.
     pub sections: Vec<Section>,
+    /// The rest.
+    pub defects: Defects,
 }
 
 /// Parses the framing of a CARv1 or CARv2 in memory. No block is checked against its CID.
@@ -79,31 +82,45 @@ pub struct Sections {
 pub fn parse_car(bytes: &[u8]) -> Result<Sections, CarError> {
     let mut sections = Vec::new();
     let path = Path::new("<memory>");
-    let roots = scan(bytes, bytes.len() as u64, path, &mut |section| {
+    let scanned = scan(bytes, bytes.len() as u64, path, &mut |section| {
         sections.push(section);
     })?;
-    Ok(Sections { roots, sections })
+    Ok(Sections {
+        roots: scanned.roots,
+        long_roots: scanned.long_roots,
+        sections,
+        defects: scanned.defects,
+    })
 }
 
-/// Passes every section of the CAR to `visit`, in order, and returns the CAR's roots.
+/// The result of a scan, beside the sections.
+#[derive(Debug, Default)]
+pub(crate) struct Scanned {
+    pub(crate) roots: Vec<Cid>,
+    /// The identity CIDs among the roots that are too long for a [`Cid`].
+    pub(crate) long_roots: Vec<SectionCid>,
+    pub(crate) defects: Defects,
+}
+
+/// Passes every section of the CAR that can be used to `visit`, in order.
 pub(crate) fn scan<S: ReadAt + ?Sized>(
     source: &S,
     size: u64,
     path: &Path,
     visit: &mut dyn FnMut(Section),
-) -> Result<Vec<Cid>, CarError> {
+) -> Result<Scanned, CarError> {
     let mut scan = Scan {
         window: Window::new(source),
         path,
         end: size,
+        found: Scanned::default(),
     };
     let (first, after) = scan.header(0)?;
     let (roots, sections) = match first.version {
         1 => (first.roots, after),
         2 => {
-            let data = scan.v2(after)?;
-            scan.end = data.data_offset + data.data_size;
-            let (inner, after) = scan.header(data.data_offset)?;
+            let start = scan.v2(after)?;
+            let (inner, after) = scan.header(start)?;
             if inner.version != 1 {
                 return Err(scan.unsupported(inner.version));
             }
@@ -112,8 +129,9 @@ pub(crate) fn scan<S: ReadAt + ?Sized>(
         version => return Err(scan.unsupported(version)),
     };
     let roots = roots.ok_or_else(|| scan.not_a_car("its header has no roots"))?;
+    scan.roots(roots);
     scan.sections(sections, visit)?;
-    Ok(roots)
+    Ok(scan.found)
 }
 
 /// The state of the pass: the window that it reads through, and the end of the payload.
@@ -121,6 +139,16 @@ struct Scan<'a, S: ?Sized> {
     window: Window<'a, S>,
     path: &'a Path,
     end: u64,
+    found: Scanned,
+}
+
+/// The part of a CAR at an offset.
+enum Part {
+    Section(Section),
+    /// Nothing that can be used, up to this offset.
+    Unusable(Defect, u64),
+    /// Nothing but padding, up to the end.
+    Padding,
 }
 
 impl<S: ReadAt + ?Sized> Scan<'_, S> {
@@ -161,26 +189,53 @@ impl<S: ReadAt + ?Sized> Scan<'_, S> {
         Ok((header, body + length))
     }
 
-    /// The CARv2 header at `offset`, checked against the file's size.
-    fn v2(&mut self, offset: u64) -> Result<V2, CarError> {
+    /// Reads the CARv2 header at `offset`, and returns the offset of the data. From here on, the end is that of the data,
+    /// as far as the file has it.
+    fn v2(&mut self, offset: u64) -> Result<u64, CarError> {
         let bytes = self.peek(offset, V2_HEADER)?;
         let Ok(bytes) = <&[u8; V2_HEADER]>::try_from(bytes) else {
             return Err(self.truncated(offset, "a CARv2 header"));
         };
-        let v2 = V2::decode(bytes);
-        let fits = v2
-            .data_offset
-            .checked_add(v2.data_size)
-            .is_some_and(|end| end <= self.end);
-        if v2.data_offset < offset + V2_HEADER as u64 || v2.data_size == 0 || !fits {
+        let V2 {
+            data_offset,
+            data_size,
+        } = V2::decode(bytes);
+        let follows = offset + V2_HEADER as u64..self.end;
+        if (data_offset, data_size) == (0, 0) && !follows.is_empty() {
+            // Writers leave the header empty until the end, and the data follows it.
+            self.found.defects.note(Defect::Unfinished);
+            return Ok(follows.start);
+        }
+        let end = data_offset.checked_add(data_size);
+        let Some(end) = end.filter(|_| data_size != 0 && follows.contains(&data_offset)) else {
             return Err(CarError::DataOutOfRange {
                 path: self.path.into(),
-                data_offset: v2.data_offset,
-                data_size: v2.data_size,
+                data_offset,
+                data_size,
                 file_size: self.end,
             });
+        };
+        if end > self.end {
+            self.found.defects.note(Defect::CutShort {
+                offset: data_offset,
+                expected: format!("data of {data_size} bytes"),
+                end: self.end,
+            });
         }
-        Ok(v2)
+        self.end = self.end.min(end);
+        Ok(data_offset)
+    }
+
+    fn roots(&mut self, roots: Vec<Root>) {
+        for (root, number) in roots.into_iter().zip(1..) {
+            match root {
+                Root::Cid(cid) => self.found.roots.push(cid),
+                Root::Long(cid) => self.found.long_roots.push(cid),
+                Root::Unusable(reason) => {
+                    self.found.defects.note(Defect::NoRoot { number, reason });
+                }
+            }
+        }
     }
 
     /// Visits every section from `offset` to the end.
@@ -190,86 +245,115 @@ impl<S: ReadAt + ?Sized> Scan<'_, S> {
         visit: &mut dyn FnMut(Section),
     ) -> Result<(), CarError> {
         while offset < self.end {
-            let start = self.peek(offset, MAX_VARINT)?;
-            let (length, rest) = match decode::u64(start) {
-                Ok(decoded) => decoded,
-                Err(decode::Error::Insufficient) => {
-                    return Err(self.truncated(offset, "a section's length"));
+            match self.part(offset)? {
+                Part::Section(section) => {
+                    offset = section.offset + u64::from(section.length);
+                    visit(section);
                 }
-                Err(_) => {
-                    return Err(self.wrong_length(offset, "it is not a varint of 64 bits"));
+                Part::Unusable(defect, next) => {
+                    self.found.defects.note(defect);
+                    offset = next;
                 }
-            };
-            let cid_offset = offset + (start.len() - rest.len()) as u64;
-            if length == 0 {
-                return self.padding(offset);
+                Part::Padding => break,
             }
-            if length > (MAX_CID + MAX_BLOCK) as u64 {
-                return Err(self.too_large(offset, length));
-            }
-            let section_end = cid_offset + length;
-            if section_end > self.end {
-                return Err(self.truncated(offset, &format!("a section of {length} bytes")));
-            }
-            let (cid, cid_length) = self.cid(offset, cid_offset, length)?;
-            let data_length = length - cid_length;
-            if data_length > MAX_BLOCK as u64 {
-                return Err(self.too_large(offset, length));
-            }
-            visit(Section {
-                cid,
-                offset: cid_offset + cid_length,
-                // At most MAX_BLOCK, by the check above.
-                length: data_length as u32,
-            });
-            offset = section_end;
         }
         Ok(())
     }
 
-    /// The CID of a section of `length` bytes, and the number of bytes that the CID takes.
-    fn cid(
-        &mut self,
-        section: u64,
-        offset: u64,
-        length: u64,
-    ) -> Result<(SectionCid, u64), CarError> {
+    /// Reads the length and the CID of the section at `offset`.
+    fn part(&mut self, offset: u64) -> Result<Part, CarError> {
+        let end = self.end;
+        let start = self.peek(offset, MAX_VARINT)?;
+        let (length, rest) = match decode::u64(start) {
+            Ok(decoded) => decoded,
+            Err(decode::Error::Insufficient) => {
+                return Ok(self.cut_short(offset, "a section's length".to_owned()));
+            }
+            Err(_) => {
+                let reason = "its length is not a varint of 64 bits";
+                return Ok(Part::Unusable(Defect::NoLength { offset, reason }, end));
+            }
+        };
+        let cid_offset = offset + (start.len() - rest.len()) as u64;
+        if length == 0 {
+            return self.zeros(offset);
+        }
+        let section_end = cid_offset.saturating_add(length);
+        if section_end > end {
+            return Ok(self.cut_short(offset, format!("a section of {length} bytes")));
+        }
+        let too_large = Part::Unusable(Defect::TooLarge { offset, length }, section_end);
+        if length > (MAX_CID + MAX_BLOCK) as u64 {
+            return Ok(too_large);
+        }
         let wanted = usize::try_from(length).map_or(MAX_CID, |length| length.min(MAX_CID));
-        let bytes = self.peek(offset, wanted)?;
+        let bytes = self.peek(cid_offset, wanted)?;
         if bytes.len() < wanted {
             // The file shrank after its size was read.
-            return Err(self.truncated(offset, "a CID"));
+            return Ok(self.cut_short(cid_offset, "a CID".to_owned()));
         }
         let mut rest = bytes;
-        match SectionCid::read_bytes(&mut rest) {
-            Ok(cid) => Ok((cid, (bytes.len() - rest.len()) as u64)),
-            Err(_) if rest.is_empty() && wanted < MAX_CID => {
-                Err(self.wrong_length(section, "it is too small for the CID that starts there"))
+        let cid = match SectionCid::read_bytes(&mut rest) {
+            Ok(cid) => cid,
+            Err(error) => {
+                let defect = match rest.is_empty() && wanted < MAX_CID {
+                    true => Defect::WrongLength {
+                        offset,
+                        reason: "it is too small for the CID that starts there",
+                    },
+                    false => Defect::NoCid {
+                        offset,
+                        reason: error.to_string(),
+                    },
+                };
+                return Ok(Part::Unusable(defect, section_end));
             }
-            Err(error) => Err(CarError::BadCid {
-                path: self.path.into(),
-                offset,
-                reason: error.to_string(),
-            }),
+        };
+        let cid_length = (bytes.len() - rest.len()) as u64;
+        let data_length = length - cid_length;
+        if data_length > MAX_BLOCK as u64 {
+            return Ok(too_large);
         }
+        Ok(Part::Section(Section {
+            cid,
+            offset: cid_offset + cid_length,
+            // At most MAX_BLOCK, by the check above.
+            length: data_length as u32,
+        }))
     }
 
-    /// Checks that nothing but zeros follows a section of length zero. Then it is padding, as tools that align files
-    /// write it, and ends the payload. Otherwise the file is damaged, and what follows must not be lost in silence.
-    fn padding(&mut self, start: u64) -> Result<(), CarError> {
+    /// Steps over a run of zeros, each of which is a section without a length. If nothing but zeros follows, it is
+    /// padding, as tools that align files write it. Otherwise the file is damaged, and what was here is lost.
+    fn zeros(&mut self, start: u64) -> Result<Part, CarError> {
         let mut offset = start;
         while offset < self.end {
-            let bytes = self.peek(offset, Window::<S>::LARGEST)?;
-            let length = bytes.len() as u64;
+            // Little at once, since the window is filled anew for whatever it does not hold whole.
+            let bytes = self.peek(offset, Window::<S>::SMALLEST)?;
+            let length = bytes.len();
             if length == 0 {
                 break;
             }
-            if bytes.iter().any(|byte| *byte != 0) {
-                return Err(self.wrong_length(start, "it is zero, but more than padding follows"));
+            if let Some(at) = bytes.iter().position(|byte| *byte != 0) {
+                let defect = Defect::WrongLength {
+                    offset: start,
+                    reason: "it is zero, but more than padding follows",
+                };
+                return Ok(Part::Unusable(defect, offset + at as u64));
             }
-            offset += length;
+            offset += length as u64;
         }
-        Ok(())
+        Ok(Part::Padding)
+    }
+
+    /// The part at `offset` was cut off with the rest of the file.
+    fn cut_short(&self, offset: u64, expected: String) -> Part {
+        let end = self.end;
+        let defect = Defect::CutShort {
+            offset,
+            expected,
+            end,
+        };
+        Part::Unusable(defect, end)
     }
 
     fn not_a_car(&self, reason: &str) -> CarError {
@@ -292,22 +376,6 @@ impl<S: ReadAt + ?Sized> Scan<'_, S> {
             offset,
             expected: expected.to_owned(),
             end: self.end,
-        }
-    }
-
-    fn wrong_length(&self, offset: u64, reason: &'static str) -> CarError {
-        CarError::WrongSectionLength {
-            path: self.path.into(),
-            offset,
-            reason,
-        }
-    }
-
-    fn too_large(&self, offset: u64, length: u64) -> CarError {
-        CarError::SectionTooLarge {
-            path: self.path.into(),
-            offset,
-            length,
         }
     }
 }

@@ -11,6 +11,7 @@ use std::{
 
 use bytes::Bytes;
 use pinner_api::{Cid, PinnerError};
+use unixfs::Target;
 
 use crate::{index::Key, links::Codec};
 
@@ -31,39 +32,46 @@ pub(crate) fn check_complete(
 ) -> Result<(), PinnerError> {
     // Keyed by the codec too: the same bytes under another codec have other links.
     let mut seen: HashSet<(u64, Key)> = HashSet::new();
-    let mut open = vec![*root];
-    while let Some(cid) = open.pop() {
+    let mut open = vec![Target::Block(*root)];
+    while let Some(target) = open.pop() {
         if cancelled.load(Ordering::Relaxed) {
             return Err(PinnerError::Unavailable {
                 operation: format!("pin {root}: cancelled"),
                 source: None,
             });
         }
-        if !seen.insert((cid.codec(), Key::new(cid.hash()))) {
+        let code = u64::from(target.codec());
+        if let Target::Block(cid) = &target
+            && !seen.insert((code, Key::new(cid.hash())))
+        {
             continue;
         }
-        let Some(codec) = Codec::of(&cid) else {
+        let named = || match &target {
+            Target::Block(cid) => cid.to_string(),
+            Target::Inline { .. } => "an identity CID".to_owned(),
+        };
+        let Some(codec) = Codec::of(code) else {
             return Err(PinnerError::Denied {
                 operation: format!("pin {root}"),
                 reason: format!(
-                    "the links of {cid} are unknown, because its codec 0x{:x} is neither dag-pb, dag-cbor nor raw; \
+                    "the links of {} are unknown, because its codec 0x{code:x} is neither dag-pb, dag-cbor nor raw; \
                      the DAG cannot be proven whole",
-                    cid.codec()
+                    named()
                 ),
             });
         };
-        if codec == Codec::Leaf {
-            if !source.has(&cid) {
-                return Err(PinnerError::NotFound { cid });
-            }
-            continue;
-        }
-        let links = codec
-            .links(source.read(&cid)?)
-            .map_err(|reason| PinnerError::Corrupt {
-                operation: format!("pin {root}"),
-                reason: format!("block {cid} does not decode: {reason}"),
-            })?;
+        let block = match &target {
+            Target::Block(cid) if codec == Codec::Leaf => match source.has(cid) {
+                true => continue,
+                false => return Err(PinnerError::NotFound { cid: *cid }),
+            },
+            Target::Block(cid) => source.read(cid)?,
+            Target::Inline { bytes, .. } => bytes.clone(),
+        };
+        let links = codec.links(&block).map_err(|reason| PinnerError::Corrupt {
+            operation: format!("pin {root}"),
+            reason: format!("block {} does not decode: {reason}", named()),
+        })?;
         open.extend(links.into_iter().rev());
     }
     Ok(())

@@ -173,6 +173,31 @@ async fn a_pin_proves_that_the_dag_is_whole() {
 }
 
 #[tokio::test]
+async fn links_in_long_identity_cids_are_followed_too() {
+    let directory = tempfile::tempdir().unwrap();
+    let leaf = b"leaf".to_vec();
+    for (below, whole) in [(cid(RAW, &leaf), true), (cid(RAW, b"absent"), false)] {
+        // A node of 65 to 128 bytes in a CID of its own, which no encoder of links takes.
+        let inner = node(&[below, below]).1;
+        assert!((65..128).contains(&inner.len()), "{}", inner.len());
+        let hash = Multihash::<128>::wrap(IDENTITY, &inner).unwrap();
+        let inline = SectionCid::new_v1(DAG_PB, hash).to_bytes();
+        let field = |key: u8, bytes: &[u8]| {
+            let mut length = unsigned_varint::encode::usize_buffer();
+            let length = unsigned_varint::encode::usize(bytes.len(), &mut length);
+            [&[key][..], length, bytes].concat()
+        };
+        let block = field(0x12, &field(0x0a, &inline));
+        let root = cid(DAG_PB, &block);
+        let blocks = [(root, block), (cid(RAW, &leaf), leaf.clone())];
+        let path = write(&directory, "inline.car", &[root], &blocks);
+        let pinner = CarPinner::open([path]).await.unwrap();
+        let pinned = pinner.pin(&holder(1), &root, PinDepth::Recursive).await;
+        assert_eq!(pinned.is_ok(), whole, "{pinned:?}");
+    }
+}
+
+#[tokio::test]
 async fn dag_cbor_links_are_followed_however_deep_they_lie() {
     use ipld_core::ipld;
     let directory = tempfile::tempdir().unwrap();
@@ -256,6 +281,8 @@ fn a_walk_that_nobody_waits_for_ends() {
         files: Vec::new(),
         index: IndexBuilder::default().build(),
         roots: Vec::new(),
+        long_roots: Vec::new(),
+        defects: Vec::new(),
     };
     let root = Cid::new_v1(RAW, Multihash::wrap(IDENTITY, b"x").unwrap());
     let cancelled = CancelOnDrop::default();
@@ -263,6 +290,47 @@ fn a_walk_that_nobody_waits_for_ends() {
     assert!(walk::check_complete(&root, &cars, &flag).is_ok());
     drop(cancelled);
     assert!(walk::check_complete(&root, &cars, &flag).is_err());
+}
+
+#[tokio::test]
+async fn a_damaged_car_is_read_as_far_as_it_is_sound() {
+    let directory = tempfile::tempdir().unwrap();
+    let blocks: Vec<_> = (0..3)
+        .map(|number| {
+            let block = vec![number; 1000];
+            (cid(RAW, &block), block)
+        })
+        .collect();
+    let whole = write(&directory, "whole.car", &[blocks[0].0], &blocks);
+    let cut = directory.path().join("cut.car");
+    let bytes = std::fs::read(&whole).unwrap();
+    std::fs::write(&cut, &bytes[..bytes.len() - 1]).unwrap();
+
+    let pinner = CarPinner::open([&whole]).await.unwrap();
+    assert_eq!(pinner.defects().count(), 0);
+    let pinner = CarPinner::open([&cut]).await.unwrap();
+    for (cid, block) in &blocks[..2] {
+        assert_eq!(read(&pinner, *cid).await.unwrap(), *block);
+    }
+    let lost = read(&pinner, blocks[2].0).await.unwrap_err();
+    assert!(matches!(lost, PinnerError::NotFound { .. }), "{lost:?}");
+    let defects: Vec<_> = pinner.defects().collect();
+    let [(path, defects)] = defects[..] else {
+        panic!("one file is cut short: {defects:?}");
+    };
+    assert_eq!((path, defects.count()), (&*cut, 1));
+    assert!(defects.first()[0].to_string().contains("cut short"));
+
+    // Open files are read from their start, and another archive may have what one lacks.
+    let files = [&cut, &whole].map(|path| {
+        let mut file = File::open(path).unwrap();
+        std::io::Seek::seek(&mut file, std::io::SeekFrom::End(0)).unwrap();
+        (path.clone(), file)
+    });
+    let pinner = CarPinner::open_files(files).await.unwrap();
+    for (cid, block) in &blocks {
+        assert_eq!(read(&pinner, *cid).await.unwrap(), *block);
+    }
 }
 
 #[tokio::test]
@@ -289,6 +357,18 @@ async fn what_cannot_be_opened_is_named() {
         "{error:?}"
     );
     let error = CarPinner::open([directory.path()]).await.unwrap_err();
+    assert!(matches!(error, CarError::NotACar { .. }), "{error:?}");
+    // Nobody ever writes into this pipe, and the call returns all the same.
+    let pipe = directory.path().join("pipe");
+    rustix::fs::mknodat(
+        rustix::fs::CWD,
+        &pipe,
+        rustix::fs::FileType::Fifo,
+        Mode::RUSR | Mode::WUSR,
+        0,
+    )
+    .unwrap();
+    let error = CarPinner::open([&pipe]).await.unwrap_err();
     assert!(matches!(error, CarError::NotACar { .. }), "{error:?}");
     // The error names the second file, whose fault it is.
     let good = write(&directory, "good.car", &[], &[]);

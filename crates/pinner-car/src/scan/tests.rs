@@ -77,52 +77,70 @@ fn sections_of_both_versions_are_found() {
     }
 }
 
+/// The sections of a CARv1 that was cut short behind its header of `first` bytes. They are the first of `whole`, and
+/// whatever is missing is a defect, unless the cut is between two sections.
+fn prefix(bytes: &[u8], whole: &Sections, first: usize) -> Option<Sections> {
+    let cut = bytes.len() as u64;
+    let found = match parse_car(bytes) {
+        Ok(found) => found,
+        Err(CarError::Truncated { offset, end, .. }) => {
+            assert_eq!((offset, end), (0, cut));
+            return None;
+        }
+        Err(CarError::NotACar { reason, .. }) => {
+            assert_eq!((cut, &*reason), (0, "it is empty"));
+            return None;
+        }
+        Err(other) => panic!("cut at {cut}: {other:?}"),
+    };
+    assert_eq!(found.sections, whole.sections[..found.sections.len()]);
+    let after = |last: &Section| last.offset + u64::from(last.length);
+    let after = found.sections.last().map_or(first as u64, after);
+    match found.defects.first() {
+        [] => assert_eq!(after, cut),
+        [Defect::CutShort { offset, end, .. }] => {
+            assert!(*end == cut && (after..cut).contains(offset), "{found:?}");
+        }
+        other => panic!("cut at {cut}: {other:?}"),
+    }
+    Some(found)
+}
+
 #[test]
-fn a_car_cut_at_any_byte_is_an_error_or_a_whole_prefix() {
+fn a_car_cut_at_any_byte_has_its_whole_sections_and_says_that_it_was_cut() {
     let blocks: [&[u8]; 3] = [b"one", b"", &[7; 300]];
     let v1 = car(&blocks);
     let whole = parse_car(&v1).unwrap();
     let header = encode_v1(&[cid(b"one")]).len();
-    let mut prefixes = 0;
+    let mut between = 0;
     for cut in 0..v1.len() {
-        match parse_car(&v1[..cut]) {
-            Ok(found) => {
-                prefixes += 1;
-                assert_eq!(found.sections, whole.sections[..found.sections.len()]);
-                let end = found
-                    .sections
-                    .last()
-                    .map_or(header, |last| last.offset as usize + last.length as usize);
-                assert_eq!(end, cut);
-            }
-            Err(CarError::Truncated { offset, end, .. }) => {
-                assert_eq!(end, cut as u64);
-                assert!(offset < end);
-            }
-            Err(CarError::NotACar { reason, .. }) => {
-                assert_eq!((cut, &*reason), (0, "it is empty"));
-            }
-            Err(other) => panic!("cut at {cut}: {other:?}"),
-        }
+        let found = prefix(&v1[..cut], &whole, header);
+        assert_eq!(found.is_some(), cut >= header);
+        between += usize::from(found.is_some_and(|found| found.defects.count() == 0));
     }
-    // After the header, and after each section except the last.
-    assert_eq!(prefixes, blocks.len());
+    // After the header, and after each section except the last: such a cut cannot be told from an end.
+    assert_eq!(between, blocks.len());
 }
 
 #[test]
-fn a_carv2_cut_at_any_byte_is_an_error() {
-    let bytes = v2(&car(&[b"one", b"two"]), 3, b"");
+fn a_carv2_cut_at_any_byte_says_so_too() {
+    let v1 = car(&[b"one", b"two"]);
+    let bytes = v2(&v1, 3, b"");
+    let whole = parse_car(&bytes).unwrap();
+    let header = encode_v1(&[cid(b"one")]).len();
     for cut in 0..bytes.len() {
-        match parse_car(&bytes[..cut]) {
-            Err(
-                CarError::NotACar { .. }
-                | CarError::Truncated { .. }
-                | CarError::DataOutOfRange { .. },
-            ) => {}
-            other => panic!("cut at {cut}: {other:?}"),
+        let found = parse_car(&bytes[..cut]);
+        assert_eq!(found.is_ok(), cut >= 54 + header, "{cut}");
+        if let Ok(found) = found {
+            let count = found.sections.len();
+            assert_eq!(found.sections, whole.sections[..count]);
+            let [Defect::CutShort { offset, end, .. }, ..] = found.defects.first() else {
+                panic!("{found:?}");
+            };
+            assert_eq!((*offset, *end), (54, cut as u64));
         }
     }
-    assert!(parse_car(&bytes).is_ok());
+    assert_eq!(whole.defects.count(), 0);
 }
 
 #[test]
@@ -139,78 +157,112 @@ fn any_one_byte_changed_never_panics() {
     }
 }
 
-#[test]
-fn wrong_lengths_say_where() {
-    let good = car(&[b"one"]);
-    let at = good.len() as u64;
-    let with = |bytes: &[u8]| parse_car(&[&good, bytes].concat()).unwrap_err();
-
-    let too_small = with(&[&varint(10)[..], &cid(b"x").to_bytes()].concat());
-    assert!(
-        matches!(too_small, CarError::WrongSectionLength { offset, .. } if offset == at),
-        "{too_small:?}"
-    );
-    let overlong = with(&[0x80; 11]);
-    assert!(
-        matches!(overlong, CarError::WrongSectionLength { offset, .. } if offset == at),
-        "{overlong:?}"
-    );
-    let not_minimal = with(&[0x80, 0x00]);
-    assert!(
-        matches!(not_minimal, CarError::WrongSectionLength { offset, .. } if offset == at),
-        "{not_minimal:?}"
-    );
-    for length in [u64::MAX, 1 << 40, MAX_BLOCK as u64 + 1000] {
-        let too_large = with(&varint(length));
-        assert!(
-            matches!(too_large, CarError::SectionTooLarge { offset, length: l, .. } if (offset, l) == (at, length)),
-            "{too_large:?}"
-        );
+/// The defects of a CAR in which `bytes` stand between two sound sections, and the number of blocks that are read.
+fn spoiled(bytes: &[u8]) -> (Vec<Defect>, usize) {
+    let car = [&car(&[b"one"])[..], bytes, &section(b"two")].concat();
+    let found = parse_car(&car).unwrap();
+    assert_eq!(found.roots, [cid(b"one")]);
+    assert_eq!(found.defects.count(), found.defects.first().len() as u64);
+    let blocks = blocks_of(&car, &found);
+    assert_eq!(blocks[0], b"one");
+    if let Some(two) = blocks.get(1) {
+        assert_eq!(two, b"two");
     }
-    let too_long = with(&varint(1000));
-    assert!(
-        matches!(&too_long, CarError::Truncated { offset, end, .. } if (*offset, *end) == (at, at + 2)),
-        "{too_long:?}"
-    );
-    assert!(too_long.to_string().contains("1000 bytes"), "{too_long}");
+    (found.defects.first().to_vec(), blocks.len())
 }
 
 #[test]
-fn a_block_of_the_limit_is_read_and_one_byte_more_is_not() {
+fn an_unusable_section_costs_itself_alone() {
+    let at = car(&[b"one"]).len() as u64;
+    let large = section(&vec![1; MAX_BLOCK + 1]);
+    let length = (MAX_BLOCK + 37) as u64;
+    let too_large = Defect::TooLarge { offset: at, length };
+    assert_eq!(spoiled(&large), (vec![too_large], 2));
+    // So long that its CID is not looked at.
+    let length = (MAX_BLOCK + 1000) as u64;
+    let larger = [varint(length), vec![1; MAX_BLOCK + 1000]].concat();
+    let too_large = Defect::TooLarge { offset: at, length };
+    assert_eq!(spoiled(&larger), (vec![too_large], 2));
+
+    // CID version 3, in a section that is long enough for any CID.
+    let (defects, blocks) = spoiled(&[&varint(200)[..], &[3; 200]].concat());
+    assert!(
+        matches!(defects[..], [Defect::NoCid { offset, .. }] if offset == at),
+        "{defects:?}"
+    );
+    assert_eq!(blocks, 2);
+
+    let too_small = [&varint(10)[..], &cid(b"x").to_bytes()[..10]].concat();
+    let zeroed = [0; 100_000];
+    for bytes in [&too_small[..], &zeroed] {
+        let (defects, blocks) = spoiled(bytes);
+        assert!(
+            matches!(defects[..], [Defect::WrongLength { offset, .. }] if offset == at),
+            "{defects:?}"
+        );
+        assert_eq!(blocks, 2);
+    }
+    // Each is counted, and the first few are named.
+    let many = too_small.repeat(1000);
+    let found = parse_car(&[&car(&[b"one"])[..], &many, &section(b"two")].concat()).unwrap();
+    assert_eq!((found.sections.len(), found.defects.count()), (2, 1000));
+    assert!(found.defects.first().len() < 100);
+}
+
+#[test]
+fn a_length_that_is_none_ends_what_can_be_found() {
+    let at = car(&[b"one"]).len() as u64;
+    for bytes in [&[0x80; 11][..], &[0x80, 0x00]] {
+        let (defects, blocks) = spoiled(bytes);
+        assert!(
+            matches!(defects[..], [Defect::NoLength { offset, .. }] if offset == at),
+            "{defects:?}"
+        );
+        assert_eq!(blocks, 1);
+    }
+    for length in [u64::MAX, 1 << 40, 1000] {
+        let (defects, blocks) = spoiled(&varint(length));
+        assert!(
+            matches!(&defects[..], [Defect::CutShort { offset, .. }] if *offset == at),
+            "{defects:?}"
+        );
+        assert!(defects[0].to_string().contains(&format!("{length} bytes")));
+        assert_eq!(blocks, 1);
+    }
+}
+
+#[test]
+fn a_block_of_the_limit_is_read() {
     let largest = vec![1; MAX_BLOCK];
     assert_eq!(
         parse_car(&car(&[&largest])).unwrap().sections[0].length as usize,
         MAX_BLOCK
     );
-    let more = parse_car(&car(&[&vec![1; MAX_BLOCK + 1]])).unwrap_err();
-    assert!(matches!(more, CarError::SectionTooLarge { .. }), "{more:?}");
 }
 
 #[test]
-fn padding_ends_the_payload_and_damage_does_not() {
+fn padding_ends_the_payload() {
     let good = car(&[b"one"]);
     for padding in [1, 7, 200_000] {
         let padded = [&good[..], &vec![0; padding]].concat();
-        assert_eq!(parse_car(&padded).unwrap().sections.len(), 1);
-        assert_eq!(parse_car(&v2(&padded, 0, b"")).unwrap().sections.len(), 1);
+        for bytes in [v2(&padded, 0, b""), padded] {
+            let found = parse_car(&bytes).unwrap();
+            assert_eq!((found.sections.len(), found.defects.count()), (1, 0));
+        }
     }
-    let zeroed = [&good[..], &[0; 100_000], &section(b"two")].concat();
-    let error = parse_car(&zeroed).unwrap_err();
-    assert!(
-        matches!(error, CarError::WrongSectionLength { offset, .. } if offset == good.len() as u64),
-        "{error:?}"
-    );
 }
 
 #[test]
-fn a_section_without_a_cid_says_where() {
-    let good = car(&[b"one"]);
-    // CID version 3, after a length of one byte. The section is long enough that its length is not at fault.
-    let bytes = [&good[..], &varint(200), &[3; 200]].concat();
-    let error = parse_car(&bytes).unwrap_err();
+fn zeros_between_sections_are_passed_in_linear_time() {
+    let bytes = [&car(&[b"one"])[..], &[0, 1, 0xff].repeat(100_000)].concat();
+    let counted = Counted(&bytes, Default::default());
+    let found = scan(&counted, bytes.len() as u64, Path::new("x"), &mut |_| {}).unwrap();
+    assert_eq!(found.defects.count(), 200_000);
     assert!(
-        matches!(error, CarError::BadCid { offset, .. } if offset == good.len() as u64 + 2),
-        "{error:?}"
+        counted.1.get() < 3 * bytes.len(),
+        "{} bytes were read of {}",
+        counted.1.get(),
+        bytes.len()
     );
 }
 
@@ -223,6 +275,25 @@ fn identity_cids_of_kubos_longest_are_read() {
     let found = parse_car(&bytes).unwrap();
     assert_eq!(found.sections[1].cid.hash().digest(), [9; 128]);
     assert_eq!(found.sections[1].length, 0);
+    assert_eq!(found.defects.count(), 0);
+
+    // The same as the second of two roots, whose byte string has a length of one byte.
+    let mut header = encode_v1(&[self::cid(b"one"), self::cid(b"two")]);
+    let second = self::cid(b"two").to_bytes();
+    let at = header
+        .windows(second.len())
+        .position(|it| it == second)
+        .unwrap();
+    header[at - 2] = cid.len() as u8 + 1;
+    header.splice(at..at + second.len(), cid.iter().copied());
+    let body = header.len() - 1;
+    header.splice(..1, varint(body as u64));
+    let found = parse_car(&[&header[..], &section(b"one")].concat()).unwrap();
+    assert_eq!(
+        (found.roots, found.sections.len()),
+        (vec![self::cid(b"one")], 1)
+    );
+    assert_eq!(found.long_roots[0].to_bytes(), cid);
 }
 
 #[test]
@@ -274,6 +345,20 @@ fn other_versions_are_named() {
 }
 
 #[test]
+fn a_carv2_that_was_never_finished_has_what_was_written() {
+    let mut bytes = v2(&car(&[b"one", b"two"]), 0, b"");
+    bytes[11..51].fill(0);
+    let found = parse_car(&bytes).unwrap();
+    assert_eq!(blocks_of(&bytes, &found), [b"one", b"two"]);
+    assert_eq!(found.defects.first(), [Defect::Unfinished]);
+    let error = parse_car(&bytes[..51]).unwrap_err();
+    assert!(
+        matches!(error, CarError::DataOutOfRange { .. }),
+        "{error:?}"
+    );
+}
+
+#[test]
 fn a_carv2_header_out_of_range_is_refused() {
     let good = v2(&car(&[b"one"]), 0, b"");
     let with = |offset: u64, size: u64| {
@@ -286,8 +371,7 @@ fn a_carv2_header_out_of_range_is_refused() {
     for (offset, size) in [
         (50, size),
         (0, size),
-        (52, size),
-        (51, size + 1),
+        (51 + size, size),
         (51, 0),
         (u64::MAX, 1),
         (u64::MAX, u64::MAX),
