@@ -2,14 +2,11 @@
 
 use std::sync::Arc;
 
-use cid::Cid;
-
 use crate::{
-    block::cid_of,
     error::Error,
     grant::allowance::HandleGuard,
     metadata::{Identity, Kind, Metadata},
-    path::place::Place,
+    path::{place::Place, root_cid::RootCid},
     pins::lazy::PinGuard,
     session::Session,
     unixfs::Target,
@@ -27,7 +24,7 @@ struct Inner {
     _handle: HandleGuard,
     place: Place,
     metadata: Metadata,
-    cid: Option<Cid>,
+    cid: Option<RootCid>,
     _pin: Option<PinGuard>,
 }
 
@@ -48,7 +45,7 @@ impl Dir {
     ) -> Self {
         let cid = match &place {
             Place::Ipfs | Place::Ipns | Place::Name(_) => None,
-            Place::Link(linked) => Some(cid_of(&linked.link.target)),
+            Place::Link(linked) => Some(RootCid::of(&linked.link.target)),
         };
         Self {
             inner: Arc::new(Inner {
@@ -107,9 +104,8 @@ impl Dir {
         }
     }
 
-    /// The directory's CID; `None` for `/ipfs` and `/ipns` themselves. An identity CID is cut to its first 64 bytes
-    /// here.
-    pub fn cid(&self) -> Option<&Cid> {
+    /// The directory's CID; `None` for `/ipfs` and `/ipns` themselves.
+    pub fn cid(&self) -> Option<&RootCid> {
         self.inner.cid.as_ref()
     }
 

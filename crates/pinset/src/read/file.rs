@@ -9,16 +9,14 @@ use std::{
 };
 
 use bytes::Bytes;
-use cid::Cid;
 use tokio::time::Instant;
 
 use crate::{
-    block::cid_of,
     cache::staged::{OFF_THREAD, Staged},
     error::Error,
     grant::allowance::{HandleGuard, KeptMemory},
     metadata::{Identity, Metadata},
-    path::place::Linked,
+    path::{place::Linked, root_cid::RootCid},
     pins::lazy::PinGuard,
     read::{
         filling::{Filling, Gathered, Sink, Slice},
@@ -130,9 +128,9 @@ impl File {
         self.inner.tree.target()
     }
 
-    /// The file's CID. An identity CID is cut to its first 64 bytes here.
-    pub fn cid(&self) -> Cid {
-        cid_of(self.inner.tree.target())
+    /// The file's CID.
+    pub fn cid(&self) -> RootCid {
+        RootCid::of(self.inner.tree.target())
     }
 
     /// The file's identity, which is the same for the same content on every host.

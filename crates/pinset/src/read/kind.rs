@@ -5,7 +5,7 @@ use std::time::Duration;
 use pinner_api::Origin;
 
 use crate::{
-    block::target_of,
+    block::cid_of,
     error::Error,
     fetch::ask::Rank,
     metadata::Kind,
@@ -32,18 +32,18 @@ impl Dir {
         entry: &Entry,
         rank: Rank,
     ) -> impl Future<Output = Result<Kind, Error>> + Send + Unpin + use<> {
-        let (dir, cid) = (self.clone(), *entry.cid());
+        let (dir, target) = (self.clone(), entry.cid().target());
         let expected = entry.size_bytes().map(|size| size.min(USUAL_ROOT));
         let by_link = entry.kind();
         let origin = match self.place() {
             Place::Link(linked) => linked.origin_below(entry.name()).0,
-            Place::Ipfs | Place::Ipns | Place::Name(_) => Origin::root(cid),
+            Place::Ipfs | Place::Ipns | Place::Name(_) => Origin::root(cid_of(&target)),
         };
         Answer::of(async move {
             if let Some(kind) = by_link {
                 return Ok(kind);
             }
-            let (session, target) = (dir.session(), target_of(&cid));
+            let session = dir.session();
             session.allowance().ensure_open()?;
             session.access().check(&target)?;
             let waited = Duration::ZERO;
@@ -51,6 +51,7 @@ impl Dir {
                 Rank::Demand => None,
                 Rank::Ahead => {
                     let counted = session.allowance().count_ahead();
+                    let cid = cid_of(&target);
                     Some(counted.ok_or(Error::Busy { cid, waited })?)
                 }
             };

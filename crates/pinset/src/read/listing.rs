@@ -11,7 +11,6 @@ use std::{
 };
 
 use bytes::Bytes;
-use cid::Cid;
 use futures_core::Stream;
 
 use crate::{
@@ -80,7 +79,7 @@ fn kind_by(target: &Target) -> Option<Kind> {
 pub struct Entry {
     name: String,
     kind: Option<Kind>,
-    cid: Cid,
+    cid: RootCid,
     size_bytes: Option<u64>,
 }
 
@@ -100,8 +99,8 @@ impl Entry {
         self.kind
     }
 
-    /// The CID of the entry's target. An identity CID is cut to its first 64 bytes here.
-    pub fn cid(&self) -> &Cid {
+    /// The CID of the entry's target.
+    pub fn cid(&self) -> &RootCid {
         &self.cid
     }
 
@@ -114,7 +113,7 @@ impl Entry {
         Self {
             name: name.to_owned(),
             kind: kind_by(&link.target),
-            cid: cid_of(&link.target),
+            cid: RootCid::of(&link.target),
             size_bytes: link.tsize,
         }
     }
@@ -123,7 +122,7 @@ impl Entry {
         Self {
             name: root.to_string(),
             kind: kind_by(&root.target()),
-            cid: cid_of(&root.target()),
+            cid: *root,
             size_bytes: None,
         }
     }
@@ -132,7 +131,7 @@ impl Entry {
         Self {
             name: fixed.name().to_string(),
             kind: Some(Kind::Symlink),
-            cid: cid_of(&fixed.target().target()),
+            cid: *fixed.target(),
             size_bytes: None,
         }
     }
@@ -141,8 +140,8 @@ impl Entry {
 /// A stream of a directory's entries. Shards are fetched as the listing reaches them, and a few ahead of it; children
 /// are not fetched.
 ///
-/// The stream ends after an error. Its memory does not grow with the directory (I9), and it holds no block while it is
-/// not polled. The entries come in the order of the directory's blocks, which is the same for the same CID.
+/// The stream ends after an error, unless the caller [passes over](Self::pass_over) it. Its memory does not grow with the
+/// directory (I9), and it holds no block while it is not polled. The entries come in the order of the directory's blocks, which is the same for the same CID.
 pub struct Entries {
     dir: Dir,
     _handle: HandleGuard,
@@ -164,9 +163,11 @@ enum State {
     At(Position),
     /// The next entries are being taken. They come with the state after them.
     Taking(Answer<(VecDeque<Entry>, State)>),
-    /// The listing ends with this error.
-    Fails(Error),
-    /// The listing ended or failed.
+    /// The listing fails with this error, and stops at this position.
+    Fails(Error, Position),
+    /// The listing failed at this position.
+    Stopped(Position),
+    /// The listing ended.
     Over,
 }
 
@@ -175,7 +176,8 @@ impl std::fmt::Debug for State {
         f.write_str(match self {
             Self::At(_) => "At",
             Self::Taking(_) => "Taking",
-            Self::Fails(_) => "Fails",
+            Self::Fails(..) => "Fails",
+            Self::Stopped(_) => "Stopped",
             Self::Over => "Over",
         })
     }
@@ -209,6 +211,22 @@ struct Level {
 }
 
 impl Entries {
+    /// After an error: goes on behind the block that could not be read, with the rest of a sharded directory. Returns
+    /// whether there may be more.
+    pub fn pass_over(&mut self) -> bool {
+        self.state = match std::mem::replace(&mut self.state, State::Over) {
+            State::Stopped(Position::Tree(mut levels)) => {
+                levels.pop();
+                match levels.is_empty() {
+                    true => State::Over,
+                    false => State::At(Position::Tree(levels)),
+                }
+            }
+            other => other,
+        };
+        !matches!(self.state, State::Over | State::Stopped(_))
+    }
+
     fn poll_entry(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<Entry>, Error>> {
         loop {
             if let Some(entry) = self.taken.pop_front() {
@@ -216,6 +234,10 @@ impl Entries {
             }
             self.state = match std::mem::replace(&mut self.state, State::Over) {
                 State::Over => return Poll::Ready(Ok(None)),
+                State::Stopped(position) => {
+                    self.state = State::Stopped(position);
+                    return Poll::Ready(Ok(None));
+                }
                 State::At(position) => {
                     let dir = self.dir.clone();
                     State::Taking(Answer::of(async { Ok(take(dir, position).await) }))
@@ -230,7 +252,10 @@ impl Entries {
                         state
                     }
                 },
-                State::Fails(error) => return Poll::Ready(Err(error)),
+                State::Fails(error, position) => {
+                    self.state = State::Stopped(position);
+                    return Poll::Ready(Err(error));
+                }
             };
         }
     }
@@ -240,7 +265,6 @@ impl Stream for Entries {
     type Item = Result<Entry, Error>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        // An error leaves the state at `Over`.
         Poll::Ready(ready!(self.poll_entry(context)).transpose())
     }
 }
@@ -273,7 +297,7 @@ async fn take(dir: Dir, mut position: Position) -> (VecDeque<Entry>, State) {
     let state = match more {
         Ok(true) => State::At(position),
         Ok(false) => State::Over,
-        Err(error) => State::Fails(error),
+        Err(error) => State::Fails(error, position),
     };
     (taken.entries, state)
 }

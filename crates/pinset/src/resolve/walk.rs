@@ -473,7 +473,7 @@ fn absent(name: &str, directory: &Place) -> Error {
             Place::Ipfs => "/ipfs".to_owned(),
             Place::Ipns => "/ipns".to_owned(),
             Place::Name(fixed) => fixed.target().to_string(),
-            Place::Link(linked) => cid_of(&linked.link.target).to_string(),
+            Place::Link(linked) => RootCid::of(&linked.link.target).to_string(),
         },
     }
 }

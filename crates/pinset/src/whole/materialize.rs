@@ -156,7 +156,8 @@ enum Step {
 
 /// The result of a step.
 enum Done {
-    Listed(Level, Option<Entry>),
+    /// The name of the next entry, if there is one.
+    Listed(Level, Option<String>),
     /// The spot is taken.
     Copied(Spot),
     /// There is a directory to be copied to the spot.
@@ -212,10 +213,10 @@ impl Copy<'_> {
                 return Ok(());
             };
             match done? {
-                Done::Listed(level, Some(entry)) => {
+                Done::Listed(level, Some(name)) => {
                     let spot = Spot {
                         into: level.filled.clone(),
-                        name: entry.into_name(),
+                        name,
                         depth: level.depth,
                     };
                     let open = Step::Open(level.dir.clone(), spot);
@@ -235,23 +236,24 @@ impl Copy<'_> {
 
     async fn take(&self, step: Step) -> Result<Done, Error> {
         match step {
-            Step::List(mut level) => {
-                let entry = level.entries.try_next().await?;
-                Ok(Done::Listed(level, entry))
-            }
-            Step::Open(dir, spot) => {
-                if spot.name.len() > self.longest_name {
-                    let (len, most) = (spot.name.len(), self.longest_name);
-                    let long = format!(
-                        "its name has {len} bytes, and the file system allows {most} at most"
-                    );
-                    let long = io::Error::new(io::ErrorKind::InvalidFilename, long);
-                    return Err(self.failed(&spot, long));
+            Step::List(mut level) => loop {
+                match level.entries.try_next().await {
+                    Ok(entry) => return Ok(Done::Listed(level, entry.map(Entry::into_name))),
+                    Err(error) => {
+                        let above = level.filled.made.as_ref().map(|(spot, _)| self.path(spot));
+                        let path = format!("{}/", above.unwrap_or_default());
+                        self.progress.lacks(&path, error)?;
+                        level.entries.pass_over();
+                    }
                 }
-                let opened = self.session.open_at(&dir, &spot.name, Symlinks::NoFollow);
-                let node = opened.await?;
-                self.node(node, spot).await
-            }
+            },
+            Step::Open(dir, spot) => match self.opened(&dir, &spot).await {
+                Ok(node) => self.node(node, spot).await,
+                Err(error) => {
+                    self.progress.lacks(&self.path(&spot), error)?;
+                    Ok(Done::Copied(spot))
+                }
+            },
             Step::Copy(node, spot) => self.node(node, spot).await,
             Step::Make(dir, spot) => self.make(dir, spot).await.map(Done::Made),
             Step::Finish(host, spot, metadata) => {
@@ -264,10 +266,31 @@ impl Copy<'_> {
         }
     }
 
+    async fn opened(&self, dir: &Dir, spot: &Spot) -> Result<Node, Error> {
+        if spot.name.len() > self.longest_name {
+            let (len, most) = (spot.name.len(), self.longest_name);
+            let long =
+                format!("its name has {len} bytes, and the file system allows {most} at most");
+            let long = io::Error::new(io::ErrorKind::InvalidFilename, long);
+            return Err(self.failed(spot, long));
+        }
+        let opened = self.session.open_at(dir, &spot.name, Symlinks::NoFollow);
+        opened.await
+    }
+
     /// Copies a file or symlink. A directory is only made when its turn comes, since it is kept open.
     async fn node(&self, node: Node, spot: Spot) -> Result<Done, Error> {
         match node {
-            Node::File(file) => self.file(&file, &spot).await?,
+            Node::File(file) => match self.file(&file, &spot).await {
+                Ok(()) => {}
+                // The host is at fault, or this file is all that is copied.
+                Err(error @ Error::Write { .. }) => return Err(error),
+                Err(error) if spot.into.made.is_none() => return Err(error),
+                Err(error) => {
+                    self.progress.lacks(&self.path(&spot), error)?;
+                    self.remove(&spot).await?;
+                }
+            },
             Node::Symlink(link) => self.symlink(&link, &spot).await?,
             Node::Dir(_) if spot.depth >= MAX_DEPTH => {
                 let deep = io::Error::other(format!("more than {MAX_DEPTH} directories deep"));
@@ -351,6 +374,16 @@ impl Copy<'_> {
         }
     }
 
+    /// Removes the beginning of a file.
+    async fn remove(&self, spot: &Spot) -> Result<(), Error> {
+        let (dir, name) = (spot.into.host.clone(), spot.name.clone());
+        let removed = self.blocking(move || dir.remove_file(name)).await?;
+        match removed {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(self.failed(spot, error)),
+            _ => Ok(()),
+        }
+    }
+
     /// Makes something new at the spot, and goes on with it on the same blocking thread.
     async fn add<M, T: Send + 'static>(
         &self,
@@ -387,6 +420,10 @@ impl Copy<'_> {
     }
 
     fn failed(&self, spot: &Spot, error: io::Error) -> Error {
+        write_error(self.path(spot), error)
+    }
+
+    fn path(&self, spot: &Spot) -> String {
         let mut names = Vec::new();
         let mut next = Some(spot);
         while let Some(spot) = next {
@@ -398,7 +435,7 @@ impl Copy<'_> {
             });
         }
         names.reverse();
-        write_error(names.join("/"), error)
+        names.join("/")
     }
 }
 

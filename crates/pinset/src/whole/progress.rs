@@ -1,5 +1,7 @@
 //! Reports of the progress of a long call.
 
+use crate::error::Error;
+
 /// A listener to the progress of a long call.
 pub trait Progress: Send + Sync {
     /// Called with the number of blocks (or files, for a copy) and bytes that are done so far.
@@ -10,6 +12,17 @@ pub trait Progress: Send + Sync {
     /// it is linked.
     fn expects(&self, bytes: u64) {
         let _ = bytes;
+    }
+
+    /// Called when a copy lacks something: the entry at `path`, or, if that ends in a slash, a part of that directory's
+    /// entries. The copy goes on without it if the answer is `Ok`, and else fails with the error; so it does unless this
+    /// is overridden. Whatever a copy as a whole cannot do without is not asked for here.
+    ///
+    /// # Errors
+    /// The reason why the copy is to fail: `error`, or another.
+    fn lacks(&self, path: &str, error: Error) -> Result<(), Error> {
+        let _ = path;
+        Err(error)
     }
 }
 

@@ -206,7 +206,7 @@ async fn all_granted_roots_are_listed_once_and_in_order() {
     let listed: Vec<_> = listed.try_collect().await.unwrap();
     let listed: Vec<_> = listed.iter().map(|entry| *entry.cid()).collect();
     assert_eq!(listed.len(), 100);
-    assert!(listed.is_sorted() && granted.iter().all(|cid| listed.contains(cid)));
+    assert!(listed.is_sorted() && granted.iter().all(|cid| listed.contains(&cid.into())));
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@ use std::{
     fs,
     os::unix::fs::{MetadataExt, PermissionsExt, symlink},
     path::Path,
+    sync::Mutex,
     time::{Duration, Instant, SystemTime},
 };
 
@@ -12,7 +13,7 @@ use cid::Cid;
 use multihash_codetable::{Code, MultihashDigest};
 use pinner_car::{ImportOptions, Profile};
 use pinner_mock::{Fault, Gate, MockNode, When};
-use pinset::{Error, Progress};
+use pinset::{Error, Node, Progress};
 use test_support::{
     content::{MIB, add, stream},
     until,
@@ -335,4 +336,85 @@ async fn the_name_of_a_copy_is_one_segment_and_looked_at_first() {
     let longest = "n".repeat(255);
     copy(&host, cid, &dest, &longest).await.unwrap();
     assert_eq!(dest.names(), [&*longest, "sub"]);
+}
+
+/// Goes on without what is absent, and remembers it.
+#[derive(Default)]
+struct Lacking(Mutex<Vec<String>>);
+
+impl Progress for Lacking {
+    fn advanced(&self, _files: u64, _bytes: u64) {}
+
+    fn lacks(&self, path: &str, error: Error) -> Result<(), Error> {
+        match &error {
+            Error::Fetch { source, .. } if source.is_absence() => {
+                self.0.lock().unwrap().push(path.to_owned());
+                Ok(())
+            }
+            _ => Err(error),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_copy_goes_on_without_what_its_caller_lets_be_missing() {
+    let dir = tempfile::tempdir().unwrap();
+    for sub in ["gone", "kept"] {
+        fs::create_dir(dir.path().join(sub)).unwrap();
+    }
+    let large = stream(3 * MIB);
+    for (name, bytes) in [
+        ("a", &b"a"[..]),
+        ("gone/b", b"b"),
+        ("kept/c", b"c"),
+        ("kept/d", b"d"),
+        ("large", &large),
+    ] {
+        fs::write(dir.path().join(name), bytes).unwrap();
+    }
+    let node = MockNode::new();
+    let cid = add(&node, dir.path(), Profile::default());
+    let whole = Host::new(&node, BUDGET).await;
+    let gone = match whole.mode.open(&ipfs(&format!("/ipfs/{cid}/gone"))).await {
+        Ok(Node::Dir(gone)) => gone.cid().unwrap().cid().unwrap(),
+        other => panic!("{other:?}"),
+    };
+    let leaf = |bytes: &[u8]| Cid::new_v1(0x55, Code::Sha2_256.digest(bytes));
+    for missing in [gone, leaf(b"c"), leaf(&large[2 * MIB..])] {
+        assert!(node.remove(&missing));
+    }
+    let host = Host::new(&node, BUDGET).await;
+    let dest = Dest::new();
+    let refused = copy(&host, cid, &dest, "copy").await;
+    assert!(matches!(refused, Err(Error::Fetch { .. })), "{refused:?}");
+    assert_eq!(dest.names(), [""; 0]);
+
+    let lacking = Lacking::default();
+    let path = ipfs(&format!("/ipfs/{cid}"));
+    let copied = host
+        .mode
+        .materialize(&path, &dest.handle, "copy", &lacking)
+        .await;
+    copied.unwrap();
+    let mut named = lacking.0.into_inner().unwrap();
+    named.sort();
+    assert_eq!(named, ["copy/gone", "copy/kept/c", "copy/large"]);
+    assert_eq!(dest.names(), ["copy"]);
+    let mut there = Vec::new();
+    for folder in ["copy", "copy/kept"] {
+        for entry in fs::read_dir(dest.path().join(folder)).unwrap() {
+            there.push(entry.unwrap().file_name().into_string().unwrap());
+        }
+    }
+    there.sort();
+    assert_eq!(there, ["a", "d", "kept"]);
+    // A wrong answer is not an absence.
+    node.script(When::block(&leaf(b"d")), Fault::WrongBytes);
+    let host = Host::new(&node, BUDGET).await;
+    let refused = host
+        .mode
+        .materialize(&path, &dest.handle, "another", &Lacking::default())
+        .await;
+    assert!(matches!(refused, Err(Error::Corrupt { .. })), "{refused:?}");
+    assert_eq!(dest.names(), ["copy"]);
 }

@@ -82,7 +82,7 @@ impl Guest {
         let mut cids = Vec::new();
         while cids.len() < n {
             let next = poll_fn(|context| Pin::new(&mut entries).poll_next(context)).await;
-            cids.push(*next.unwrap().unwrap().cid());
+            cids.push(next.unwrap().unwrap().cid().cid().unwrap());
         }
         cids
     }

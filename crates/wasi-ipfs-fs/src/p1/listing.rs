@@ -179,10 +179,8 @@ fn head(cookie: Dircookie, ino: u64, name: &str, kind: Filetype) -> [u8; HEAD_BY
 
 /// An entry's serial number, as its stat has it, or 0, for which libraries ask the stat.
 fn entry_ino(entry: &Entry) -> u64 {
-    /// Multihash's code of a hash that is the content. The listing may cut such a CID.
-    const IDENTITY: u64 = 0;
-    match entry.cid().hash().code() {
-        IDENTITY => 0,
-        _ => ino(Identity::of(entry.cid())),
+    match entry.cid().cid() {
+        Some(cid) if !entry.cid().is_inline() => ino(Identity::of(&cid)),
+        _ => 0,
     }
 }

@@ -258,7 +258,8 @@ async fn what_is_withheld_does_not_exist_below_granted_roots() {
     let Node::Dir(sub) = open(&free, &format!("{root}/sub")).await.unwrap() else {
         panic!("no directory");
     };
-    let (bad, sub) = (bad.cid(), *sub.cid().unwrap());
+    let bad = bad.cid().cid().unwrap();
+    let sub = sub.cid().unwrap().cid().unwrap();
     let asking = || AccessRules::asking(|_| async { Ok(Grant::Once) });
     let granted = || AccessRules::of(&Access::roots([root, bad]));
     let any = || AccessRules::of(&Access::Any);
