@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::Context;
 use clap::Args;
-use pinset::{CacheMode, PinsetBuilder, lock_dir::LockDir};
+use pinset::{CacheMode, PinsetBuilder, RootCid, lock_dir::LockDir};
 use wasi_ipfs_fs::IpfsCtx;
 
 use crate::{
@@ -77,7 +77,7 @@ pub(crate) struct Host<C = CacheMode> {
     /// The cache.
     pub(crate) cache: C,
     /// The roots that the sources name.
-    pub(crate) roots: Vec<cid::Cid>,
+    pub(crate) roots: Vec<RootCid>,
     total: Option<Total>,
     report: Report,
     staging: Staging,
@@ -113,7 +113,7 @@ impl Host {
     /// the cache is closed.
     pub(crate) async fn give<C>(
         self,
-        give: impl AsyncFnOnce(CacheMode, &[cid::Cid]) -> anyhow::Result<C>,
+        give: impl AsyncFnOnce(CacheMode, &[RootCid]) -> anyhow::Result<C>,
     ) -> anyhow::Result<Host<C>> {
         let Self {
             cache,

@@ -1,13 +1,14 @@
 //! The command `wasi-ipfs`: run a WASI program on `/ipfs`, and list, read, copy, fetch and import content.
 //!
 //! The way of one call: `main` parses the flags, and `commands/` has one file for each subcommand. `host` opens the
-//! sources (`source`, `layered`), sets up the cache, and closes it at every end (`signals`). `program` gets a program's
+//! sources (`source`, `archive`, `layered`), sets up the cache, and closes it at every end (`signals`). `program` gets a program's
 //! bytes, `guest` runs it, and `wasmtime_flags` and `session_limits` say within which bounds.
 //! Output goes through `output`, `columns` and `progress`.
 //!
 //! Exit statuses: the guest's own from `run`; otherwise 0 for success, 1 for an error, 2 for wrong usage, and 128 + n
 //! for signal n.
 
+mod archive;
 mod columns;
 mod commands;
 mod compiled;
@@ -18,6 +19,7 @@ mod host;
 mod importing;
 mod ipfs_path;
 mod key_values;
+mod lacking;
 mod layered;
 mod module;
 mod output;

@@ -36,6 +36,11 @@ impl Line {
         self
     }
 
+    /// Prints a line above this one.
+    pub(crate) fn above(&self, text: std::fmt::Arguments<'_>) {
+        self.bar.suspend(|| eprintln!("{text}"));
+    }
+
     /// Shows the progress.
     pub(crate) fn say(&self, so_far: std::fmt::Arguments<'_>) {
         if !self.bar.is_hidden() {

@@ -18,12 +18,12 @@ use std::{
 };
 
 use anyhow::Context;
-use cid::Cid;
 use clap::Args;
 use pinner_api::Pinner;
 use pinner_car::{CarPinner, ImportOptions};
+use pinset::RootCid;
 
-use crate::{importing, layered::Layered, usage::Usage};
+use crate::{archive, importing, layered::Layered, usage::Usage};
 
 #[cfg(feature = "gateway")]
 use gateway::GatewayArgs;
@@ -50,7 +50,7 @@ fn no_source() -> String {
 #[command(next_help_heading = "Sources of blocks (at least one)")]
 pub(crate) struct SourceArgs {
     /// A CAR archive (version 1 or 2); may be given several times. Blocks in local sources are never requested from
-    /// others
+    /// others. `-` is standard input: it is copied into a temporary file first, as is a pipe
     #[arg(long, value_name = "FILE")]
     car: Vec<PathBuf>,
 
@@ -72,7 +72,7 @@ pub(crate) struct Sources {
     /// All sources as one backend.
     pub(crate) pinner: Arc<dyn Pinner>,
     /// The roots that the sources themselves name: those of CAR headers and of imports.
-    pub(crate) roots: Vec<Cid>,
+    pub(crate) roots: Vec<RootCid>,
     /// How much all of them hold together, if that can be counted.
     pub(crate) total: Option<Total>,
 }
@@ -104,9 +104,7 @@ impl SourceArgs {
             true => None,
             false => Some(self.local(scratch).await?),
         };
-        let roots = local
-            .as_ref()
-            .map_or_else(Vec::new, |local| local.roots().to_vec());
+        let roots = local.as_ref().map_or_else(Vec::new, roots_of);
         let total = match (&local, &remote) {
             (Some(local), None) => Some(Total {
                 blocks: local.len() as u64,
@@ -151,7 +149,7 @@ impl SourceArgs {
                 cars.push(car);
             }
         }
-        let pinner = CarPinner::open(cars).await?;
+        let pinner = archive::open(&cars, scratch).await?;
         // The imports stay readable through the open files, and are removed from the disk however this process ends.
         drop(imports);
         Ok(pinner)
@@ -164,6 +162,15 @@ impl SourceArgs {
             false => self.gateway.open(block_deadline),
         }
     }
+}
+
+/// The roots in the headers of archives.
+fn roots_of(cars: &CarPinner) -> Vec<RootCid> {
+    let short = cars.roots().iter().map(RootCid::from);
+    let long = cars.long_roots().iter();
+    // `pinset` takes every identity CID of a CAR.
+    let long = long.filter_map(|root| root.to_string().parse().ok());
+    short.chain(long).collect()
 }
 
 /// Tests of what a build leaves out: run by `cargo test -p wasi-ipfs --no-default-features --bins`.

@@ -1,6 +1,7 @@
 //! `get`: copies a file or a tree to the host.
 //!
-//! The copy never overwrites anything: whatever happens, the destination is complete or absent.
+//! The copy never overwrites anything. The destination is absent, or has all that there is: what the content itself lacks
+//! is left out and named, and the status is 1.
 
 use std::{
     io,
@@ -13,10 +14,14 @@ use cap_std::{ambient_authority, fs::Dir};
 use crate::{
     host::{self, HostArgs, Sharing},
     ipfs_path::ContentPath,
+    lacking::Copying,
     progress::Line,
 };
 
 /// Copy a file or a directory to the host
+///
+/// Parts that the content lacks (a block that is in no source, an entry of an unknown codec) are left out of the copy of a
+/// directory and named on standard error, and the status is 1. After any other error nothing is left of the copy.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
@@ -54,12 +59,12 @@ pub(crate) async fn run(args: &Args) -> anyhow::Result<i32> {
         let directory = Dir::open_ambient_dir(parent, ambient_authority())
             .with_context(|| format!("cannot write in '{}'", parent.display()))?;
         let immutable = args.path.resolve(cache).await?;
-        let line = Line::new(format!("copying {}", args.path));
+        let copying = Copying::new(Line::new(format!("copying {}", args.path)));
         cache
-            .materialize(&immutable, &directory, name, &line)
+            .materialize(&immutable, &directory, name, &copying)
             .await
             .with_context(|| format!("cannot copy '{}'", args.path))?;
-        Ok(0)
+        Ok(i32::from(copying.lacking() > 0))
     })
     .await
 }

@@ -6,7 +6,6 @@
 use std::ffi::{OsStr, OsString};
 
 use anyhow::Context;
-use cid::Cid;
 use pinset::{Access, CacheMode, IpnsName, Limits, RootCid};
 use wasi_ipfs_fs::IpfsCtx;
 use wasmtime_wasi::FsPerms;
@@ -172,7 +171,7 @@ impl Args {
     async fn ipfs(
         &self,
         cache: CacheMode,
-        roots: &[Cid],
+        roots: &[RootCid],
         own_root: Option<RootCid>,
         arguments: &[String],
     ) -> anyhow::Result<IpfsCtx> {
@@ -181,7 +180,7 @@ impl Args {
             false => Access::roots(
                 roots
                     .iter()
-                    .map(RootCid::from)
+                    .copied()
                     .chain(own_root)
                     .chain(self.mount.iter().filter_map(|mount| mount.path.root()))
                     .chain(arguments.iter().flat_map(|argument| roots_in(argument))),

@@ -1,5 +1,6 @@
 //! The real command, as a shell calls it: its output, the stream that it is printed on, and its exit status.
 
+mod archives;
 mod bounds;
 mod get;
 mod golden;

@@ -1,0 +1,103 @@
+//! Archives as they are given: files, pipes, standard input.
+//!
+//! An archive is read at any offset, so what cannot be is copied into a temporary file without a name first, which goes
+//! with this process however it ends.
+
+use std::{
+    fs::File,
+    io::{self, IsTerminal},
+    os::{fd::AsFd, unix::fs::FileTypeExt},
+    path::{Path, PathBuf},
+};
+
+use anyhow::Context;
+use pinner_car::CarPinner;
+
+use crate::usage::Usage;
+
+/// How standard input is written in `--car`.
+const STDIN: &str = "-";
+
+/// Opens the archives. Those that are not files are copied into `scratch`.
+///
+/// # Cancellation
+/// Nothing is left on the disk.
+pub(crate) async fn open(paths: &[PathBuf], scratch: &Path) -> anyhow::Result<CarPinner> {
+    if paths.iter().filter(|path| is_stdin(path)).count() > 1 {
+        return Err(Usage::invalid(
+            "--car - is given twice, and standard input can be read once",
+        ));
+    }
+    let mut files = Vec::with_capacity(paths.len());
+    for path in paths {
+        let name: PathBuf = match is_stdin(path) {
+            true => "standard input".into(),
+            false => path.clone(),
+        };
+        let (path, scratch) = (path.clone(), scratch.to_owned());
+        let opened = on_own_thread(move || opened(&path, &scratch)).await?;
+        let file = opened.with_context(|| format!("cannot open '{}'", name.display()))?;
+        files.push((name, file));
+    }
+    let cars = CarPinner::open_files(files).await?;
+    for (path, defects) in cars.defects() {
+        for defect in defects.first() {
+            eprintln!("warning: '{}': {defect}", path.display());
+        }
+        let more = defects.count() - defects.first().len() as u64;
+        if more > 0 {
+            eprintln!("warning: '{}': {more} more defects", path.display());
+        }
+    }
+    Ok(cars)
+}
+
+fn is_stdin(path: &Path) -> bool {
+    path.as_os_str() == STDIN
+}
+
+/// Runs `work` on a thread that nobody waits for when this process ends: the writer of a pipe may never come.
+async fn on_own_thread<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> anyhow::Result<T> {
+    let (done, result) = tokio::sync::oneshot::channel();
+    std::thread::Builder::new()
+        .name("archive".to_owned())
+        .spawn(move || {
+            let _ = done.send(work());
+        })
+        .context("cannot start a thread")?;
+    result.await.context("opening an archive panicked")
+}
+
+/// Opens one archive. `CarPinner` refuses what is not a file.
+fn opened(path: &Path, scratch: &Path) -> anyhow::Result<File> {
+    if !is_stdin(path) {
+        // A pipe that has a name is opened when somebody has come to write into it.
+        let file = File::open(path)?;
+        return match file.metadata()?.file_type().is_fifo() {
+            true => copied(file, scratch),
+            false => Ok(file),
+        };
+    }
+    anyhow::ensure!(
+        !io::stdin().is_terminal(),
+        "it is a terminal; send an archive into it"
+    );
+    let stdin = File::from(io::stdin().as_fd().try_clone_to_owned()?);
+    match stdin.metadata()?.is_file() {
+        true => Ok(stdin),
+        false => copied(stdin, scratch),
+    }
+}
+
+fn copied(mut pipe: File, scratch: &Path) -> anyhow::Result<File> {
+    let copy = tempfile::tempfile_in(scratch)
+        .and_then(|mut file| io::copy(&mut pipe, &mut file).map(|_| file));
+    copy.with_context(|| {
+        format!(
+            "it cannot be copied into '{}'; choose another directory with --staging",
+            scratch.display()
+        )
+    })
+}
