@@ -1,7 +1,8 @@
-//! Rebuilds the content behind the golden table of Kubo's CIDs, by the names in the table's third column.
+//! Rebuilds the content behind the golden tables of CIDs, of Kubo's and of IPIP-499's, by the names in their third column.
 
 use std::{
     fs::{self, File, Permissions},
+    io::Write,
     os::unix::fs::{PermissionsExt, symlink},
     path::Path,
     sync::LazyLock,
@@ -9,6 +10,21 @@ use std::{
 };
 
 use multihash_codetable::{Code, MultihashDigest};
+
+use crate::chacha20::ChaCha20;
+
+/// The letters of the names in IPIP-499.
+const LETTERS: &[u8] = b"abcdefghijklmnopqrstuvwxyz01234567890-_";
+
+/// The seeds of IPIP-499.
+const SEEDS: [&str; 6] = [
+    "chunk-v0-seed",
+    "chunk-v1-seed",
+    "v0-seed",
+    "v1-2025-seed",
+    "hamt-unixfs-v0-2015",
+    "hamt-unixfs-v1-2025",
+];
 
 /// The content of a row.
 #[derive(Clone, Copy, Debug)]
@@ -25,6 +41,12 @@ pub enum Content {
     Nested,
     /// A tree with modes and times of modification.
     Dated,
+    /// The file `hello world`.
+    Text,
+    /// A file of this many bytes of ChaCha20.
+    Keyed(&'static str, u64),
+    /// A directory of so many files, with names of so many letters of ChaCha20, the last of so many. In each is an `x`.
+    Named(&'static str, usize, usize, usize),
 }
 
 impl Content {
@@ -42,6 +64,21 @@ impl Content {
             "empty" => Self::Empty,
             "nested" => Self::Nested,
             "dated" => Self::Dated,
+            "text" => Self::Text,
+            "chacha20" | "names" => {
+                let mut rest = number.split(',');
+                let seed = rest.next().unwrap();
+                let seed = SEEDS.iter().find(|it| **it == seed).unwrap();
+                let numbers: Vec<u64> = rest.map(|number| number.parse().unwrap()).collect();
+                match numbers[..] {
+                    [bytes] => Self::Keyed(seed, bytes),
+                    [files, letters, last] => {
+                        let [files, letters, last] = [files, letters, last].map(|it| it as usize);
+                        Self::Named(seed, files, letters, last)
+                    }
+                    _ => panic!("one number is wanted, or three: {name}"),
+                }
+            }
             _ => panic!("content this test does not know: {name}"),
         }
     }
@@ -66,6 +103,21 @@ impl Content {
             Self::Empty => fs::create_dir(path).unwrap(),
             Self::Nested => nested(path),
             Self::Dated => dated(path),
+            Self::Text => fs::write(path, "hello world").unwrap(),
+            Self::Keyed(seed, size) => keyed(path, seed, *size),
+            Self::Named(seed, files, letters, last) => {
+                fs::create_dir(path).unwrap();
+                let mut stream = ChaCha20::of_seed(seed);
+                for number in 1..=*files {
+                    let letters = if number == *files { last } else { letters };
+                    let mut name = vec![0; *letters];
+                    stream.fill(&mut name);
+                    for letter in &mut name {
+                        *letter = LETTERS[usize::from(*letter) % LETTERS.len()];
+                    }
+                    put(&path.join(String::from_utf8(name).unwrap()), "x");
+                }
+            }
         }
     }
 }
@@ -83,6 +135,17 @@ static STREAM: LazyLock<Vec<u8>> = LazyLock::new(|| {
 
 fn stream(path: &Path, size: u64) {
     fs::write(path, &STREAM[..usize::try_from(size).unwrap()]).unwrap();
+}
+
+fn keyed(path: &Path, seed: &str, size: u64) {
+    let (mut file, mut stream) = (File::create(path).unwrap(), ChaCha20::of_seed(seed));
+    let mut left = size;
+    while left > 0 {
+        let mut piece = vec![0; left.min(1 << 20) as usize];
+        stream.fill(&mut piece);
+        file.write_all(&piece).unwrap();
+        left -= piece.len() as u64;
+    }
 }
 
 fn put(path: &Path, text: &str) {

@@ -2,7 +2,7 @@
 //! `pinset` or the adapter stay beside the tests that use them.
 //!
 //! * [`content`], [`balanced`]: content on a mock node: imported files and trees, and large files that need no disk.
-//! * [`golden`]: the content behind the golden table of Kubo's CIDs, rebuilt.
+//! * [`golden`]: the content behind the golden tables of CIDs, rebuilt.
 //! * [`mod@examples`]: a package's examples, as built programs.
 //! * [`traces`]: published traces of page requests.
 //! * [`staged`]: a persistent staging directory as the file system sees it, and blocks to fill it with.
@@ -12,6 +12,7 @@
 //! * [`until`]: waits for an effect of work in the background.
 
 pub mod balanced;
+mod chacha20;
 pub mod content;
 pub mod examples;
 pub mod file_system;

@@ -1,6 +1,7 @@
-//! Imports the content of every row of the golden table, and compares it with the answers of a real Kubo 0.43.
+//! Imports the content of every row of the golden tables, and compares it with the answers of a real Kubo 0.43, and with
+//! the vectors of IPIP-499.
 //!
-//! `golden-cids.tsv` has the columns profile, options of `ipfs add`, name of the content, root CID, number of
+//! `golden-cids.tsv` and `ipip-499.tsv` have the columns profile, options of `ipfs add`, name of the content, root CID, number of
 //! distinct blocks, and whether the root is sharded.
 
 use std::ops::ControlFlow;
@@ -12,6 +13,9 @@ use pinner_car::{ImportOptions, Profile, import};
 use test_support::golden::Content;
 
 const TABLE: &str = include_str!("../golden-cids.tsv");
+
+/// The vectors of IPIP-499, with the numbers of blocks as they come out here.
+const IPIP_499: &str = include_str!("../ipip-499.tsv");
 
 /// Files of this size or more have a test of their own.
 const LARGE: u64 = 1 << 30;
@@ -57,7 +61,10 @@ impl Row {
     }
 
     fn is_large(&self) -> bool {
-        matches!(self.content, Content::Zeros(size) | Content::Stream(size) if size >= LARGE)
+        matches!(
+            self.content,
+            Content::Zeros(size) | Content::Stream(size) | Content::Keyed(_, size) if size >= LARGE
+        )
     }
 
     fn check(&self) {
@@ -116,6 +123,30 @@ fn every_small_row_comes_out() {
         checked += 1;
     }
     assert_eq!(checked, 56 - 4);
+}
+
+#[test]
+fn the_small_vectors_of_ipip_499_come_out() {
+    let mut checked = 0;
+    for row in IPIP_499.lines().map(Row::parse) {
+        if !row.is_large() {
+            row.check();
+            checked += 1;
+        }
+    }
+    assert_eq!(checked, 14 - 2);
+}
+
+#[test]
+fn the_vectors_of_ipip_499_of_a_gibibyte_come_out() {
+    if std::env::var_os("WASI_IPFS_QUICK").is_some() {
+        println!("NOT RUN: files of a gibibyte, in a quick run");
+        return;
+    }
+    let rows = IPIP_499.lines().map(Row::parse);
+    let large: Vec<_> = rows.filter(Row::is_large).collect();
+    assert_eq!(large.len(), 2);
+    large.iter().for_each(Row::check);
 }
 
 #[test]
