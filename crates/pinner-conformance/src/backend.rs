@@ -55,6 +55,22 @@ pub trait Backend: Send + Sync + 'static {
         Ok(None)
     }
 
+    /// Makes the source behind the backend drip: from now on it begins each answer in time, and sends so little at a time
+    /// that no block is whole within an hour.
+    ///
+    /// `None` where the fixture cannot.
+    async fn drip(&self) -> FixtureResult<Option<()>> {
+        Ok(None)
+    }
+
+    /// Makes a source of the backend lie, the one that it prefers: from now on that source answers each request for a
+    /// block with bytes of another hash. Another source of the backend has all the blocks.
+    ///
+    /// `None` where the backend has one source, or where the fixture cannot.
+    async fn spoil(&self) -> FixtureResult<Option<()>> {
+        Ok(None)
+    }
+
     /// Runs a garbage collection, and returns once it is done. Returns an error if the collection fails.
     ///
     /// `None` exactly where the backend's capabilities say that it does not collect.

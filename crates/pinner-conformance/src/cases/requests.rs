@@ -23,6 +23,8 @@ const SHORT: Duration = Duration::from_millis(100);
 const SEARCH: Duration = Duration::from_secs(2);
 /// How late a call may end on a busy machine. Far less than a slow source takes, or a backend's own deadline.
 const SLACK: Duration = Duration::from_secs(5);
+/// How many wrong answers a caller takes before the right one. More than any fixture has sources.
+const MOST_LIES: usize = 16;
 /// A deadline that no call reaches.
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -137,6 +139,21 @@ pub(crate) async fn a_slow_source_ends_by_the_deadline(start: Start) -> Outcome 
     Ok(())
 }
 
+pub(crate) async fn a_source_that_drips_ends_by_the_deadline(start: Start) -> Outcome {
+    let (small, large) = (Block::unique(1000), Block::unique(1 << 20));
+    let it = Subject::over(&start, Content::of([small.clone(), large.clone()])).await?;
+    it.reads(&large).await?;
+    let drips = it.fixture.drip().await;
+    if drips.map_err(cannot("make the source drip"))?.is_none() {
+        return Ok(());
+    }
+    for block in [small, large] {
+        let deadline = Instant::now() + SHORT;
+        is_late(&it, &by(block.cid, deadline), deadline).await?;
+    }
+    Ok(())
+}
+
 pub(crate) async fn avoiding_a_source_loses_no_block(start: Start) -> Outcome {
     let dag = Dag::sample();
     let it = Subject::over(&start, Content::of(dag.blocks().iter().cloned())).await?;
@@ -158,6 +175,56 @@ pub(crate) async fn avoiding_a_source_loses_no_block(start: Start) -> Outcome {
             absent.cid()
         ))),
         Err(error) => it.says_absent("an absent block with sources to avoid", &error),
+    }
+}
+
+pub(crate) async fn a_wrong_answer_is_not_the_end(start: Start) -> Outcome {
+    let blocks = [1000, 100, 70_000, 1 << 20].map(Block::unique);
+    let it = Subject::over(&start, Content::of(blocks.iter().cloned())).await?;
+    let spoilt = it.fixture.spoil().await;
+    if spoilt.map_err(cannot("make a source lie"))?.is_none() {
+        return Ok(());
+    }
+    let mut lies = 0;
+    for block in &blocks {
+        lies += lies_before_the_block(&it, block).await?;
+        // The liar rests, so that nobody has to avoid it any more.
+        let got = it.ask(&block.cid).await;
+        same_bytes(&block.cid, got, &block.bytes)?;
+    }
+    match lies {
+        0 => Err(Failure::Disagrees(
+            "spoil() has to make a source lie that the backend asks".into(),
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Asks for the block as a caller that verifies does, and counts the wrong answers before the right one.
+async fn lies_before_the_block(it: &Subject, block: &Block) -> Outcome<usize> {
+    let cid = block.cid;
+    let mut request = BlockRequest::new(cid);
+    loop {
+        let answer = must(it.pinner.block(&request).await, || {
+            format!("block({cid}), of which a source is right")
+        })?;
+        let source = answer.source.as_ref();
+        if answer.bytes == block.bytes {
+            it.pinner.verdict(&request, source, Verdict::Right);
+            return Ok(request.avoid().len());
+        }
+        it.pinner.verdict(&request, source, Verdict::Wrong);
+        let Some(source) = answer.source else {
+            return Err(Failure::Broken(format!(
+                "block({cid}): a wrong answer names no source, so no other can be asked"
+            )));
+        };
+        ensure!(
+            !request.avoids(&source) && request.avoid().len() < MOST_LIES,
+            "block({cid}): wrong bytes of {source}, though {:?} are to be avoided and another source is right",
+            request.avoid()
+        );
+        request = request.avoiding([source]);
     }
 }
 

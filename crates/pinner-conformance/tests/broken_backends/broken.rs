@@ -4,7 +4,7 @@ use std::{
     collections::BTreeSet,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicUsize, Ordering::SeqCst},
+        atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
     },
     time::Duration,
 };
@@ -46,8 +46,16 @@ pub(crate) enum Flaw {
     IgnoresDeadlines,
     /// A deadline that passes is taken for a proof of absence.
     DeadlineIsAbsence,
+    /// An answer that has begun is waited for, whatever the deadline.
+    DripsForEver,
     /// A request with any source to avoid fails.
     AvoidsEverything,
+    /// A wrong answer has no source.
+    NamesNoLiar,
+    /// The source to avoid is asked first.
+    AsksTheLiarAgain,
+    /// A source is asked first again, although its answer was wrong.
+    ForgetsVerdicts,
     VerdictPanics,
     VerdictBlocks,
     ServesNothingAtOnce,
@@ -95,6 +103,16 @@ pub(crate) struct Broken {
     last: Arc<Mutex<Option<Cid>>>,
     /// Listings that were begun and not read to their end.
     open: Arc<AtomicUsize>,
+    /// Whether the source drips.
+    drips: Arc<AtomicBool>,
+    /// Whether the first of two sources lies, and whether it rests.
+    lies: Arc<AtomicBool>,
+    rests: Arc<AtomicBool>,
+}
+
+/// The source that lies once it is spoilt.
+fn liar() -> SourceId {
+    SourceId::new("the liar")
 }
 
 fn failing(operation: &str) -> PinnerError {
@@ -128,6 +146,9 @@ impl Broken {
             permits: Arc::default(),
             last: Arc::default(),
             open: Arc::default(),
+            drips: Arc::default(),
+            lies: Arc::default(),
+            rests: Arc::default(),
         })
     }
 
@@ -137,6 +158,12 @@ impl Broken {
             Flaw::AbsenceAsFailure if error.is_absence() => failing("absent"),
             _ => error,
         }
+    }
+
+    /// Whether the source that lies is asked.
+    fn asks_the_liar(&self, request: &BlockRequest) -> bool {
+        let avoided = request.avoids(&liar()) || self.rests.load(SeqCst);
+        self.lies.load(SeqCst) && (!avoided || self.flaw == Flaw::AsksTheLiarAgain)
     }
 
     async fn others_of(&self, root: &Cid, holder: &Holder) -> Vec<Pin> {
@@ -193,6 +220,7 @@ impl Pinner for Broken {
         }
         let mut passed_on = BlockRequest::new(asked);
         match request.deadline() {
+            Some(_) if self.flaw == Flaw::DripsForEver && self.drips.load(SeqCst) => {}
             Some(deadline) if self.flaw != Flaw::IgnoresDeadlines => {
                 passed_on = passed_on.with_deadline(deadline);
             }
@@ -209,7 +237,9 @@ impl Pinner for Broken {
                 answer.bytes.to_vec()
             }
         };
+        let by_liar = self.asks_the_liar(request);
         let spoil = match self.flaw {
+            _ if by_liar => true,
             Flaw::SpoilsCodec(codec) => cid.codec() == codec,
             Flaw::SpoilsLength(len) => bytes.len() == len,
             _ => false,
@@ -219,7 +249,11 @@ impl Pinner for Broken {
             None if spoil => bytes.push(0),
             _ => {}
         }
-        Ok(Bytes::from(bytes).into())
+        let answer = Answer::from(Bytes::from(bytes));
+        Ok(match by_liar && self.flaw != Flaw::NamesNoLiar {
+            true => answer.with_source(liar()),
+            false => answer,
+        })
     }
 
     fn blocks<'a>(
@@ -248,7 +282,13 @@ impl Pinner for Broken {
             Flaw::VerdictPanics => panic!("a verdict on nothing that it knows"),
             // Once is enough: longer than the suite waits, and not for ever.
             Flaw::VerdictBlocks => std::thread::sleep(Duration::from_secs(6)),
-            _ => self.node.verdict(request, source, verdict),
+            Flaw::ForgetsVerdicts => {}
+            _ => {
+                if (source, verdict) == (Some(&liar()), Verdict::Wrong) {
+                    self.rests.store(true, SeqCst);
+                }
+                self.node.verdict(request, source, verdict);
+            }
         }
     }
 
@@ -416,6 +456,16 @@ impl Backend for Broken {
     async fn stall(&self) -> FixtureResult<Option<()>> {
         let an_hour = Fault::Delay(Duration::from_secs(3600));
         self.node.script(When::any_block(), an_hour);
+        Ok(Some(()))
+    }
+
+    async fn drip(&self) -> FixtureResult<Option<()>> {
+        self.drips.store(true, SeqCst);
+        self.stall().await
+    }
+
+    async fn spoil(&self) -> FixtureResult<Option<()>> {
+        self.lies.store(true, SeqCst);
         Ok(Some(()))
     }
 

@@ -78,9 +78,16 @@ const FINDS: &[(Flaw, &[&str])] = &[
         ],
     ),
     (
+        Flaw::DripsForEver,
+        &["a_source_that_drips_ends_by_the_deadline"],
+    ),
+    (
         Flaw::AvoidsEverything,
         &["avoiding_a_source_loses_no_block"],
     ),
+    (Flaw::NamesNoLiar, &["a_wrong_answer_is_not_the_end"]),
+    (Flaw::AsksTheLiarAgain, &["a_wrong_answer_is_not_the_end"]),
+    (Flaw::ForgetsVerdicts, &["a_wrong_answer_is_not_the_end"]),
     (
         Flaw::VerdictPanics,
         &["a_verdict_neither_panics_nor_blocks"],

@@ -75,6 +75,10 @@ impl Backend for Fixture {
         Ok(Some(()))
     }
 
+    async fn drip(&self) -> FixtureResult<Option<()>> {
+        self.stall().await
+    }
+
     async fn collect(&self) -> FixtureResult<Option<()>> {
         match self.node.capabilities().collects {
             true => Ok(Some(self.node.collect_garbage().map(drop)?)),
