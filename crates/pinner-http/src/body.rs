@@ -22,6 +22,15 @@ pub(crate) struct Body {
     state: State,
 }
 
+/// How the end of a body is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// By its length or its chunks.
+    Told,
+    /// If these are missing, the end of the connection is taken for the end of the body.
+    MayBeClosed,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Open,
@@ -33,18 +42,19 @@ enum State {
 
 impl Body {
     /// # Errors
-    /// [`HttpError::CutShort`] if nothing says where the body ends. Such a body ends with the connection, whatever
-    /// broke that.
+    /// [`HttpError::CutShort`] if the end has to be told, and nothing says where the body ends. Such a body ends with the
+    /// connection, whatever broke that.
     pub(crate) fn new(
         answer: http::Response<reqwest::Body>,
         endpoint: Arc<Endpoint>,
+        end: End,
     ) -> Result<Self, HttpError> {
         let (head, body) = answer.into_parts();
         let delimited = head.version > Version::HTTP_11
             || head.headers.contains_key(header::CONTENT_LENGTH)
             || head.headers.contains_key(header::TRANSFER_ENCODING)
             || matches!(head.status.as_u16(), 204 | 304);
-        if !delimited {
+        if !delimited && end == End::Told {
             return Err(HttpError::CutShort {
                 endpoint,
                 received: 0,

@@ -5,16 +5,16 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use http::HeaderValue;
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use rustls::pki_types::CertificateDer;
 use rustls_platform_verifier::Verifier;
 use tokio::sync::Semaphore;
 
 use crate::{
     auth::Auth,
-    endpoint::{Endpoint, is_localhost},
+    endpoint::Endpoint,
     error::{HttpError, Source},
     redirect::Redirects,
+    resolver::SystemResolver,
     retry::RetryPolicy,
 };
 
@@ -178,7 +178,7 @@ impl ClientBuilder {
             .referer(false)
             // The library would retry without knowing of our own retries.
             .retry(reqwest::retry::never())
-            .dns_resolver(Arc::new(SystemResolver))
+            .dns_resolver(Arc::new(SystemResolver::of(&endpoint)))
             .user_agent(self.user_agent);
         if endpoint.is_local() {
             // A proxy from the environment would see another machine under these addresses.
@@ -234,24 +234,5 @@ fn tls(
             tracing::debug!(%endpoint, %error, "no trusted certificates: no redirect to https will work");
             trusting_nobody()
         }
-    }
-}
-
-/// The system's resolver, except that every name below `localhost` is this machine (RFC 6761). Not every system knows
-/// that, and a local gateway redirects to such names.
-#[derive(Debug)]
-struct SystemResolver;
-
-impl Resolve for SystemResolver {
-    fn resolve(&self, name: Name) -> Resolving {
-        Box::pin(async move {
-            let host = match is_localhost(name.as_str()) {
-                true => "localhost",
-                false => name.as_str(),
-            };
-            // The connector sets the port.
-            let found: Vec<_> = tokio::net::lookup_host((host, 0)).await?.collect();
-            Ok(Box::new(found.into_iter()) as Addrs)
-        })
     }
 }

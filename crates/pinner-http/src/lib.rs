@@ -43,14 +43,17 @@
 
 #![cfg_attr(doctest, doc = include_str!("../README.md"))]
 
+mod address;
 mod answer;
 mod auth;
 mod body;
 mod client;
 mod endpoint;
 mod error;
+mod progress;
 mod redirect;
 mod request;
+mod resolver;
 mod retry;
 mod stream;
 
@@ -61,6 +64,7 @@ pub use endpoint::{Endpoint, ParseEndpointError};
 pub use error::{HttpError, StatusError, Waiting};
 /// The names and values of headers, and status codes.
 pub use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+pub use progress::Progress;
 pub use redirect::Redirects;
 pub use request::Request;
 pub use retry::RetryPolicy;

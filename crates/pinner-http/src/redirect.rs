@@ -14,7 +14,8 @@ pub enum Redirects {
     #[default]
     Never,
     /// Follows redirects to the same host and to hosts below it (`bafy….ipfs.example.org` of `example.org`), at most
-    /// five times. Never on a Unix socket.
+    /// five times: to the same port, or to `https`, where a certificate shows who answers. A host below does not lead
+    /// into a private network unless the server itself is in one. Never on a Unix socket.
     WithinSite,
 }
 
@@ -56,7 +57,9 @@ fn allowed(first: &Url, last: &Url, next: &Url) -> bool {
         && host
             .strip_suffix(site)
             .is_some_and(|rest| rest.ends_with('.'));
-    encrypted && (host == site || below)
+    // Another port is another server, which only its certificate can show to be the same site.
+    let same_port = first.port_or_known_default() == next.port_or_known_default();
+    encrypted && (host == site || below) && (same_port || next.scheme() == "https")
 }
 
 #[cfg(test)]
@@ -112,6 +115,30 @@ mod tests {
                 "http://a.org/x",
                 "file:///etc/passwd",
                 false,
+            ),
+            (
+                "http://127.0.0.1:8080/x",
+                "http://127.0.0.1:8080/x",
+                "http://127.0.0.1:5001/api/v0/shutdown",
+                false,
+            ),
+            (
+                "http://localhost:8080/x",
+                "http://localhost:8080/x",
+                "http://c.ipfs.localhost:8080/",
+                true,
+            ),
+            (
+                "http://a.org/x",
+                "http://a.org/x",
+                "http://a.org:22/",
+                false,
+            ),
+            (
+                "http://a.org:8080/x",
+                "http://a.org:8080/x",
+                "https://a.org/x",
+                true,
             ),
         ] {
             let got = allowed(&url(first), &url(last), &url(next));

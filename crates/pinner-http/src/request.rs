@@ -9,15 +9,22 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::{
     answer::{Answer, read_whole},
-    body::{Body, cause, without_url},
+    body::{Body, End, cause, without_url},
     client::Client,
     error::{HttpError, Source, StatusError, Waiting},
+    progress::Progress,
     retry::RetryPolicy,
     stream::{Begun, Streamed},
 };
 
 /// How much of the body of a failure is kept, in bytes.
 const EXCERPT: usize = 4096;
+
+/// How long the body of a failure is waited for. The status has come, so the rest only explains it.
+const EXCERPT_WITHIN: Duration = Duration::from_secs(1);
+
+/// The longest wait that a server can ask for, so that whoever adds it to a time cannot overflow: a year.
+const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// One call to be made. Dropping the future that makes the call closes its connection, so the server sees that nobody
 /// waits.
@@ -30,6 +37,8 @@ pub struct Request {
     headers: HeaderMap,
     body: Option<Bytes>,
     retry: RetryPolicy,
+    progress: Progress,
+    end: End,
     wrong: Option<String>,
 }
 
@@ -52,6 +61,8 @@ impl Request {
             retry: client.retry,
             body: (method == Method::POST).then(Bytes::new),
             headers: HeaderMap::new(),
+            progress: Progress::default(),
+            end: End::Told,
             wrong: None,
             client,
             method,
@@ -108,6 +119,19 @@ impl Request {
         self
     }
 
+    /// Keeps `progress` up to date while the call is made.
+    pub fn progress(mut self, progress: Progress) -> Self {
+        self.progress = progress;
+        self
+    }
+
+    /// Accepts an answer that ends with its connection, as those of HTTP/1.0 do. The caller has to find out by itself
+    /// whether such an answer is whole, as by a hash.
+    pub fn until_closed(mut self) -> Self {
+        self.end = End::MayBeClosed;
+        self
+    }
+
     /// Returns the whole answer, with at most `limit` bytes of body. It must end by `deadline`, which includes the
     /// wait for a turn, the connection and every further attempt.
     ///
@@ -126,8 +150,9 @@ impl Request {
         }
     }
 
-    /// Returns the answer as a stream. It has to begin by `begin`. From then on, no step forward (bytes of the body,
-    /// or its end) may take longer than `stall`. A failure after the beginning is not retried.
+    /// Returns the answer as a stream. It has to begin by `begin`. From then on, no step forward (a chunk of the body or
+    /// a line, whichever is asked for, or the end) may take longer than `stall`. A failure after the beginning is not
+    /// retried.
     ///
     /// # Errors
     /// Those of [`whole`](Self::whole). The stream returns later errors.
@@ -164,6 +189,7 @@ impl Request {
     /// Makes one attempt, up to the headers of a success.
     async fn begin(&self, deadline: Instant) -> Result<Begun, Attempt> {
         let endpoint = &self.client.endpoint;
+        self.progress.has_come_to(Waiting::Turn);
         let turn = timeout_at(deadline, self.client.turns.clone().acquire_owned())
             .await
             .map_err(|_| Late(Waiting::Turn))?
@@ -172,12 +198,14 @@ impl Request {
         if Instant::now() >= deadline {
             return Err(Late(Waiting::Turn).into());
         }
+        self.progress.has_come_to(Waiting::Answer);
         let sent = self.client.http.execute(self.message()?);
         let answer = match timeout_at(deadline, sent).await {
             Err(_) => return Err(Late(Waiting::Answer).into()),
             Ok(Err(error)) => return Err(self.not_sent(error).into()),
             Ok(Ok(answer)) => answer,
         };
+        self.progress.has_come_to(Waiting::Rest);
         let answer = http::Response::<reqwest::Body>::from(answer);
         let (status, headers) = (answer.status(), answer.headers().clone());
         if status.is_redirection() {
@@ -193,7 +221,7 @@ impl Request {
         Ok(Begun {
             status,
             headers,
-            body: Body::new(answer, endpoint.clone())?,
+            body: Body::new(answer, endpoint.clone(), self.end)?,
             turn,
         })
     }
@@ -219,14 +247,15 @@ impl Request {
         Ok(message)
     }
 
-    /// The error for a status that is not a success, with the start of the body if that comes by the deadline.
+    /// The error for a status that is not a success, with the start of the body if that comes in time.
     async fn refused(&self, answer: http::Response<reqwest::Body>, deadline: Instant) -> HttpError {
         let (status, headers) = (answer.status(), answer.headers().clone());
         let mut body = Vec::new();
-        // The status has come, so a failure of the rest does not matter.
-        if let Ok(mut rest) = Body::new(answer, self.client.endpoint.clone()) {
+        let by = deadline.min(Instant::now() + EXCERPT_WITHIN);
+        // A failure of the rest does not matter.
+        if let Ok(mut rest) = Body::new(answer, self.client.endpoint.clone(), End::MayBeClosed) {
             while body.len() <= EXCERPT
-                && let Ok(Ok(Some(bytes))) = timeout_at(deadline, rest.next()).await
+                && let Ok(Ok(Some(bytes))) = timeout_at(by, rest.next()).await
             {
                 body.extend_from_slice(&bytes);
             }
@@ -348,18 +377,19 @@ impl From<HttpError> for Attempt {
     }
 }
 
-/// `Retry-After`, in seconds or as a date.
+/// `Retry-After`, in seconds or as a date, but no more than [`LONGEST_RETRY_AFTER`].
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
-    if let Ok(seconds) = text.parse() {
-        return Some(Duration::from_secs(seconds));
-    }
-    let when = httpdate::parse_http_date(text).ok()?;
-    // A date in the past means now.
-    Some(
-        when.duration_since(std::time::SystemTime::now())
-            .unwrap_or_default(),
-    )
+    let asked = match text.parse() {
+        Ok(seconds) => Duration::from_secs(seconds),
+        Err(_) => {
+            let when = httpdate::parse_http_date(text).ok()?;
+            // A date in the past means now.
+            when.duration_since(std::time::SystemTime::now())
+                .unwrap_or_default()
+        }
+    };
+    Some(asked.min(LONGEST_RETRY_AFTER))
 }
 
 // Backends make calls inside futures that move between threads.

@@ -5,7 +5,10 @@ use std::{fmt, sync::Arc, time::Duration};
 use bytes::{Bytes, BytesMut};
 use futures_core::stream::Stream;
 use http::{HeaderMap, StatusCode};
-use tokio::{sync::OwnedSemaphorePermit, time::timeout};
+use tokio::{
+    sync::OwnedSemaphorePermit,
+    time::{Instant, timeout},
+};
 
 use crate::{
     body::Body,
@@ -81,18 +84,20 @@ impl Streamed {
             self.searched = 0;
             return Ok(Some(self.pending.split().freeze()));
         }
-        self.receive().await
+        self.receive(self.stall).await
     }
 
     /// Returns the next line, without its end (`\n` or `\r\n`); `None` at the end. Bytes after the last end of line
     /// are a line too. This reads newline-delimited JSON.
     ///
     /// # Errors
-    /// Those of [`chunk`](Self::chunk), and [`HttpError::TooLarge`] for a line of more than `limit` bytes.
+    /// Those of [`chunk`](Self::chunk), where the line has to be whole within the stall time; and
+    /// [`HttpError::TooLarge`] for a line of more than `limit` bytes.
     ///
     /// # Cancellation
     /// Nothing is lost: the next call goes on from there.
     pub async fn line(&mut self, limit: usize) -> Result<Option<Bytes>, HttpError> {
+        let asked = Instant::now();
         loop {
             let found = self.pending[self.searched..]
                 .iter()
@@ -114,7 +119,9 @@ impl Streamed {
                 return Ok(Some(line.freeze()));
             }
             self.searched = self.pending.len();
-            match self.receive().await? {
+            // A line that drips does not count as a step forward.
+            let left = self.stall.saturating_sub(asked.elapsed());
+            match self.receive(left).await? {
                 Some(bytes) => self.pending.extend_from_slice(&bytes),
                 None if self.pending.is_empty() => return Ok(None),
                 None => {
@@ -141,8 +148,9 @@ impl Streamed {
         })
     }
 
-    async fn receive(&mut self) -> Result<Option<Bytes>, HttpError> {
-        match timeout(self.stall, self.body.next()).await {
+    /// Returns the next bytes, if they come within this time.
+    async fn receive(&mut self, within: Duration) -> Result<Option<Bytes>, HttpError> {
+        match timeout(within, self.body.next()).await {
             Ok(next) => next,
             Err(_) => Err(HttpError::TimedOut {
                 endpoint: self.endpoint.clone(),

@@ -9,6 +9,10 @@ pub enum Step {
     Send(Vec<u8>),
     /// Sends these bytes one at a time, with this wait before each.
     Drip(Vec<u8>, Duration),
+    /// Sends these bytes again and again until the client goes away.
+    Endless(Vec<u8>),
+    /// Sends nothing for this long.
+    Wait(Duration),
     /// Sends nothing until the client goes away.
     Hang,
     /// Closes the connection in order.
@@ -96,6 +100,12 @@ impl Reply {
     /// Adds a step after the others.
     pub fn then(mut self, step: Step) -> Self {
         self.steps.push(step);
+        self
+    }
+
+    /// Lets a wait precede the answer.
+    pub fn after(mut self, wait: Duration) -> Self {
+        self.steps.insert(0, Step::Wait(wait));
         self
     }
 

@@ -32,6 +32,7 @@ pub struct ToyServer {
 struct Log {
     requests: Mutex<Vec<Asked>>,
     connections: AtomicUsize,
+    endless: AtomicUsize,
     open: watch::Sender<usize>,
 }
 
@@ -105,6 +106,11 @@ impl ToyServer {
     /// The number of connections made so far.
     pub fn connections(&self) -> usize {
         self.log.connections.load(Ordering::SeqCst)
+    }
+
+    /// The number of bytes that clients have taken of [endless](Step::Endless) answers, and that lie in buffers.
+    pub fn endless_bytes(&self) -> usize {
+        self.log.endless.load(Ordering::Relaxed)
     }
 
     /// The number of open connections.
@@ -193,6 +199,11 @@ async fn serve<C: Connection>(log: &Log, script: &Script, connection: C) -> io::
                         send(&mut connection, &[byte]).await?;
                     }
                 }
+                Step::Endless(bytes) => loop {
+                    send(&mut connection, &bytes).await?;
+                    log.endless.fetch_add(bytes.len(), Ordering::Relaxed);
+                },
+                Step::Wait(time) => gone_or_after(&mut connection, time).await?,
                 Step::Hang => gone_or_after(&mut connection, Duration::MAX).await?,
                 Step::Close => return connection.shutdown().await,
                 Step::Reset => {

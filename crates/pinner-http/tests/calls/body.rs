@@ -100,6 +100,35 @@ async fn a_body_that_is_cut_is_never_a_short_success() {
 }
 
 #[tokio::test]
+async fn a_body_that_ends_with_its_connection_is_taken_where_the_caller_can_check_it() {
+    for head in ["HTTP/1.1 200 OK\r\n\r\n", "HTTP/1.0 200 OK\r\nA: b\r\n\r\n"] {
+        let bytes = [head, "12345"].concat().into_bytes();
+        let server = serve(move |_| Reply::of([Step::Send(bytes.clone()), Step::Close])).await;
+        let request = client(&server).get("x").retry(RetryPolicy::NEVER);
+        let answer = request.until_closed().whole(LIMIT, late()).await.unwrap();
+        assert_eq!(answer.body, "12345");
+        let refused = once(&server, late()).await;
+        assert!(matches!(refused, Err(HttpError::CutShort { .. })));
+    }
+    // A broken connection is not an end, and no more than the limit is read.
+    let reset = [Reply::head(200, &[]), b"12345".to_vec()].concat();
+    let server = serve(move |_| Reply::of([Step::Send(reset.clone()), Step::Hang])).await;
+    let request = client(&server).get("x").until_closed();
+    let error = request.whole(LIMIT, soon()).await.unwrap_err();
+    assert!(matches!(error, HttpError::TimedOut { .. }), "{error:?}");
+    let endless = || {
+        Reply::of([
+            Step::Send(Reply::head(200, &[])),
+            Step::Endless(vec![7; 100]),
+        ])
+    };
+    let server = serve(move |_| endless()).await;
+    let request = client(&server).get("x").until_closed();
+    let error = request.whole(LIMIT, late()).await.unwrap_err();
+    assert!(matches!(error, HttpError::TooLarge { .. }), "{error:?}");
+}
+
+#[tokio::test]
 async fn a_trailer_that_tells_of_a_failure_is_one() {
     let trailers = [("X-Stream-Error", "context deadline exceeded")];
     let server = serve(move |_| Reply::chunked(&[], ["12345"], &trailers)).await;

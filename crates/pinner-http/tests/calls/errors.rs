@@ -4,9 +4,10 @@ use std::{error::Error, time::Duration};
 
 use pinner_api::PinnerError;
 use pinner_http::HttpError;
+use tokio::time::Instant;
 use toy_http::{Reply, Step};
 
-use crate::{late, once, serve, soon};
+use crate::{in_time, late, once, serve, soon};
 
 #[derive(Debug, PartialEq, Eq)]
 enum Kind {
@@ -127,6 +128,18 @@ async fn a_status_does_not_wait_for_its_words() {
         Some("sto"),
         "{error:?}"
     );
+}
+
+#[tokio::test]
+async fn a_failure_whose_body_stalls_is_told_soon() {
+    let server = serve(|_| Reply::announcing(100, 404, &[], "no su").then(Step::Hang)).await;
+    let started = Instant::now();
+    let error = once(&server, late()).await.unwrap_err();
+    assert!(in_time(started.elapsed()), "{:?}", started.elapsed());
+    let status = error
+        .status()
+        .map(|it| (it.status.as_u16(), it.body.as_str()));
+    assert_eq!(status, Some((404, "no su")));
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 mod body;
 mod connections;
 mod errors;
+mod hostile;
 mod redirects;
 mod retries;
 mod streams;

@@ -81,6 +81,20 @@ async fn a_slow_stream_that_moves_is_no_failure() {
 }
 
 #[tokio::test]
+async fn a_line_that_drips_is_a_stall() {
+    let server = serve(|_| {
+        let body = vec![b'x'; 1000];
+        Reply::announcing(1000, 200, &[], "").then(Step::Drip(body, STALL / 5))
+    })
+    .await;
+    let mut lines = stream(&server).await;
+    let asked = Instant::now();
+    let error = lines.line(LIMIT).await.unwrap_err();
+    assert!(matches!(error, HttpError::TimedOut { .. }), "{error:?}");
+    assert!(in_time(asked.elapsed()), "{:?}", asked.elapsed());
+}
+
+#[tokio::test]
 async fn a_stream_that_fails_does_not_just_end() {
     let cut = [chunked_head(), Reply::chunk("one\ntwo\nth")].concat();
     let cut = Reply::of([Step::Send(cut), Step::Close]);
