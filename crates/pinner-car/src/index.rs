@@ -1,8 +1,9 @@
 //! The place of each block: multihash to (file, offset, length).
 //!
 //! Keyed by multihash, because a block's codec comes from the link that names it: real DAGs hold the same bytes under
-//! several codecs. The index is a sorted list. An entry takes 56 bytes, whatever the block's size, where a hash map
-//! would take about twice that. A look-up is a few dozen comparisons, next to a system call for the read.
+//! several codecs. If several sections have one multihash, all are kept: one of them may be wrong. The index is a sorted
+//! list. An entry takes 56 bytes, whatever the block's size, where a hash map would take about twice that. A look-up is
+//! a few dozen comparisons, next to a system call for the read.
 
 use multihash::Multihash;
 
@@ -61,42 +62,60 @@ impl IndexBuilder {
         let in_order = |(_, place): &(Key, Place)| (place.file, place.offset);
         self.places
             .sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| in_order(a).cmp(&in_order(b))));
-        // The first place of a block stays, so a block that occurs twice is always read from the same place.
-        self.places.dedup_by(|later, first| later.0 == first.0);
         self.places.shrink_to_fit();
-        Index {
-            total_bytes: (self.places.iter())
-                .map(|(_, place)| u64::from(place.length))
-                .sum(),
+        let mut index = Index {
             places: self.places,
-        }
+            distinct: 0,
+            total_bytes: 0,
+        };
+        let lengths = index.iter().map(|(_, place)| u64::from(place.length));
+        (index.distinct, index.total_bytes) = lengths.fold((0, 0), |(blocks, bytes), length| {
+            (blocks + 1, bytes + length)
+        });
+        index
     }
 }
 
-/// Every distinct block, sorted by key.
+/// Every place of every block, sorted by key, and the places of one block in the order of the files.
 #[derive(Debug)]
 pub(crate) struct Index {
     places: Vec<(Key, Place)>,
+    distinct: usize,
     total_bytes: u64,
 }
 
 impl Index {
+    /// The first place of a block.
     pub(crate) fn get<const S: usize>(&self, hash: &Multihash<S>) -> Option<Place> {
-        let wanted = Key::new(hash);
-        let at = self.places.binary_search_by(|(key, _)| key.cmp(&wanted));
-        at.ok().map(|at| self.places[at].1)
+        self.copies(hash).next()
     }
 
+    /// All places of a block.
+    pub(crate) fn copies<const S: usize>(
+        &self,
+        hash: &Multihash<S>,
+    ) -> impl Iterator<Item = Place> {
+        let wanted = Key::new(hash);
+        let from = self.places.partition_point(|(key, _)| *key < wanted);
+        let from = self.places[from..].iter();
+        from.take_while(move |(key, _)| *key == wanted)
+            .map(|(_, place)| *place)
+    }
+
+    /// The number of distinct blocks.
     pub(crate) fn len(&self) -> usize {
-        self.places.len()
+        self.distinct
     }
 
     pub(crate) fn total_bytes(&self) -> u64 {
         self.total_bytes
     }
 
+    /// Every distinct block, at its first place.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &(Key, Place)> {
-        self.places.iter()
+        self.places
+            .chunk_by(|a, b| a.0 == b.0)
+            .map(|copies| &copies[0])
     }
 }
 
@@ -133,6 +152,8 @@ mod tests {
         let index = index.build();
         assert_eq!((index.len(), index.total_bytes()), (3, 15));
         assert_eq!(index.get(&a), Some(place(0, 20)));
+        let copies: Vec<_> = index.copies(&a).collect();
+        assert_eq!(copies, [place(0, 20), place(0, 40), place(1, 0)]);
         assert_eq!(index.get(&b), Some(place(0, 9)));
         assert_eq!(index.get(&short), Some(place(0, 30)));
         assert_eq!(index.get(&hash(SHA2_256, &[2; 32])), None);

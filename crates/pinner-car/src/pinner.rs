@@ -27,7 +27,7 @@ use futures_util::StreamExt;
 use multihash::Multihash;
 use pinner_api::{
     Answer, BlockRequest, BoxStream, Capabilities, Cause, Holder, Pin, PinDepth, Pinner,
-    PinnerError, async_trait,
+    PinnerError, SourceId, Verdict, async_trait,
 };
 use rustix::fs::{Mode, OFlags};
 use tokio::{runtime::Handle, time::Instant};
@@ -44,12 +44,16 @@ use crate::{
 /// The largest block that is read on the current thread, in bytes.
 const SMALL: usize = 64 * 1024;
 
+/// The largest number of copies of one block that are tried.
+const MOST_COPIES: usize = 16;
+
 /// A backend over CARv1 and CARv2 files, with random access.
 ///
 /// Blocks are found by multihash: the codec comes from the link that names a block, never from the CAR. If several
-/// sections hold the same multihash, the first section of the first file answers. An identity CID is answered from
-/// the CID itself. **A block whose bytes do not match its CID is returned as it is**: this backend, like every other,
-/// is not trusted with integrity, and the caller hashes the bytes.
+/// sections hold the same multihash, the first section of the first file answers, and the next one if that cannot be
+/// read, is to be avoided, or was found wrong. An answer names its section if there are several. An identity CID is
+/// answered from the CID itself. **A block whose bytes do not match its CID is returned as it is**: this backend, like
+/// every other, is not trusted with integrity, and the caller hashes the bytes.
 ///
 /// Pins are [`PinDepth::Recursive`] only, and live in this value: `pin` proves that the whole DAG is in the files. A
 /// CAR file loses no block, so pins protect nothing either, and there is nothing to keep over a restart.
@@ -60,6 +64,8 @@ const SMALL: usize = 64 * 1024;
 #[derive(Debug)]
 pub struct CarPinner {
     cars: Arc<Cars>,
+    /// The copies that were wrong, by file and offset, of blocks of which there are others.
+    wrong: Mutex<BTreeSet<(u32, u64)>>,
     pins: Mutex<BTreeSet<(Holder, Cid)>>,
 }
 
@@ -189,6 +195,7 @@ impl CarPinner {
                 long_roots,
                 defects,
             }),
+            wrong: Mutex::default(),
             pins: Mutex::default(),
         })
     }
@@ -240,6 +247,24 @@ impl CarPinner {
         walk::Source::has(&*self.cars, cid)
     }
 
+    /// The places to read a block at, in this order. Where there are several, each is a source with a name.
+    fn copies(&self, request: &BlockRequest) -> Vec<(Place, Option<SourceId>)> {
+        let places = self.cars.index.copies(request.cid().hash());
+        let places: Vec<_> = places.take(MOST_COPIES).collect();
+        if let [one] = places[..] {
+            return vec![(one, None)];
+        }
+        let named = |place| (place, Some(self.cars.source(place)));
+        let mut copies: Vec<_> = places.into_iter().map(named).collect();
+        let wrong = self.wrong.lock().unwrap_or_else(PoisonError::into_inner);
+        // The sort is stable: equals keep their order.
+        copies.sort_by_key(|(place, source)| {
+            let avoided = source.as_ref().is_some_and(|source| request.avoids(source));
+            (avoided, wrong.contains(&(place.file, place.offset)))
+        });
+        copies
+    }
+
     fn pins_now(&self) -> std::sync::MutexGuard<'_, BTreeSet<(Holder, Cid)>> {
         // A set of plain values stays whole even if another thread panics while it holds the lock.
         self.pins.lock().unwrap_or_else(PoisonError::into_inner)
@@ -260,17 +285,35 @@ impl Pinner for CarPinner {
         if cid.hash().code() == IDENTITY {
             return Ok(Bytes::copy_from_slice(cid.hash().digest()).into());
         }
-        let Some(place) = self.cars.index.get(cid.hash()) else {
-            return Err(PinnerError::NotFound { cid });
-        };
-        if let Some(block) = self.cars.read_cached(place) {
-            return Ok(block.into());
+        let mut failed = PinnerError::NotFound { cid };
+        for (place, source) in self.copies(request) {
+            let block = match self.cars.read_cached(place) {
+                Some(block) => Ok(block),
+                None => {
+                    let cars = self.cars.clone();
+                    let block = run_blocking(move || cars.read_place(&cid, place)).await;
+                    block.unwrap_or_else(|| Err(shutting_down(format!("read block {cid}"))))
+                }
+            };
+            match (block, source) {
+                (Ok(block), Some(source)) => return Ok(Answer::new(block).with_source(source)),
+                (Ok(block), None) => return Ok(block.into()),
+                (Err(error), _) => failed = error,
+            }
         }
-        let cars = self.cars.clone();
-        let block = run_blocking(move || cars.read_place(&cid, place)).await;
-        block
-            .unwrap_or_else(|| Err(shutting_down(format!("read block {cid}"))))
-            .map(Answer::from)
+        Err(failed)
+    }
+
+    /// A copy that was wrong is read last from now on.
+    fn verdict(&self, request: &BlockRequest, source: Option<&SourceId>, verdict: Verdict) {
+        if verdict != Verdict::Wrong || source.is_none() {
+            return;
+        }
+        let copies = self.copies(request);
+        if let Some((place, _)) = copies.iter().find(|(_, own)| own.as_ref() == source) {
+            let mut wrong = self.wrong.lock().unwrap_or_else(PoisonError::into_inner);
+            wrong.insert((place.file, place.offset));
+        }
     }
 
     async fn pin(&self, holder: &Holder, root: &Cid, depth: PinDepth) -> Result<(), PinnerError> {
@@ -311,6 +354,13 @@ impl Pinner for CarPinner {
 }
 
 impl Cars {
+    /// The name of one copy among several.
+    fn source(&self, place: Place) -> SourceId {
+        let path = self.file(place).map(|(path, _)| path.display());
+        let path = path.map_or_else(String::new, |path| path.to_string());
+        SourceId::new(format!("{path} at {}", place.offset))
+    }
+
     fn file(&self, place: Place) -> Option<&(PathBuf, File)> {
         self.files.get(usize::try_from(place.file).ok()?)
     }

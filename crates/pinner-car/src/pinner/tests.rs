@@ -380,3 +380,26 @@ async fn what_cannot_be_opened_is_named() {
         "{error:?}"
     );
 }
+
+#[tokio::test]
+async fn a_wrong_copy_of_a_block_is_not_the_last() {
+    let directory = tempfile::tempdir().unwrap();
+    let (right, wrong) = (b"right".to_vec(), b"wrong".to_vec());
+    let a = cid(RAW, &right);
+    // Both are in one file, under one CID, the wrong one first.
+    let path = write(&directory, "a.car", &[a], &[(a, wrong), (a, right)]);
+    let pinner = CarPinner::open([path]).await.unwrap();
+    assert_eq!((pinner.len(), pinner.blocks().count()), (1, 1));
+    let request = BlockRequest::new(a);
+    let answer = pinner.block(&request).await.unwrap();
+    assert_eq!(answer.bytes, "wrong");
+    let source = answer.source.unwrap();
+    let avoiding = request.clone().avoiding([source.clone()]);
+    let other = pinner.block(&avoiding).await.unwrap();
+    assert_eq!(other.bytes, "right");
+    // Both are to be avoided: the first answers.
+    let neither = avoiding.avoiding(other.source);
+    assert_eq!(pinner.block(&neither).await.unwrap().bytes, "wrong");
+    pinner.verdict(&request, Some(&source), Verdict::Wrong);
+    assert_eq!(read(&pinner, a).await.unwrap(), "right");
+}
