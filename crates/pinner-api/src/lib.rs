@@ -20,7 +20,9 @@
 //!   that drips one byte a second has failed. A recursive pin, which may rightly take hours, has a no-progress
 //!   deadline instead.
 //! * **A wrong answer is not the end.** An [`Answer`] may name its source. The caller returns its [`Verdict`] on it
-//!   ([`Pinner::verdict`]), and may ask again with that source among those to avoid.
+//!   ([`Pinner::verdict`]), and asks again with that source among those to avoid, until an answer is right or comes from
+//!   a source that was wrong before. A backend with several sources therefore names them, and lets one that was wrong
+//!   rest. A wrong answer without a source is final.
 //! * **A panic fails one call.** A backend that panicked in one call serves the next.
 //!
 //! # Cancellation
@@ -56,6 +58,9 @@
 //!
 //! assert!(!InMemory::default().capabilities().any_pins());
 //! ```
+//!
+//! A backend with several sources names the one of each answer ([`Answer::with_source`]), asks those to avoid last, and
+//! lets one rest after [`Verdict::Wrong`]. The crate `pinner-layered` does this for several backends of one source each.
 //!
 //! A backend with pins overrides [`capabilities`](Pinner::capabilities), [`pin`](Pinner::pin),
 //! [`unpin`](Pinner::unpin) and [`pins`](Pinner::pins) together. A backend that wraps another one forwards every
@@ -107,7 +112,8 @@ pub trait Pinner: Send + Sync + fmt::Debug {
     ///   ([`BlockRequest::ends_by`]). It covers everything: the wait for a turn, every attempt and every source. A
     ///   request whose deadline has passed ends at once ([`BlockRequest::in_time`]).
     /// * The sources to avoid are asked last, after all others that may have the block, so they prove no absence by
-    ///   being left out. Those that the backend does not know change nothing.
+    ///   being left out. If one of the others failed in a way that may pass, they need not be asked at all, and the
+    ///   error is that one. Those that the backend does not know change nothing.
     /// * At most [`MAX_BLOCK`] bytes are read, whatever the source sends.
     /// * An identity CID holds its own data, so nobody needs to ask for it. A backend may answer it or not.
     ///
@@ -144,6 +150,8 @@ pub trait Pinner: Send + Sync + fmt::Debug {
     ///
     /// # Behavior
     /// * Provided: does nothing.
+    /// * After [`Verdict::Wrong`], a backend with several sources asks this one last for a while: for this block, and
+    ///   for all others unless the block alone can be at fault, as in an archive.
     /// * Returns at once and never panics: it takes no lock that a call holds, and does no I/O.
     /// * Any verdict may come at any time, once, several times or never; also one on a source that the backend never
     ///   had, which changes nothing.

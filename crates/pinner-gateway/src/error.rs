@@ -36,11 +36,13 @@ pub enum GatewayError {
     Http(#[from] HttpError),
 }
 
-/// The conclusion of a failed call about the gateway itself.
+/// The conclusion of a call about the gateway itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
-    /// The gateway works: the failure concerns only the block.
+pub(crate) enum Finding {
+    /// The gateway works: a failure concerns only the block.
     Works,
+    /// Either the block is nowhere or too large, or the gateway fails: no answer came in time, or too long a one.
+    Missed,
     /// Nothing: the gateway was not asked, or it refuses this client.
     Unknown,
     /// The gateway fails. It may ask to be left alone for this long.
@@ -62,24 +64,29 @@ pub(crate) enum Gravity {
 }
 
 impl GatewayError {
-    pub(crate) fn verdict(&self) -> Verdict {
+    pub(crate) fn finding(&self) -> Finding {
         match self {
-            Self::NoGateway => Verdict::Unknown,
-            Self::Absent { .. } => Verdict::Works,
-            Self::NotABlock { .. } => Verdict::Fails(None),
+            Self::NoGateway => Finding::Unknown,
+            Self::Absent { .. } => Finding::Works,
+            Self::NotABlock { .. } => Finding::Fails(None),
             Self::Http(error) => match error {
                 // The limit of calls in flight is reached: the gateway was not asked.
                 HttpError::TimedOut {
                     waiting: Waiting::Turn,
                     ..
-                } => Verdict::Unknown,
-                HttpError::TooLarge { .. } => Verdict::Works,
+                } => Finding::Unknown,
+                HttpError::TimedOut {
+                    waiting: Waiting::Answer,
+                    ..
+                } => Finding::Missed,
+                HttpError::TooLarge { .. } => Finding::Missed,
                 HttpError::Status(status) => match status.status.as_u16() {
-                    404 | 405 | 408 | 425 | 429 | 500.. => Verdict::Fails(status.retry_after),
-                    _ => Verdict::Unknown,
+                    504 => Finding::Missed,
+                    404 | 405 | 408 | 425 | 429 | 500.. => Finding::Fails(status.retry_after),
+                    _ => Finding::Unknown,
                 },
                 // The other kinds concern connections and HTTP. The enum may grow.
-                _ => Verdict::Fails(None),
+                _ => Finding::Fails(None),
             },
         }
     }

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use cid::Cid;
 use pinner_api::{Bytes, MAX_BLOCK};
 use pinner_http::{
-    Answer, Client, Endpoint, HeaderName, HeaderValue, HttpError, RetryPolicy, StatusError, header,
+    Answer, Client, Endpoint, HeaderName, HeaderValue, HttpError, Progress, RetryPolicy,
+    StatusError, header,
 };
 use tokio::time::Instant;
 
@@ -57,27 +58,33 @@ impl Gateway {
     /// # Cancellation
     /// The request is cancelled and its connection closed.
     pub async fn block(&self, cid: &Cid, deadline: Instant) -> Result<Bytes, GatewayError> {
-        self.ask(cid, deadline, None).await
+        self.ask(cid, deadline, None, None).await
     }
 
-    /// The same, with `retry` in place of the client's own policy.
+    /// The same, with `retry` in place of the client's own policy, while `progress` tells how far the call has come.
     pub(crate) async fn ask(
         &self,
         cid: &Cid,
         deadline: Instant,
         retry: Option<RetryPolicy>,
+        progress: Option<&Progress>,
     ) -> Result<Bytes, GatewayError> {
         let mut request = self
             .client
             .get(&format!("ipfs/{cid}"))
             // The format is given twice: some gateways read the query, some caches before them the header.
             .query("format", "raw")
-            .header(header::ACCEPT, HeaderValue::from_static(RAW));
+            .header(header::ACCEPT, HeaderValue::from_static(RAW))
+            // The hash shows whether the body is whole.
+            .until_closed();
         if let Some(host) = &self.host {
             request = request.header(header::HOST, host.clone());
         }
         if let Some(retry) = retry {
             request = request.retry(retry);
+        }
+        if let Some(progress) = progress {
+            request = request.progress(progress.clone());
         }
         match request.whole(MAX_BLOCK, deadline).await {
             Ok(answer) => self.block_of(answer),

@@ -25,10 +25,11 @@
 //!
 //! # The way of one block
 //!
-//! 1. [`GatewayPinner`] decides which gateway is asked, for how long, and which one after it. One absolute deadline,
-//!    the request's or that of [`GatewayPinnerBuilder::deadline`] if it comes first, covers all of them. Each gateway but the last gets a share of the time left, so that one that hangs leaves time
-//!    for the others.
-//! 2. `rest`: a gateway that failed is skipped for a while, longer each time, and for as long as it asked for.
+//! 1. [`GatewayPinner`] decides which gateway is asked, which one after it, and which one beside it when it takes
+//!    long. One absolute deadline, the request's or that of [`GatewayPinnerBuilder::deadline`] if it comes first, covers
+//!    all of them.
+//! 2. `ranked`: a gateway that failed or sent wrong bytes rests for a while, longer each time, and for as long as it
+//!    asked for.
 //! 3. [`Gateway`] sends one request, `GET /ipfs/<CID>` for `application/vnd.ipld.raw`, and checks whether the answer
 //!    can be a block.
 //! 4. [`GatewayError`] says why it cannot.
@@ -50,7 +51,7 @@
 mod error;
 mod gateway;
 mod pinner;
-mod rest;
+mod ranked;
 
 pub use error::GatewayError;
 pub use gateway::Gateway;

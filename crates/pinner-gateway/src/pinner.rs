@@ -3,22 +3,16 @@
 //! This module decides which gateways are asked, in which order and for how long. `gateway` interprets the answer of
 //! one gateway.
 
-use std::{
-    fmt,
-    sync::{Mutex, PoisonError},
-    time::Duration,
-};
+use std::{fmt, time::Duration};
 
-use cid::Cid;
-use pinner_api::{Answer, BlockRequest, Bytes, Pinner, PinnerError, SourceId, async_trait};
-use pinner_http::{Auth, Client, Endpoint, Redirects, RetryPolicy};
+use pinner_api::{
+    Answer, BlockRequest, Bytes, Pinner, PinnerError, SourceId, Verdict, async_trait,
+};
+use pinner_http::{Auth, Client, Endpoint, Progress, Redirects, RetryPolicy};
+use pinner_layered::{HEDGE, Readiness, race};
 use tokio::time::{Instant, sleep_until};
 
-use crate::{
-    Gateway, GatewayError,
-    error::{Gravity, Verdict},
-    rest::{Readiness, Rest},
-};
+use crate::{Gateway, GatewayError, error::Gravity, ranked::Ranked};
 
 /// The multihash code of identity: the digest is the data.
 const IDENTITY: u64 = 0x00;
@@ -29,22 +23,21 @@ const IDENTITY: u64 = 0x00;
 ///
 /// A request for a block goes to the first gateway that is not resting. If that gateway fails or does not have the
 /// block, the request goes to the next, until one returns the block, all have given a final answer, or the deadline
-/// passes. The last gateway in the order gets all the time that is left; each one before it gets an equal share. If
-/// gateways failed in a way that may pass, they are asked again, by the [`RetryPolicy`]. The gateways that a request
-/// avoids are asked last.
+/// passes. If the gateway takes longer than the [hedge](GatewayPinnerBuilder::hedge), or than an equal share of the time
+/// that is left, the next one is asked beside it, and the first block wins. If gateways failed in a way that may pass,
+/// they are asked again, by the [`RetryPolicy`]. The gateways that a request avoids are asked last.
+///
+/// A gateway rests, and is asked last, after a failure, after a block that was wrong, and after an answer that it had
+/// begun when another gateway had overtaken it. An answer that did not begin, and status 504, count only if several
+/// different blocks in a row come to that: one block may be nowhere.
 ///
 /// A block is [`NotFound`](PinnerError::NotFound) only if every gateway says so.
 pub struct GatewayPinner {
     gateways: Vec<Ranked>,
     deadline: Duration,
+    hedge: Duration,
     in_flight: usize,
     retry: RetryPolicy,
-}
-
-struct Ranked {
-    gateway: Gateway,
-    source: SourceId,
-    rest: Mutex<Rest>,
 }
 
 impl GatewayPinner {
@@ -59,11 +52,40 @@ impl GatewayPinner {
     }
 
     async fn fetch(&self, request: &BlockRequest) -> Result<Answer, PinnerError> {
-        let cid = request.cid();
         let started = Instant::now();
         let deadline = Instant::from_std(request.ends_by(started.into_std(), self.deadline));
+        let time = (started, deadline);
+        let all = self.gateways.iter();
+        let (avoided, wanted): (Vec<_>, Vec<_>) =
+            all.partition(|ranked| request.avoids(&ranked.source));
+        if avoided.is_empty() || wanted.is_empty() {
+            let all = self.gateways.iter().collect();
+            return self.fetch_from(all, request, time).await;
+        }
+        // An answer to avoid must not overtake one of another gateway, so it is not asked for before these are done.
+        let error = match self.fetch_from(wanted, request, time).await {
+            Ok(answer) => return Ok(answer),
+            Err(error) => error,
+        };
+        if error.may_pass() {
+            return Err(error);
+        }
+        match self.fetch_from(avoided, request, time).await {
+            Err(absent) if absent.is_absence() => Err(error),
+            answer => answer,
+        }
+    }
+
+    /// Asks these gateways for the block, in their order, as often as the policy of retries says.
+    async fn fetch_from(
+        &self,
+        mut open: Vec<&Ranked>,
+        request: &BlockRequest,
+        (started, deadline): (Instant, Instant),
+    ) -> Result<Answer, PinnerError> {
+        let cid = request.cid();
         let fail = |error: GatewayError| match error.into_pinner(cid) {
-            // The error has the last gateway's share; if the deadline has passed, report the whole of it.
+            // The gateway asked last had less time; if the deadline has passed, report the whole of it.
             PinnerError::TimedOut { operation, after } => PinnerError::TimedOut {
                 operation,
                 after: match Instant::now() >= deadline {
@@ -73,17 +95,12 @@ impl GatewayPinner {
             },
             error => error,
         };
-        // The gateways without a final answer, and the gravest of the final answers.
-        let mut open: Vec<&Ranked> = self.gateways.iter().collect();
+        // `open` are those without a final answer; this is the gravest of the final answers.
         let mut settled: Option<GatewayError> = None;
         let mut rounds = 0;
         loop {
             let turn = match order(&open) {
-                Order::Ask(mut turn) => {
-                    // The sort is stable: equals keep their order.
-                    turn.sort_by_key(|ranked| request.avoids(&ranked.source));
-                    turn
-                }
+                Order::Ask(turn) => turn,
                 Order::Wait(until) if until < deadline => {
                     sleep_until(until).await;
                     continue;
@@ -99,11 +116,11 @@ impl GatewayPinner {
             // The failure that allows the next round the soonest.
             let mut passing: Option<(Option<Duration>, GatewayError)> = None;
             rounds += 1;
-            for (place, ranked) in turn.iter().enumerate() {
-                let error = match ranked.ask(cid, share(deadline, turn.len() - place)).await {
-                    Ok(block) => return Ok(Answer::new(block).with_source(ranked.source.clone())),
-                    Err(error) => error,
-                };
+            let failures = match self.ask(&turn, request, deadline).await {
+                Ok(answer) => return Ok(answer),
+                Err(failures) => failures,
+            };
+            for (place, error) in failures {
                 tracing::debug!(%cid, %error, "a gateway returned no block");
                 if error.gravity() == Gravity::MayPass {
                     let wait = match &error {
@@ -123,7 +140,7 @@ impl GatewayPinner {
                         passing = Some((wait, error));
                     }
                 } else {
-                    open.retain(|other| !std::ptr::eq(*other, *ranked));
+                    open.retain(|other| !std::ptr::eq(*other, turn[place]));
                     if settled
                         .as_ref()
                         .is_none_or(|other| other.gravity() < error.gravity())
@@ -143,6 +160,25 @@ impl GatewayPinner {
             }
         }
     }
+
+    /// Asks these gateways once, until one returns the block. Returns their failures, with their places in `turn`.
+    async fn ask(
+        &self,
+        turn: &[&Ranked],
+        request: &BlockRequest,
+        deadline: Instant,
+    ) -> Result<Answer, Vec<(usize, GatewayError)>> {
+        let progress: Vec<_> = turn.iter().map(|_| Progress::default()).collect();
+        let won = race(turn.len(), Some(deadline), self.hedge, |place| {
+            turn[place].ask(request.cid(), deadline, &progress[place])
+        })
+        .await?;
+        for slow in won.overtaken {
+            let waited_for = progress[slow.source].waiting();
+            turn[slow.source].overtaken(request.cid(), slow.began, waited_for);
+        }
+        Ok(Answer::new(won.answer).with_source(turn[won.source].source.clone()))
+    }
 }
 
 /// Which gateways to ask now, of those without a final answer.
@@ -160,7 +196,7 @@ fn order<'a>(open: &[&'a Ranked]) -> Order<'a> {
     let now = Instant::now();
     let (mut ready, mut resting, mut barred) = (Vec::new(), Vec::new(), None);
     for ranked in open {
-        match ranked.rest().readiness(now) {
+        match ranked.breaker().readiness(now) {
             Readiness::Ready => ready.push(*ranked),
             Readiness::Resting(until) => resting.push((until, *ranked)),
             Readiness::Barred(until) => {
@@ -178,42 +214,6 @@ fn order<'a>(open: &[&'a Ranked]) -> Order<'a> {
     }
 }
 
-/// The end of an equal share of the time that is left, divided among this many gateways.
-fn share(deadline: Instant, among: usize) -> Instant {
-    let now = Instant::now();
-    let left = deadline.saturating_duration_since(now);
-    match u32::try_from(among) {
-        Ok(among) if among > 1 => now + left / among,
-        Ok(_) | Err(_) => deadline,
-    }
-}
-
-impl Ranked {
-    async fn ask(&self, cid: &Cid, deadline: Instant) -> Result<Bytes, GatewayError> {
-        let began = Instant::now();
-        // No retry here: the caller decides on retries with all gateways in view.
-        let answer = self
-            .gateway
-            .ask(cid, deadline, Some(RetryPolicy::NEVER))
-            .await;
-        let verdict = match &answer {
-            Ok(_) => Verdict::Works,
-            Err(error) => error.verdict(),
-        };
-        match verdict {
-            Verdict::Works => self.rest().worked(began),
-            Verdict::Fails(asked) => self.rest().failed(began, Instant::now(), asked),
-            Verdict::Unknown => {}
-        }
-        answer
-    }
-
-    fn rest(&self) -> std::sync::MutexGuard<'_, Rest> {
-        // The values are plain and stay consistent even if a thread panicked while it held the lock.
-        self.rest.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 #[async_trait]
 impl Pinner for GatewayPinner {
     /// The source of an answer is the gateway's address.
@@ -224,6 +224,16 @@ impl Pinner for GatewayPinner {
             return Ok(Bytes::copy_from_slice(hash.digest()).into());
         }
         self.fetch(request).await
+    }
+
+    /// A gateway whose block was wrong rests.
+    fn verdict(&self, _request: &BlockRequest, source: Option<&SourceId>, verdict: Verdict) {
+        // One gateway may have been given twice.
+        for ranked in &self.gateways {
+            if Some(&ranked.source) == source {
+                ranked.judged(verdict);
+            }
+        }
     }
 
     /// The limit in flight.
@@ -237,6 +247,7 @@ impl fmt::Debug for GatewayPinner {
         f.debug_struct("GatewayPinner")
             .field("gateways", &self.endpoints().collect::<Vec<_>>())
             .field("deadline", &self.deadline)
+            .field("hedge", &self.hedge)
             .field("in_flight", &self.in_flight)
             .finish_non_exhaustive()
     }
@@ -247,6 +258,7 @@ impl fmt::Debug for GatewayPinner {
 pub struct GatewayPinnerBuilder {
     gateways: Vec<(Endpoint, Auth)>,
     deadline: Duration,
+    hedge: Duration,
     connect_timeout: Duration,
     in_flight: usize,
     retry: RetryPolicy,
@@ -257,6 +269,7 @@ impl Default for GatewayPinnerBuilder {
         Self {
             gateways: Vec::new(),
             deadline: Duration::from_secs(30),
+            hedge: HEDGE,
             connect_timeout: Duration::from_secs(5),
             in_flight: 32,
             retry: RetryPolicy::default(),
@@ -285,6 +298,13 @@ impl GatewayPinnerBuilder {
     /// set.
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.deadline = deadline;
+        self
+    }
+
+    /// How long a gateway is waited for before the next one is asked beside it. A second unless set.
+    /// [`Duration::MAX`] means an equal share of the time that is left.
+    pub fn hedge(mut self, hedge: Duration) -> Self {
+        self.hedge = hedge;
         self
     }
 
@@ -324,16 +344,12 @@ impl GatewayPinnerBuilder {
                 .retry(self.retry)
                 .redirects(Redirects::WithinSite)
                 .build()?;
-            let gateway = Gateway::new(client);
-            Ok(Ranked {
-                source: SourceId::new(gateway.endpoint().to_string()),
-                gateway,
-                rest: Mutex::default(),
-            })
+            Ok(Ranked::new(Gateway::new(client)))
         });
         Ok(GatewayPinner {
             gateways: ranked.collect::<Result<_, GatewayError>>()?,
             deadline: self.deadline,
+            hedge: self.hedge,
             in_flight: self.in_flight,
             retry: self.retry,
         })

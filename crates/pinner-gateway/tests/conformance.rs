@@ -33,19 +33,36 @@ fn answer(blocks: &HashMap<Vec<u8>, Bytes>, asked: &Asked) -> Reply {
 /// A toy gateway's answer, by its blocks, the request, and how often that request came before.
 type Script = fn(&HashMap<Vec<u8>, Bytes>, &Asked, usize) -> Reply;
 
+/// Where each block is.
+#[derive(Clone, Copy, PartialEq)]
+enum Place {
+    AtOne,
+    Everywhere,
+}
+
+/// An answer that begins as one with a block does, and goes on a byte at a time.
+fn dripping() -> Reply {
+    let raw = [("Content-Type", "application/vnd.ipld.raw")];
+    let drip = Step::Drip(vec![0; 1 << 20], Duration::from_millis(50));
+    Reply::announcing(1 << 20, 200, &raw, "").then(drip)
+}
+
 /// Toy gateways, and the pinner over them.
 struct Toys {
     pinner: Arc<GatewayPinner>,
     held: HashSet<Vec<u8>>,
+    place: Place,
     stalled: Arc<AtomicBool>,
+    dripping: Arc<AtomicBool>,
+    lying: Arc<AtomicBool>,
     _servers: Vec<ToyServer>,
 }
 
 impl Toys {
     /// Starts one server for each script.
-    async fn start(scripts: Vec<Script>, content: Content) -> FixtureResult<Self> {
+    async fn start(place: Place, scripts: Vec<Script>, content: Content) -> FixtureResult<Self> {
         let mut servers = Vec::new();
-        let stalled = Arc::new(AtomicBool::new(false));
+        let [stalled, drips, lying] = [(); 3].map(|()| Arc::new(AtomicBool::new(false)));
         let all: Vec<Block> = content.blocks.into_iter().chain(content.oversize).collect();
         let count = scripts.len();
         for (number, script) in scripts.into_iter().enumerate() {
@@ -54,16 +71,23 @@ impl Toys {
             let blocks: HashMap<_, _> = all
                 .iter()
                 .enumerate()
-                .filter(|(place, block)| {
-                    place % count == number || block.bytes.len() > pinner_api::MAX_BLOCK
+                .filter(|(nth, block)| {
+                    let everywhere = place == Place::Everywhere;
+                    everywhere || nth % count == number || block.bytes.len() > pinner_api::MAX_BLOCK
                 })
                 .map(|(_, block)| (block.cid.hash().to_bytes(), block.bytes.clone()))
                 .collect();
             let times = Mutex::new(HashMap::<String, usize>::new());
-            let hangs = stalled.clone();
+            let [hangs, drips, lies] = [&stalled, &drips, &lying].map(Arc::clone);
             let server = ToyServer::start(move |asked| {
                 if hangs.load(Ordering::SeqCst) {
                     return Reply::of([Step::Hang]);
+                }
+                if drips.load(Ordering::SeqCst) {
+                    return dripping();
+                }
+                if number == 0 && lies.load(Ordering::SeqCst) {
+                    return Reply::ok("application/vnd.ipld.raw", "a lie");
                 }
                 let mut times = times.lock().unwrap_or_else(PoisonError::into_inner);
                 let time = times.entry(asked.target.clone()).or_default();
@@ -83,7 +107,10 @@ impl Toys {
                 .iter()
                 .map(|block| block.cid.hash().to_bytes())
                 .collect(),
+            place,
             stalled,
+            dripping: drips,
+            lying,
             _servers: servers,
         })
     }
@@ -107,6 +134,19 @@ impl Backend for Toys {
         Ok(Some(()))
     }
 
+    async fn drip(&self) -> FixtureResult<Option<()>> {
+        self.dripping.store(true, Ordering::SeqCst);
+        Ok(Some(()))
+    }
+
+    async fn spoil(&self) -> FixtureResult<Option<()>> {
+        if self.place == Place::AtOne {
+            return Ok(None);
+        }
+        self.lying.store(true, Ordering::SeqCst);
+        Ok(Some(()))
+    }
+
     async fn holds(&self, cid: &Cid) -> FixtureResult<Option<bool>> {
         Ok(Some(self.held.contains(&cid.hash().to_bytes())))
     }
@@ -116,7 +156,11 @@ mod one_toy {
     use super::*;
 
     pinner_conformance::conformance_tests!(|content| {
-        Toys::start(vec![|blocks, asked, _| answer(blocks, asked)], content)
+        Toys::start(
+            Place::AtOne,
+            vec![|blocks, asked, _| answer(blocks, asked)],
+            content,
+        )
     });
 }
 
@@ -124,7 +168,17 @@ mod blocks_spread_over_three {
     use super::*;
 
     pinner_conformance::conformance_tests!(|content| {
-        Toys::start(vec![|blocks, asked, _| answer(blocks, asked); 3], content)
+        let scripts: Vec<Script> = vec![|blocks, asked, _| answer(blocks, asked); 3];
+        Toys::start(Place::AtOne, scripts, content)
+    });
+}
+
+mod three_with_the_same_blocks {
+    use super::*;
+
+    pinner_conformance::conformance_tests!(|content| {
+        let scripts: Vec<Script> = vec![|blocks, asked, _| answer(blocks, asked); 3];
+        Toys::start(Place::Everywhere, scripts, content)
     });
 }
 
@@ -146,7 +200,11 @@ mod one_that_fails_at_first {
         }
     }
 
-    pinner_conformance::conformance_tests!(|content| Toys::start(vec![failing], content));
+    pinner_conformance::conformance_tests!(|content| Toys::start(
+        Place::AtOne,
+        vec![failing],
+        content
+    ));
 }
 
 /// The gateway of a Kubo node, and the node that it can fetch from, if any.

@@ -1,7 +1,7 @@
 //! The command `wasi-ipfs`: run a WASI program on `/ipfs`, and list, read, copy, fetch and import content.
 //!
 //! The way of one call: `main` parses the flags, and `commands/` has one file for each subcommand. `host` opens the
-//! sources (`source`, `archive`, `layered`), sets up the cache, and closes it at every end (`signals`). `program` gets a program's
+//! sources (`source`, `archive`), sets up the cache, and closes it at every end (`signals`). `program` gets a program's
 //! bytes, `guest` runs it, and `wasmtime_flags` and `session_limits` say within which bounds.
 //! Output goes through `output`, `columns` and `progress`.
 //!
@@ -20,7 +20,6 @@ mod importing;
 mod ipfs_path;
 mod key_values;
 mod lacking;
-mod layered;
 mod module;
 mod output;
 mod precompiled;

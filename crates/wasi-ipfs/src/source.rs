@@ -21,9 +21,10 @@ use anyhow::Context;
 use clap::Args;
 use pinner_api::Pinner;
 use pinner_car::{CarPinner, ImportOptions};
+use pinner_layered::Layered;
 use pinset::RootCid;
 
-use crate::{archive, importing, layered::Layered, usage::Usage};
+use crate::{archive, importing, usage::Usage};
 
 #[cfg(feature = "gateway")]
 use gateway::GatewayArgs;
@@ -49,8 +50,8 @@ fn no_source() -> String {
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Sources of blocks (at least one)")]
 pub(crate) struct SourceArgs {
-    /// A CAR archive (version 1 or 2); may be given several times. Blocks in local sources are never requested from
-    /// others. `-` is standard input: it is copied into a temporary file first, as is a pipe
+    /// A CAR archive (version 1 or 2); may be given several times. Blocks in local sources are not requested from
+    /// others, unless they are damaged. `-` is standard input: it is copied into a temporary file first, as is a pipe
     #[arg(long, value_name = "FILE")]
     car: Vec<PathBuf>,
 
@@ -116,7 +117,10 @@ impl SourceArgs {
             (None, None) => return Err(Usage::missing(no_source())),
             (Some(local), None) => Arc::new(local),
             (None, Some(remote)) => remote,
-            (Some(local), Some(remote)) => Arc::new(Layered::new(Arc::new(local), remote)),
+            (Some(local), Some(remote)) => {
+                let layers = Layered::builder().archive(Arc::new(local)).keeper(remote);
+                Arc::new(layers.build())
+            }
         };
         Ok(Sources {
             pinner,

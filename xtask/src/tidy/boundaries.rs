@@ -115,14 +115,34 @@ const BOUNDARIES: &[Boundary<'static>] = &[
         allowed: &["pinner-api"],
     },
     Boundary {
+        of: "pinner-layered",
+        forbidden: &[
+            "cap-std",
+            "http*",
+            "hyper*",
+            "pinner-*",
+            "pinset",
+            "reqwest",
+            "rustix",
+            "wasi-ipfs*",
+            "wasmtime*",
+        ],
+        allowed: &["pinner-api"],
+    },
+    Boundary {
         of: "pinner-gateway",
         forbidden: BESIDE_BACKENDS,
-        allowed: &["pinner-api", "pinner-http"],
+        allowed: &["pinner-api", "pinner-http", "pinner-layered"],
     },
     Boundary {
         of: "pinner-kubo",
         forbidden: BESIDE_BACKENDS,
-        allowed: &["pinner-api", "pinner-gateway", "pinner-http"],
+        allowed: &[
+            "pinner-api",
+            "pinner-gateway",
+            "pinner-http",
+            "pinner-layered",
+        ],
     },
     Boundary {
         of: "unixfs",

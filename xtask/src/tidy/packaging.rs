@@ -25,6 +25,7 @@ const BUILT: &[&str] = &[
     "pinner-gateway",
     "pinner-http",
     "pinner-kubo",
+    "pinner-layered",
     "pinner-mock",
     "pinset",
     "pinset-policy",

@@ -8,11 +8,11 @@ use std::{
     time::Duration,
 };
 
-use pinner_api::{BlockRequest, Pinner, PinnerError, SourceId};
+use pinner_api::{BlockRequest, Pinner, PinnerError, SourceId, Verdict};
 use pinner_conformance::Block;
 use pinner_gateway::{GatewayPinner, RetryPolicy};
 use tokio::time::Instant;
-use toy_http::{Reply, Step, ToyServer};
+use toy_http::{Reply, Step, ToyServer, hostile};
 
 use crate::{SHORT, absent, always, block, get, over, raw, serve};
 
@@ -105,12 +105,128 @@ async fn one_that_hangs_does_not_eat_the_deadline() {
         .unwrap();
     let started = Instant::now();
     assert_eq!(get(&pinner, &block.cid).await.unwrap(), block.bytes);
-    // Each of the first two had its share of the time, and no more.
+    // Each of the first two was alone for its share of the time, and no longer.
     assert!(started.elapsed() >= SHORT * 2 - SHORT / 10);
     assert_eq!((hang.requests().len(), drip.requests().len()), (1, 1));
-    // Both rest now, so the next block arrives at once.
+    // The one that drips has the block, and is slow: it rests now. The one that is silent may lack just this block.
+    let started = Instant::now();
     get(&pinner, &block.cid).await.unwrap();
-    assert_eq!((hang.requests().len(), drip.requests().len()), (1, 1));
+    assert!(started.elapsed() >= SHORT - SHORT / 10);
+    assert_eq!((hang.requests().len(), drip.requests().len()), (2, 1));
+}
+
+#[tokio::test]
+async fn one_that_is_silent_about_several_blocks_rests() {
+    let blocks: Vec<_> = (0..5).map(|_| block()).collect();
+    let known = blocks.clone();
+    let silent = [
+        Reply::of([Step::Hang]),
+        Reply::with(504, &[], "not found in time"),
+    ];
+    for reply in silent {
+        let (silent, known) = (always(reply).await, known.clone());
+        let second = serve(move |asked| {
+            let block = known
+                .iter()
+                .find(|it| it.cid.to_string() == asked.last_segment());
+            raw(block.expect("one of them"))
+        })
+        .await;
+        let pinner = over(&[&silent, &second]).hedge(SHORT / 6).build().unwrap();
+        let mut asked = Vec::new();
+        for block in &blocks {
+            // The same block again says nothing new.
+            for _ in 0..2 {
+                assert_eq!(get(&pinner, &block.cid).await.unwrap(), block.bytes);
+            }
+            asked.push(silent.requests().len());
+        }
+        assert_eq!(asked, [2, 4, 5, 5, 5]);
+    }
+}
+
+#[tokio::test]
+async fn the_next_is_asked_beside_one_that_takes_long_and_the_first_block_wins() {
+    let block = block();
+    let slow = always(raw(&block).after(SHORT / 2)).await;
+    let second = having(&block).await;
+    // It is first all the same if the second one hangs.
+    let hang = always(Reply::of([Step::Hang])).await;
+    for (other, winner) in [(&second, &second), (&hang, &slow)] {
+        let pinner = over(&[&slow, other]).hedge(SHORT / 10).build().unwrap();
+        let answer = pinner.block(&BlockRequest::new(block.cid)).await.unwrap();
+        assert_eq!(answer.bytes, block.bytes);
+        assert_eq!(answer.source.unwrap().as_str(), winner.url());
+    }
+    // Without a hedge, the second one is not asked.
+    let asked = second.requests().len();
+    let pinner = over(&[&slow, &second])
+        .hedge(Duration::MAX)
+        .build()
+        .unwrap();
+    get(&pinner, &block.cid).await.unwrap();
+    assert_eq!(second.requests().len(), asked);
+}
+
+#[tokio::test]
+async fn one_that_sends_wrong_bytes_rests_long() {
+    let block = block();
+    let liar = always(Reply::ok("application/vnd.ipld.raw", "a lie")).await;
+    let good = having(&block).await;
+    let pinner = over(&[&liar, &good]).build().unwrap();
+    let mut request = BlockRequest::new(block.cid);
+    // Two calls at once: the answer to the second comes after the verdict on the first, and changes nothing.
+    for answer in futures_util::future::join_all([(); 2].map(|()| pinner.block(&request))).await {
+        let source = answer.unwrap().source.unwrap();
+        assert_eq!(source.as_str(), liar.url());
+        pinner.verdict(&request, Some(&source), Verdict::Wrong);
+    }
+    for _ in 0..3 {
+        let answer = pinner.block(&request).await.unwrap();
+        assert_eq!(answer.bytes, block.bytes);
+        pinner.verdict(&request, answer.source.as_ref(), Verdict::Right);
+    }
+    assert_eq!((liar.requests().len(), good.requests().len()), (2, 3));
+    // An answer to avoid does not overtake one that takes long.
+    request = request.avoiding([SourceId::new(liar.url())]);
+    let hang = always(Reply::of([Step::Hang])).await;
+    let pinner = over(&[&hang, &liar]).deadline(SHORT).hedge(SHORT / 10);
+    let error = pinner.build().unwrap().block(&request).await.unwrap_err();
+    assert!(matches!(error, PinnerError::TimedOut { .. }), "{error:?}");
+    assert_eq!(liar.requests().len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn hostile_gateways_do_not_keep_the_block_from_coming() {
+    let block = block();
+    let elsewhere = having(&block).await;
+    let calls = hostile(&elsewhere.url()).into_iter().map(|(name, reply)| {
+        let block = &block;
+        async move {
+            let (bad, good) = (always(reply).await, having(block).await);
+            let pinner = over(&[&bad, &good]).hedge(SHORT).build().unwrap();
+            let started = Instant::now();
+            for _ in 0..2 {
+                // A body that ends with its connection is for the caller to check, so it may be wrong.
+                let mut request = BlockRequest::new(block.cid);
+                let mut answer = pinner.block(&request).await;
+                if let Ok(wrong) = &answer
+                    && wrong.bytes != block.bytes
+                {
+                    pinner.verdict(&request, wrong.source.as_ref(), Verdict::Wrong);
+                    request = request.avoiding(wrong.source.clone());
+                    answer = pinner.block(&request).await;
+                }
+                let answer = answer.unwrap_or_else(|error| panic!("{name}: {error:?}"));
+                assert_eq!(answer.bytes, block.bytes, "{name}");
+            }
+            // Without the second gateway beside it, one that stalls would take half of the 30 seconds.
+            let took = started.elapsed();
+            assert!(took < SHORT * 20, "{name}: {took:?}");
+        }
+    });
+    futures_util::future::join_all(calls).await;
+    assert_eq!(elsewhere.connections(), 0, "a redirect led there");
 }
 
 #[tokio::test]
