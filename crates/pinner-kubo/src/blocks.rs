@@ -30,7 +30,7 @@ impl KuboPinner {
             && !request.avoids(gateway.source())
             && let Some(block) = gateway.block(&self.control, cid, deadline).await
         {
-            return Ok(Answer::new(block?).with_source(gateway.source().clone()));
+            return Ok(Answer::new(block).with_source(gateway.source().clone()));
         }
         // A node may forget a want while it drops an earlier one for the same block, so it gets another one in time.
         let now = Instant::now();

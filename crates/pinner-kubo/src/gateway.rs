@@ -1,7 +1,7 @@
 //! The node's own gateway as a source of its blocks: more than twice as fast as the RPC, and optional.
 //!
-//! Invariant: the RPC is asked for whatever the gateway cannot do. A gateway that fails, or that turns out to be
-//! another node's, is left alone for a while, and has to prove itself before it is used again.
+//! Invariant: the RPC is asked for whatever the gateway cannot do. A gateway that fails, sends wrong bytes, or turns out
+//! to be another node's, is left alone for a while, and has to prove itself before it is used again.
 
 use std::{
     sync::{Mutex, PoisonError},
@@ -10,7 +10,7 @@ use std::{
 
 use cid::Cid;
 use multihash_codetable::{Code, MultihashDigest};
-use pinner_api::{Bytes, PinnerError, SourceId};
+use pinner_api::{Bytes, SourceId};
 use pinner_gateway::GatewayError;
 use pinner_http::{Client, HeaderValue, HttpError, Waiting, header};
 use serde::Deserialize;
@@ -22,6 +22,8 @@ use crate::rpc::{CallError, call, may_be_empty};
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// The longest pause.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// The pause after wrong bytes.
+const PAUSE_AFTER_LIE: Duration = Duration::from_secs(60);
 /// How long the proof may take.
 const PROVING: Duration = Duration::from_secs(5);
 
@@ -53,6 +55,7 @@ enum State {
     Works,
     /// Not to be asked before `until`. The next pause takes `next`.
     Paused {
+        since: Instant,
         until: Instant,
         next: Duration,
     },
@@ -87,12 +90,7 @@ impl Gateway {
     }
 
     /// Returns the block by the deadline, or `None` if the RPC is to be asked. `node` is that RPC.
-    pub(crate) async fn block(
-        &self,
-        node: &Client,
-        cid: &Cid,
-        deadline: Instant,
-    ) -> Option<Result<Bytes, PinnerError>> {
+    pub(crate) async fn block(&self, node: &Client, cid: &Cid, deadline: Instant) -> Option<Bytes> {
         // The gateway gets half the time, so that one that hangs leaves the other half to the RPC. A block that is not
         // found by then is looked for again through the RPC, by a node that is now connected to possible providers.
         let now = Instant::now();
@@ -100,49 +98,41 @@ impl Gateway {
         if !self.usable(node, share).await {
             return None;
         }
+        let began = Instant::now();
         match self.blocks.block(cid, share).await {
             Ok(block) if block.is_empty() && !may_be_empty(cid) => {
                 self.pause("it returned an empty body for a block that is not empty");
                 None
             }
             Ok(block) => {
-                self.resume();
-                Some(Ok(block))
+                self.resume(began);
+                Some(block)
             }
-            Err(error) => self.failed(cid, error),
+            Err(error) => {
+                self.failed(&error);
+                None
+            }
         }
     }
 
-    /// Decides whether a failure is the answer, or a reason to ask the RPC (`None`).
-    fn failed(&self, cid: &Cid, error: GatewayError) -> Option<Result<Bytes, PinnerError>> {
-        let error = match error {
-            GatewayError::Http(error) => error,
-            // An absence is not believed until the node itself has been asked.
-            GatewayError::Absent { .. } => return None,
-            other => {
-                self.pause(&other.to_string());
-                return None;
-            }
-        };
-        match &error {
-            // The block would be as large through the RPC.
-            HttpError::TooLarge { .. } => Some(Err(error.into_pinner(format_args!("block {cid}")))),
+    /// Decides whether a failure is a reason to leave the gateway alone. The RPC is asked in any case.
+    fn failed(&self, error: &GatewayError) {
+        let is_its_own = match error {
+            // An absence is not believed until the node itself has been asked. Nor is a block that is too large.
+            GatewayError::Absent { .. } | GatewayError::Http(HttpError::TooLarge { .. }) => false,
             // The gateway was not asked: the limit of calls in flight was reached.
-            HttpError::TimedOut {
+            GatewayError::Http(HttpError::TimedOut {
                 waiting: Waiting::Turn,
                 ..
-            } => None,
-            HttpError::Status(status) => {
-                // This block was not found in time, or may not be served. Others may still come.
-                if !matches!(status.status.as_u16(), 451 | 504) {
-                    self.pause(&error.to_string());
-                }
-                None
+            }) => false,
+            // This block was not found in time, or may not be served. Others may still come.
+            GatewayError::Http(HttpError::Status(status)) => {
+                !matches!(status.status.as_u16(), 451 | 504)
             }
-            _ => {
-                self.pause(&error.to_string());
-                None
-            }
+            _ => true,
+        };
+        if is_its_own {
+            self.pause(&error.to_string());
         }
     }
 
@@ -213,14 +203,25 @@ impl Gateway {
             Ownership::Proven => self.proves(node, deadline).await,
         };
         if proves && self.ownership == Ownership::Proven {
-            self.resume();
+            self.resume(Instant::now());
         }
         proves
     }
 
-    /// Uses the gateway again from now on.
-    fn resume(&self) {
-        *self.state() = State::Works;
+    /// Records that a block of the gateway was wrong.
+    pub(crate) fn lied(&self) {
+        tracing::warn!(gateway = %self.endpoint(), "the gateway sent wrong bytes; blocks come through the RPC for a while");
+        *self.state() = paused(PAUSE_AFTER_LIE);
+    }
+
+    /// Uses the gateway again from now on, since a call that began at `began` succeeded.
+    fn resume(&self, began: Instant) {
+        let mut state = self.state();
+        // A call that began before the pause says nothing about the time after it.
+        match *state {
+            State::Paused { since, .. } if began < since => {}
+            State::Paused { .. } | State::Works => *state = State::Works,
+        }
     }
 
     fn pause(&self, why: &str) {
@@ -238,8 +239,10 @@ impl Gateway {
 }
 
 fn paused(pause: Duration) -> State {
+    let now = Instant::now();
     State::Paused {
-        until: Instant::now() + pause,
+        since: now,
+        until: now + pause,
         next: (2 * pause).min(LONGEST_PAUSE),
     }
 }

@@ -6,7 +6,7 @@ use cid::Cid;
 use kubo_protocol::Version;
 use pinner_api::{
     Answer, BlockRequest, BoxStream, Capabilities, Holder, Names, Pin, PinDepth, Pinner,
-    PinnerError, SourceId, async_trait,
+    PinnerError, SourceId, Verdict, async_trait,
 };
 use pinner_http::{Client, Endpoint};
 use tokio::{sync::Semaphore, time::Instant};
@@ -95,6 +95,15 @@ impl Pinner for KuboPinner {
             },
             other => other,
         })
+    }
+
+    /// A gateway whose block was wrong is not used for a while.
+    fn verdict(&self, _request: &BlockRequest, source: Option<&SourceId>, verdict: Verdict) {
+        let gateway = self.gateway.as_ref();
+        let gateway = gateway.filter(|gateway| Some(gateway.source()) == source);
+        if let (Some(gateway), Verdict::Wrong) = (gateway, verdict) {
+            gateway.lied();
+        }
     }
 
     /// As many as [`KuboBuilder::in_flight`](crate::KuboBuilder::in_flight) allows.

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use pinner_api::{BlockRequest, MAX_BLOCK, Pinner, PinnerError};
+use pinner_api::{BlockRequest, MAX_BLOCK, Pinner, PinnerError, Verdict};
 use pinner_kubo::{Auth, GatewayChoice};
 use toy_http::{Reply, Step, ToyServer};
 
@@ -36,6 +36,8 @@ async fn whatever_a_gateway_answers_the_block_comes() {
         (Reply::with(403, &[], "go away"), 1),
         (Reply::ok("text/html", "<html>a block</html>"), 1),
         (Reply::ok(RAW, ""), 1),
+        // The RPC shows whether the block is too large.
+        (Reply::ok(RAW, vec![0; MAX_BLOCK + 1]), 2),
         (
             Reply::announcing(100, 200, &[("Content-Type", RAW)], "a").then(Step::Close),
             1,
@@ -83,8 +85,12 @@ async fn whatever_a_gateway_answers_the_block_comes() {
 }
 
 #[tokio::test]
-async fn a_block_that_is_too_large_is_not_asked_for_again() {
-    let node = node().await;
+async fn a_block_that_is_too_large_is_corrupt_if_the_node_says_so_too() {
+    let node = ToyServer::start(|asked| match command(asked).as_str() {
+        "version" => version("0.43.0"),
+        _ => Reply::ok("application/octet-stream", vec![0; MAX_BLOCK + 1]),
+    });
+    let node = node.await.expect("a server");
     let gateway = ToyServer::start(|_| Reply::ok(RAW, vec![0; MAX_BLOCK + 1]));
     let gateway = gateway.await.expect("a server");
     let address = gateway.url().parse().expect("an address");
@@ -93,6 +99,30 @@ async fn a_block_that_is_too_large_is_not_asked_for_again() {
     let error = pinner.block(&BlockRequest::new(cid())).await;
     let error = error.expect_err("it is too large");
     assert!(matches!(error, PinnerError::Corrupt { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_gateway_that_lies_is_left_alone() {
+    let node = node().await;
+    let gateway = ToyServer::start(|_| Reply::ok(RAW, "a lie"));
+    let gateway = gateway.await.expect("a server");
+    let address = gateway.url().parse().expect("an address");
+    let pinner = builder(&node).gateway(GatewayChoice::At(address));
+    let pinner = pinner.connect().await.expect("a node");
+    let request = BlockRequest::new(cid());
+    // Two calls at once: the answer to the second comes after the verdict on the first, and changes nothing.
+    let calls = [pinner.block(&request), pinner.block(&request)];
+    for answer in futures_util::future::join_all(calls).await {
+        let answer = answer.expect("an answer");
+        assert_eq!(answer.bytes, "a lie");
+        pinner.verdict(&request, answer.source.as_ref(), Verdict::Wrong);
+    }
+    for _ in 0..3 {
+        let answer = pinner.block(&request).await.expect("the node has it");
+        assert_eq!(answer.bytes, "a block");
+        pinner.verdict(&request, answer.source.as_ref(), Verdict::Right);
+    }
+    assert_eq!(gateway.requests().len(), 2);
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@
 mod blocks;
 mod connecting;
 mod gateway;
+mod hostile;
 mod listing;
 mod names;
 mod pins;
