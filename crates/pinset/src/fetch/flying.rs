@@ -26,6 +26,9 @@ use crate::{
     task,
 };
 
+/// The largest number of sources that may be wrong about one block before it counts as corrupt.
+const MOST_WRONG: usize = 16;
+
 /// A fetch as it was asked for first.
 struct Order {
     cid: Cid,
@@ -89,50 +92,75 @@ impl Engine {
         }
         self.ensure_open()?;
         self.counters.misses.fetch_add(1, Ordering::Relaxed);
-        let asked = Instant::now();
-        let request = BlockRequest::new(order.cid)
-            .with_origin(order.origin.clone())
-            .with_deadline(deadline.into_std());
-        let answer = timeout_at(deadline, self.ask_backend(&request)).await;
-        let took = asked.elapsed();
-        counters::fetched(took);
-        let answer = answer.unwrap_or_else(|_| {
-            Err(PinnerError::TimedOut {
-                operation: format!("block {}", order.cid),
-                after: self.block_deadline(),
-            })
-        });
-        if let Err(PinnerError::TimedOut { .. }) = &answer
-            && waited > took
-        {
-            // The backend had less time than the queue took.
-            return Err(self.busy(&order.cid, waited));
-        }
-        let answer = answer.map_err(|source| self.failed(&order.cid, source))?;
-        let fetched = answer.bytes.len() as u64;
-        room.resize(fetched);
-        fetching.arrived(fetched);
-        let counters = &self.counters;
-        counters.blocks_fetched.fetch_add(1, Ordering::Relaxed);
-        counters.bytes_fetched.fetch_add(fetched, Ordering::Relaxed);
-        Span::current().record("bytes", fetched);
-        let block = self.verify(&request, answer).await;
-        let held = match block {
-            Ok(block) => self.stage(&order.cid, block).await,
-            Err(error) => Err(error),
-        };
+        let answer = self.right_answer(&order, deadline, waited, &mut room, &fetching);
+        let (block, took) = answer.await?;
+        let held = self.stage(&order.cid, block).await;
         drop(room);
-        if matches!(held, Err(Error::Corrupt { .. })) {
-            self.counters.corrupt_blocks.fetch_add(1, Ordering::Relaxed);
-        }
         let outcome = match &held {
             Ok(Held::Staged(_)) => "staged",
             Ok(Held::Memory(_)) => "unstaged",
-            Err(_) => "not verified",
+            Err(_) => "not staged",
         };
         Span::current().record("outcome", outcome);
         let took = Some(took);
         held.map(|held| Landed::Block(Obtained { held, took }))
+    }
+
+    /// Asks the backend for a block, and as long as the answer is wrong, asks again with its source among those to
+    /// avoid. Returns the block, and how long its answer took.
+    async fn right_answer(
+        &self,
+        order: &Order,
+        deadline: Instant,
+        waited: Duration,
+        room: &mut Room,
+        fetching: &Fetching,
+    ) -> Result<(Block, Duration), Error> {
+        let first = Instant::now();
+        let mut request = BlockRequest::new(order.cid)
+            .with_origin(order.origin.clone())
+            .with_deadline(deadline.into_std());
+        loop {
+            let asked = Instant::now();
+            let answer = timeout_at(deadline, self.ask_backend(&request)).await;
+            let took = asked.elapsed();
+            counters::fetched(took);
+            let answer = answer.unwrap_or_else(|_| {
+                Err(PinnerError::TimedOut {
+                    operation: format!("block {}", order.cid),
+                    after: self.block_deadline(),
+                })
+            });
+            if let Err(PinnerError::TimedOut { .. }) = &answer
+                && waited > first.elapsed()
+            {
+                // The backend had less time than the queue took.
+                return Err(self.busy(&order.cid, waited));
+            }
+            let answer = answer.map_err(|source| self.failed(&order.cid, source))?;
+            let (fetched, source) = (answer.bytes.len() as u64, answer.source.clone());
+            room.resize(fetched);
+            let counters = &self.counters;
+            counters.blocks_fetched.fetch_add(1, Ordering::Relaxed);
+            counters.bytes_fetched.fetch_add(fetched, Ordering::Relaxed);
+            Span::current().record("bytes", fetched);
+            let verified = self.verify(&request, answer).await;
+            if let Err(Error::Corrupt { .. }) = &verified {
+                counters.corrupt_blocks.fetch_add(1, Ordering::Relaxed);
+                // If the source was to be avoided already, there is no other.
+                if let Some(source) = source.filter(|source| !request.avoids(source))
+                    && request.avoid().len() < MOST_WRONG
+                {
+                    request = request.avoiding([source]);
+                    continue;
+                }
+            }
+            fetching.arrived(fetched);
+            if verified.is_err() {
+                Span::current().record("outcome", "not verified");
+            }
+            return Ok((verified?, took));
+        }
     }
 
     /// Waits until there is room for the block. Returns `None` to read-ahead that found none, unless a demand has joined

@@ -1,13 +1,20 @@
 //! Wrong answers of a backend: no reader ever sees a byte of them, none of them is staged, and the next good answer
 //! heals the read.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use bytes::Bytes;
-use pinner_api::PinnerError;
+use pinner_api::{Answer, BlockRequest, Pinner, PinnerError, SourceId, async_trait};
 use pinner_car::Profile;
+use pinner_layered::Layered;
 use pinner_mock::{Fault, MockNode, Oversize, When};
-use pinset::Error;
+use pinset::{Error, Node, PinsetBuilder};
 use test_support::content::{MIB, add_file, stream};
 
 use crate::{host::Host, pinsets::ipfs, pinsets::read_all};
@@ -168,4 +175,59 @@ async fn a_block_of_nothing_is_there_without_being_asked_for() {
     let empty = "bafkreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku";
     assert_eq!(host.read(&format!("/ipfs/{empty}")).await, b"");
     assert!(node.log().is_empty());
+}
+
+#[tokio::test]
+async fn a_source_that_lies_is_not_the_end() {
+    let (liar, good) = (MockNode::new(), MockNode::new());
+    let bytes = stream(4 * MIB);
+    let cid = add_file(&liar, &bytes, Profile::default());
+    assert_eq!(add_file(&good, &bytes, Profile::default()), cid);
+    liar.script(When::any_block(), Fault::WrongBytes);
+    let layered = Layered::builder()
+        .source(Arc::new(liar.clone()))
+        .source(Arc::new(good.clone()));
+    let dir = tempfile::tempdir().unwrap();
+    let mode = PinsetBuilder::new(Arc::new(layered.build()), BUDGET)
+        .lock_dir(dir.path().join("lock"))
+        .shared()
+        .await
+        .unwrap();
+    let Node::File(file) = mode.open(&ipfs(&format!("/ipfs/{cid}"))).await.unwrap() else {
+        panic!("a file");
+    };
+    assert!(read_all(&file).await.unwrap() == bytes);
+    let (stats, lies) = (mode.stats(), liar.stats().blocks);
+    assert_eq!((stats.fetch_failures, stats.corrupt_blocks), (0, lies));
+    // It rests after its first lie, which the root of the file was.
+    assert_eq!(lies, 1);
+}
+
+/// A backend that is always wrong, and each time by another source.
+#[derive(Debug, Default)]
+struct NeverRight(AtomicUsize);
+
+#[async_trait]
+impl Pinner for NeverRight {
+    async fn block(&self, _request: &BlockRequest) -> Result<Answer, PinnerError> {
+        let number = self.0.fetch_add(1, Ordering::SeqCst);
+        let source = SourceId::new(number.to_string());
+        Ok(Answer::from(Bytes::from("wrong")).with_source(source))
+    }
+}
+
+#[tokio::test]
+async fn a_backend_that_never_runs_out_of_wrong_sources_is_given_up() {
+    let backend = Arc::new(NeverRight::default());
+    let dir = tempfile::tempdir().unwrap();
+    let mode = PinsetBuilder::new(backend.clone(), BUDGET)
+        .lock_dir(dir.path().join("lock"))
+        .shared()
+        .await
+        .unwrap();
+    let cid = MockNode::new().put(0x55, "right");
+    let error = mode.open(&ipfs(&format!("/ipfs/{cid}"))).await.unwrap_err();
+    assert!(matches!(error, Error::Corrupt { .. }), "{error}");
+    let asked = backend.0.load(Ordering::SeqCst);
+    assert!((2..=32).contains(&asked), "{asked} answers were taken");
 }
