@@ -16,3 +16,4 @@ mod run;
 mod signals;
 mod sources;
 mod usage;
+mod wrong_sources;

@@ -34,7 +34,7 @@ impl Toy {
     }
 
     /// A gateway with the scene's tree.
-    fn gateway(scene: &Scene) -> Self {
+    pub(crate) fn gateway(scene: &Scene) -> Self {
         let blocks = Arc::new(blocks(scene));
         Self::start(move |asked| {
             let cid: Option<Cid> = asked.last_segment().parse().ok();
