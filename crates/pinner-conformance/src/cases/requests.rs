@@ -208,12 +208,15 @@ async fn lies_before_the_block(it: &Subject, block: &Block) -> Outcome<usize> {
         let answer = must(it.pinner.block(&request).await, || {
             format!("block({cid}), of which a source is right")
         })?;
-        let source = answer.source.as_ref();
-        if answer.bytes == block.bytes {
-            it.pinner.verdict(&request, source, Verdict::Right);
+        let verdict = match answer.bytes == block.bytes {
+            true => Verdict::Right,
+            false => Verdict::Wrong,
+        };
+        let (pinner, about, source) = (it.pinner.clone(), request.clone(), answer.source.clone());
+        returns_at_once(move || pinner.verdict(&about, source.as_ref(), verdict)).await?;
+        if verdict == Verdict::Right {
             return Ok(request.avoid().len());
         }
-        it.pinner.verdict(&request, source, Verdict::Wrong);
         let Some(source) = answer.source else {
             return Err(Failure::Broken(format!(
                 "block({cid}): a wrong answer names no source, so no other can be asked"

@@ -18,7 +18,7 @@ use crate::{LIMIT, builder, in_time, late, serve};
 /// The most that a connection takes of an endless answer, with the buffers of both sides.
 const MOST_TAKEN: usize = 16 << 20;
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hostile_answer_harms_its_own_call_alone() {
     let elsewhere = Arc::new(serve(|_| Reply::ok("text/plain", "elsewhere")).await);
     let cases = hostile(&elsewhere.url());

@@ -32,7 +32,7 @@ async fn turning(reply: Reply, good: Arc<AtomicBool>) -> ToyServer {
     server.await.expect("a server")
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hostile_node_harms_one_call_at_a_time() {
     let elsewhere = ToyServer::start(|_| Reply::ok("text/plain", "elsewhere"));
     let elsewhere = elsewhere.await.expect("a server");
@@ -73,7 +73,7 @@ async fn a_hostile_node_harms_one_call_at_a_time() {
     assert_eq!(elsewhere.connections(), 0, "a redirect led there");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hostile_gateway_does_not_keep_the_nodes_block_from_coming() {
     let elsewhere = ToyServer::start(|_| Reply::ok("text/plain", "elsewhere"));
     let elsewhere = elsewhere.await.expect("a server");
