@@ -106,7 +106,7 @@ pub use error::{Error, Limit};
 pub use fetch::{ask::Rank, counters::FetchFailures};
 pub use grant::{
     access::{Access, RootRequest, Roots, Rules},
-    allowance::{KeptListing, Limits},
+    allowance::{KeptHandle, Limits},
 };
 #[cfg(feature = "metrics")]
 pub use host::metrics;
@@ -129,7 +129,7 @@ pub use read::{
     file::File,
     listing::{Entries, Entry},
     node::{Node, Symlink},
-    pending::{KeptBytes, PendingRead},
+    pending::PendingRead,
     readahead::Advice,
     reader::FileReader,
 };

@@ -15,7 +15,7 @@ use crate::{
     },
     grant::{
         access::Access,
-        allowance::{Allowance, KeptListing, Limits},
+        allowance::{Allowance, KeptHandle, Limits},
     },
     path::{fixed_name::FixedName, root_cid::RootCid, walked::Walked},
     sync::{Mutex, lock},
@@ -150,12 +150,13 @@ impl Session {
         self.inner.allowance.fetched_bytes()
     }
 
-    /// Counts a listing of `bytes` that the embedder keeps for the session, until the result is dropped.
+    /// Counts something that the embedder keeps open for the session, such as a listing of its own, and `bytes` of memory
+    /// for it, until the result is dropped.
     ///
     /// # Errors
     /// [`Error::LimitReached`] with too many open handles or too much kept memory, [`Error::Closed`].
-    pub fn keep_listing(&self, bytes: u64) -> Result<KeptListing, Error> {
-        self.allowance().keep_listing(bytes)
+    pub fn keep_handle(&self, bytes: u64) -> Result<KeptHandle, Error> {
+        self.allowance().keep_handle(bytes)
     }
 
     pub(crate) fn engine(&self) -> &Arc<Engine> {

@@ -1,4 +1,4 @@
-//! The IPFS of one guest: a session of the cache, names, and mounts. This module knows no wasmtime.
+//! The IPFS of one guest: a session of the cache, names, and mounts, among them trees of the host's own.
 //!
 //! Invariants (I10): a mount grants only what lies below its own root, and only through itself. Paths below `/ipfs`
 //! obey the [`Access`] that the embedder chose, and reach the targets of granted names besides, whatever is mounted.
@@ -12,7 +12,9 @@ use pinset::{
 
 #[cfg(feature = "p3")]
 use crate::streams::Streams;
-use crate::{errno::Failures, error::Error, types::Types};
+use crate::{
+    counted::CountedDir, errno::Failures, error::Error, ipfs::IpfsDir, node::DirNode, types::Types,
+};
 
 /// The tree of all content, as the guest sees it.
 pub(crate) const IPFS: &str = "/ipfs";
@@ -38,12 +40,21 @@ struct Inner {
     streams: Arc<Streams>,
 }
 
-/// A directory of IPFS under a name that the host chose.
-pub(crate) struct Mount {
+/// A directory of IPFS, or of the host's own, under a name that the host chose.
+struct Mount {
     /// Its absolute name in the guest.
-    pub(crate) guest: String,
-    /// The directory that the guest finds there, opened in the guest's session, whose limits hold for it.
-    pub(crate) dir: Dir,
+    guest: String,
+    /// The directory that the guest finds there. The limits of the guest's session hold for it.
+    dir: Arc<dyn DirNode>,
+}
+
+/// A directory that the guest finds open, with its absolute name in the guest.
+pub(crate) type Preopen = (String, Arc<dyn DirNode>);
+
+/// The directory of a mount, before it is opened.
+enum Source {
+    Path(ContentPath),
+    Tree(Arc<dyn DirNode>),
 }
 
 impl IpfsCtx {
@@ -82,12 +93,40 @@ impl IpfsCtx {
         self.0.types.unknown()
     }
 
+    #[cfg(test)]
     pub(crate) fn types(&self) -> &Arc<Types> {
         &self.0.types
     }
 
-    pub(crate) fn mounts(&self) -> &[Mount] {
-        &self.0.mounts
+    /// Returns a directory of this guest's [`session`](Self::session) as a node, with the guest's way to list types. A
+    /// tree of the host's own can stand on it.
+    pub fn dir_node(&self, dir: Dir) -> Arc<dyn DirNode> {
+        Arc::new(IpfsDir::new(dir, &self.0.session, &self.0.types))
+    }
+
+    /// Opens the directories that the guest finds open: `/ipfs`, `/ipns` (if a name was granted) and the mounts. The
+    /// first two take a handle each time.
+    ///
+    /// # Errors
+    /// [`Error::Preopen`], which names the directory for which the session has no handle left.
+    pub(crate) fn preopens(&self) -> Result<Vec<Preopen>, Error> {
+        let session = self.session();
+        let mut all = vec![(IPFS.to_owned(), self.preopen(IPFS, session.root())?)];
+        if self.names().next().is_some() {
+            all.push((IPNS.to_owned(), self.preopen(IPNS, session.names_root())?));
+        }
+        let mounts = self.0.mounts.iter();
+        all.extend(mounts.map(|mount| (mount.guest.clone(), mount.dir.clone())));
+        Ok(all)
+    }
+
+    fn preopen(
+        &self,
+        guest: &str,
+        dir: Result<Dir, pinset::Error>,
+    ) -> Result<Arc<dyn DirNode>, Error> {
+        let dir = dir.map_err(|source| preopen_failed(guest, source))?;
+        Ok(self.dir_node(dir))
     }
 
     pub(crate) fn failures(&self) -> &Arc<Failures> {
@@ -102,7 +141,7 @@ impl IpfsCtx {
 
 impl fmt::Debug for IpfsCtx {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mounts: Vec<_> = self.mounts().iter().map(|mount| &mount.guest).collect();
+        let mounts: Vec<_> = self.0.mounts.iter().map(|mount| &mount.guest).collect();
         f.debug_struct("IpfsCtx")
             .field("mounts", &mounts)
             .finish_non_exhaustive()
@@ -116,7 +155,7 @@ pub struct IpfsCtxBuilder {
     access: Access,
     limits: Limits,
     names: Vec<IpnsName>,
-    mounts: Vec<(String, ContentPath)>,
+    mounts: Vec<(String, Source)>,
     lazy_types: bool,
 }
 
@@ -156,7 +195,14 @@ impl IpfsCtxBuilder {
     /// not be `/ipfs`, `/ipns` or below them. Mounts come after wasmtime-wasi's preopened directories. If both have the
     /// same name, the usual libraries take the mount.
     pub fn mount(mut self, guest: impl Into<String>, path: impl Into<ContentPath>) -> Self {
-        self.mounts.push((guest.into(), path.into()));
+        self.mounts.push((guest.into(), Source::Path(path.into())));
+        self
+    }
+
+    /// Shows the directory `tree`, which is the host's own and has nothing to do with IPFS, to the guest as `guest`. Its
+    /// open files, directories and listings count as handles of the guest's session. Otherwise as [`mount`](Self::mount).
+    pub fn mount_tree(mut self, guest: impl Into<String>, tree: Arc<dyn DirNode>) -> Self {
+        self.mounts.push((guest.into(), Source::Tree(tree)));
         self
     }
 
@@ -164,7 +210,7 @@ impl IpfsCtxBuilder {
     ///
     /// # Errors
     /// [`Error::Name`], which names the name; [`Error::MountName`], [`Error::Mount`], [`Error::MountNotDirectory`],
-    /// which name the mount; [`Error::TooFewHandles`].
+    /// [`Error::Preopen`], which name the mount; [`Error::TooFewHandles`].
     pub async fn build(self) -> Result<IpfsCtx, Error> {
         let preopens = self.mounts.len() + 1 + usize::from(!self.names.is_empty());
         if self.limits.open_handles <= preopens {
@@ -185,8 +231,9 @@ impl IpfsCtxBuilder {
         let session =
             self.cache
                 .session_with_names(self.access.clone(), self.limits.clone(), names);
+        let types = Arc::new(Types::new(self.lazy_types));
         let mut mounts: Vec<Mount> = Vec::with_capacity(self.mounts.len());
-        for (name, path) in &self.mounts {
+        for (name, source) in &self.mounts {
             let guest = guest_name(name)?;
             if mounts.iter().any(|mount| mount.guest == guest) {
                 return Err(Error::MountName {
@@ -194,30 +241,50 @@ impl IpfsCtxBuilder {
                     reason: "another mount has that name",
                 });
             }
-            match self.open(path, &mut fixed, &session).await {
-                Ok(Node::Dir(dir)) => mounts.push(Mount { guest, dir }),
-                Ok(Node::File(_) | Node::Symlink(_)) => {
-                    let path = path.to_string();
-                    return Err(Error::MountNotDirectory { guest, path });
+            let dir: Arc<dyn DirNode> = match source {
+                Source::Path(path) => {
+                    let dir = self.mounted(&guest, path, &mut fixed, &session).await?;
+                    Arc::new(IpfsDir::new(dir, &session, &types))
                 }
-                Err(source) => {
-                    return Err(Error::Mount {
-                        guest,
-                        path: path.to_string(),
-                        source: Box::new(source),
-                    });
+                Source::Tree(tree) => {
+                    let dir = CountedDir::new(tree.clone(), &session);
+                    Arc::new(dir.map_err(|source| preopen_failed(&guest, source))?)
                 }
-            }
+            };
+            mounts.push(Mount { guest, dir });
         }
         Ok(IpfsCtx(Arc::new(Inner {
             cache: self.cache,
             session,
             mounts,
             failures: Arc::default(),
-            types: Arc::new(Types::new(self.lazy_types)),
+            types,
             #[cfg(feature = "p3")]
             streams: Arc::default(),
         })))
+    }
+
+    /// Opens the directory of a mount.
+    async fn mounted(
+        &self,
+        guest: &str,
+        path: &ContentPath,
+        fixed: &mut HashMap<IpnsName, FixedName>,
+        session: &Session,
+    ) -> Result<Dir, Error> {
+        let guest = || guest.to_owned();
+        match self.open(path, fixed, session).await {
+            Ok(Node::Dir(dir)) => Ok(dir),
+            Ok(Node::File(_) | Node::Symlink(_)) => Err(Error::MountNotDirectory {
+                guest: guest(),
+                path: path.to_string(),
+            }),
+            Err(source) => Err(Error::Mount {
+                guest: guest(),
+                path: path.to_string(),
+                source: Box::new(source),
+            }),
+        }
     }
 
     /// Opens the target of a mount. The host walks to it with its own rights, since the guest's session decides what
@@ -257,6 +324,15 @@ impl IpfsCtxBuilder {
     }
 }
 
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Path(path) => write!(f, "{path}"),
+            Self::Tree(_) => f.write_str("a tree of the host's"),
+        }
+    }
+}
+
 impl fmt::Debug for IpfsCtxBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("IpfsCtxBuilder")
@@ -266,6 +342,13 @@ impl fmt::Debug for IpfsCtxBuilder {
             .field("mounts", &self.mounts)
             .field("lazy_types", &self.lazy_types)
             .finish_non_exhaustive()
+    }
+}
+
+fn preopen_failed(guest: &str, source: pinset::Error) -> Error {
+    Error::Preopen {
+        guest: guest.to_owned(),
+        source: Box::new(source),
     }
 }
 
@@ -304,15 +387,15 @@ fn guest_name(name: &str) -> Result<String, Error> {
 
 #[cfg(test)]
 mod tests {
-    use std::{future::poll_fn, pin::Pin};
+    use std::future::poll_fn;
 
-    use futures_core::Stream;
     use pinner_car::Profile;
     use pinner_mock::MockNode;
     use pinset::{IpfsPath, Limit, PinsetBuilder};
     use test_support::content::add;
 
     use super::*;
+    use crate::node;
 
     #[tokio::test]
     async fn a_mount_is_listed_within_the_guests_limits() {
@@ -338,9 +421,9 @@ mod tests {
             .mount("/data", IpfsPath::root(root));
         let guest = guest.build().await.unwrap();
         // The mount is the first handle.
-        let dir = &guest.mounts()[0].dir;
-        let mut entries = dir.entries().unwrap();
-        let another = dir.entries().unwrap();
+        let dir = &guest.0.mounts[0].dir;
+        let mut entries = dir.list(0).unwrap();
+        let another = dir.list(0).unwrap();
         let error = guest.session().root().unwrap_err();
         assert!(matches!(
             error,
@@ -351,7 +434,7 @@ mod tests {
         ));
         drop(another);
         let error = loop {
-            let next = poll_fn(|context| Pin::new(&mut entries).poll_next(context));
+            let next = poll_fn(|context| entries.as_mut().poll_next(context));
             match next.await {
                 Some(Ok(_)) => {}
                 Some(Err(error)) => break error,
@@ -361,10 +444,10 @@ mod tests {
         assert!(
             matches!(
                 error,
-                pinset::Error::LimitReached {
+                node::Error::Ipfs(pinset::Error::LimitReached {
                     limit: Limit::FetchedBytes,
                     ..
-                }
+                })
             ),
             "{error}"
         );

@@ -6,6 +6,7 @@
 //! |---|---|
 //! | a name or root proven absent, a first segment that is not a CID, a root or name not granted | `NoEntry` |
 //! | a block below a found root missing, corrupt, late or refused; over the limit of fetched bytes | `Io` |
+//! | a failure of a host's own tree | `Io` |
 //! | any way to write | `NotPermitted`, as with wasmtime-wasi's read-only preopens |
 //! | creating with `EXCLUSIVE` where something exists | `Exist` |
 //! | a file used as a directory; a directory read as a file | `NotDirectory`; `IsDirectory` |
@@ -24,11 +25,14 @@
 
 use std::{
     collections::HashSet,
+    hash::{DefaultHasher, Hash as _, Hasher as _},
     mem::{Discriminant, discriminant},
     sync::{Mutex, PoisonError},
 };
 
-use pinset::{Error, Identity, Limit};
+use pinset::{Identity, Limit};
+
+use crate::node::Error;
 
 /// An error code, by the name that WASI has for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,39 +112,53 @@ impl Refusal {
     }
 }
 
-/// Returns the code for an error of the cache.
+/// Returns the code for an error of a node.
 pub(crate) fn code(error: &Error) -> Code {
     match error {
-        Error::InvalidPath { .. }
-        | Error::InvalidName { .. }
-        | Error::NotFound { .. }
-        | Error::RootNotFound { .. }
-        | Error::NotGranted { .. } => Code::NoEntry,
-        Error::PathTooLong { .. } => Code::NameTooLong,
+        Error::NotFound { .. } => Code::NoEntry,
         Error::NotDirectory { .. } => Code::NotDirectory,
-        Error::IsDirectory { .. } => Code::IsDirectory,
         Error::Escapes { .. } => Code::NotPermitted,
         Error::TooManySymlinks { .. } => Code::Loop,
-        Error::LimitReached { limit, .. } => match limit {
+        Error::PathTooLong { .. } => Code::NameTooLong,
+        Error::Failed(_) => Code::Io,
+        Error::Ipfs(error) => code_of_ipfs(error),
+    }
+}
+
+/// Returns the code for an error of the cache.
+fn code_of_ipfs(error: &pinset::Error) -> Code {
+    use pinset::Error as E;
+    match error {
+        E::InvalidPath { .. }
+        | E::InvalidName { .. }
+        | E::NotFound { .. }
+        | E::RootNotFound { .. }
+        | E::NotGranted { .. } => Code::NoEntry,
+        E::PathTooLong { .. } => Code::NameTooLong,
+        E::NotDirectory { .. } => Code::NotDirectory,
+        E::IsDirectory { .. } => Code::IsDirectory,
+        E::Escapes { .. } => Code::NotPermitted,
+        E::TooManySymlinks { .. } => Code::Loop,
+        E::LimitReached { limit, .. } => match limit {
             Limit::OpenHandles => Code::InsufficientMemory,
             Limit::Targets => Code::Quota,
             Limit::FetchedBytes => Code::Io,
             // One that is newer than this table.
             _ => Code::Io,
         },
-        Error::Fetch { .. }
-        | Error::Corrupt { .. }
-        | Error::Malformed { .. }
-        | Error::Unsupported { .. }
-        | Error::Closed
+        E::Fetch { .. }
+        | E::Corrupt { .. }
+        | E::Malformed { .. }
+        | E::Unsupported { .. }
+        | E::Closed
         // The rest concerns the host alone. If a guest's call meets it, the guest sees a failure of the device.
-        | Error::OverBudget { .. }
-        | Error::BudgetTooSmall { .. }
-        | Error::Pin { .. }
-        | Error::Staging { .. }
-        | Error::Write { .. }
-        | Error::NoNames { .. }
-        | Error::Name { .. } => Code::Io,
+        | E::OverBudget { .. }
+        | E::BudgetTooSmall { .. }
+        | E::Pin { .. }
+        | E::Staging { .. }
+        | E::Write { .. }
+        | E::NoNames { .. }
+        | E::Name { .. } => Code::Io,
         // One that is newer than this table.
         _ => Code::Io,
     }
@@ -160,12 +178,18 @@ struct Counted {
     unlogged: u64,
 }
 
-/// A way to fail, and the block that is to blame.
-type Failure = (
-    Discriminant<Error>,
-    Option<Discriminant<Limit>>,
-    Option<Identity>,
-);
+/// A way to fail, and what is to blame.
+#[derive(Debug, PartialEq, Eq, Hash)]
+enum Failure {
+    /// Of IPFS, with the block.
+    Ipfs(
+        Discriminant<pinset::Error>,
+        Option<Discriminant<Limit>>,
+        Option<Identity>,
+    ),
+    /// Of another tree: a hash of its message.
+    Tree(u64),
+}
 
 impl Failures {
     /// The most warnings for one guest.
@@ -208,15 +232,21 @@ impl Drop for Failures {
 }
 
 fn failure(error: &Error) -> Failure {
+    use pinset::Error as E;
+    let Error::Ipfs(error) = error else {
+        let mut message = DefaultHasher::new();
+        error.to_string().hash(&mut message);
+        return Failure::Tree(message.finish());
+    };
     let (limit, cid) = match error {
-        Error::LimitReached { limit, .. } => (Some(discriminant(limit)), None),
-        Error::Fetch { cid, .. }
-        | Error::Corrupt { cid, .. }
-        | Error::Malformed { cid, .. }
-        | Error::Unsupported { cid, .. } => (None, Some(Identity::of(cid))),
+        E::LimitReached { limit, .. } => (Some(discriminant(limit)), None),
+        E::Fetch { cid, .. }
+        | E::Corrupt { cid, .. }
+        | E::Malformed { cid, .. }
+        | E::Unsupported { cid, .. } => (None, Some(Identity::of(cid))),
         _ => (None, None),
     };
-    (discriminant(error), limit, cid)
+    Failure::Ipfs(discriminant(error), limit, cid)
 }
 
 #[cfg(test)]
@@ -262,11 +292,15 @@ mod tests {
         digest[..4].copy_from_slice(&number.to_le_bytes());
         let hash = cid::multihash::Multihash::wrap(0x12, &digest).unwrap();
         let cid = Cid::new_v1(0x55, hash);
-        Error::Corrupt { cid, len: 1 }
+        pinset::Error::Corrupt { cid, len: 1 }.into()
     }
 
     fn limit(limit: Limit) -> Error {
-        Error::LimitReached { limit, value: 1 }
+        pinset::Error::LimitReached { limit, value: 1 }.into()
+    }
+
+    fn of_a_tree(text: &str) -> Error {
+        Error::failed(std::io::Error::other(text))
     }
 
     #[test]
@@ -279,21 +313,23 @@ mod tests {
                 for error in [
                     corrupt(1),
                     corrupt(2),
-                    Error::Closed,
+                    pinset::Error::Closed.into(),
                     limit(Limit::OpenHandles),
                     limit(Limit::Targets),
+                    of_a_tree("one way"),
+                    of_a_tree("another way"),
                 ] {
                     assert_eq!(failures.log(&error), code(&error));
                 }
                 // The guest is told what it asked; that is not a failure of the host.
                 failures.log(&Error::Escapes { path: "..".into() });
             }
-            assert_eq!(lines(), 5);
+            assert_eq!(lines(), 7);
             // The number of warnings is bounded.
             for number in 0..10_000 {
                 failures.log(&corrupt(number));
             }
-            assert_eq!(lines(), Failures::LOGGED - 5);
+            assert_eq!(lines(), Failures::LOGGED - 7);
             drop(failures);
             assert_eq!(lines(), 1);
             // Another guest's are logged again.

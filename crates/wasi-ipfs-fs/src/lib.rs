@@ -41,11 +41,13 @@
 //! 1. [`ctx`](IpfsCtx): one guest's IPFS: a session of the cache, the names, and the mounts.
 //! 2. [`rules`](AccessRules): a host's own rules about roots, where a fixed set does not do.
 //! 3. [`view`](IpfsView): the trait by which every preview reaches the embedder's state.
-//! 4. [`p2`]: the linker function, and `wasi:filesystem` of preview 2. `p1` is the same for core modules of preview 1:
+//! 4. [`p2`]: the linker functions, and `wasi:filesystem` of preview 2. `p1` is the same for core modules of preview 1:
 //!    one table of the guest's numbers, with native descriptors and ours. `p3` is the same for WASI 0.3.
-//! 5. `listing`: a directory's entries with their types, for all previews; `types`: how many could not be learnt.
-//! 6. `paths`: how a path of a guest is opened, for all previews.
-//! 7. `errno`: the only table of a guest's error codes, for all previews.
+//! 5. `paths`: how a path of a guest is opened, for all previews; `listing`: an open listing.
+//! 6. [`node`]: the traits of a read-only tree's nodes, on which all previews stand.
+//! 7. `ipfs`: `pinset`'s nodes as such; `types`: how many types of entries could not be learnt. `counted`: a host's own
+//!    tree within the limits of the guest.
+//! 8. `errno`: the only table of a guest's error codes, for all previews.
 //!
 //! # Features
 //!
@@ -63,10 +65,13 @@
 #![cfg_attr(doctest, doc = include_str!("../README.md"))]
 #![cfg_attr(doctest, doc = include_str!("../../../README.md"))]
 
+mod counted;
 mod ctx;
 mod errno;
 mod error;
+mod ipfs;
 mod listing;
+pub mod node;
 #[cfg(feature = "p1")]
 pub mod p1;
 pub mod p2;

@@ -1,9 +1,12 @@
 //! A guest's calls by a path below a directory of ours, in no preview's types: open it, and read a link. Each preview
 //! spells the flags and the [`Code`]s.
 
-use pinset::{Dir, File, MadeBy, Node, Session, Symlinks};
+use std::sync::Arc;
 
-use crate::errno::{Code, Failures, Refusal};
+use crate::{
+    errno::{Code, Failures, Refusal},
+    node::{DirNode, FileNode, Identity, MadeBy, Metadata, Node, Symlinks},
+};
 
 /// A guest's request to open a path.
 #[derive(Clone, Copy, Debug)]
@@ -24,24 +27,57 @@ pub(crate) struct OpenRequest {
     pub(crate) synchronised: bool,
 }
 
-/// An opened node. Symlinks are never open: WASI has no descriptor for one.
-pub(crate) enum Opened {
+/// An open node of ours. Symlinks are never open: WASI has no descriptor for one. All clones are the same handle.
+#[derive(Clone)]
+pub(crate) enum Open {
     /// A file.
-    File(File),
+    File(Arc<dyn FileNode>),
     /// A directory.
-    Dir(Dir),
+    Dir(Arc<dyn DirNode>),
+}
+
+impl Open {
+    /// Returns the directory, or wasmtime-wasi's answer to a directory's method on a file.
+    pub(crate) fn dir(&self) -> Result<&Arc<dyn DirNode>, Refusal> {
+        match self {
+            Self::Dir(dir) => Ok(dir),
+            Self::File(_) => Err(Refusal::NotDirectory),
+        }
+    }
+
+    /// Returns the file, or wasmtime-wasi's answer to a file's method on a directory.
+    pub(crate) fn file(&self) -> Result<&Arc<dyn FileNode>, Refusal> {
+        match self {
+            Self::File(file) => Ok(file),
+            Self::Dir(_) => Err(Refusal::NotFile),
+        }
+    }
+
+    pub(crate) fn metadata(&self) -> Metadata {
+        match self {
+            Self::File(file) => file.metadata(),
+            Self::Dir(dir) => dir.metadata(),
+        }
+    }
+
+    /// Returns the value that tells the node from others.
+    pub(crate) fn identity(&self) -> Identity {
+        match self {
+            Self::File(file) => file.identity(),
+            Self::Dir(dir) => dir.identity(),
+        }
+    }
 }
 
 /// Opens `path` below `dir`. The checks come in wasmtime-wasi's order: first the flags, then the right to write, and
 /// only then what is there. The exception is a creation with `exclusive`: it first looks at what is there, since
 /// programs rely on the answer "it exists".
 pub(crate) async fn open_at(
-    session: &Session,
-    dir: &Dir,
+    dir: &Arc<dyn DirNode>,
     path: &str,
     request: OpenRequest,
     failures: &Failures,
-) -> Result<Opened, Code> {
+) -> Result<Open, Code> {
     let OpenRequest {
         last,
         directory,
@@ -60,18 +96,19 @@ pub(crate) async fn open_at(
     if create || truncate || write {
         if create && exclusive {
             // A symlink at the end counts as existing, wherever it leads.
-            let found = session.identity_at(dir, path, Symlinks::NoFollow).await;
+            let found = dir.identity_at(path, Symlinks::NoFollow).await;
             if found.is_ok() {
                 return Err(Refusal::Exists.code());
             }
         }
         return Err(Refusal::ReadOnly.code());
     }
-    match session.open_at(dir, path, last).await {
-        Ok(Node::File(_)) if directory => Err(Refusal::NotDirectory.code()),
-        Ok(Node::File(file)) => Ok(Opened::File(file)),
-        Ok(Node::Dir(dir)) => Ok(Opened::Dir(dir)),
-        Ok(Node::Symlink(_)) => Err(Refusal::SymlinkNotFollowed.code()),
+    match dir.open_at(path, last).await {
+        Ok(Some(Node::File(_))) if directory => Err(Refusal::NotDirectory.code()),
+        Ok(Some(Node::File(file))) => Ok(Open::File(file)),
+        Ok(Some(Node::Dir(below))) => Ok(Open::Dir(below)),
+        Ok(None) => Ok(Open::Dir(dir.clone())),
+        Ok(Some(Node::Symlink(_))) => Err(Refusal::SymlinkNotFollowed.code()),
         Err(error) => Err(failures.log(&error)),
     }
 }
@@ -81,19 +118,18 @@ pub(crate) async fn open_at(
 /// wasmtime-wasi refuses to show an absolute target, so a link in content is refused as well. The link of a granted name
 /// is shown: the host made it, and the guest can reach its target.
 pub(crate) async fn readlink_at(
-    session: &Session,
-    dir: &Dir,
+    dir: &dyn DirNode,
     path: &str,
     failures: &Failures,
 ) -> Result<String, Code> {
-    match session.open_at(dir, path, Symlinks::NoFollow).await {
-        Ok(Node::Symlink(link))
-            if link.made_by() == MadeBy::Content && link.target().starts_with('/') =>
+    match dir.open_at(path, Symlinks::NoFollow).await {
+        Ok(Some(Node::Symlink(link)))
+            if link.made_by == MadeBy::Content && link.target.starts_with('/') =>
         {
             Err(Refusal::AbsoluteTarget.code())
         }
-        Ok(Node::Symlink(link)) => Ok(link.target().to_owned()),
-        Ok(Node::File(_) | Node::Dir(_)) => Err(Refusal::NotSymlink.code()),
+        Ok(Some(Node::Symlink(link))) => Ok(link.target),
+        Ok(None | Some(Node::File(_) | Node::Dir(_))) => Err(Refusal::NotSymlink.code()),
         Err(error) => Err(failures.log(&error)),
     }
 }

@@ -14,7 +14,7 @@ use pinner_car::ImportOptions;
 use tempfile::TempDir;
 use test_support::{examples, examples::Example};
 
-examples! { embed http_server mount_root preview1 }
+examples! { embed http_server mount_root own_filesystem own_tree preview1 }
 
 /// How long a server may take before the test declares it hung.
 const HUNG: Duration = Duration::from_secs(60);
@@ -113,6 +113,96 @@ fn mount_root(example: &Example) {
     let path = format!("/ipfs/{}/note.txt", site.root);
     let refused = example.refused(&[&cat, &car, &path]);
     assert!(refused.contains(&path), "{refused}");
+}
+
+/// Each way to run it shows the same: the host's filesystem sees the native paths, and no other.
+fn own_filesystem(example: &Example) {
+    let Some(cat) = guest("p2/cat.wasm") else {
+        return;
+    };
+    let site = Site::new();
+    let (car, folder) = (site.car(), site.folder.path().join("site"));
+    let folder = folder.to_str().expect("a path in UTF-8");
+    let path = format!("/ipfs/{}/large", site.root);
+    for how in ["async", "sync"] {
+        let mut command = example.command();
+        command.args([how, &cat, &car, folder, &path, "/native/note.txt"]);
+        let ended = command.output().expect("it starts");
+        let told = String::from_utf8(ended.stderr).expect("text");
+        assert!(ended.status.success(), "{how}: {told}");
+        let wanted = [&site.large, NOTE].concat();
+        assert!(ended.stdout == wanted, "{how}: other bytes");
+        assert_eq!(told, "1: note.txt\n", "{how}");
+
+        let missing = format!("/ipfs/{}/missing", site.root);
+        let refused = example.refused(&[how, &cat, &car, folder, &missing]);
+        assert!(refused.contains(&missing), "{how}: {refused}");
+        let missing = "/native/missing";
+        let refused = example.refused(&[how, &cat, &car, folder, missing]);
+        assert!(refused.contains("1: missing\n"), "{how}: {refused}");
+    }
+    let usage = example.refused(&["async", &cat, &car]);
+    assert!(usage.contains("usage: "), "{usage}");
+}
+
+/// Guests of both previews find the same tree, though none of it is in IPFS.
+fn own_tree(example: &Example) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let archive = folder.path().join("tree.tar");
+    let large: Vec<u8> = (0..300_000_u32).map(|at| (at >> 3) as u8).collect();
+    let members = [
+        ("a/", b'5', "", &[][..]),
+        ("a/note.txt", b'0', "", NOTE),
+        ("a/up", b'2', "../large", &[]),
+        ("a/out", b'2', "../../etc", &[]),
+        ("b/c/empty", b'0', "", &[]),
+        ("large", b'0', "", &large),
+    ];
+    fs::write(&archive, tar(&members)).expect("a file");
+    let archive = archive.to_str().expect("a path in UTF-8");
+    for preview in ["p1", "p2"] {
+        let Some(cat) = guest(&format!("{preview}/cat.wasm")) else {
+            return;
+        };
+        let files = ["/tar/a/note.txt", "/tar/b/../a/up", "/tar/b/c/empty"];
+        let read = example.printed(&[&[&cat, archive][..], &files].concat());
+        assert!(read == [NOTE, &large].concat(), "{preview}: other bytes");
+        for missing in ["/tar/a/missing", "/tar/a/out", "/tar/large/x", "/tar/a"] {
+            let refused = example.refused(&[&cat, archive, missing]);
+            assert!(refused.contains(missing), "{preview}: {refused}");
+        }
+        let list = guest(&format!("{preview}/list_dir.wasm")).expect("a guest");
+        let listed = example.printed(&[&list, archive, "/tar"]);
+        let listed = String::from_utf8(listed).expect("text");
+        assert_eq!(
+            listed, "count 3\nd \"a\"\nd \"b\"\nf \"large\"\n",
+            "{preview}"
+        );
+        let listed = example.printed(&[&list, archive, "/tar/a"]);
+        let listed = String::from_utf8(listed).expect("text");
+        assert_eq!(
+            listed, "count 3\nf \"note.txt\"\nl \"out\"\nl \"up\"\n",
+            "{preview}"
+        );
+    }
+}
+
+/// Makes an archive of members, each with a name, a type, the target of a link, and content.
+fn tar(members: &[(&str, u8, &str, &[u8])]) -> Vec<u8> {
+    let mut archive = Vec::new();
+    for (name, kind, target, content) in members {
+        let mut header = [0; 512];
+        header[..name.len()].copy_from_slice(name.as_bytes());
+        header[124..135].copy_from_slice(format!("{:011o}", content.len()).as_bytes());
+        header[156] = *kind;
+        header[157..157 + target.len()].copy_from_slice(target.as_bytes());
+        header[257..263].copy_from_slice(b"ustar\0");
+        archive.extend(header);
+        archive.extend(*content);
+        archive.resize(archive.len().next_multiple_of(512), 0);
+    }
+    archive.resize(archive.len() + 1024, 0);
+    archive
 }
 
 fn http_server(example: &Example) {

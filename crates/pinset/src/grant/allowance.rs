@@ -146,9 +146,9 @@ impl Allowance {
         })
     }
 
-    /// Counts a listing that is kept for the session by others.
-    pub(crate) fn keep_listing(self: &Arc<Self>, bytes: u64) -> Result<KeptListing, Error> {
-        Ok(KeptListing {
+    /// Counts something that others keep open for the session.
+    pub(crate) fn keep_handle(self: &Arc<Self>, bytes: u64) -> Result<KeptHandle, Error> {
+        Ok(KeptHandle {
             _handle: self.count_handle()?,
             _memory: self.keep(bytes)?,
         })
@@ -247,10 +247,10 @@ impl Drop for KeptMemory {
     }
 }
 
-/// A listing that the embedder keeps for a session: an open handle, and kept memory. Both are counted until this is
-/// dropped.
+/// Something that the embedder keeps open for a session: an open handle, and kept memory. Both are counted until this
+/// is dropped.
 #[derive(Debug)]
-pub struct KeptListing {
+pub struct KeptHandle {
     _handle: HandleGuard,
     _memory: KeptMemory,
 }

@@ -17,8 +17,8 @@ impl File {
     /// Begins to read up to `len` bytes from `offset`, as [`read_up_to`](Self::read_up_to) does. `len` should be small:
     /// this is for those who may not come back for a long time.
     ///
-    /// The bytes count towards [`Limits::memory_bytes`](crate::Limits::memory_bytes) from now on, until the read or what
-    /// it returned is dropped. The read holds no block and no part of one.
+    /// The bytes count towards [`Limits::memory_bytes`](crate::Limits::memory_bytes) from now on, until the read, or the
+    /// last part of what it returned, is dropped. The read holds no block and no part of one.
     ///
     /// # Cancellation
     /// Dropping the read ends it, without effect on others who wait for the same block.
@@ -49,14 +49,16 @@ pub struct PendingRead {
 }
 
 impl Future for PendingRead {
-    type Output = Result<KeptBytes, Error>;
+    type Output = Result<Bytes, Error>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let read = ready!(Pin::new(&mut self.answer).poll(context));
         let memory = self.memory.take();
-        Poll::Ready(read.map(|bytes| KeptBytes {
-            bytes,
-            _memory: memory,
+        Poll::Ready(read.map(|bytes| {
+            Bytes::from_owner(Kept {
+                bytes,
+                _memory: memory,
+            })
         }))
     }
 }
@@ -68,20 +70,13 @@ impl fmt::Debug for PendingRead {
 }
 
 /// Bytes that were read before their owner came for them, and that count towards the session's memory.
-#[derive(Debug)]
-pub struct KeptBytes {
+struct Kept {
     bytes: Bytes,
     _memory: Option<KeptMemory>,
 }
 
-impl KeptBytes {
-    /// Takes the first `len` bytes, or all if there are fewer.
-    pub fn take(&mut self, len: usize) -> Bytes {
-        self.bytes.split_to(len.min(self.bytes.len()))
-    }
-
-    /// Returns whether all bytes were taken.
-    pub fn is_empty(&self) -> bool {
-        self.bytes.is_empty()
+impl AsRef<[u8]> for Kept {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
     }
 }

@@ -22,11 +22,12 @@ use wiggle::{GuestMemory, GuestPtr};
 use super::{
     Fd, Result,
     ctx::IpfsP1Ctx,
+    dir::OpenDir,
     file::{OpenFile, copy_out},
     native_listing, poll,
     table::{Native, Slot},
 };
-use crate::{errno::Refusal, paths::Opened};
+use crate::{errno::Refusal, paths::Open};
 
 /// Functions without a descriptor: they go to wasmtime-wasi as they are.
 macro_rules! without_descriptor {
@@ -298,10 +299,7 @@ impl WasiSnapshotPreview1 for IpfsP1Ctx {
                 let (wasi, session) = (&mut self.wasi, self.session.as_ref());
                 native_listing::readdir(wasi, *fd, listing, session, memory, buffer, cookie).await
             }
-            Slot::Dir(dir) => {
-                dir.readdir(memory, buffer, cookie, &self.types, &self.failures)
-                    .await
-            }
+            Slot::Dir(dir) => dir.readdir(memory, buffer, cookie, &self.failures).await,
             Slot::File(_) => Err(Refusal::NotOpen.into()),
         }
     }
@@ -332,8 +330,8 @@ impl WasiSnapshotPreview1 for IpfsP1Ctx {
         };
         let opened = dir.open_at(flags, &path, oflags, rights, fdflags, &self.failures);
         let opened = match opened.await? {
-            Opened::File(file) => Slot::File(OpenFile::new(file, fdflags)),
-            Opened::Dir(below) => Slot::Dir(Box::new(dir.below(below))),
+            Open::File(file) => Slot::File(OpenFile::new(file, fdflags)),
+            Open::Dir(below) => Slot::Dir(Box::new(OpenDir::new(below))),
         };
         Ok(self.table.push(opened))
     }

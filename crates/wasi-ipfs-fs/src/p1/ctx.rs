@@ -12,10 +12,9 @@ use super::{
     table::{Slot, Table},
 };
 use crate::{
-    ctx::{IPFS, IPNS, IpfsCtx},
+    ctx::IpfsCtx,
     errno::{Failures, Refusal},
     error,
-    types::Types,
 };
 
 /// The state of a guest of preview 1 in its store: wasmtime-wasi's own, and the guest's IPFS.
@@ -27,8 +26,6 @@ pub struct IpfsP1Ctx {
     pub(super) session: Option<Session>,
     /// The guest's calls that failed.
     pub(super) failures: Arc<Failures>,
-    /// The types in its listings.
-    pub(super) types: Arc<Types>,
     pub(super) table: Table,
     /// How many bytes the current call may still copy out of the guest's memory.
     pub(super) fuel: usize,
@@ -52,14 +49,14 @@ impl IpfsP1Ctx {
             wasi,
             session: ipfs.map(|ipfs| ipfs.session().clone()),
             failures: ipfs.map_or_else(Arc::default, |ipfs| ipfs.failures().clone()),
-            types: ipfs.map_or_else(Arc::default, |ipfs| ipfs.types().clone()),
             table: Table::default(),
             fuel: usize::MAX,
             blocking: false,
         };
         ctx.add_native();
-        if let Some(ipfs) = ipfs {
-            ctx.add_ours(ipfs)?;
+        for (name, dir) in ipfs.map_or(Ok(Vec::new()), IpfsCtx::preopens)? {
+            let open = OpenDir::preopened(&name, dir);
+            ctx.table.push(Slot::Dir(Box::new(open)));
         }
         Ok(ctx)
     }
@@ -88,28 +85,6 @@ impl IpfsP1Ctx {
             }
             self.table.push(Slot::native(fd));
         }
-    }
-
-    fn add_ours(&mut self, ipfs: &IpfsCtx) -> Result<(), error::Error> {
-        let session = ipfs.session();
-        let mut add =
-            |name: &str, dir: Result<pinset::Dir, pinset::Error>| -> Result<(), error::Error> {
-                let dir = dir.map_err(|source| error::Error::Preopen {
-                    guest: name.to_owned(),
-                    source: Box::new(source),
-                })?;
-                let open = OpenDir::preopened(name, dir, session.clone());
-                self.table.push(Slot::Dir(Box::new(open)));
-                Ok(())
-            };
-        add(IPFS, session.root())?;
-        if ipfs.names().next().is_some() {
-            add(IPNS, session.names_root())?;
-        }
-        for mount in ipfs.mounts() {
-            add(&mount.guest, Ok(mount.dir.clone()))?;
-        }
-        Ok(())
     }
 
     /// Takes bytes off what the current call may copy.

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use pinset::{Dir, Session};
 use wasmtime_wasi::p1::types::{
     Dircookie, Fdflags, Fdstat, Filestat, Filetype, Lookupflags, Oflags, Rights, Size,
 };
@@ -16,16 +15,15 @@ use super::{
 };
 use crate::{
     errno::Failures,
-    paths::{self, OpenRequest, Opened},
-    types::Types,
+    node::{DirNode, Error},
+    paths::{self, Open, OpenRequest},
 };
 
-/// An open directory, and the session that paths relative to it are resolved for (I10).
+/// An open directory.
 ///
 /// Its calls that wait have it to themselves, since a listing under way cannot be shared among threads.
 pub(super) struct OpenDir {
-    dir: Dir,
-    session: Session,
+    dir: Arc<dyn DirNode>,
     /// Its name, if the guest finds it open.
     preopen: Option<Box<str>>,
     /// Its listing under way.
@@ -33,18 +31,20 @@ pub(super) struct OpenDir {
 }
 
 impl OpenDir {
-    fn new(dir: Dir, session: Session, preopen: Option<Box<str>>) -> Self {
+    pub(super) fn new(dir: Arc<dyn DirNode>) -> Self {
         Self {
             dir,
-            session,
-            preopen,
+            preopen: None,
             listing: None,
         }
     }
 
     /// A directory that the guest finds open, under a name.
-    pub(super) fn preopened(name: &str, dir: Dir, session: Session) -> Self {
-        Self::new(dir, session, Some(name.into()))
+    pub(super) fn preopened(name: &str, dir: Arc<dyn DirNode>) -> Self {
+        Self {
+            preopen: Some(name.into()),
+            ..Self::new(dir)
+        }
     }
 
     /// Its name, if the guest finds it open.
@@ -60,7 +60,7 @@ impl OpenDir {
         rights: Rights,
         fdflags: Fdflags,
         failures: &Failures,
-    ) -> Result<Opened> {
+    ) -> Result<Open> {
         let request = OpenRequest {
             last: last(flags),
             directory: oflags.contains(Oflags::DIRECTORY),
@@ -71,13 +71,8 @@ impl OpenDir {
             write: rights.contains(Rights::FD_WRITE),
             synchronised: fdflags.intersects(Fdflags::SYNC | Fdflags::DSYNC | Fdflags::RSYNC),
         };
-        let opened = paths::open_at(&self.session, &self.dir, path, request, failures).await;
+        let opened = paths::open_at(&self.dir, path, request, failures).await;
         opened.map_err(coded)
-    }
-
-    /// A directory that was opened below this one.
-    pub(super) fn below(&self, dir: Dir) -> Self {
-        Self::new(dir, self.session.clone(), None)
     }
 
     /// Lists from `cookie` on, into the guest's buffer.
@@ -86,11 +81,10 @@ impl OpenDir {
         memory: &mut GuestMemory<'_>,
         buffer: GuestPtr<[u8]>,
         cookie: Dircookie,
-        types: &Arc<Types>,
         failures: &Failures,
     ) -> Result<Size> {
         let Self { dir, listing, .. } = self;
-        listing::readdir(dir, listing, memory, buffer, cookie, types, failures).await
+        listing::readdir(&**dir, listing, memory, buffer, cookie, failures).await
     }
 
     pub(super) async fn filestat_at(
@@ -99,19 +93,17 @@ impl OpenDir {
         path: &str,
         failures: &Failures,
     ) -> Result<Filestat> {
-        let Self { dir, session, .. } = self;
+        let dir = &self.dir;
         let found = async {
-            let metadata = session.metadata_at(dir, path, last(flags)).await?;
-            let identity = session.identity_at(dir, path, last(flags)).await?;
+            let metadata = dir.metadata_at(path, last(flags)).await?;
+            let identity = dir.identity_at(path, last(flags)).await?;
             Ok(filestat(&metadata, identity))
         };
-        found
-            .await
-            .map_err(|error: pinset::Error| failed(&error, failures))
+        found.await.map_err(|error: Error| failed(&error, failures))
     }
 
     pub(super) async fn readlink_at(&mut self, path: &str, failures: &Failures) -> Result<String> {
-        let target = paths::readlink_at(&self.session, &self.dir, path, failures).await;
+        let target = paths::readlink_at(&*self.dir, path, failures).await;
         target.map_err(coded)
     }
 

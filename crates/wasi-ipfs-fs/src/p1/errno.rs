@@ -2,7 +2,10 @@
 
 use wasmtime_wasi::p1::types::{self, Errno};
 
-use crate::errno::{Code, Failures, Refusal};
+use crate::{
+    errno::{Code, Failures, Refusal},
+    node,
+};
 
 impl From<Code> for Errno {
     fn from(code: Code) -> Self {
@@ -36,8 +39,8 @@ pub(super) fn coded(code: Code) -> types::Error {
     Errno::from(code).into()
 }
 
-/// Converts an error of the cache for a call.
-pub(super) fn failed(error: &pinset::Error, failures: &Failures) -> types::Error {
+/// Converts an error of a node for a call.
+pub(super) fn failed(error: &node::Error, failures: &Failures) -> types::Error {
     coded(failures.log(error))
 }
 

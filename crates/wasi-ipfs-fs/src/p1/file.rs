@@ -1,6 +1,7 @@
 //! An open file of ours: a position, and reads into the guest's memory.
 
-use pinset::File;
+use std::sync::Arc;
+
 use wasmtime_wasi::p1::types::{
     Advice, Fdflags, Fdstat, Filedelta, Filesize, Filestat, Filetype, IovecArray, Rights, Size,
     Whence,
@@ -8,11 +9,14 @@ use wasmtime_wasi::p1::types::{
 use wiggle::{GuestError, GuestMemory, GuestPtr};
 
 use super::{Error, Result, errno::failed, stat::filestat};
-use crate::errno::{Failures, Refusal};
+use crate::{
+    errno::{Failures, Refusal},
+    node::{self, FileNode},
+};
 
 /// An open file.
 pub(super) struct OpenFile {
-    file: File,
+    file: Arc<dyn FileNode>,
     position: u64,
     flags: Fdflags,
 }
@@ -21,7 +25,7 @@ pub(super) struct OpenFile {
 const WAIT_BYTES: usize = 256 * 1024;
 
 impl OpenFile {
-    pub(super) fn new(file: File, flags: Fdflags) -> Self {
+    pub(super) fn new(file: Arc<dyn FileNode>, flags: Fdflags) -> Self {
         Self {
             file,
             position: 0,
@@ -93,7 +97,7 @@ impl OpenFile {
         }
         // The memory is shared, or a block is missing here.
         let len = (to.len() as usize).min(WAIT_BYTES);
-        let bytes = self.file.read_up_to(offset, len).await?;
+        let bytes = self.file.read(offset, len).await?;
         let read = bytes.len() as Size;
         memory.copy_from_slice(&bytes, rest(to, 0, read)?)?;
         Ok(read)
@@ -103,7 +107,7 @@ impl OpenFile {
         let from = match whence {
             Whence::Set => 0,
             Whence::Cur => self.position,
-            Whence::End => self.file.len(),
+            Whence::End => self.file.metadata().len,
         };
         let to = from.checked_add_signed(offset);
         self.position = to.ok_or(Refusal::OutOfRange)?;
@@ -116,17 +120,17 @@ impl OpenFile {
 
     /// Whether the position is at the end, or behind it.
     pub(super) fn is_at_end(&self) -> bool {
-        self.position >= self.file.len()
+        self.position >= self.file.metadata().len
     }
 
     pub(super) fn advise(&self, offset: Filesize, len: Filesize, advice: Advice) {
         let advice = match advice {
-            Advice::Normal => pinset::Advice::Normal,
-            Advice::Sequential => pinset::Advice::Sequential,
-            Advice::Random => pinset::Advice::Random,
-            Advice::Willneed => pinset::Advice::WillNeed,
-            Advice::Dontneed => pinset::Advice::DontNeed,
-            Advice::Noreuse => pinset::Advice::NoReuse,
+            Advice::Normal => node::Advice::Normal,
+            Advice::Sequential => node::Advice::Sequential,
+            Advice::Random => node::Advice::Random,
+            Advice::Willneed => node::Advice::WillNeed,
+            Advice::Dontneed => node::Advice::DontNeed,
+            Advice::Noreuse => node::Advice::NoReuse,
         };
         self.file.advise(offset, len, advice);
     }
@@ -159,13 +163,13 @@ impl OpenFile {
 /// Why a read stopped.
 enum Stopped {
     /// The content cannot be read.
-    Unreadable(pinset::Error),
+    Unreadable(node::Error),
     /// The guest's pointers are wrong.
     Memory(GuestError),
 }
 
-impl From<pinset::Error> for Stopped {
-    fn from(error: pinset::Error) -> Self {
+impl From<node::Error> for Stopped {
+    fn from(error: node::Error) -> Self {
         Self::Unreadable(error)
     }
 }

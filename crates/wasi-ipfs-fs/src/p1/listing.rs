@@ -1,21 +1,17 @@
-//! `fd_readdir` on a directory of ours. The entries come as pinset's listing yields them; cookies count them.
+//! `fd_readdir` on a directory of ours. The entries come in the directory's own order; cookies count them.
 //!
 //! A guest may stop anywhere, since its buffer ends in the middle of an entry, and goes on by the cookie of that entry.
 //! So what did not fit is kept. A cookie from elsewhere begins a new listing and passes over the entries before it.
 
-use std::{future::poll_fn, pin::Pin, sync::Arc};
-
-use futures_core::Stream;
-use pinset::{Dir, Entry, Error, Identity};
 use wasmtime_wasi::p1::types::{self, Dircookie, Filetype, Size};
 use wiggle::{GuestMemory, GuestPtr};
 
 use super::{Result, errno::failed, file::copy_out, stat::ino};
 use crate::{
     errno::Failures,
-    listing::{self, Listed},
+    listing,
+    node::{DirNode, Entry, Error},
     p2::stat::entry_type,
-    types::Types,
 };
 
 /// The cookie of the first entry. `.` and `..` come before.
@@ -30,31 +26,21 @@ pub(super) struct Listing {
     /// The cookie of `held`, or of what `entries` yields next.
     cookie: Dircookie,
     /// The entry that the guest has not had in whole.
-    held: Option<Listed>,
+    held: Option<Entry>,
 }
 
 impl Listing {
-    /// Begins a listing, and passes over the entries before `cookie`, whose types are not looked up.
-    async fn from(dir: &Dir, cookie: Dircookie, types: &Arc<Types>) -> Result<Self, Error> {
-        let mut entries = dir.entries()?;
-        let mut at = FIRST;
-        while at < cookie {
-            tokio::task::coop::consume_budget().await;
-            match poll_fn(|context| Pin::new(&mut entries).poll_next(context)).await {
-                Some(entry) => entry?,
-                None => break,
-            };
-            at += 1;
-        }
+    /// Begins a listing at `cookie`. The types of the entries before it are not looked up.
+    fn from(dir: &dyn DirNode, cookie: Dircookie) -> Result<Self, Error> {
         Ok(Self {
-            entries: listing::Listing::over(entries, dir, types),
-            cookie: at,
+            entries: listing::Listing::new(dir, cookie - FIRST)?,
+            cookie,
             held: None,
         })
     }
 
     /// Takes the entry at the cookie, which stays where it is.
-    async fn next(&mut self) -> Result<Option<Listed>, Error> {
+    async fn next(&mut self) -> Result<Option<Entry>, Error> {
         match self.held.take() {
             Some(held) => Ok(Some(held)),
             None => self.entries.next().await,
@@ -64,19 +50,18 @@ impl Listing {
 
 /// Writes as many entries from `cookie` on as the buffer takes. The last one is cut where the buffer ends.
 pub(super) async fn readdir(
-    dir: &Dir,
+    dir: &dyn DirNode,
     listing: &mut Option<Box<Listing>>,
     memory: &mut GuestMemory<'_>,
     buffer: GuestPtr<[u8]>,
     cookie: Dircookie,
-    types: &Arc<Types>,
     failures: &Failures,
 ) -> Result<Size> {
     // A call that is dropped loses the listing; the next one begins a new one.
     let mut current = match listing.take() {
         Some(current) if current.cookie == cookie.max(FIRST) => current,
         _ => {
-            let new = Listing::from(dir, cookie, types).await;
+            let new = Listing::from(dir, cookie.max(FIRST));
             Box::new(new.map_err(|error| failed(&error, failures))?)
         }
     };
@@ -114,10 +99,6 @@ async fn fill(
             }
         }
     }
-    // A cookie behind the end.
-    if listing.cookie < cookie {
-        return Ok(0);
-    }
     loop {
         let entry = match listing.next().await {
             Ok(Some(entry)) => entry,
@@ -126,15 +107,16 @@ async fn fill(
             Err(_) if written.bytes > 0 => break,
             Err(error) => return Err(Stopped::Unreadable(error)),
         };
-        let kind = Filetype::try_from(entry_type(entry.kind));
+        let kind = Filetype::try_from(entry_type(entry.kind()));
         let kind = kind.map_err(types::Error::trap).map_err(Stopped::Call)?;
-        let (ino, name) = (entry_ino(&entry.entry), entry.entry.name());
-        let head = head(listing.cookie, ino, name, kind);
-        if !written.entry(memory, head, name)? {
+        // For 0, libraries ask the stat.
+        let ino = entry.identity().map_or(0, ino);
+        let head = head(listing.cookie, ino, entry.name(), kind);
+        if !written.entry(memory, head, entry.name())? {
             listing.held = Some(entry);
             break;
         }
-        listing.cookie += 1;
+        listing.cookie = listing.cookie.saturating_add(1);
     }
     Ok(written.bytes)
 }
@@ -170,17 +152,9 @@ impl Written {
 /// `d_next`, `d_ino`, `d_namlen`, `d_type`, and three bytes of padding.
 fn head(cookie: Dircookie, ino: u64, name: &str, kind: Filetype) -> [u8; HEAD_BYTES] {
     let mut bytes = [0; HEAD_BYTES];
-    bytes[0..8].copy_from_slice(&(cookie + 1).to_le_bytes());
+    bytes[0..8].copy_from_slice(&cookie.saturating_add(1).to_le_bytes());
     bytes[8..16].copy_from_slice(&ino.to_le_bytes());
     bytes[16..20].copy_from_slice(&(name.len() as u32).to_le_bytes());
     bytes[20] = kind as u8;
     bytes
-}
-
-/// An entry's serial number, as its stat has it, or 0, for which libraries ask the stat.
-fn entry_ino(entry: &Entry) -> u64 {
-    match entry.cid().cid() {
-        Some(cid) if !entry.cid().is_inline() => ino(Identity::of(&cid)),
-        _ => 0,
-    }
 }

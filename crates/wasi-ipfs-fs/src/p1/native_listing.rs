@@ -5,7 +5,7 @@
 //! of ours. It counts as a listing, and its bytes as kept memory, of the guest's session (I9). Where the session has no
 //! room for it, each call goes to wasmtime-wasi as it is: a native listing never fails for our limits (I8).
 
-use pinset::{KeptListing, Session};
+use pinset::{KeptHandle, Session};
 use wasmtime_wasi::p1::{
     WasiP1Ctx,
     types::{Dircookie, Size},
@@ -30,7 +30,7 @@ pub(super) enum Snapshot {
         bytes: Vec<u8>,
         /// The offset of each entry in `bytes`. Its index is its cookie.
         starts: Vec<u32>,
-        _kept: KeptListing,
+        _kept: KeptHandle,
     },
     /// It is too long for the session.
     TooLong,
@@ -84,7 +84,7 @@ impl Snapshot {
     async fn take(wasi: &mut WasiP1Ctx, fd: Fd, session: &Session) -> Result<Self> {
         for size in SIZES {
             // Memory is counted before it is there.
-            let Ok(kept) = session.keep_listing(size.into()) else {
+            let Ok(kept) = session.keep_handle(size.into()) else {
                 break;
             };
             let mut bytes = vec![0; size as usize];
@@ -100,7 +100,7 @@ impl Snapshot {
             bytes.shrink_to_fit();
             let starts = starts(&bytes);
             let held = bytes.len() + starts.len() * size_of::<u32>();
-            let Ok(_kept) = session.keep_listing(held as u64) else {
+            let Ok(_kept) = session.keep_handle(held as u64) else {
                 break;
             };
             return Ok(Self::Whole {

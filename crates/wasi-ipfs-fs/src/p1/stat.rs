@@ -1,12 +1,14 @@
 //! How a node of ours looks to a guest of preview 1: the same as in preview 2, in other types.
 
-use pinset::{Identity, Kind, Metadata};
 use wasmtime_wasi::{
     p1::types::{Filestat, Filetype, Lookupflags},
     p2::bindings::clocks::wall_clock::Datetime,
 };
 
-use crate::p2::stat;
+use crate::{
+    node::{Identity, Kind, Metadata, Symlinks},
+    p2::stat,
+};
 
 /// The device number of every node, as wasmtime-wasi has it for native ones.
 const DEVICE: u64 = 1;
@@ -45,10 +47,10 @@ fn nanoseconds(time: Datetime) -> u64 {
 }
 
 /// Whether a symlink at a path's end is followed.
-pub(super) fn last(flags: Lookupflags) -> pinset::Symlinks {
+pub(super) fn last(flags: Lookupflags) -> Symlinks {
     if flags.contains(Lookupflags::SYMLINK_FOLLOW) {
-        pinset::Symlinks::Follow
+        Symlinks::Follow
     } else {
-        pinset::Symlinks::NoFollow
+        Symlinks::NoFollow
     }
 }

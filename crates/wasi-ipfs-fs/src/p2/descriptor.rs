@@ -4,7 +4,6 @@
 //! Checks come in the order of wasmtime-wasi's read-only preopens, so that a guest gets the same answer from both. The
 //! error codes are in `errno.rs`.
 
-use pinset::{Error, Symlinks};
 use wasmtime::component::Resource;
 use wasmtime_wasi::p2::{
     DynInputStream, DynOutputStream, FsError, FsResult,
@@ -16,18 +15,19 @@ use wasmtime_wasi::p2::{
 
 use super::{
     errno,
-    linker::IpfsFilesystemView,
+    linker::{Filesystem, Layered},
     stat,
     stream::{self, FileStream, MAX_READ},
-    table::{self, DirFd, Fd, Open, OpenDir},
+    table::{self, DirFd, Fd},
 };
 use crate::{
-    errno::{Failures, Refusal},
+    errno::Refusal,
     listing::Listing,
-    paths::{self, OpenRequest, Opened},
+    node::{self, Error, Symlinks},
+    paths::{self, Open, OpenRequest},
 };
 
-impl Host for IpfsFilesystemView<'_> {
+impl<W: Filesystem> Host for Layered<W> {
     fn convert_error_code(&mut self, error: FsError) -> wasmtime::Result<ErrorCode> {
         self.wasi.convert_error_code(error)
     }
@@ -36,14 +36,14 @@ impl Host for IpfsFilesystemView<'_> {
         &mut self,
         error: Resource<wasmtime::Error>,
     ) -> wasmtime::Result<Option<ErrorCode>> {
-        match errno::stream_code(self.wasi.table.get(&error)?) {
+        match errno::stream_code(self.wasi.table().get(&error)?) {
             Some(code) => Ok(Some(code)),
             None => self.wasi.filesystem_error_code(error),
         }
     }
 }
 
-impl HostDescriptor for IpfsFilesystemView<'_> {
+impl<W: Filesystem> HostDescriptor for Layered<W> {
     async fn advise(
         &mut self,
         fd: Fd,
@@ -107,7 +107,7 @@ impl HostDescriptor for IpfsFilesystemView<'_> {
             return Err(Refusal::ReadOfDirectory.into());
         };
         let len = usize::try_from(len).unwrap_or(MAX_READ);
-        let bytes = stream::read_at(file, offset, len)
+        let bytes = stream::read_at(&**file, offset, len)
             .await
             .map_err(|error| self.failed(error))?;
         // wasmtime-wasi reports "end" exactly when it read nothing, so also when zero bytes were asked for.
@@ -126,9 +126,9 @@ impl HostDescriptor for IpfsFilesystemView<'_> {
         let Some(open) = self.ours(&fd) else {
             return self.wasi.read_directory(fd).await;
         };
-        let listing = Listing::new(&open.dir()?.dir, &self.types);
+        let listing = Listing::new(&**open.dir()?, 0);
         let listing = listing.map_err(|error| self.failed(error))?;
-        Ok(table::push_stream(self.wasi.table, listing)?)
+        Ok(table::push_stream(self.wasi.table_mut(), listing)?)
     }
 
     async fn sync(&mut self, fd: Fd) -> FsResult<()> {
@@ -147,8 +147,7 @@ impl HostDescriptor for IpfsFilesystemView<'_> {
 
     async fn stat(&mut self, fd: Fd) -> FsResult<DescriptorStat> {
         match self.ours(&fd) {
-            Some(Open::File(file)) => Ok(stat::stat(&file.metadata())),
-            Some(Open::Dir(open)) => Ok(stat::stat(&open.dir.metadata())),
+            Some(open) => Ok(stat::stat(&open.metadata())),
             None => self.wasi.stat(fd).await,
         }
     }
@@ -162,8 +161,7 @@ impl HostDescriptor for IpfsFilesystemView<'_> {
         let Some(open) = self.ours(&fd) else {
             return self.wasi.stat_at(fd, path_flags, path).await;
         };
-        let OpenDir { dir, session } = open.dir()?;
-        let metadata = session.metadata_at(dir, &path, last(path_flags)).await;
+        let metadata = open.dir()?.metadata_at(&path, last(path_flags)).await;
         Ok(stat::stat(&metadata.map_err(|error| self.failed(error))?))
     }
 
@@ -217,20 +215,14 @@ impl HostDescriptor for IpfsFilesystemView<'_> {
                 .open_at(fd, path_flags, path, open_flags, flags)
                 .await;
         };
-        let opened = open_at(
-            open.dir()?,
-            last(path_flags),
-            &path,
-            open_flags,
-            flags,
-            &self.failures,
-        );
-        let opened = opened.await?;
-        Ok(table::push(self.wasi.table, opened)?)
+        let request = request(path_flags, open_flags, flags);
+        let opened = paths::open_at(open.dir()?, &path, request, &self.failures).await;
+        let opened = opened.map_err(ErrorCode::from)?;
+        Ok(table::push(self.wasi.table_mut(), opened)?)
     }
 
     fn drop(&mut self, fd: Fd) -> wasmtime::Result<()> {
-        if table::delete(self.wasi.table, &fd) {
+        if table::delete(self.wasi.table_mut(), &fd) {
             return Ok(());
         }
         HostDescriptor::drop(&mut self.wasi, fd)
@@ -240,8 +232,7 @@ impl HostDescriptor for IpfsFilesystemView<'_> {
         let Some(open) = self.ours(&fd) else {
             return self.wasi.readlink_at(fd, path).await;
         };
-        let OpenDir { dir, session } = open.dir()?;
-        let target = paths::readlink_at(session, dir, &path, &self.failures).await;
+        let target = paths::readlink_at(&**open.dir()?, &path, &self.failures).await;
         Ok(target.map_err(ErrorCode::from)?)
     }
 
@@ -287,7 +278,7 @@ impl HostDescriptor for IpfsFilesystemView<'_> {
             Some(Open::Dir(_)) => return Err(Refusal::ReadOfDirectory.into()),
             None => return self.wasi.read_via_stream(fd, offset),
         };
-        Ok(self.wasi.table.push(stream)?)
+        Ok(self.wasi.table_mut().push(stream)?)
     }
 
     fn write_via_stream(
@@ -309,7 +300,7 @@ impl HostDescriptor for IpfsFilesystemView<'_> {
     }
 
     async fn is_same_object(&mut self, one: Fd, other: Fd) -> wasmtime::Result<bool> {
-        match table::is_same(self.wasi.table, &one, &other)? {
+        match table::is_same(self.wasi.table(), &one, &other)? {
             Some(same) => Ok(same),
             None => self.wasi.is_same_object(one, other).await,
         }
@@ -333,37 +324,28 @@ impl HostDescriptor for IpfsFilesystemView<'_> {
         let Some(open) = self.ours(&fd) else {
             return self.wasi.metadata_hash_at(fd, path_flags, path).await;
         };
-        let OpenDir { dir, session } = open.dir()?;
-        let identity = session.identity_at(dir, &path, last(path_flags)).await;
+        let identity = open.dir()?.identity_at(&path, last(path_flags)).await;
         Ok(stat::hash(identity.map_err(|error| self.failed(error))?))
     }
 }
 
-impl IpfsFilesystemView<'_> {
+impl<W: Filesystem> Layered<W> {
     fn failed(&self, error: Error) -> FsError {
         errno::failed(error, &self.failures)
     }
 
     /// Returns the refusal of a link or rename, unless both directories are native.
     fn refuses_two(&self, from: &Fd, to: &Fd) -> FsResult<Option<Refusal>> {
-        table::refuses_two(self.wasi.table, from, to).map_err(FsError::trap)
+        table::refuses_two(self.wasi.table(), from, to).map_err(FsError::trap)
     }
 }
 
-/// Opens `path` below `base`.
-async fn open_at(
-    base: &OpenDir,
-    last: Symlinks,
-    path: &str,
-    open_flags: OpenFlags,
-    flags: DescriptorFlags,
-    failures: &Failures,
-) -> FsResult<Open> {
+fn request(path_flags: PathFlags, open_flags: OpenFlags, flags: DescriptorFlags) -> OpenRequest {
     let synchronised = DescriptorFlags::FILE_INTEGRITY_SYNC
         | DescriptorFlags::DATA_INTEGRITY_SYNC
         | DescriptorFlags::REQUESTED_WRITE_SYNC;
-    let request = OpenRequest {
-        last,
+    OpenRequest {
+        last: last(path_flags),
         directory: open_flags.contains(OpenFlags::DIRECTORY),
         create: open_flags.contains(OpenFlags::CREATE),
         exclusive: open_flags.contains(OpenFlags::EXCLUSIVE),
@@ -371,15 +353,6 @@ async fn open_at(
         // MUTATE_DIRECTORY alone does not ask to write: wasmtime-wasi opens with it and refuses the mutation.
         write: flags.contains(DescriptorFlags::WRITE),
         synchronised: flags.intersects(synchronised),
-    };
-    let OpenDir { dir, session } = base;
-    let opened = paths::open_at(session, dir, path, request, failures).await;
-    match opened.map_err(ErrorCode::from)? {
-        Opened::File(file) => Ok(Open::File(file)),
-        Opened::Dir(dir) => Ok(Open::Dir(OpenDir {
-            dir,
-            session: session.clone(),
-        })),
     }
 }
 
@@ -396,13 +369,13 @@ fn last(flags: PathFlags) -> Symlinks {
     }
 }
 
-fn expected_use(advice: Advice) -> pinset::Advice {
+fn expected_use(advice: Advice) -> node::Advice {
     match advice {
-        Advice::Normal => pinset::Advice::Normal,
-        Advice::Sequential => pinset::Advice::Sequential,
-        Advice::Random => pinset::Advice::Random,
-        Advice::WillNeed => pinset::Advice::WillNeed,
-        Advice::DontNeed => pinset::Advice::DontNeed,
-        Advice::NoReuse => pinset::Advice::NoReuse,
+        Advice::Normal => node::Advice::Normal,
+        Advice::Sequential => node::Advice::Sequential,
+        Advice::Random => node::Advice::Random,
+        Advice::WillNeed => node::Advice::WillNeed,
+        Advice::DontNeed => node::Advice::DontNeed,
+        Advice::NoReuse => node::Advice::NoReuse,
     }
 }

@@ -2,10 +2,12 @@
 
 use std::io;
 
-use pinset::Error;
 use wasmtime_wasi::p2::{FsError, StreamError, bindings::filesystem::types::ErrorCode};
 
-use crate::errno::{self, Code, Failures, Refusal};
+use crate::{
+    errno::{self, Code, Failures, Refusal},
+    node::Error,
+};
 
 impl From<Code> for ErrorCode {
     fn from(code: Code) -> Self {
@@ -34,12 +36,12 @@ impl From<Refusal> for FsError {
     }
 }
 
-/// Converts an error of the cache for a descriptor's method.
+/// Converts an error of a node for a descriptor's method.
 pub(crate) fn failed(error: Error, failures: &Failures) -> FsError {
     ErrorCode::from(failures.log(&error)).into()
 }
 
-/// Converts an error of the cache for a stream. The result is never `Closed`, which would look like the end of the file
+/// Converts an error of a node for a stream. The result is never `Closed`, which would look like the end of the file
 /// (I7). [`stream_code`] finds the code again when the guest asks for it.
 pub(crate) fn stream_failed(error: Error, failures: &Failures) -> StreamError {
     failures.log(&error);
@@ -59,7 +61,10 @@ mod tests {
     use wasmtime_wasi::p2::{StreamError, bindings::filesystem::types::ErrorCode};
 
     use super::{failed, stream_code, stream_failed};
-    use crate::errno::{Failures, code};
+    use crate::{
+        errno::{Failures, code},
+        node,
+    };
 
     fn limit(limit: Limit) -> Error {
         Error::LimitReached { limit, value: 1 }
@@ -117,8 +122,32 @@ mod tests {
             (Error::Unsupported { cid, what: path() }, ErrorCode::Io),
             (Error::Closed, ErrorCode::Io),
         ];
+        let table = table.map(|(error, wanted)| (node::Error::from(error), wanted));
+        let of_trees = [
+            (node::Error::NotFound { name: path() }, ErrorCode::NoEntry),
+            (
+                node::Error::NotDirectory { path: path() },
+                ErrorCode::NotDirectory,
+            ),
+            (
+                node::Error::Escapes { path: path() },
+                ErrorCode::NotPermitted,
+            ),
+            (
+                node::Error::TooManySymlinks { path: path() },
+                ErrorCode::Loop,
+            ),
+            (
+                node::Error::PathTooLong { len: 2, limit: 1 },
+                ErrorCode::NameTooLong,
+            ),
+            (
+                node::Error::failed(std::io::Error::other("x")),
+                ErrorCode::Io,
+            ),
+        ];
         let failures = Failures::default();
-        for (error, wanted) in table {
+        for (error, wanted) in table.into_iter().chain(of_trees) {
             assert_eq!(ErrorCode::from(code(&error)), wanted, "{error}");
             let given = failed(error.clone(), &failures).downcast();
             assert_eq!(given.ok(), Some(wanted), "{error}");

@@ -7,26 +7,26 @@ use wasmtime_wasi::p2::{
 
 use super::{
     errno,
-    linker::IpfsFilesystemView,
+    linker::{Filesystem, Layered},
     stat::entry_type,
     table::{self, DirFd},
 };
 
-impl HostDirectoryEntryStream for IpfsFilesystemView<'_> {
+impl<W: Filesystem> HostDirectoryEntryStream for Layered<W> {
     async fn read_directory_entry(&mut self, stream: DirFd) -> FsResult<Option<DirectoryEntry>> {
-        let Some(listing) = table::get_stream(self.wasi.table, &stream) else {
+        let Some(listing) = table::get_stream(self.wasi.table_mut(), &stream) else {
             return self.wasi.read_directory_entry(stream).await;
         };
         let entry = listing.next().await;
         let entry = entry.map_err(|error| errno::failed(error, &self.failures))?;
         Ok(entry.map(|entry| DirectoryEntry {
-            type_: entry_type(entry.kind),
-            name: entry.entry.into_name(),
+            type_: entry_type(entry.kind()),
+            name: entry.into_name(),
         }))
     }
 
     fn drop(&mut self, stream: DirFd) -> wasmtime::Result<()> {
-        if table::delete_stream(self.wasi.table, &stream) {
+        if table::delete_stream(self.wasi.table_mut(), &stream) {
             return Ok(());
         }
         HostDirectoryEntryStream::drop(&mut self.wasi, stream)

@@ -1,50 +1,36 @@
-//! Shows `/ipfs`, `/ipns` (if a name was granted) and the mounts beside wasmtime-wasi's preopened directories, after
-//! them. No host directory stands behind ours.
+//! Shows `/ipfs`, `/ipns` (if a name was granted) and the mounts beside the native preopened directories, after them.
+//! No host directory stands behind ours.
 
+use wasmtime::component::ResourceTable;
 use wasmtime_wasi::p2::bindings::filesystem::preopens::Host;
 
 use super::{
-    linker::IpfsPreopensView,
-    table::{self, Fd, Open, OpenDir},
+    linker::{Filesystem, LayeredPreopens},
+    table::{self, Fd},
 };
-use crate::ctx::{IPFS, IPNS};
+use crate::{ctx::IpfsCtx, paths::Open};
 
-impl Host for IpfsPreopensView<'_> {
+impl<W: Filesystem> Host for LayeredPreopens<W> {
     fn get_directories(&mut self) -> wasmtime::Result<Vec<(Fd, String)>> {
-        let native = Host::get_directories(&mut self.wasi)?;
-        self.with_ours(native)
+        let native = self.wasi.get_directories()?;
+        with_ours(self.ipfs.as_ref(), self.wasi.table_mut(), native)
     }
 }
 
-impl IpfsPreopensView<'_> {
-    /// Adds our directories to wasmtime-wasi's.
-    ///
-    /// A guest may ask as often as it likes. Each call takes handles. Past the limit the guest traps, because the
-    /// interface has no way to refuse.
-    pub(crate) fn with_ours(
-        &mut self,
-        mut directories: Vec<(Fd, String)>,
-    ) -> wasmtime::Result<Vec<(Fd, String)>> {
-        let Some(ipfs) = &self.ipfs else {
-            return Ok(directories);
-        };
-        let session = ipfs.session();
-        let root = (IPFS.to_owned(), session.root()?);
-        let names = match ipfs.names().next() {
-            Some(_) => Some((IPNS.to_owned(), session.names_root()?)),
-            None => None,
-        };
-        let mounts = ipfs
-            .mounts()
-            .iter()
-            .map(|mount| (mount.guest.clone(), mount.dir.clone()));
-        for (name, dir) in std::iter::once(root).chain(names).chain(mounts) {
-            let open = Open::Dir(OpenDir {
-                dir,
-                session: session.clone(),
-            });
-            directories.push((table::push(self.wasi.table, open)?, name));
-        }
-        Ok(directories)
+/// Adds our directories to the native ones.
+///
+/// A guest may ask as often as it likes. Each call takes handles. Past the limit the guest traps, because the interface
+/// has no way to refuse.
+pub(crate) fn with_ours(
+    ipfs: Option<&IpfsCtx>,
+    table: &mut ResourceTable,
+    mut directories: Vec<(Fd, String)>,
+) -> wasmtime::Result<Vec<(Fd, String)>> {
+    let Some(ipfs) = ipfs else {
+        return Ok(directories);
+    };
+    for (name, dir) in ipfs.preopens()? {
+        directories.push((table::push(table, Open::Dir(dir))?, name));
     }
+    Ok(directories)
 }

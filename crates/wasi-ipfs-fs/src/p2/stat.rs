@@ -1,11 +1,12 @@
 //! How a node looks to a guest: its type, stat and hash. Everything comes from the content, nothing from the host or
 //! the clock, so that a guest sees the same everywhere.
 
-use pinset::{Identity, Kind, Metadata, Mtime};
 use wasmtime_wasi::p2::bindings::{
     clocks::wall_clock::Datetime,
     filesystem::types::{DescriptorStat, DescriptorType, MetadataHashValue},
 };
+
+use crate::node::{Identity, Kind, Metadata, Mtime};
 
 /// The epoch, which stands in for a missing time.
 const EPOCH: Datetime = Datetime {
@@ -66,9 +67,8 @@ pub(crate) fn hash(identity: Identity) -> MetadataHashValue {
 
 #[cfg(test)]
 mod tests {
-    use pinset::{Identity, Kind, Metadata, Mtime};
-
     use super::{hash, stat};
+    use crate::node::{Identity, Kind, Metadata, Mtime};
 
     fn modified(seconds: i64, nanos: u32) -> (u64, u32) {
         let mut metadata = Metadata::new(Kind::File, 1);

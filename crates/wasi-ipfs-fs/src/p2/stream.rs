@@ -7,11 +7,13 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use pinset::{Advice, Error, File, KeptBytes, PendingRead};
 use wasmtime_wasi::p2::{InputStream, Pollable, StreamError, StreamResult};
 
 use super::errno;
-use crate::errno::Failures;
+use crate::{
+    errno::Failures,
+    node::{Advice, Error, FileNode, Waiting},
+};
 
 /// The most bytes that one call returns, as in wasmtime-wasi. The guest's own number is not a size to allocate (I9).
 pub(crate) const MAX_READ: usize = 64 * 1024;
@@ -21,8 +23,8 @@ pub(crate) const MAX_READ: usize = 64 * 1024;
 ///
 /// Staged bytes are copied on the current thread without waiting. Such reads count against tokio's cooperative budget,
 /// so that a guest that reads for ever lets others run.
-pub(crate) async fn read_at(file: &File, offset: u64, len: usize) -> Result<Bytes, Error> {
-    let read = file.read_up_to(offset, len.min(MAX_READ)).await;
+pub(crate) async fn read_at(file: &dyn FileNode, offset: u64, len: usize) -> Result<Bytes, Error> {
+    let read = file.read(offset, len.min(MAX_READ)).await;
     tokio::task::coop::consume_budget().await;
     read
 }
@@ -33,17 +35,17 @@ pub(crate) const READY_BYTES: usize = 4096;
 /// Bytes that a stream has ready, or waits for.
 enum Ahead {
     /// A wait that the guest has begun. It outlives the poll that began it. Otherwise, a guest that polls with a short
-    /// timer beside it would start the fetch anew each time and never get a byte. It goes on in a task of its own, since
-    /// the guest may never poll it again.
-    Waiting(PendingRead),
+    /// timer beside it would start the fetch anew each time and never get a byte. In IPFS it goes on in a task of its
+    /// own, since the guest may never poll it again.
+    Waiting(Waiting<Bytes>),
     /// The result of a wait, bytes or an error, for the next read. The bytes are kept because a block that found no
     /// room in staging is gone by then.
-    Ready(Result<KeptBytes, Error>),
+    Ready(Result<Bytes, Error>),
 }
 
 /// `read-via-stream` on a file of ours.
 pub(crate) struct FileStream {
-    file: File,
+    file: Arc<dyn FileNode>,
     position: u64,
     /// Boxed, because a guest that seeks makes a stream for each read, and nearly none of them waits.
     ahead: Option<Box<Ahead>>,
@@ -51,7 +53,7 @@ pub(crate) struct FileStream {
 }
 
 impl FileStream {
-    pub(crate) fn new(file: File, position: u64, failures: Arc<Failures>) -> Self {
+    pub(crate) fn new(file: Arc<dyn FileNode>, position: u64, failures: Arc<Failures>) -> Self {
         Self {
             file,
             position,
@@ -60,8 +62,9 @@ impl FileStream {
         }
     }
 
-    fn at_end(&self) -> bool {
-        self.position >= self.file.len()
+    /// The number of bytes from the position to the end.
+    fn left(&self) -> u64 {
+        self.file.metadata().len.saturating_sub(self.position)
     }
 
     /// Returns the result of a finished wait, if there is one.
@@ -69,7 +72,7 @@ impl FileStream {
         match *self.ahead.take()? {
             Ahead::Ready(Err(error)) => Some(Err(errno::stream_failed(error, &self.failures))),
             Ahead::Ready(Ok(mut bytes)) => {
-                let given = bytes.take(size);
+                let given = bytes.split_to(size.min(bytes.len()));
                 let given = self.advance(given);
                 if !bytes.is_empty() {
                     self.ahead = Some(Box::new(Ahead::Ready(Ok(bytes))));
@@ -102,11 +105,11 @@ impl FileStream {
 #[wasmtime_wasi::async_trait]
 impl Pollable for FileStream {
     async fn ready(&mut self) {
-        if self.at_end() {
+        if self.left() == 0 {
             return;
         }
         let ahead = self.ahead.get_or_insert_with(|| {
-            let read = self.file.begin_read(self.position, READY_BYTES);
+            let read = self.file.clone().begin_read(self.position, READY_BYTES);
             Box::new(match read {
                 Ok(waiting) => Ahead::Waiting(waiting),
                 Err(limit) => Ahead::Ready(Err(limit)),
@@ -128,7 +131,7 @@ impl InputStream for FileStream {
         if let Some(given) = self.take_ahead(size) {
             return given;
         }
-        match self.file.try_read_at(self.position, size.min(MAX_READ)) {
+        match self.file.try_read(self.position, size.min(MAX_READ)) {
             Some(Ok(bytes)) => self.advance(bytes),
             Some(Err(error)) => Err(errno::stream_failed(error, &self.failures)),
             None => {
@@ -147,7 +150,7 @@ impl InputStream for FileStream {
         if let Some(given) = self.take_ahead(size) {
             return given;
         }
-        match read_at(&self.file, self.position, size).await {
+        match read_at(&*self.file, self.position, size).await {
             Ok(bytes) => self.advance(bytes),
             Err(error) => Err(errno::stream_failed(error, &self.failures)),
         }
@@ -158,10 +161,10 @@ impl InputStream for FileStream {
         if size == 0 {
             return Ok(0);
         }
-        if self.at_end() {
+        let left = self.left();
+        if left == 0 {
             return Err(StreamError::Closed);
         }
-        let left = self.file.len() - self.position;
         let skipped = usize::try_from(left).unwrap_or(usize::MAX).min(size);
         self.move_by(skipped);
         Ok(skipped)

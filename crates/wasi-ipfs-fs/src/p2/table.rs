@@ -7,61 +7,16 @@
 //!
 //! Preview 3 uses the same table and the same nodes, so one component may use both.
 
-use pinset::{Dir, File, Identity, Session};
 use wasmtime::component::{Resource, ResourceTable, ResourceTableError};
 use wasmtime_wasi::{filesystem::Descriptor, p2::ReaddirIterator};
 
-use crate::{errno::Refusal, listing::Listing};
+use crate::{errno::Refusal, listing::Listing, paths::Open};
 
 /// A descriptor as the bindings know it, ours or native.
 pub(crate) type Fd = Resource<Descriptor>;
 
 /// A directory stream as the bindings know it, ours or native.
 pub(crate) type DirFd = Resource<ReaddirIterator>;
-
-/// An open node of ours. Symlinks are never open: WASI has no descriptor for one. All clones are the same handle.
-#[derive(Clone)]
-pub(crate) enum Open {
-    /// A file.
-    File(File),
-    /// A directory.
-    Dir(OpenDir),
-}
-
-/// An open directory, and the session that paths relative to it are resolved for (I10).
-#[derive(Clone)]
-pub(crate) struct OpenDir {
-    /// The directory.
-    pub(crate) dir: Dir,
-    /// The session, whose access and limits apply.
-    pub(crate) session: Session,
-}
-
-impl Open {
-    /// Returns the directory, or wasmtime-wasi's answer to a directory's method on a file.
-    pub(crate) fn dir(&self) -> Result<&OpenDir, Refusal> {
-        match self {
-            Self::Dir(dir) => Ok(dir),
-            Self::File(_) => Err(Refusal::NotDirectory),
-        }
-    }
-
-    /// Returns the file, or wasmtime-wasi's answer to a file's method on a directory.
-    pub(crate) fn file(&self) -> Result<&File, Refusal> {
-        match self {
-            Self::File(file) => Ok(file),
-            Self::Dir(_) => Err(Refusal::NotFile),
-        }
-    }
-
-    /// Returns what tells the node from others.
-    pub(crate) fn identity(&self) -> Identity {
-        match self {
-            Self::File(file) => file.identity(),
-            Self::Dir(open) => open.dir.identity(),
-        }
-    }
-}
 
 /// Puts a node into the table.
 pub(crate) fn push(table: &mut ResourceTable, open: Open) -> Result<Fd, ResourceTableError> {

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use pinset::{Error, Limit, Metadata, Symlinks};
+use pinset::Limit;
 use wasmtime::{
     AsContextMut,
     component::{Access, Accessor, StreamReader},
@@ -31,11 +31,12 @@ use super::{
 use crate::{
     errno::{Failures, Refusal},
     listing::Listing,
+    node::{self, Error, Symlinks},
     p2::{
         linker::{IpfsFilesystem, IpfsFilesystemView},
-        table::{self, Fd, Open, OpenDir},
+        table::{self, Fd},
     },
-    paths::{self, OpenRequest, Opened},
+    paths::{self, Open, OpenRequest},
     streams::StreamGuard,
     view::IpfsView,
 };
@@ -164,12 +165,11 @@ impl<U: IpfsView + 'static> HostDescriptorWithStore<U> for IpfsFilesystem {
         mut store: Access<'_, U, Self>,
         fd: Fd,
     ) -> wasmtime::Result<Streamed<DirectoryEntry>> {
-        let types = store.get().types;
         let Some(Ours { open, failures }) = Ours::among(store.get(), &fd) else {
             return WasiFilesystem::read_directory(native_access(&mut store), fd);
         };
         let listing = match open.dir() {
-            Ok(open) => Listing::new(&open.dir, &types).map_err(|error| failures.log(&error)),
+            Ok(dir) => Listing::new(&**dir, 0).map_err(|error| failures.log(&error)),
             Err(not_directory) => Err(not_directory.code()),
         };
         match listing {
@@ -215,8 +215,7 @@ impl<U: IpfsView + 'static> HostDescriptorWithStore<U> for IpfsFilesystem {
         let Some(Ours { open, failures }) = ours(store, &fd) else {
             return WasiFilesystem::stat_at(&native(store), fd, path_flags, path).await;
         };
-        let OpenDir { dir, session } = open.dir()?;
-        let metadata = session.metadata_at(dir, &path, last(path_flags)).await;
+        let metadata = open.dir()?.metadata_at(&path, last(path_flags)).await;
         let metadata = metadata.map_err(|error| failures.log(&error))?;
         Ok(stat::stat(&metadata))
     }
@@ -269,15 +268,8 @@ impl<U: IpfsView + 'static> HostDescriptorWithStore<U> for IpfsFilesystem {
             let native = native(store);
             return WasiFilesystem::open_at(&native, fd, path_flags, path, open_flags, flags).await;
         };
-        let OpenDir { dir, session } = open.dir()?;
         let request = request(path_flags, open_flags, flags);
-        let opened = match paths::open_at(session, dir, &path, request, &failures).await? {
-            Opened::File(file) => Open::File(file),
-            Opened::Dir(dir) => Open::Dir(OpenDir {
-                dir,
-                session: session.clone(),
-            }),
-        };
+        let opened = paths::open_at(open.dir()?, &path, request, &failures).await?;
         Ok(store.with(|mut access| table::push(access.get().wasi.table, opened))?)
     }
 
@@ -289,8 +281,7 @@ impl<U: IpfsView + 'static> HostDescriptorWithStore<U> for IpfsFilesystem {
         let Some(Ours { open, failures }) = ours(store, &fd) else {
             return WasiFilesystem::readlink_at(&native(store), fd, path).await;
         };
-        let OpenDir { dir, session } = open.dir()?;
-        Ok(paths::readlink_at(session, dir, &path, &failures).await?)
+        Ok(paths::readlink_at(&**open.dir()?, &path, &failures).await?)
     }
 
     async fn remove_directory_at(
@@ -372,8 +363,7 @@ impl<U: IpfsView + 'static> HostDescriptorWithStore<U> for IpfsFilesystem {
         let Some(Ours { open, failures }) = ours(store, &fd) else {
             return WasiFilesystem::metadata_hash_at(&native(store), fd, path_flags, path).await;
         };
-        let OpenDir { dir, session } = open.dir()?;
-        let identity = session.identity_at(dir, &path, last(path_flags)).await;
+        let identity = open.dir()?.identity_at(&path, last(path_flags)).await;
         let identity = identity.map_err(|error| failures.log(&error))?;
         Ok(stat::hash(identity))
     }
@@ -383,15 +373,6 @@ impl<U: IpfsView + 'static> HostDescriptorWithStore<U> for IpfsFilesystem {
 struct Ours {
     open: Open,
     failures: Arc<Failures>,
-}
-
-impl Open {
-    fn metadata(&self) -> Metadata {
-        match self {
-            Self::File(file) => file.metadata(),
-            Self::Dir(open) => open.dir.metadata(),
-        }
-    }
 }
 
 impl Ours {
@@ -438,10 +419,11 @@ fn count_stream(state: &impl IpfsView) -> Result<Option<StreamGuard>, Error> {
     let limit = ipfs.session().limits().open_handles;
     match ipfs.streams().open(limit) {
         Some(counted) => Ok(Some(counted)),
-        None => Err(Error::LimitReached {
-            limit: Limit::OpenHandles,
-            value: limit as u64,
-        }),
+        None => {
+            let value = limit as u64;
+            let limit = Limit::OpenHandles;
+            Err(pinset::Error::LimitReached { limit, value }.into())
+        }
     }
 }
 
@@ -474,13 +456,13 @@ fn last(flags: PathFlags) -> Symlinks {
     }
 }
 
-fn expected_use(advice: Advice) -> pinset::Advice {
+fn expected_use(advice: Advice) -> node::Advice {
     match advice {
-        Advice::Normal => pinset::Advice::Normal,
-        Advice::Sequential => pinset::Advice::Sequential,
-        Advice::Random => pinset::Advice::Random,
-        Advice::WillNeed => pinset::Advice::WillNeed,
-        Advice::DontNeed => pinset::Advice::DontNeed,
-        Advice::NoReuse => pinset::Advice::NoReuse,
+        Advice::Normal => node::Advice::Normal,
+        Advice::Sequential => node::Advice::Sequential,
+        Advice::Random => node::Advice::Random,
+        Advice::WillNeed => node::Advice::WillNeed,
+        Advice::DontNeed => node::Advice::DontNeed,
+        Advice::NoReuse => node::Advice::NoReuse,
     }
 }

@@ -1,13 +1,10 @@
 //! The linker function.
 
 use wasmtime::component::Linker;
-use wasmtime_wasi::{
-    filesystem::WasiFilesystemView as _,
-    p3::bindings::filesystem::{preopens, types},
-};
+use wasmtime_wasi::p3::bindings::filesystem::{preopens, types};
 
 use crate::{
-    p2::linker::{IpfsFilesystem, IpfsFilesystemView, IpfsPreopens, IpfsPreopensView},
+    p2::linker::{IpfsFilesystem, IpfsPreopens, filesystem, preopened},
     view::IpfsView,
 };
 
@@ -46,17 +43,4 @@ pub fn add_to_linker<T: IpfsView + 'static>(linker: &mut Linker<T>) -> wasmtime:
         .and_then(|()| preopens::add_to_linker::<T, IpfsPreopens>(linker, preopened));
     linker.allow_shadowing(false);
     added
-}
-
-fn filesystem<T: IpfsView>(state: &mut T) -> IpfsFilesystemView<'_> {
-    let ipfs = state.ipfs().cloned();
-    IpfsFilesystemView::new(state.filesystem(), ipfs.as_ref())
-}
-
-fn preopened<T: IpfsView>(state: &mut T) -> IpfsPreopensView<'_> {
-    let ipfs = state.ipfs().cloned();
-    IpfsPreopensView {
-        wasi: state.filesystem(),
-        ipfs,
-    }
 }

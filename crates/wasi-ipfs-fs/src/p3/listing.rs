@@ -12,7 +12,7 @@ use wasmtime::{
 use wasmtime_wasi::p3::bindings::filesystem::types::DirectoryEntry;
 
 use super::{outcome::Outcome, stat::entry_type};
-use crate::listing::{Listed, Listing};
+use crate::{listing::Listing, node::Entry};
 
 /// The most entries that one read returns, as in wasmtime-wasi for a reader without a bound of its own.
 const MAX_ENTRIES: usize = 32;
@@ -49,7 +49,7 @@ impl<D> StreamProducer<D> for ListingProducer {
                 break StreamResult::Completed;
             }
             match pin!(me.listing.next()).poll(context) {
-                Poll::Ready(Ok(Some(listed))) => taken.push(shown(listed)),
+                Poll::Ready(Ok(Some(entry))) => taken.push(shown(entry)),
                 Poll::Ready(Err(error)) => {
                     me.outcome.failed(&error);
                     break StreamResult::Dropped;
@@ -68,9 +68,9 @@ impl<D> StreamProducer<D> for ListingProducer {
     }
 }
 
-fn shown(Listed { entry, kind }: Listed) -> DirectoryEntry {
+fn shown(entry: Entry) -> DirectoryEntry {
     DirectoryEntry {
-        type_: entry_type(kind),
+        type_: entry_type(entry.kind()),
         name: entry.into_name(),
     }
 }

@@ -5,7 +5,6 @@
 
 use std::{iter, sync::Arc};
 
-use pinset::Error;
 use tokio::sync::oneshot;
 use wasmtime::{
     AsContextMut,
@@ -13,7 +12,10 @@ use wasmtime::{
 };
 use wasmtime_wasi::p3::bindings::filesystem::types::ErrorCode;
 
-use crate::errno::{Code, Failures};
+use crate::{
+    errno::{Code, Failures},
+    node::Error,
+};
 
 /// A stream and the future of its outcome, as the guest gets them.
 pub(crate) type Streamed<T> = (StreamReader<T>, Ended);

@@ -1,11 +1,12 @@
 //! How a node looks to a guest: its type, stat and hash. Everything comes from the content, nothing from the host or
 //! the clock, so that a guest sees the same everywhere.
 
-use pinset::{Identity, Kind, Metadata, Mtime};
 use wasmtime_wasi::p3::bindings::{
     clocks::system_clock::Instant,
     filesystem::types::{DescriptorStat, DescriptorType, MetadataHashValue},
 };
+
+use crate::node::{Identity, Kind, Metadata, Mtime};
 
 /// The epoch, which stands in for a missing time.
 const EPOCH: Mtime = Mtime {
@@ -63,9 +64,8 @@ pub(crate) fn hash(identity: Identity) -> MetadataHashValue {
 
 #[cfg(test)]
 mod tests {
-    use pinset::{Kind, Metadata, Mtime};
-
     use super::stat;
+    use crate::node::{Kind, Metadata, Mtime};
 
     #[test]
     fn times_before_1970_are_shown() {

@@ -5,10 +5,11 @@
 
 use std::{
     pin::{Pin, pin},
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 
-use pinset::{Error, File, KeptBytes, PendingRead};
+use bytes::Bytes;
 use wasmtime::{
     StoreContextMut,
     component::{Destination, StreamProducer, StreamResult, VecBuffer},
@@ -16,6 +17,7 @@ use wasmtime::{
 
 use super::outcome::Outcome;
 use crate::{
+    node::{Error, FileNode, Waiting},
     p2::stream::{MAX_READ, READY_BYTES},
     streams::StreamGuard,
 };
@@ -23,17 +25,17 @@ use crate::{
 /// Bytes that a stream has ready, or waits for.
 enum Ahead {
     /// A wait that the guest has begun. It outlives a read that the guest cancels, since a guest that reads with a short
-    /// timer beside it would otherwise start the fetch anew each time and never get a byte. It goes on in a task of its
-    /// own, since the guest may never read again.
-    Waiting(PendingRead),
+    /// timer beside it would otherwise start the fetch anew each time and never get a byte. In IPFS it goes on in a task
+    /// of its own, since the guest may never read again.
+    Waiting(Waiting<Bytes>),
     /// The result of a wait, for the next read. The bytes are kept because a block that found no room in staging is gone
     /// by then.
-    Ready(Result<KeptBytes, Error>),
+    Ready(Result<Bytes, Error>),
 }
 
 /// `read-via-stream` on a file of ours.
 pub(crate) struct FileProducer {
-    file: File,
+    file: Arc<dyn FileNode>,
     position: u64,
     ahead: Option<Ahead>,
     outcome: Outcome,
@@ -42,7 +44,7 @@ pub(crate) struct FileProducer {
 
 impl FileProducer {
     pub(crate) fn new(
-        file: File,
+        file: Arc<dyn FileNode>,
         position: u64,
         outcome: Outcome,
         counted: Option<StreamGuard>,
@@ -71,8 +73,8 @@ impl FileProducer {
     }
 
     /// Reads the bytes of a wait, and what else is there behind them.
-    fn read_behind(&mut self, mut bytes: KeptBytes, into: &mut [u8]) -> usize {
-        let first = bytes.take(into.len());
+    fn read_behind(&mut self, mut bytes: Bytes, into: &mut [u8]) -> usize {
+        let first = bytes.split_to(into.len().min(bytes.len()));
         let (begin, rest) = into.split_at_mut(first.len());
         begin.copy_from_slice(&first);
         if !bytes.is_empty() {
@@ -92,7 +94,7 @@ impl FileProducer {
     /// Waits until the next read has bytes, an error, or the end.
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let ahead = self.ahead.get_or_insert_with(|| {
-            match self.file.begin_read(self.position, READY_BYTES) {
+            match self.file.clone().begin_read(self.position, READY_BYTES) {
                 Ok(waiting) => Ahead::Waiting(waiting),
                 Err(limit) => Ahead::Ready(Err(limit)),
             }

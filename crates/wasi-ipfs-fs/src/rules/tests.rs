@@ -10,6 +10,7 @@ use pinset::{
 use test_support::content::add;
 
 use super::*;
+use crate::{ipfs::IpfsDir, listing::Listing};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -165,12 +166,12 @@ async fn an_identity_cid_is_granted_only_by_a_list() {
         .unwrap();
 }
 
-async fn listed(dir: &Dir) -> Vec<(String, Option<Kind>)> {
-    let types = Arc::default();
-    let mut listing = crate::listing::Listing::new(dir, &types).unwrap();
+async fn listed(session: &Session, dir: Dir) -> Vec<(String, Option<Kind>)> {
+    let dir = IpfsDir::new(dir, session, &Arc::default());
+    let mut listing = Listing::new(&dir, 0).unwrap();
     let mut all = Vec::new();
-    while let Some(listed) = listing.next().await.unwrap() {
-        all.push((listed.entry.into_name(), listed.kind));
+    while let Some(entry) = listing.next().await.unwrap() {
+        all.push((entry.name().to_owned(), entry.kind()));
     }
     all
 }
@@ -181,9 +182,9 @@ async fn beside_a_callback_nothing_is_listed() {
     let root = host.add("a", |_| {});
     let (rules, _) = keeping(Grant::Once);
     let asked = host.session(rules.roots([root]));
-    assert!(listed(&asked.root().unwrap()).await.is_empty());
+    assert!(listed(&asked, asked.root().unwrap()).await.is_empty());
     let granted = host.session(AccessRules::of(&Access::roots([root])));
-    assert_eq!(listed(&granted.root().unwrap()).await.len(), 1);
+    assert_eq!(listed(&granted, granted.root().unwrap()).await.len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -279,7 +280,7 @@ async fn what_is_withheld_does_not_exist_below_granted_roots() {
         };
         // A listing shows its name, and looks no further.
         let all = [("bad".into(), None), ("good".into(), Some(Kind::File))];
-        assert_eq!(listed(&dir).await, all);
+        assert_eq!(listed(&session, dir.clone()).await, all);
         assert!(is_refused(
             session.open_at(&dir, "bad", Symlinks::Follow).await
         ));

@@ -1,6 +1,6 @@
 //! Listings with types over a mock node, on a clock that stands still while there is anything to do.
 
-use std::{collections::HashSet, os::unix::fs::symlink, path::Path};
+use std::{collections::HashSet, future::poll_fn, os::unix::fs::symlink, path::Path};
 
 use cid::Cid;
 use pinner_car::Profile;
@@ -56,7 +56,9 @@ impl Guest {
         let builder = IpfsCtx::builder(cache, Access::roots([root]));
         let builder = set(builder).mount("/data", IpfsPath::root(root));
         let ctx = builder.build().await.unwrap();
-        let dir = ctx.mounts()[0].dir.clone();
+        let Node::Dir(dir) = ctx.session().open(&IpfsPath::root(root)).await.unwrap() else {
+            panic!("no directory");
+        };
         node.clear_log();
         node.script(When::any_block(), Fault::Delay(LATENCY));
         Self {
@@ -68,7 +70,7 @@ impl Guest {
     }
 
     fn list(&self) -> Listing {
-        Listing::new(&self.dir, self.ctx.types()).unwrap()
+        Listing::new(&self.dir, self.ctx.types(), 0).unwrap()
     }
 
     /// Lists the directory. Returns the names with the types, sorted.
@@ -94,6 +96,12 @@ impl Guest {
             _ => None,
         })
         .collect()
+    }
+}
+
+impl Listing {
+    async fn next(&mut self) -> Result<Option<Listed>, Error> {
+        poll_fn(|context| self.poll_listed(context)).await
     }
 }
 
@@ -318,7 +326,7 @@ async fn a_listing_beside_waiting_demand_still_gets_its_types() {
     let Node::Dir(dir) = ctx.session().open(&IpfsPath::root(root)).await.unwrap() else {
         panic!("no directory");
     };
-    let all = rest(&mut Listing::new(&dir, ctx.types()).unwrap()).await;
+    let all = rest(&mut Listing::new(&dir, ctx.types(), 0).unwrap()).await;
     assert!(waiting.iter().all(|read| !read.is_finished()));
     assert!(all.len() == 20 && all.iter().all(|(_, kind)| kind.is_some()));
 }
@@ -366,7 +374,7 @@ async fn an_error_of_the_directory_comes_behind_its_entries_and_again() {
 async fn the_roots_in_ipfs_have_their_types() {
     let guest = Guest::new(DAG_PB, |root| write(root, 3, 3)).await;
     let root = guest.ctx.session().root().unwrap();
-    let mut listing = Listing::new(&root, guest.ctx.types()).unwrap();
+    let mut listing = Listing::new(&root, guest.ctx.types(), 0).unwrap();
     let kinds: Vec<_> = rest(&mut listing).await;
     assert_eq!(kinds.len(), 1);
     assert_eq!(kinds[0].1, Some(Kind::Dir));
