@@ -1,4 +1,8 @@
-//! `cargo xtask guests`: builds the programs that run inside the sandbox, ours and ripgrep, as `.wasm` files.
+//! `cargo xtask guests`: builds the programs that run inside the sandbox, as `.wasm` files: ours, ripgrep, and the
+//! matrix's, in other languages and by other people.
+
+mod matrix;
+mod package;
 
 use std::{
     collections::BTreeSet,
@@ -29,6 +33,7 @@ const RIPGREP: Tool = Tool {
 /// Builds all guests that the tests run, if they are missing or older than their source.
 pub(crate) fn build(workspace: &Workspace) -> Result<()> {
     build_ours(workspace)?;
+    matrix::build(workspace)?;
     build_ripgrep(workspace)
 }
 

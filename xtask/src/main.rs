@@ -1,7 +1,8 @@
 //! `cargo xtask …`: the commands that both people and the CI run, one file for each command.
 //!
 //! If the machine lacks something that a command needs (WASI targets, guests, tools), the command gets it from the
-//! crate registry, rustup or Go's module proxy. Everything that it builds is under the target directory.
+//! registries of crates, npm or PyPI, from rustup or from Go's module proxy. Everything that it builds is under the
+//! target directory.
 
 mod bench;
 mod car;
@@ -36,7 +37,7 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Task {
-    /// Builds the guests for wasm32-wasip1 and wasm32-wasip2, and ripgrep for wasm32-wasip1.
+    /// Builds the guests for wasm32-wasip1 and wasm32-wasip2, and gets programs in other languages and by other people.
     Guests,
     /// Runs `tidy` and then all tests; ends with `N passed, N failed`.
     Test(test::Flags),

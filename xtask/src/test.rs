@@ -85,7 +85,7 @@ impl Flags {
         self.divided().0.iter().any(chooses)
     }
 
-    /// Whether the tests may run ripgrep, which takes minutes to build.
+    /// Whether the tests may run ripgrep and the matrix's guests, which take minutes to build.
     fn runs_ripgrep(&self) -> bool {
         let is_named = |word: &String| word.ends_with(RUNS_RIPGREP);
         !self.chooses_packages() || self.divided().0.iter().any(is_named)

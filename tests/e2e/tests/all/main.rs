@@ -8,6 +8,7 @@ mod go;
 mod guests;
 mod hoarding;
 mod lazy;
+mod matrix;
 mod names;
 mod native_parity;
 mod preview3;
