@@ -166,7 +166,8 @@ def writing():
     write("pwrite to what is open for reading", lambda: os.pwrite(file, b"x", 0))
     write("ftruncate what is open for reading", lambda: os.ftruncate(file, 1))
     write("set times of what is open for reading", lambda: os.utime(file))
-    write("allocate what is open for reading", lambda: os.posix_fallocate(file, 0, 100))
+    if hasattr(os, "posix_fallocate"):
+        write("allocate what is open for reading", lambda: os.posix_fallocate(file, 0, 100))
     write("sync what is open for reading", lambda: os.fsync(file))
 
 

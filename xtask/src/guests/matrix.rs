@@ -87,6 +87,15 @@ const GUESTS: &[Guest] = &[
         packages: &[&package::QUICKJS, &package::ZIG],
         make: |kit| kit.quickjs(),
     },
+    Guest {
+        file: "matrix/python-component",
+        sources: &[
+            "tests/guests/matrix/component/run_report.py",
+            "tests/guests/matrix/component/world.wit",
+        ],
+        packages: &[&package::COMPONENTIZE_PY],
+        make: |kit| kit.python_component(),
+    },
 ];
 
 /// Makes each guest that is missing, or that was made from something else.
@@ -240,6 +249,23 @@ impl Kit<'_> {
         zig.current_dir(folder).args(["cc", "--target=wasm32-wasi"]);
         zig.args(["-Os", "-s", "-w", "-o"]).arg(&self.to);
         Ok(zig)
+    }
+
+    /// Makes a component out of CPython and a program that runs the one that it is told to.
+    fn python_component(&self) -> Result<()> {
+        let source = self.source()?;
+        let module = source.file_stem().context("it has a name")?;
+        let mut python = Command::new("python3");
+        let packages = package::COMPONENTIZE_PY.ensure(self.workspace)?;
+        // The command is a function of the package; what it finds beside the program would be packed too.
+        python
+            .env("PYTHONPATH", packages)
+            .env("PYTHONDONTWRITEBYTECODE", "1")
+            .current_dir(source.parent().context("it lies in a folder")?);
+        python.args(["-c", "import componentize_py; componentize_py.script()"]);
+        python.args(["--quiet", "--wit-path", "world.wit", "--world", "report"]);
+        python.arg("componentize").arg(module);
+        process::run(python.arg("--output").arg(&self.to))
     }
 
     /// Takes a package's file as it is.

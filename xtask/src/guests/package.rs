@@ -65,6 +65,18 @@ pub(super) const QUICKJS: Package = Package {
     sha256: &["cee271d0eeba64f0915b846cb7ae02e16faf3dfdffdca91731101d9d30fe3423"],
 };
 
+/// The maker of components out of CPython and a program. Apache-2.0 with LLVM's exception.
+pub(super) const COMPONENTIZE_PY: Package = Package {
+    registry: Registry::Pypi,
+    name: "componentize-py",
+    version: "0.25.1",
+    sha256: &[
+        // x86_64, aarch64
+        "8623cd8cab8453cb0cd8bf03f3c7103420d06f2f3d360186a280a70a1ca5e89f",
+        "7b6a87c520358166843af0daa86d2312d7af4cbcbbf1e598951085cf7f2991ca",
+    ],
+};
+
 /// The compiler of AssemblyScript. Apache-2.0.
 pub(super) const ASSEMBLYSCRIPT: Package = Package {
     registry: Registry::Npm,

@@ -109,6 +109,15 @@ matrix! {
         arguments: &["python", "/program/report.py"],
         ..PREVIEW_1
     };
+    python_component: Row {
+        language: "Python",
+        toolchain: "CPython, by componentize-py",
+        from: "PyPI",
+        wasi: "0.2",
+        file: "matrix/python-component.wasm",
+        arguments: &["component", "/program/report.py"],
+        ..PREVIEW_1
+    };
 }
 
 const PREVIEW_1: Row = Row {
