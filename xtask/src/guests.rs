@@ -30,6 +30,9 @@ const RIPGREP: Tool = Tool {
     version: "15.1.0",
 };
 
+/// The programs of other people that lie among ours.
+const OTHERS: [&str; 2] = ["rg", "sqlite3"];
+
 /// Builds all guests that the tests run, if they are missing or older than their source.
 pub(crate) fn build(workspace: &Workspace) -> Result<()> {
     build_ours(workspace)?;
@@ -59,8 +62,10 @@ pub(crate) fn build_ours(workspace: &Workspace) -> Result<()> {
         // A guest whose source is gone must not go on passing tests.
         let folder = workspace.guests().join(target.1);
         let others = programs(&folder, "wasm")?;
-        for gone in others.difference(&wanted).filter(|name| *name != "rg") {
-            fs::remove_file(folder.join(gone).with_extension("wasm"))?;
+        for gone in others.difference(&wanted) {
+            if !OTHERS.iter().any(|other| gone == other) {
+                fs::remove_file(folder.join(gone).with_extension("wasm"))?;
+            }
         }
     }
     Ok(())

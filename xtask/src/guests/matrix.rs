@@ -1,5 +1,5 @@
 //! The matrix's guests: programs in other languages that all do the same (`tests/guests/matrix`), and interpreters to
-//! run them. Each comes from a registry, or is compiled here by a compiler that does.
+//! run them; and SQLite's shell. Each comes from a registry, or is compiled here by a compiler that does.
 //!
 //! One that cannot be made does not keep the others from being made: it is removed, and its test fails by its name.
 
@@ -88,6 +88,12 @@ const GUESTS: &[Guest] = &[
         make: |kit| kit.quickjs(),
     },
     Guest {
+        file: "p1/sqlite3",
+        sources: &[],
+        packages: &[&package::SQLITE, &package::ZIG],
+        make: |kit| kit.sqlite(),
+    },
+    Guest {
         file: "matrix/python-component",
         sources: &[
             "tests/guests/matrix/component/run_report.py",
@@ -101,9 +107,11 @@ const GUESTS: &[Guest] = &[
 /// Makes each guest that is missing, or that was made from something else.
 pub(super) fn build(workspace: &Workspace) -> Result<()> {
     let guests = workspace.guests();
-    let folder = guests.join("matrix");
-    fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    remove_others(&folder)?;
+    for folder in ["matrix", "p1"] {
+        let folder = guests.join(folder);
+        fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    }
+    remove_others(&guests.join("matrix"))?;
     for guest in GUESTS {
         if let Err(error) = ensure(workspace, guest) {
             eprintln!("NOT BUILT: {}: {error:#}", guest.file);
@@ -241,6 +249,15 @@ impl Kit<'_> {
         zig.args(["quickjs.c", "libregexp.c", "libunicode.c", "dtoa.c"]);
         zig.args(["quickjs-libc.c", "qjs.c", "gen/repl.c", "gen/standalone.c"]);
         process::run(&mut zig)
+    }
+
+    /// Compiles SQLite's shell out of the sources that a crate ships.
+    fn sqlite(&self) -> Result<()> {
+        let mut zig = self.zig_cc(package::SQLITE.ensure(self.workspace)?.join("source"))?;
+        zig.args(["-DSQLITE_THREADSAFE=0", "-DSQLITE_OMIT_LOAD_EXTENSION"]);
+        zig.args(["-DSQLITE_NOHAVE_SYSTEM", "-DSQLITE_OMIT_POPEN"]);
+        emulate(&mut zig, &["getpid", "process-clocks", "signal"]);
+        process::run(zig.args(["shell.c", "sqlite3.c"]))
     }
 
     /// The compiler for C that is not ours, in its folder.

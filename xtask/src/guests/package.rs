@@ -65,6 +65,14 @@ pub(super) const QUICKJS: Package = Package {
     sha256: &["cee271d0eeba64f0915b846cb7ae02e16faf3dfdffdca91731101d9d30fe3423"],
 };
 
+/// The sources of SQLite and its shell. Public domain, packed under Apache-2.0 or MIT.
+pub(super) const SQLITE: Package = Package {
+    registry: Registry::Crates,
+    name: "sqlite3-src",
+    version: "0.7.1",
+    sha256: &["2739bac4e1ca6527391698167b1392332d00123c9fc11eca16311291db6829f3"],
+};
+
 /// The maker of components out of CPython and a program. Apache-2.0 with LLVM's exception.
 pub(super) const COMPONENTIZE_PY: Package = Package {
     registry: Registry::Pypi,

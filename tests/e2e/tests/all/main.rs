@@ -13,4 +13,5 @@ mod names;
 mod native_parity;
 mod preview3;
 mod ripgrep;
+mod sqlite;
 mod verified;
