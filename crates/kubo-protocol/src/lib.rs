@@ -10,12 +10,15 @@
 //! * [`Refusal`]: what a failed call means, from the words of the node.
 //! * [`PinAddLine`], [`PinLsLine`], [`Pinned`], [`Listing`], [`Resolution`]: the node's JSON answers.
 //! * [`Version`]: what a node can do, by its version.
+//! * [`BlockStore`], [`Sharding`]: where a repository keeps its blocks, and the name of a block's file.
 //!
-//! Everything that a node sends is hostile until it has been parsed here. No function panics on any input.
+//! Everything that a node sends or writes is hostile until it has been parsed here. No function panics on any input.
 
 #![cfg_attr(doctest, doc = include_str!("../README.md"))]
 
 mod answer;
+mod datastore;
+mod flatfs;
 pub mod mfs;
 mod refusal;
 mod version;
@@ -24,6 +27,8 @@ mod wrapper;
 pub use answer::{
     Listing, ListingEntry, PinAddLine, PinLsLine, Pinned, Resolution, WrongResolution,
 };
+pub use datastore::{BlockStore, NoBlockStore};
+pub use flatfs::{BlockFile, ParseShardingError, Sharding};
 pub use refusal::{Reason, Refusal};
 pub use version::{ParseVersionError, Version};
 pub use wrapper::{Wrapper, WrapperCid};
