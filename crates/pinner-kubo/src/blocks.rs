@@ -1,5 +1,5 @@
-//! One block, from the node's gateway while that works, else by `block/get`, which is called a second time if the node
-//! does not answer. One deadline covers all of it.
+//! One block, from the files of the node's repository if they are read, from the node's gateway while that works, else
+//! by `block/get`, which is called a second time if the node does not answer. One deadline covers all of it.
 
 use std::time::Duration;
 
@@ -26,6 +26,11 @@ impl KuboPinner {
         deadline: Instant,
     ) -> Result<Answer, PinnerError> {
         let cid = request.cid();
+        if let Some(repository) = &self.repository
+            && let Some(answer) = repository.block(request, deadline).await
+        {
+            return Ok(answer);
+        }
         if let Some(gateway) = &self.gateway
             && !request.avoids(gateway.source())
             && let Some(block) = gateway.block(&self.control, cid, deadline).await

@@ -14,6 +14,7 @@ use crate::{
     error::KuboError,
     gateway::{Gateway, Ownership},
     pinner::KuboPinner,
+    repository::Beside,
     rpc::{CallError, call},
     turns::Turns,
 };
@@ -54,6 +55,7 @@ pub enum GatewayChoice {
 pub struct KuboBuilder {
     address: Option<Endpoint>,
     repo: Option<PathBuf>,
+    read_files: Option<PathBuf>,
     gateway: GatewayChoice,
     auth: Auth,
     connect_timeout: Duration,
@@ -76,6 +78,7 @@ impl KuboPinner {
         KuboBuilder {
             address: None,
             repo: None,
+            read_files: None,
             gateway: GatewayChoice::default(),
             auth: Auth::None,
             connect_timeout: Duration::from_secs(5),
@@ -98,6 +101,17 @@ impl KuboBuilder {
     /// The repository with the files `api` and `gateway`, instead of `$IPFS_PATH`.
     pub fn repo(mut self, path: impl Into<PathBuf>) -> Self {
         self.repo = Some(path.into());
+        self
+    }
+
+    /// Reads blocks from the files of the repository at this path, where this process can, and asks the node for the
+    /// others. Off unless set. It is the fastest way to the node's own blocks.
+    ///
+    /// **The node's denylists are not consulted** for blocks that are read in this way: they bind the node, not its
+    /// files. The repository should be the node's own, but nothing relies on it. To read a repository without a node,
+    /// use [`RepositoryPinner`](crate::RepositoryPinner).
+    pub fn read_files(mut self, repository: impl Into<PathBuf>) -> Self {
+        self.read_files = Some(repository.into());
         self
     }
 
@@ -184,12 +198,17 @@ impl KuboBuilder {
             .with_collection()
             .with_names();
         let in_flight = self.in_flight.max(1);
+        let repository = match &self.read_files {
+            Some(path) => Some(Beside::open(path, in_flight).await?),
+            None => None,
+        };
         let mut node = KuboPinner {
             source: SourceId::new(control.endpoint().to_string()),
             blocks: control.lane(in_flight),
             long: control.lane(LONG_CALLS),
             control,
             gateway: None,
+            repository,
             in_flight,
             version,
             front,

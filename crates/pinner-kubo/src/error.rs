@@ -9,6 +9,8 @@ use pinner_http::Endpoint;
 
 use kubo_protocol::Version;
 
+use crate::repository::RepositoryError;
+
 /// Why a node could not be connected to. There is a variant for each thing that can be done about it.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -36,6 +38,9 @@ pub enum KuboError {
         /// Why the address is not usable.
         reason: String,
     },
+    /// The files of the repository were to be read, and cannot be.
+    #[error(transparent)]
+    Repository(#[from] RepositoryError),
     /// A setting of the builder cannot be used.
     #[error("these settings cannot be used for {endpoint}: {reason}")]
     Settings {

@@ -1,5 +1,5 @@
-//! A Kubo node as a [`Pinner`](pinner_api::Pinner): blocks through its gateway or its RPC, and pins that are counted
-//! by holder, unlike Kubo's own.
+//! A Kubo node as a [`Pinner`](pinner_api::Pinner): blocks through its gateway or its RPC, or from the files of its
+//! repository, and pins that are counted by holder, unlike Kubo's own.
 //!
 //! ```no_run
 //! use pinner_kubo::KuboPinner;
@@ -24,8 +24,8 @@
 //! # The way of one call
 //!
 //! 1. `pinner`: [`KuboPinner`], which passes each call of the trait to one of these:
-//!    * `blocks`: one block, from the gateway while it works, else by `block/get`, at most twice. One absolute deadline
-//!      covers all.
+//!    * `blocks`: one block, from the repository's files if they are read, from the gateway while it works, else by
+//!      `block/get`, at most twice. One absolute deadline covers all.
 //!    * `recursive`: a pin of a wrapper of our own, one for each holder and root, complete when the node says so.
 //!    * `lazy`: an entry in the node's own file system (MFS), for nodes from 0.43 on.
 //!    * `listing`: both registries, read back. There is no other record of pins.
@@ -35,10 +35,17 @@
 //! The encodings written into a node, and the meaning of its words, are in the crate `kubo-protocol`. Connections,
 //! deadlines, trailers and retries are in the crate `pinner-http`.
 //!
+//! # A repository without its node
+//!
+//! `repository`: [`RepositoryPinner`] reads blocks from the files of a repository, whether a daemon runs or not.
+//! [`KuboBuilder::read_files`] does so in front of a node. Neither sees the node's denylists.
+//!
 //! # Trust
 //!
 //! The node is trusted with availability, with keeping pinned content, and with resolving names, but never with bytes.
-//! Whoever can write to the node's pins or to its MFS can remove this library's pins.
+//! Whoever can write to the node's pins or to its MFS can remove this library's pins. A repository is trusted with
+//! availability alone: only regular files are read, no symbolic link below its directory of blocks is followed, and
+//! nothing is written.
 //!
 //! # Traces on the node
 //!
@@ -59,6 +66,7 @@ mod listing;
 mod names;
 mod pinner;
 mod recursive;
+mod repository;
 mod rpc;
 mod turns;
 
@@ -68,3 +76,4 @@ pub use kubo_protocol::Version;
 pub use pinner::KuboPinner;
 /// The address of a node, and the credentials for it.
 pub use pinner_http::{Auth, Endpoint};
+pub use repository::{RepositoryError, RepositoryPinner};

@@ -1,6 +1,6 @@
 //! [`KuboPinner`]: a connected node as a [`Pinner`]. Each call of the trait is passed to the file that owns it.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use cid::Cid;
 use kubo_protocol::Version;
@@ -11,7 +11,7 @@ use pinner_api::{
 use pinner_http::{Client, Endpoint};
 use tokio::{sync::Semaphore, time::Instant};
 
-use crate::{cluster::Front, gateway::Gateway, turns::Turns};
+use crate::{cluster::Front, gateway::Gateway, repository::Beside, turns::Turns};
 
 /// A Kubo node.
 ///
@@ -36,6 +36,8 @@ pub struct KuboPinner {
     /// The RPC as a source of blocks.
     pub(crate) source: SourceId,
     pub(crate) gateway: Option<Gateway>,
+    /// The files in which the node keeps its blocks, if they are read.
+    pub(crate) repository: Option<Beside>,
     /// How many blocks the lane of the RPC, or the gateway, lets be in flight.
     pub(crate) in_flight: usize,
     pub(crate) version: Version,
@@ -61,6 +63,11 @@ impl KuboPinner {
         self.gateway.as_ref().map(Gateway::endpoint)
     }
 
+    /// The repository whose files are read, if there is one.
+    pub fn repository(&self) -> Option<&Path> {
+        self.repository.as_ref().map(Beside::repository)
+    }
+
     /// Whether IPFS Cluster's proxy answers at [`endpoint`](Self::endpoint). Pins are then the cluster's, and there are
     /// no lazy pins.
     pub fn is_cluster_proxy(&self) -> bool {
@@ -80,7 +87,8 @@ impl Pinner for KuboPinner {
     }
 
     /// The origin is not used. The node keeps no session between calls; it asks all its connected peers, which include
-    /// those that had the root. The source of an answer is the address of the node's gateway or of its RPC.
+    /// those that had the root. The source of an answer is the address of the node's gateway or of its RPC, or the
+    /// repository. A repository's block that was found [wrong](Verdict::Wrong) comes from the node afterwards.
     async fn block(&self, request: &BlockRequest) -> Result<Answer, PinnerError> {
         let started = Instant::now();
         request.in_time(started.into_std())?;
@@ -98,11 +106,14 @@ impl Pinner for KuboPinner {
     }
 
     /// A gateway whose block was wrong is not used for a while.
-    fn verdict(&self, _request: &BlockRequest, source: Option<&SourceId>, verdict: Verdict) {
+    fn verdict(&self, request: &BlockRequest, source: Option<&SourceId>, verdict: Verdict) {
         let gateway = self.gateway.as_ref();
         let gateway = gateway.filter(|gateway| Some(gateway.source()) == source);
         if let (Some(gateway), Verdict::Wrong) = (gateway, verdict) {
             gateway.lied();
+        }
+        if let Some(repository) = &self.repository {
+            repository.verdict(request.cid(), source, verdict);
         }
     }
 

@@ -137,7 +137,9 @@ const BOUNDARIES: &[Boundary<'static>] = &[
     Boundary {
         of: "pinner-kubo",
         forbidden: BESIDE_BACKENDS,
+        // A repository's files are read below a directory handle.
         allowed: &[
+            "cap-std",
             "pinner-api",
             "pinner-gateway",
             "pinner-http",

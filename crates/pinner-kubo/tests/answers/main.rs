@@ -1,5 +1,5 @@
 //! Answers that a real node cannot be made to send: they fail late, are cut, come from another program, or are garbage.
-//! A stub of the RPC sends them.
+//! A stub of the RPC sends them. Likewise repositories that a real node would not write.
 
 mod blocks;
 mod connecting;
@@ -8,6 +8,7 @@ mod hostile;
 mod listing;
 mod names;
 mod pins;
+mod repository;
 
 use std::time::Duration;
 

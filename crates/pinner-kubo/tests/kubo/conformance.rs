@@ -137,3 +137,18 @@ fn with_a_bearer_token() {
         },
     );
 }
+
+#[test]
+fn from_the_files_of_its_repository() {
+    let _turn = turn("conformance");
+    let kubo = kubo_or_not_run!("conformance with the files of a node's repository");
+    conforms(
+        &kubo,
+        Configuration {
+            node: nodes::with_names,
+            with_elsewhere: true,
+            reads_files: true,
+            ..Configuration::new(Absence::Unproven)
+        },
+    );
+}

@@ -8,6 +8,7 @@ mod cluster;
 mod conformance;
 mod counting;
 mod node;
+mod repository;
 
 use kubo_daemon::Daemon;
 use pinner_api::Holder;

@@ -24,6 +24,8 @@ pub(crate) struct Configuration {
     pub(crate) absence: Absence,
     /// Whether there is a second node, to which the first is connected.
     pub(crate) with_elsewhere: bool,
+    /// Whether blocks are read from the files of the repository first.
+    pub(crate) reads_files: bool,
 }
 
 impl Configuration {
@@ -33,6 +35,7 @@ impl Configuration {
             auth: Auth::None,
             absence,
             with_elsewhere: false,
+            reads_files: false,
         }
     }
 }
@@ -142,7 +145,11 @@ async fn connect(
     configuration: &Configuration,
     place: &Place,
 ) -> Result<KuboPinner, pinner_kubo::KuboError> {
-    KuboPinner::builder()
+    let builder = match configuration.reads_files {
+        true => KuboPinner::builder().read_files(place.daemon.repo_path()),
+        false => KuboPinner::builder(),
+    };
+    builder
         .repo(place.daemon.repo_path())
         .auth(configuration.auth.clone())
         // A search for a missing block takes this long, on a node with a network.
