@@ -184,6 +184,8 @@ mod tests {
         assert_eq!(found(above), "flatfs at /");
         let levelds = r#"{"type":"mount","mounts":[{"mountpoint":"/blocks","type":"levelds"}]}"#;
         assert_eq!(found(levelds), "levelds at /blocks");
+        let error = BlockStore::find(levelds.as_bytes()).expect_err("it is another");
+        assert!(error.to_string().contains("levelds at /blocks"), "{error}");
         let name = found(&format!(r#"{{"type":"{}\u001b"}}"#, "x".repeat(30)));
         assert!(!name.contains('\u{1b}') && name.len() < 60, "{name}");
     }
@@ -201,6 +203,8 @@ mod tests {
             let found = BlockStore::find(spec.as_bytes());
             let malformed = matches!(found, Err(NoBlockStore::Malformed { .. }));
             assert!(malformed, "{spec}: {found:?}");
+            let error = found.expect_err("it is malformed").to_string();
+            assert!(error.starts_with("invalid datastore_spec: "), "{error}");
         }
     }
 }

@@ -108,7 +108,8 @@ async fn wrong_bytes_come_with_their_source() {
     let answer = pinner.block(&request).await.expect("bytes");
     assert_eq!(&answer.bytes[..], b"wrong");
     let source = answer.source.expect("it is named");
-    let path = repository.path().display().to_string();
+    let path = pinner.path().display().to_string();
+    assert_eq!(pinner.path(), repository.path());
     assert!(source.as_str().contains(&path), "{source}");
 }
 

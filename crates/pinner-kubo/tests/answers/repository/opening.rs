@@ -78,6 +78,11 @@ async fn files_that_kubo_did_not_write_are_refused() {
         );
     }
     let repository = Repository::new(DEFAULT);
+    fs::write(repository.path().join("version"), [0xff]).expect("written");
+    let error = refused(repository.path()).await;
+    assert!(error.to_string().contains("UTF-8"), "{error}");
+
+    let repository = Repository::new(DEFAULT);
     let sharding = repository.path().join("blocks/SHARDING");
     let other = repository.path().join("other");
     fs::rename(&sharding, &other).expect("renamed");
