@@ -10,6 +10,8 @@ mod gateway;
 mod kubo;
 #[cfg(not(all(feature = "gateway", feature = "kubo")))]
 mod left_out;
+#[cfg(feature = "kubo")]
+mod repository;
 
 use std::{
     path::{Path, PathBuf},
@@ -34,15 +36,20 @@ pub(crate) use kubo::KuboArgs;
 use left_out::GatewayArgs;
 #[cfg(not(feature = "kubo"))]
 pub(crate) use left_out::KuboArgs;
+#[cfg(not(feature = "kubo"))]
+use left_out::RepositoryArgs;
+#[cfg(feature = "kubo")]
+use repository::RepositoryArgs;
 
 /// The message if no source is given.
 fn no_source() -> String {
-    let (kubo, gateway) = (KuboArgs::SUMMARY, GatewayArgs::SUMMARY);
+    let (kubo, repository) = (KuboArgs::SUMMARY, RepositoryArgs::SUMMARY);
+    let gateway = GatewayArgs::SUMMARY;
     format!(
         "no source of blocks is given. The sources are:
   --car FILE      a CAR archive, as `wasi-ipfs import` and `ipfs dag export` write it
   --add PATH      a local file or directory, imported for this run
-{kubo}{gateway}Pass one or more of them"
+{kubo}{repository}{gateway}Pass one or more of them"
     )
 }
 
@@ -62,6 +69,9 @@ pub(crate) struct SourceArgs {
 
     #[command(flatten)]
     kubo: KuboArgs,
+
+    #[command(flatten)]
+    repository: RepositoryArgs,
 
     #[command(flatten)]
     gateway: GatewayArgs,
@@ -159,11 +169,17 @@ impl SourceArgs {
         Ok(pinner)
     }
 
-    /// Opens a node, or gateways. clap refuses both together.
+    /// Opens a node with or without its repository, a repository alone, or gateways. clap refuses gateways together
+    /// with the others.
     async fn remote(&self, block_deadline: Duration) -> anyhow::Result<Option<Arc<dyn Pinner>>> {
-        match self.kubo.wanted() {
-            true => self.kubo.connect(block_deadline).await.map(Some),
-            false => self.gateway.open(block_deadline),
+        let repository = self.repository.dir();
+        match (self.kubo.wanted(), repository) {
+            (true, _) => {
+                let node = self.kubo.connect(repository, block_deadline);
+                node.await.map(Some)
+            }
+            (false, Some(dir)) => self.repository.open(dir, block_deadline).await.map(Some),
+            (false, None) => self.gateway.open(block_deadline),
         }
     }
 }
@@ -209,6 +225,7 @@ mod tests {
             "--kubo=/ip4/127.0.0.1/tcp/5001",
             "--kubo-auth=s3cret",
             "--kubo-gateway=off",
+            "--kubo-repo=/home/me/.ipfs",
         ] {
             let said = refused(&[flag]);
             let name = flag.split('=').next().unwrap_or(flag);

@@ -76,7 +76,7 @@ pub(crate) async fn run(args: &Args) -> anyhow::Result<i32> {
     };
     let lock_dir = lock_dir.context("cannot tell whose pins are dead")?;
     until_stopped(async {
-        let node = args.kubo.connect(args.timeout).await?;
+        let node = args.kubo.connect(None, args.timeout).await?;
         match (args.reap, &args.holder) {
             (false, _) => list(&*node, &lock_dir).await,
             (true, None) => {

@@ -12,8 +12,8 @@ use pinner_gateway::{Endpoint, GatewayPinner};
 pub(crate) struct GatewayArgs {
     /// A trustless HTTP gateway (`https://trustless-gateway.link`). It need not be trusted: every block is verified.
     /// May be given several times; each is asked if those before it fail. Not together with --kubo, whose node finds
-    /// blocks by itself
-    #[arg(long, value_name = "URL", conflicts_with = "kubo")]
+    /// blocks by itself, or with --kubo-repo
+    #[arg(long, value_name = "URL", conflicts_with_all = ["kubo", "kubo_repo"])]
     gateway: Vec<Endpoint>,
 }
 

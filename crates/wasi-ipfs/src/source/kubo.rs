@@ -3,7 +3,7 @@
 //! Invariant: credentials are never shown, wherever they came from. A message about invalid credentials does not
 //! repeat them.
 
-use std::{fmt, str::FromStr, sync::Arc, time::Duration};
+use std::{fmt, path::Path, str::FromStr, sync::Arc, time::Duration};
 
 use clap::Args;
 use pinner_api::Pinner;
@@ -90,10 +90,11 @@ impl KuboArgs {
         )))
     }
 
-    /// Connects to the named node, or else to the one that `ipfs` would find. `block_deadline` is the longest that a
-    /// block may take.
+    /// Connects to the named node, or else to the one that runs on `repository`, or that `ipfs` would find. Blocks are
+    /// read from the files of `repository` first. `block_deadline` is the longest that a block may take.
     pub(crate) async fn connect(
         &self,
+        repository: Option<&Path>,
         block_deadline: Duration,
     ) -> anyhow::Result<Arc<dyn Pinner>> {
         let mut builder = KuboPinner::builder()
@@ -103,10 +104,13 @@ impl KuboArgs {
         if let Some(Some(address)) = &self.kubo {
             builder = builder.address(address.clone());
         }
+        if let Some(repository) = repository {
+            builder = builder.repo(repository).read_files(repository);
+        }
         match builder.connect().await {
             Ok(node) => Ok(Arc::new(node)),
             Err(error) => {
-                let hint = hint(&error);
+                let hint = hint(&error, repository);
                 let error = anyhow::Error::new(error);
                 Err(anyhow::anyhow!("{error:#} ({hint})"))
             }
@@ -146,8 +150,12 @@ fn parse_auth(text: &str) -> Option<Auth> {
 }
 
 /// Returns which flag helps.
-fn hint(error: &KuboError) -> &'static str {
+fn hint(error: &KuboError, repository: Option<&Path>) -> &'static str {
     match error {
+        KuboError::Repository(_) => "or leave --kubo-repo out",
+        KuboError::NoAddress { .. } if repository.is_some() => {
+            "without --kubo, --kubo-repo reads the repository alone; or pass another address with --kubo=ADDR"
+        }
         KuboError::Refused { .. } => {
             "pass credentials in WASI_IPFS_KUBO_AUTH=bearer:TOKEN or with --kubo-auth"
         }

@@ -64,8 +64,42 @@ impl KuboArgs {
     }
 
     /// Always fails.
-    pub(crate) async fn connect(&self, _: Duration) -> anyhow::Result<Arc<dyn Pinner>> {
+    pub(crate) async fn connect(
+        &self,
+        _: Option<&std::path::Path>,
+        _: Duration,
+    ) -> anyhow::Result<Arc<dyn Pinner>> {
         Err(left_out("a Kubo node", "kubo"))
+    }
+}
+
+/// The repository of a Kubo node.
+#[cfg(not(feature = "kubo"))]
+#[derive(Args, Debug)]
+pub(crate) struct RepositoryArgs {
+    #[arg(long, hide = true)]
+    kubo_repo: Option<Given>,
+}
+
+#[cfg(not(feature = "kubo"))]
+impl RepositoryArgs {
+    /// Its line in the list of sources.
+    pub(crate) const SUMMARY: &str = "";
+
+    /// Returns any path if the flag is given, so that it is refused.
+    pub(crate) fn dir(&self) -> Option<&std::path::Path> {
+        self.kubo_repo
+            .as_ref()
+            .map(|Given| std::path::Path::new(""))
+    }
+
+    /// Always fails.
+    pub(crate) async fn open(
+        &self,
+        _: &std::path::Path,
+        _: Duration,
+    ) -> anyhow::Result<Arc<dyn Pinner>> {
+        Err(left_out("--kubo-repo", "kubo"))
     }
 }
 
@@ -73,7 +107,7 @@ impl KuboArgs {
 #[cfg(not(feature = "gateway"))]
 #[derive(Args, Debug)]
 pub(crate) struct GatewayArgs {
-    #[arg(long, hide = true, conflicts_with = "kubo")]
+    #[arg(long, hide = true, conflicts_with_all = ["kubo", "kubo_repo"])]
     gateway: Vec<Given>,
 }
 

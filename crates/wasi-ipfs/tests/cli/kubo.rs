@@ -198,6 +198,48 @@ fn a_node_is_read_by_each_of_its_addresses() {
 }
 
 #[test]
+fn a_repository_is_read_with_and_without_its_daemon() {
+    let kubo = kubo_or_not_run!("the command on a repository");
+    let mut node = Node::start(&kubo);
+    let repository = node.daemon.repo_path().to_owned();
+    let repository = repository.to_str().expect("text");
+    let large_path = format!("/ipfs/{}/large", node.cid);
+    let call = |node: &Node, subcommand: &str, words: &[&str]| {
+        let all = [&["--kubo-repo", repository], words].concat();
+        node.scene.call(subcommand, &all)
+    };
+    // The node is found by its repository, and keeps the pins.
+    let both = call(&node, "cat", &["--kubo", &large_path]);
+    assert!(both.succeeded().stdout == large());
+    // A block without a file comes from the node.
+    let other = kubo.node().without_gateway().start().expect("a daemon");
+    other.connect(&node.daemon).expect("connected");
+    node.scene.write("elsewhere", b"on another node\n");
+    let elsewhere = other.add(&node.scene.path("elsewhere"), &["--cid-version=1"]);
+    let elsewhere = elsewhere.expect("added").to_string();
+    call(&node, "cat", &[&elsewhere]).failed(1, &[&elsewhere]);
+    let fetched = call(&node, "cat", &["--kubo", &elsewhere]);
+    assert_eq!(fetched.succeeded().text(), "on another node\n");
+
+    node.daemon.stop();
+    for subcommand in ["ls", "stat", "prefetch"] {
+        call(&node, subcommand, &[&node.cid]).succeeded();
+    }
+    let alone = call(&node, "cat", &[&large_path]);
+    assert!(alone.succeeded().stdout == large());
+    let guest = node.scene.guest("cat", guests::CAT);
+    let file = format!("/ipfs/{}/dir/b.txt", node.cid);
+    let ran = call(&node, "run", &[&guest, &file]);
+    assert_eq!(ran.succeeded().text(), "below\n");
+    // It is one more source beside archives.
+    let car = ["--car", "tree.car", &large_path];
+    assert!(call(&node, "cat", &car).succeeded().stdout == large());
+    let absent = "bafkreifzjut3te7nhyekklss27nh3k72ysco7y32koao5eei66wof36n5e";
+    call(&node, "cat", &[absent]).failed(1, &[absent]);
+    call(&node, "cat", &["--kubo", &large_path]).failed(1, &["no Kubo daemon"]);
+}
+
+#[test]
 fn prefetch_brings_all_of_it_to_the_node() {
     let kubo = kubo_or_not_run!("prefetch from another node");
     let node = Node::start(&kubo);

@@ -172,6 +172,14 @@ fn what_says_how_to_speak_to_a_node_needs_one() {
             "--gateway",
         ),
         (&["--kubo=http://me:s3cret@127.0.0.1:1"][..], "credentials"),
+        (
+            &["--kubo-repo", ".", "--gateway", "http://127.0.0.1:1"][..],
+            "--gateway",
+        ),
+        (
+            &["--kubo-repo", ".", "--kubo-auth", "bearer:x"][..],
+            "--kubo",
+        ),
         (&["--gateway", "no url"][..], "no url"),
     ] {
         let mut all = arguments.to_vec();
@@ -224,6 +232,31 @@ fn where_there_is_no_node_it_is_said_what_to_do() {
     scene
         .call("ls", &[&format!("--kubo={}", old.server.url()), cid])
         .failed(1, &["0.4.23", "update it"]);
+}
+
+#[test]
+fn a_repository_that_cannot_be_read_is_refused_by_name() {
+    let scene = Scene::new();
+    let cid = scene.cid.as_str();
+    let ls = |words: &[&str]| scene.call("ls", &[&["--kubo-repo", "repo"], words].concat());
+    ls(&[cid]).failed(1, &["--kubo-repo", "repo", "No such file"]);
+    std::fs::create_dir(scene.path("repo")).expect("a directory");
+    ls(&[cid]).failed(1, &["no Kubo repository", "'version'", "IPFS_PATH"]);
+    scene.write("repo/version", b"18\n");
+    scene.write(
+        "repo/datastore_spec",
+        br#"{"path":"pebbleds","type":"pebbleds"}"#,
+    );
+    ls(&[cid]).failed(1, &["pebbleds", "flatfs", "pass --kubo instead"]);
+    // With --kubo the node is the one that runs on the repository.
+    let both = ls(&["--kubo", cid]);
+    both.failed(
+        1,
+        &["no Kubo daemon is running", "repo/api", "without --kubo"],
+    );
+    scene
+        .call("pins", &["--kubo-repo", "repo"])
+        .failed(2, &["--kubo-repo"]);
 }
 
 #[test]

@@ -2,11 +2,12 @@
 
 use crate::{guests, harness::Scene};
 
-const SOURCES: [&str; 5] = [
+const SOURCES: [&str; 6] = [
     "no source",
     "--car FILE",
     "--add PATH",
     "--kubo[=ADDR]",
+    "--kubo-repo DIR",
     "--gateway URL",
 ];
 
