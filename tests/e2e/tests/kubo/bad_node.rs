@@ -5,20 +5,17 @@
 use std::{fs, thread, time::Duration};
 
 use cid::Cid;
-use e2e::{End, Guest, Outcome, Preview, Run, guests};
+use e2e::{End, guests};
 use kubo_daemon::{
-    Daemon, Kubo, kubo_or_not_run,
+    Daemon, kubo_or_not_run,
     proxy::{Fault, Proxy, Times},
 };
 use tempfile::TempDir;
 use test_support::turns::turn;
 use tokio::{runtime::Runtime, task::JoinSet};
 use wasi_ipfs_fs::IpfsCtx;
-use wasmtime_wasi::FsPerms;
 
-use crate::guest::{cache, ctx, node, run, runtime};
-
-const PREVIEW: Preview = Preview::Two;
+use crate::guest::{PREVIEW, Subject, cache, ctx, natively, node, run, runtime, series};
 
 /// A block's deadline.
 const DEADLINE: Duration = Duration::from_secs(3);
@@ -29,54 +26,6 @@ const IN_FLIGHT: usize = 8;
 /// The requests for blocks.
 const BY_RPC: &str = "POST /api/v0/block/get";
 const BY_GATEWAY: &str = "GET /ipfs/";
-
-/// A node, its tree, and the guest's output when it reads that tree natively.
-struct Subject {
-    daemon: Daemon,
-    root: Cid,
-    /// The directory, `a`, `big`, `c`, `link`; the file in `c`; six leaves.
-    blocks: u32,
-    right: String,
-}
-
-impl Subject {
-    fn start(kubo: &Kubo, runtime: &Runtime) -> Self {
-        let daemon = kubo.node().offline().start().expect("a node");
-        let local = TempDir::new().expect("a directory");
-        let at = |name: &str| local.path().join(name);
-        fs::write(at("a"), "a small file, and the first\n").expect("written");
-        fs::write(at("big"), series(6 * (256 << 10) - 10)).expect("written");
-        fs::create_dir(at("c")).expect("a directory");
-        fs::write(at("c/d"), "another small file\n").expect("written");
-        std::os::unix::fs::symlink("a", at("link")).expect("a symlink");
-        let root = daemon.add(local.path(), &["--cid-version=1"]);
-        let root = root.expect("added");
-        let right = natively(runtime, local.path(), guests::WALK_HASH, &["/native"]);
-        Self {
-            daemon,
-            root,
-            blocks: 12,
-            right: right.success().to_owned(),
-        }
-    }
-}
-
-/// Returns `length` bytes, no two blocks of which are equal.
-fn series(length: usize) -> Vec<u8> {
-    let words = (0..length.div_ceil(8) as u64).flat_map(|n| (n * n).to_le_bytes());
-    words.take(length).collect()
-}
-
-fn natively(
-    runtime: &Runtime,
-    tree: &std::path::Path,
-    guest: Guest,
-    arguments: &[&str],
-) -> Outcome {
-    let run = Run::new([&[guest.name()], arguments].concat());
-    let run = run.preopen(tree, "/native", FsPerms::ReadOnly).native();
-    runtime.block_on(run.program(&guest.program(PREVIEW)))
-}
 
 /// When a client can detect that an answer is wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,3 +9,4 @@ mod directories;
 mod guest;
 mod hostile;
 mod lazy;
+mod repository;

@@ -1,11 +1,12 @@
 //! Measures a cold, verified read from a real Kubo, against the alternatives that a user has: `ipfs cat`, `ipfs get`
-//! followed by a read of the copy, and Kubo's FUSE mount. The content is on this node, or on another one behind it.
+//! followed by a read of the copy, and Kubo's FUSE mount. The content is on this node, or on another one behind it. The
+//! floor is the least that any verified copy takes: the blocks' files are read, hashed and written, one after the other.
 
 use std::{
     collections::HashSet,
     fs::File,
     io::{BufWriter, Write},
-    path::Path,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::Arc,
     time::{Duration, Instant},
@@ -14,7 +15,10 @@ use std::{
 use cid::Cid;
 use e2e::{Preview, Run, guests};
 use kubo_daemon::{Daemon, Kubo};
-use pinner_kubo::{GatewayChoice, KuboPinner};
+use kubo_protocol::Sharding;
+use multihash_codetable::{Code, MultihashDigest};
+use pinner_api::Pinner;
+use pinner_kubo::{GatewayChoice, KuboPinner, RepositoryPinner};
 use pinset::{Access, PinsetBuilder, Stats};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
@@ -95,6 +99,17 @@ impl Best {
     }
 }
 
+/// How a guest's blocks come from the node.
+#[derive(Clone, Copy)]
+enum Way {
+    /// From the files of its repository, without the daemon.
+    Files,
+    Gateway,
+    Rpc,
+}
+
+const FLOOR: &str = "read, hash and write the blocks' files";
+const FILES: &str = "guest, by the repository";
 const GATEWAY: &str = "guest, by the gateway";
 const RPC: &str = "guest, by the RPC alone";
 const CAT: &str = "ipfs cat";
@@ -118,17 +133,20 @@ pub(crate) fn measure(rounds: u32) -> (Value, Vec<Figure>) {
     let runtime = Runtime::new().expect("a runtime");
     // Compiled before anything is measured.
     guests::BENCH.program(Preview::Two);
+    let files = files(&node, &near);
     let mut best = Best::default();
     let mut figures = Vec::new();
     let mut first_blocks = 0;
     for _ in 0..rounds {
-        let read = |content: &Content, choice| {
+        let read = |content: &Content, way| {
             let path = content.path();
-            let read = guest(&node, choice, &path, sequential());
+            let read = guest(&node, way, &path, sequential());
             runtime.block_on(read).0
         };
-        best.measure(GATEWAY, || read(&near, GatewayChoice::Auto));
-        best.measure(RPC, || read(&near, GatewayChoice::Off));
+        best.measure(FLOOR, || floor(&files));
+        best.measure(FILES, || read(&near, Way::Files));
+        best.measure(GATEWAY, || read(&near, Way::Gateway));
+        best.measure(RPC, || read(&near, Way::Rpc));
         best.measure(CAT, || cat(&node, &near));
         best.measure(GET, || get(&node, &near, sequential(), &runtime));
         for _ in 0..IN_A_ROW {
@@ -142,14 +160,15 @@ pub(crate) fn measure(rounds: u32) -> (Value, Vec<Figure>) {
         // The content is cold on the first node each time.
         best.measure(FAR, || {
             forget(&node, &far);
-            read(&far, GatewayChoice::Auto)
+            read(&far, Way::Gateway)
         });
         best.measure(FAR_CAT, || {
             forget(&node, &far);
             cat(&node, &far)
         });
-        let choice = GatewayChoice::Auto;
-        let (seconds, stats) = runtime.block_on(guest(&node, choice, &huge.path(), first_byte()));
+        let path = huge.path();
+        let first = guest(&node, Way::Gateway, &path, first_byte());
+        let (seconds, stats) = runtime.block_on(first);
         best.take(FIRST, seconds);
         first_blocks = stats.blocks_fetched.max(first_blocks);
     }
@@ -165,6 +184,10 @@ pub(crate) fn measure(rounds: u32) -> (Value, Vec<Figure>) {
             }),
             None => println!("NOT RUN: kubo: {slow}: this machine has no FUSE"),
         };
+    ratio(FLOOR, FILES, Target::AtLeast(0.7));
+    ratio(CAT, FILES, Target::AtLeast(2.0));
+    ratio(GET, FILES, Target::AtLeast(3.0));
+    ratio(FUSE, FILES, Target::AtLeast(4.0));
     ratio(CAT, GATEWAY, Target::AtLeast(1.5));
     ratio(CAT, RPC, Target::AtLeast(0.8));
     ratio(GET, GATEWAY, Target::AtLeast(2.5));
@@ -203,7 +226,7 @@ pub(crate) fn profile(rounds: u32) -> Value {
     let path = content.path();
     let mut seconds = Vec::new();
     for _ in 0..rounds {
-        let read = guest(&node, GatewayChoice::Auto, &path, sequential());
+        let read = guest(&node, Way::Gateway, &path, sequential());
         seconds.push(runtime.block_on(read).0);
     }
     seconds.into()
@@ -218,22 +241,10 @@ fn first_byte() -> &'static [&'static str] {
 }
 
 /// A guest's cold read: everything that a host does except compiling it. Returns the seconds and the cache's counters.
-async fn guest(node: &Daemon, gateway: GatewayChoice, path: &str, work: &[&str]) -> (f64, Stats) {
+async fn guest(node: &Daemon, way: Way, path: &str, work: &[&str]) -> (f64, Stats) {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let started = Instant::now();
-    let pinner = KuboPinner::builder()
-        .address(node.api().parse().expect("an address"))
-        .gateway(match gateway {
-            GatewayChoice::Auto => {
-                let url = node.gateway_url().expect("a gateway");
-                GatewayChoice::At(url.parse().expect("an address"))
-            }
-            chosen => chosen,
-        })
-        .connect()
-        .await
-        .expect("a node");
-    let pinset = PinsetBuilder::new(Arc::new(pinner), 4 << 30)
+    let pinset = PinsetBuilder::new(backend(node, way).await, 4 << 30)
         .lock_dir(dir.path().join("lock"))
         .block_deadline(Duration::from_secs(30));
     let cache = pinset.shared().await.expect("a pinset");
@@ -249,6 +260,55 @@ async fn guest(node: &Daemon, gateway: GatewayChoice, path: &str, work: &[&str])
     let stats = cache.stats();
     cache.close().await.expect("pins are released");
     (seconds, stats)
+}
+
+async fn backend(node: &Daemon, way: Way) -> Arc<dyn Pinner> {
+    let gateway = match way {
+        Way::Files => {
+            let repository = RepositoryPinner::open(node.repo_path()).await;
+            return Arc::new(repository.expect("a repository"));
+        }
+        Way::Gateway => {
+            let url = node.gateway_url().expect("a gateway");
+            GatewayChoice::At(url.parse().expect("an address"))
+        }
+        Way::Rpc => GatewayChoice::Off,
+    };
+    let address = node.api().parse().expect("an address");
+    let node = KuboPinner::builder().address(address).gateway(gateway);
+    Arc::new(node.connect().await.expect("a node"))
+}
+
+/// The files in which a node keeps the blocks of some content, with their CIDs.
+fn files(node: &Daemon, content: &Content) -> Vec<(Cid, PathBuf)> {
+    let blocks = node.repo_path().join("blocks");
+    let sharding = std::fs::read_to_string(blocks.join("SHARDING")).expect("flatfs");
+    let sharding: Sharding = sharding.parse().expect("a function");
+    let below = node.ipfs(&["refs", "-r", "--unique", &content.root.to_string()]);
+    let below = String::from_utf8(below.expect("links")).expect("text");
+    let below = below.lines().map(|cid| cid.parse().expect("a CID"));
+    [content.root]
+        .into_iter()
+        .chain(below)
+        .map(|cid| {
+            let file = sharding.file_of(&cid);
+            (cid, blocks.join(file.shard).join(file.name))
+        })
+        .collect()
+}
+
+/// Reads, verifies and writes the files.
+fn floor(files: &[(Cid, PathBuf)]) -> f64 {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let started = Instant::now();
+    let mut copy = File::create(dir.path().join("copy")).expect("a file");
+    for (cid, file) in files {
+        let block = std::fs::read(file).expect("a block");
+        let code = Code::try_from(cid.hash().code()).expect("a hash function");
+        assert!(code.digest(&block) == *cid.hash(), "{cid}");
+        copy.write_all(&block).expect("room on the disk");
+    }
+    started.elapsed().as_secs_f64()
 }
 
 /// Runs the same guest on a directory of the host.
@@ -304,8 +364,9 @@ fn forget(node: &Daemon, content: &Content) {
 fn random(node: &Daemon, content: &Content, runtime: &Runtime) -> (u64, u64) {
     let reads = RANDOM_READS.to_string();
     let work = ["rand", "{}", &reads];
-    let choice = GatewayChoice::Auto;
-    let (_, stats) = runtime.block_on(guest(node, choice, &content.path(), &work));
+    let path = content.path();
+    let read = guest(node, Way::Gateway, &path, &work);
+    let (_, stats) = runtime.block_on(read);
     // The same series of places as in the guest.
     let places = content.mib * MIB - PIECE + 1;
     let mut state = 88_172_645_463_325_252_u64;
