@@ -1,9 +1,10 @@
 //! Who may fetch now: the memory for blocks under way and the backend's attention, divided among sessions and pinsets.
 //!
 //! One queue stands in front of each backend, and all pinsets over that backend share it. Waiting costs nothing; a fetch
-//! costs what is known of its block's size. A demand read goes before read-ahead, which only takes what is free. Waiting
-//! demand is served in bytes, round robin among the sessions of a pinset and among the pinsets (start-time fair
-//! queuing: P. Goyal, H. Vin, H. Cheng, 1996).
+//! costs what is known of its block's size. A demand read goes before read-ahead, which only takes what is free; but the
+//! demand of a session that has its share already does not keep others from reading ahead. Waiting demand is served in
+//! bytes, round robin among the sessions of a pinset and among the pinsets (start-time fair queuing: P. Goyal, H. Vin,
+//! H. Cheng, 1996).
 //!
 //! Whoever holds something may hold at most as much as it leaves free (dynamic thresholds: A. Choudhury, E. Hahne, 1998).
 //! So one session may have half of everything, the next one half of the rest, and so on: there is something left for a
@@ -158,7 +159,7 @@ impl Queue {
         })
     }
 
-    /// Takes room for read-ahead, if it is free and no demand waits.
+    /// Takes room for read-ahead, if it is free and no demand waits that goes before it.
     pub(crate) fn try_take(
         self: &Arc<Self>,
         _inside: &Driven,
@@ -166,11 +167,8 @@ impl Queue {
         bytes: u64,
     ) -> Option<Room> {
         let mut state = lock(&self.state);
-        if !state.waiting.is_empty() {
-            return None;
-        }
         let bytes = cost(bytes);
-        if !state.fits_ahead(self.most, &party, bytes) {
+        if state.gives_way(&party) || !state.fits_ahead(self.most, &party, bytes) {
             return None;
         }
         state.take(&party, bytes);
@@ -284,6 +282,27 @@ fn fits(held: u64, more: u64, free: u64, part: Part) -> bool {
 }
 
 impl State {
+    /// Returns whether a demand waits that goes before read-ahead of this party: one of its own, or of somebody who holds
+    /// no more than it. Whoever holds more waits for what it holds itself.
+    fn gives_way(&self, party: &Party) -> bool {
+        let own = self.pinsets.get(&party.pinset);
+        let pinset_held = own.map_or(0, |own| own.held);
+        let session = own.and_then(|own| own.sessions.get(&party.session));
+        let held = session.map_or(0, |session| session.held);
+        self.waiting.iter().any(|&(_, number)| {
+            let Some(pinset) = self.pinsets.get(&number) else {
+                return false;
+            };
+            if number != party.pinset {
+                return pinset.held <= pinset_held;
+            }
+            pinset.waiting.iter().any(|(_, number)| {
+                let waits = pinset.sessions.get(number);
+                *number == party.session || waits.is_some_and(|session| session.held <= held)
+            })
+        })
+    }
+
     /// Returns whether a fetch of this party fits now that is not on demand.
     fn fits_ahead(&self, most: u64, party: &Party, bytes: u64) -> bool {
         let free = most.saturating_sub(self.held);

@@ -108,12 +108,25 @@ fn read_ahead_takes_what_is_free_and_leaves_room_for_demand() {
         own.is_some(),
         "a session's own demand goes before its read-ahead"
     );
-    // As long as a demand waits, no read-ahead begins.
-    let (_rooms, waiting) = take_all(&queue, party(0, 0), 1);
+    // As long as its demand waits, it does not read ahead.
+    let (mut rooms, waiting) = take_all(&queue, party(0, 0), 1);
     drop(ahead);
-    assert!(take(&queue, party(0, 1), 1).is_none());
+    rooms.truncate(1);
+    assert!(take(&queue, party(0, 0), 1).is_none());
     drop(waiting);
-    assert!(take(&queue, party(0, 1), 1).is_some());
+    assert!(take(&queue, party(0, 0), 1).is_some());
+}
+
+#[test]
+fn a_session_that_has_its_share_and_wants_more_keeps_nobody_from_reading_ahead() {
+    for pinsets in [false, true] {
+        let queue = Queue::new(32);
+        let of = |n| if pinsets { party(n, n) } else { party(0, n) };
+        let (_rooms, waiting) = take_all(&queue, of(0), 1);
+        assert!(!waiting.is_empty());
+        let ahead: Vec<_> = std::iter::from_fn(|| take(&queue, of(1), 1)).collect();
+        assert_eq!(ahead.len(), 5);
+    }
 }
 
 #[test]
