@@ -16,8 +16,8 @@ use tokio::time::Instant;
 use crate::{
     HEDGE,
     breaker::Readiness,
+    kept::Kept,
     layer::{Layer, Miss, Role},
-    pins::Kept,
     race::{race, share},
 };
 

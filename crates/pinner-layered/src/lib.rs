@@ -21,6 +21,7 @@
 #![cfg_attr(doctest, doc = include_str!("../README.md"))]
 
 mod breaker;
+mod kept;
 mod layer;
 mod layered;
 mod pins;

@@ -1,22 +1,11 @@
 //! Pins: on the keeper, or here if an archive has the root.
 
-use std::{
-    collections::BTreeSet,
-    sync::{MutexGuard, PoisonError},
-};
+use std::sync::{MutexGuard, PoisonError};
 
 use futures_util::{StreamExt, stream};
 use pinner_api::{BlockRequest, BoxStream, Cid, Holder, Pin, PinDepth, PinnerError, refused};
 
-use crate::Layered;
-
-/// The pins that are kept here, in the memory of this process, as those of a CAR are.
-#[derive(Debug, Default)]
-pub(crate) struct Kept {
-    here: BTreeSet<Pin>,
-    /// Pairs of holder and root that had to be pinned on the keeper, since their DAGs are not complete here.
-    on_keeper_too: BTreeSet<(Holder, Cid)>,
-}
+use crate::{Layered, kept::Kept};
 
 impl Layered {
     pub(crate) async fn make_pin(

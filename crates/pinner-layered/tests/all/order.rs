@@ -75,7 +75,7 @@ async fn a_damaged_archive_ends_nothing() {
         // Whether it has the root cannot be told, so the node gets the pin.
         layered.pin(&holder(1), &cid, PinDepth::Lazy).await.unwrap();
         assert_eq!((node.blocks_asked(&cid), node.pinned().len()), (1, 1));
-        // If the node does not have the block, the failure is no absence.
+        // If the node does not have the block, the failure proves no absence.
         node.remove(&cid);
         let error = get(&layered, &cid).await.unwrap_err();
         assert!(!error.is_absence(), "{error:?}");
