@@ -228,8 +228,8 @@ fn a_repository_is_read_with_and_without_its_daemon() {
     let alone = call(&node, "cat", &[&large_path]);
     assert!(alone.succeeded().stdout == large());
     let guest = node.scene.guest("cat", guests::CAT);
-    let file = format!("/ipfs/{}/dir/b.txt", node.cid);
-    let ran = call(&node, "run", &[&guest, &file]);
+    let file = format!("{}/dir/b.txt", node.cid);
+    let ran = call(&node, "run", &["--any-cid", &guest, &file]);
     assert_eq!(ran.succeeded().text(), "below\n");
     // It is one more source beside archives.
     let car = ["--car", "tree.car", &large_path];
