@@ -1,11 +1,12 @@
 //! One block, from the files of the node's repository if they are read, from the node's gateway while that works, else
-//! by `block/get`, which is called a second time if the node does not answer. One deadline covers all of it.
+//! by `block/get`, with a second call beside the first if the node does not answer. One deadline covers all of it.
 
 use std::time::Duration;
 
 use cid::Cid;
+use futures_util::future::select_ok;
 use pinner_api::{Answer, BlockRequest, Bytes, MAX_BLOCK, PinnerError};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, timeout_at};
 
 use crate::{
     pinner::KuboPinner,
@@ -14,9 +15,6 @@ use crate::{
 
 /// The least time that is worth a second want.
 const SECOND_WANT: Duration = Duration::from_secs(1);
-
-/// How long a node has to notice that a call was dropped.
-const DROPPED_WITHIN: Duration = Duration::from_millis(50);
 
 impl KuboPinner {
     /// Returns the block's bytes by the deadline, unverified.
@@ -37,21 +35,28 @@ impl KuboPinner {
         {
             return Ok(Answer::new(block).with_source(gateway.source().clone()));
         }
-        // A node may forget a want while it drops an earlier one for the same block, so it gets another one in time.
+        let block = self.want_twice(cid, deadline).await?;
+        Ok(Answer::new(block).with_source(self.source.clone()))
+    }
+
+    /// As [`block_get`](Self::block_get), with a second call beside the first in the middle of the time: a node may forget
+    /// a want while it drops an earlier one for the same block. The first goes on, since its search may still find the
+    /// block.
+    async fn want_twice(&self, cid: &Cid, deadline: Instant) -> Result<Bytes, PinnerError> {
         let now = Instant::now();
         let half = deadline.saturating_duration_since(now) / 2;
-        let share = match half >= SECOND_WANT {
-            true => now + half,
-            false => deadline,
-        };
-        let block = match self.block_get(cid, share).await {
-            Err(PinnerError::TimedOut { .. }) if share < deadline => {
-                sleep(DROPPED_WITHIN).await;
-                self.block_get(cid, deadline).await
+        let mut first = Box::pin(self.block_get(cid, deadline));
+        if half < SECOND_WANT {
+            return first.await;
+        }
+        match timeout_at(now + half, &mut first).await {
+            Ok(answer) => answer,
+            Err(_) => {
+                let second = Box::pin(self.block_get(cid, deadline));
+                let (block, _slower) = select_ok([first, second]).await?;
+                Ok(block)
             }
-            answer => answer,
-        };
-        Ok(Answer::new(block?).with_source(self.source.clone()))
+        }
     }
 
     /// Returns the block's bytes by the deadline, unverified, through the RPC. The node then has the block.

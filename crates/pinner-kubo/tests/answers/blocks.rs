@@ -106,6 +106,23 @@ async fn failures_of_a_block_are_told_apart() {
 }
 
 #[tokio::test]
+async fn a_search_that_takes_long_goes_on_beside_a_second_one() {
+    let answer = "HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\nContent-Length: 7\r\n\r\na block";
+    let asked = AtomicUsize::new(0);
+    let script = move |_: &str, _: &Asked| match asked.fetch_add(1, Ordering::SeqCst) {
+        0 => Reply::of([
+            Step::Wait(Duration::from_secs(3)),
+            Step::Send(answer.into()),
+        ]),
+        _ => Reply::of([Step::Hang]),
+    };
+    let (server, _) = node("0.43.0", script).await;
+    let patient = builder(&server).block_deadline(Duration::from_secs(4));
+    let pinner = patient.connect().await.expect("a node");
+    assert_eq!(block(&pinner).await.expect("a block"), "a block");
+}
+
+#[tokio::test]
 async fn a_node_that_forgets_a_want_is_asked_again_in_time() {
     let asked = AtomicUsize::new(0);
     let script = move |_: &str, _: &Asked| match asked.fetch_add(1, Ordering::SeqCst) {
