@@ -152,6 +152,8 @@ impl Engine {
                     && request.avoid().len() < MOST_WRONG
                 {
                     request = request.avoiding([source]);
+                    // The next answer may be as long as was expected, whatever the length of the wrong one.
+                    room.resize(order.bytes);
                     continue;
                 }
             }
