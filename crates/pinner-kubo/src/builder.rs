@@ -105,7 +105,7 @@ impl KuboBuilder {
     }
 
     /// Reads blocks from the files of the repository at this path, where this process can, and asks the node for the
-    /// others. Off unless set. It is the fastest way to the node's own blocks.
+    /// others. Off unless set.
     ///
     /// **The node's denylists are not consulted** for blocks that are read in this way: they bind the node, not its
     /// files. The repository should be the node's own, but nothing relies on it. To read a repository without a node,

@@ -141,7 +141,8 @@ impl Entry {
 /// are not fetched.
 ///
 /// The stream ends after an error, unless the caller [passes over](Self::pass_over) it. Its memory does not grow with the
-/// directory (I9), and it holds no block while it is not polled. The entries come in the order of the directory's blocks, which is the same for the same CID.
+/// directory (I9), and it holds no block while it is not polled. The entries come in the order of the directory's blocks,
+/// which is the same for the same CID.
 pub struct Entries {
     dir: Dir,
     _handle: HandleGuard,
