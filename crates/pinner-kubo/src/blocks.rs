@@ -1,12 +1,11 @@
 //! One block, from the files of the node's repository if they are read, from the node's gateway while that works, else
-//! by `block/get`, with a second call beside the first if the node does not answer. One deadline covers all of it.
+//! by `block/get`, which is called a second time if the node does not answer. One deadline covers all of it.
 
 use std::time::Duration;
 
 use cid::Cid;
-use futures_util::future::select_ok;
 use pinner_api::{Answer, BlockRequest, Bytes, MAX_BLOCK, PinnerError};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep};
 
 use crate::{
     pinner::KuboPinner,
@@ -14,7 +13,10 @@ use crate::{
 };
 
 /// The least time that is worth a second want.
-const SECOND_WANT: Duration = Duration::from_secs(1);
+const SECOND_WANT: Duration = Duration::from_millis(500);
+
+/// How long a node has to notice that a call was dropped.
+const DROPPED_WITHIN: Duration = Duration::from_millis(50);
 
 impl KuboPinner {
     /// Returns the block's bytes by the deadline, unverified.
@@ -39,23 +41,21 @@ impl KuboPinner {
         Ok(Answer::new(block).with_source(self.source.clone()))
     }
 
-    /// As [`block_get`](Self::block_get), with a second call beside the first in the middle of the time: a node may forget
-    /// a want while it drops an earlier one for the same block. The first goes on, since its search may still find the
-    /// block.
+    /// As [`block_get`](Self::block_get), with a second call for the last quarter of the time. A node may forget a want
+    /// while it drops an earlier one for the same block, and a want beside a forgotten one does not go out again. So the
+    /// first call ends before the second begins. It has most of the time, since a search can take long; and the providers
+    /// that it found are connected then.
     async fn want_twice(&self, cid: &Cid, deadline: Instant) -> Result<Bytes, PinnerError> {
-        let now = Instant::now();
-        let half = deadline.saturating_duration_since(now) / 2;
-        let mut first = Box::pin(self.block_get(cid, deadline));
-        if half < SECOND_WANT {
-            return first.await;
+        let last = deadline.saturating_duration_since(Instant::now()) / 4;
+        if last < SECOND_WANT {
+            return self.block_get(cid, deadline).await;
         }
-        match timeout_at(now + half, &mut first).await {
-            Ok(answer) => answer,
-            Err(_) => {
-                let second = Box::pin(self.block_get(cid, deadline));
-                let (block, _slower) = select_ok([first, second]).await?;
-                Ok(block)
+        match self.block_get(cid, deadline - last).await {
+            Err(PinnerError::TimedOut { .. }) => {
+                sleep(DROPPED_WITHIN).await;
+                self.block_get(cid, deadline).await
             }
+            answer => answer,
         }
     }
 
