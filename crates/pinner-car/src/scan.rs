@@ -20,8 +20,8 @@ use crate::{
 /// The longest CID that is read, in bytes: version, codec, hash function and length as varints, then the digest.
 const MAX_CID: usize = 9 + 9 + 9 + 2 + 128;
 
-/// The longest varint of 64 bits, in bytes.
-const MAX_VARINT: usize = 10;
+/// The longest varint, in bytes, by the specification of multiformats: numbers have up to 63 bits.
+const MAX_VARINT: usize = 9;
 
 /// Bytes that can be read at a position.
 pub(crate) trait ReadAt {
@@ -134,6 +134,16 @@ pub(crate) fn scan<S: ReadAt + ?Sized>(
     Ok(scan.found)
 }
 
+/// Splits off the varint at the start. It is the shortest form of its number, so that only the byte 0 is zero.
+fn varint(bytes: &[u8]) -> Result<(u64, &[u8]), decode::Error> {
+    let (number, rest) = decode::u64(bytes)?;
+    // The decoder takes a tenth byte, and drops bits of it.
+    match bytes.len() - rest.len() <= MAX_VARINT {
+        true => Ok((number, rest)),
+        false => Err(decode::Error::Overflow),
+    }
+}
+
 /// The state of the pass: the window that it reads through, and the end of the payload.
 struct Scan<'a, S: ?Sized> {
     window: Window<'a, S>,
@@ -163,7 +173,7 @@ impl<S: ReadAt + ?Sized> Scan<'_, S> {
     /// The header at `offset`, and the offset after it.
     fn header(&mut self, offset: u64) -> Result<(Header, u64), CarError> {
         let start = self.peek(offset, MAX_VARINT + 1)?;
-        let (length, rest) = match decode::u64(start) {
+        let (length, rest) = match varint(start) {
             Ok(decoded) => decoded,
             Err(_) if start.is_empty() => return Err(self.not_a_car("it is empty")),
             Err(decode::Error::Insufficient) => return Err(self.truncated(offset, "a header")),
@@ -245,7 +255,9 @@ impl<S: ReadAt + ?Sized> Scan<'_, S> {
         visit: &mut dyn FnMut(Section),
     ) -> Result<(), CarError> {
         while offset < self.end {
-            match self.part(offset)? {
+            let part = self.part(offset)?;
+            debug_assert!(!matches!(part, Part::Unusable(_, next) if next <= offset));
+            match part {
                 Part::Section(section) => {
                     offset = section.offset + u64::from(section.length);
                     visit(section);
@@ -263,14 +275,14 @@ impl<S: ReadAt + ?Sized> Scan<'_, S> {
     /// Reads the length and the CID of the section at `offset`.
     fn part(&mut self, offset: u64) -> Result<Part, CarError> {
         let end = self.end;
-        let start = self.peek(offset, MAX_VARINT)?;
-        let (length, rest) = match decode::u64(start) {
+        let start = self.peek(offset, MAX_VARINT + 1)?;
+        let (length, rest) = match varint(start) {
             Ok(decoded) => decoded,
             Err(decode::Error::Insufficient) => {
                 return Ok(self.cut_short(offset, "a section's length".to_owned()));
             }
             Err(_) => {
-                let reason = "its length is not a varint of 64 bits";
+                let reason = "its length is not a varint of 63 bits";
                 return Ok(Part::Unusable(Defect::NoLength { offset, reason }, end));
             }
         };
