@@ -56,6 +56,9 @@ const TIMEOUT: u32 = 10;
 /// it by the input's size.
 const RSS_LIMIT_MB: u32 = 1024;
 
+/// The length of the longest input that is shown when it fails, in bytes.
+const MAX_SHOWN: usize = 4096;
+
 /// The number of last lines of a failed target's output that are shown.
 const LAST_LINES: usize = 80;
 
@@ -234,13 +237,29 @@ impl Target {
             eprintln!("{line}");
         }
         match finding(&said) {
-            Some(input) => bail!(
-                "{status}, by the input {input}; to run it again: {} {input}",
-                self.program.display()
-            ),
+            Some(input) => {
+                show(input);
+                bail!(
+                    "{status}, by the input {input}; to run it again: {} {input}",
+                    self.program.display()
+                )
+            }
             None => bail!("{status}; its output is in {}", self.log.display()),
         }
     }
+}
+
+/// Prints the input at the path in hexadecimal, since a machine of a CI may not keep its files.
+fn show(path: &str) {
+    match fs::read(path) {
+        Ok(input) if input.len() <= MAX_SHOWN => eprintln!("{path} is {}", hexadecimal(&input)),
+        Ok(input) => eprintln!("{path} has {} bytes", input.len()),
+        Err(error) => eprintln!("cannot read {path}: {error}"),
+    }
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Returns the path of the input that failed, from libFuzzer's output.
@@ -292,6 +311,7 @@ stat::peak_rss_mb:              74
         assert_eq!(finding(said), None);
         let crashed = "artifact_prefix='x/'; Test unit written to x/crash-0a1b\nBase64: AA==\n";
         assert_eq!(finding(crashed), Some("x/crash-0a1b"));
+        assert_eq!(hexadecimal(b"\x00z\xff"), "007aff");
     }
 
     #[test]
