@@ -125,26 +125,6 @@ pub trait Pinner: Send + Sync + fmt::Debug {
     /// * [`Corrupt`](PinnerError::Corrupt): the answer is not a block (too large, cut short, garbled framing).
     async fn block(&self, request: &BlockRequest) -> Result<Answer, PinnerError>;
 
-    /// Returns several blocks in any order, each exactly once.
-    ///
-    /// # Behavior
-    /// * There are as many answers as requests, each with the CID as it was given. One failure does not end the
-    ///   stream.
-    /// * Provided: calls [`block`](Self::block) for all of them side by side, up to
-    ///   [`concurrency`](Self::concurrency) at once. A backend with a cheaper way overrides it.
-    ///
-    /// # Errors
-    /// Each answer has the errors of [`block`](Self::block).
-    fn blocks<'a>(
-        &'a self,
-        requests: &'a [BlockRequest],
-    ) -> BoxStream<'a, (Cid, Result<Answer, PinnerError>)> {
-        stream::iter(requests)
-            .map(move |request| async move { (*request.cid(), self.block(request).await) })
-            .buffer_unordered(self.concurrency().max(1))
-            .boxed()
-    }
-
     /// Tells the backend whether the block that it returned for `request` has the hash of its CID. `source` is that of
     /// the [`Answer`].
     ///

@@ -1,10 +1,6 @@
 //! Tests of the text form of holders, of which errors may pass, of causes, of capabilities and of requests.
 
-use std::{
-    sync::Mutex,
-    task::{Context, Poll, Waker},
-    time::Instant,
-};
+use std::time::Instant;
 
 use super::*;
 
@@ -127,68 +123,4 @@ fn a_request_says_what_was_set() {
     let answer = Answer::from(Bytes::from("bytes"));
     assert_eq!(answer, Answer::new("bytes".into()));
     assert_eq!(answer.with_source(two.clone()).source, Some(two));
-}
-
-/// A backend that leaves everything to the trait, except for the number of its calls at once.
-#[derive(Debug, Default)]
-struct Counting {
-    at_once: Mutex<(usize, usize)>,
-}
-
-#[async_trait]
-impl Pinner for Counting {
-    async fn block(&self, request: &BlockRequest) -> Result<Answer, PinnerError> {
-        {
-            let mut at_once = self.at_once.lock().expect("not poisoned");
-            at_once.0 += 1;
-            at_once.1 = at_once.1.max(at_once.0);
-        }
-        // Pending once, so that as many calls as may be are in flight.
-        let mut polled = false;
-        std::future::poll_fn(|context| match std::mem::replace(&mut polled, true) {
-            true => Poll::Ready(()),
-            false => {
-                context.waker().wake_by_ref();
-                Poll::Pending
-            }
-        })
-        .await;
-        self.at_once.lock().expect("not poisoned").0 -= 1;
-        request.in_time(Instant::now())?;
-        Ok(Bytes::copy_from_slice(&request.cid().to_bytes()).into())
-    }
-
-    fn concurrency(&self) -> usize {
-        3
-    }
-}
-
-#[test]
-fn blocks_asks_for_no_more_at_once_than_the_backend_serves_well() {
-    let backend = Counting::default();
-    let requests: Vec<_> = (0..20)
-        .map(|n| match n % 4 {
-            0 => request().with_deadline(Instant::now()),
-            _ => request(),
-        })
-        .collect();
-    let mut context = Context::from_waker(Waker::noop());
-    let mut answers = backend.blocks(&requests);
-    let (mut right, mut late) = (0, 0);
-    loop {
-        match answers.poll_next_unpin(&mut context) {
-            Poll::Ready(Some((cid, Ok(answer)))) => {
-                assert_eq!(answer.bytes, cid.to_bytes());
-                right += 1;
-            }
-            Poll::Ready(Some((_, Err(error)))) => {
-                assert!(matches!(error, PinnerError::TimedOut { .. }));
-                late += 1;
-            }
-            Poll::Ready(None) => break,
-            Poll::Pending => {}
-        }
-    }
-    assert_eq!((right, late), (15, 5));
-    assert_eq!(*backend.at_once.lock().expect("not poisoned"), (0, 3));
 }

@@ -169,8 +169,6 @@ macro_rules! __each_case {
             reading::an_absent_block_is_not_found,
             reading::an_identity_cid_gives_its_own_data_if_anything,
             reading::a_wrong_origin_changes_nothing,
-            reading::blocks_answers_each_once,
-            reading::blocks_of_nothing_ends_at_once,
             reading::what_lies_elsewhere_comes_back,
             reading::readers_side_by_side_get_what_they_asked_for,
             reading::an_abandoned_read_leaves_it_usable,

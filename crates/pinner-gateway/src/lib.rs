@@ -44,7 +44,7 @@
 //! * Blocks of a node behind it: raw 22, 89, 89, 100 (1, 4, 8, 16 in flight), whole CAR 38, CARs of ranges 40 (one at
 //!   a time) and 76 (four at a time).
 //!
-//! [`Pinner::blocks`](pinner_api::Pinner::blocks) therefore sends concurrent raw requests, up to the limit in flight.
+//! The backend therefore sends raw requests, and serves well as many at once as the limit in flight.
 
 #![cfg_attr(doctest, doc = include_str!("../README.md"))]
 

@@ -6,7 +6,6 @@ use std::{
     time::Duration,
 };
 
-use futures_util::{StreamExt, stream};
 use pinner_api::{
     Answer, BlockRequest, BoxStream, Capabilities, Cid, Holder, Names, Pin, PinDepth, Pinner,
     PinnerError, SourceId, Verdict, async_trait,
@@ -185,16 +184,6 @@ impl Pinner for Layered {
     async fn block(&self, request: &BlockRequest) -> Result<Answer, PinnerError> {
         request.in_time(Instant::now().into_std())?;
         self.fetch(request).await
-    }
-
-    fn blocks<'a>(
-        &'a self,
-        requests: &'a [BlockRequest],
-    ) -> BoxStream<'a, (Cid, Result<Answer, PinnerError>)> {
-        stream::iter(requests)
-            .map(move |request| async move { (*request.cid(), self.block(request).await) })
-            .buffer_unordered(self.concurrency())
-            .boxed()
     }
 
     /// A verdict without a source changes nothing, since every answer names one.

@@ -1,6 +1,4 @@
-//! `block` and `blocks`: the right bytes, each once, and nothing else.
-
-use std::collections::HashMap;
+//! `block`: the right bytes, and nothing else.
 
 use cid::Cid;
 use futures_util::StreamExt;
@@ -143,58 +141,6 @@ fn requests(cids: &[Cid], root: Cid) -> Vec<BlockRequest> {
         .collect()
 }
 
-pub(crate) async fn blocks_answers_each_once(start: Start) -> Outcome {
-    let dag = Dag::sample();
-    let it = Subject::over(&start, Content::of(dag.blocks().iter().cloned())).await?;
-    let absent = it.nowhere();
-    let mut asked: Vec<_> = dag.blocks().iter().map(|block| block.cid).collect();
-    // One CID that fails in the middle, one asked for three times, and one in another form of the same multihash.
-    asked.insert(3, absent);
-    asked.extend([asked[1], asked[1]]);
-    asked.push(Cid::new_v1(RAW, *dag.root().hash()));
-
-    let requests = requests(&asked, dag.root());
-    let answers: Vec<_> = it.pinner.blocks(&requests).collect().await;
-    let mut left: HashMap<Cid, usize> = HashMap::new();
-    for cid in &asked {
-        *left.entry(*cid).or_default() += 1;
-    }
-    for (cid, answer) in answers {
-        match left.get_mut(&cid) {
-            Some(times) if *times > 0 => *times -= 1,
-            _ => {
-                return Err(Failure::Broken(format!(
-                    "blocks() answers {cid} more often than it was asked"
-                )));
-            }
-        }
-        match (
-            dag.blocks().iter().find(|b| b.cid.hash() == cid.hash()),
-            answer,
-        ) {
-            (Some(block), answer) => {
-                same_bytes(&cid, answer.map(|answer| answer.bytes), &block.bytes)?;
-            }
-            (None, Ok(_)) => {
-                return Err(Failure::Broken(format!("blocks() made up {cid}")));
-            }
-            (None, Err(error)) => it.says_absent("one of blocks()", &error)?,
-        }
-    }
-    left.retain(|_, times| *times > 0);
-    ensure!(
-        left.is_empty(),
-        "blocks() ended without an answer for {left:?}"
-    );
-    Ok(())
-}
-
-pub(crate) async fn blocks_of_nothing_ends_at_once(start: Start) -> Outcome {
-    let it = Subject::over(&start, Content::default()).await?;
-    let answers = it.pinner.blocks(&[]).count().await;
-    ensure_eq("answers to no question", answers, 0)
-}
-
 pub(crate) async fn what_lies_elsewhere_comes_back(start: Start) -> Outcome {
     let dag = Dag::sample();
     let content = Content::default().with_elsewhere(dag.blocks().iter().cloned());
@@ -246,13 +192,13 @@ pub(crate) async fn an_abandoned_read_leaves_it_usable(start: Start) -> Outcome 
             }
         }
         abandon(patience, it.ask(&it.nowhere())).await;
-        // Many calls at once, dropped together, and a stream dropped after its first answer.
-        abandon(patience, it.pinner.blocks(&all).count()).await;
-        it.pinner.blocks(&all).next().await;
+        // Many calls at once, dropped together, and dropped after the first answer.
+        abandon(patience, it.ask_all(&all).count()).await;
+        it.ask_all(&all).next().await;
     }
     // No connection, permit or lock was lost with the dropped calls.
     let digest = |bytes: &[u8]| Code::Sha2_256.digest(bytes);
-    let answers: Vec<_> = it.pinner.blocks(&all).collect().await;
+    let answers: Vec<_> = it.ask_all(&all).collect().await;
     ensure_eq("answers after abandoned reads", answers.len(), all.len())?;
     for (cid, answer) in answers {
         let answer = crate::cases::subject::must(answer, || format!("block({cid})"))?;

@@ -68,19 +68,19 @@ pub(crate) async fn a_request_that_is_late_ends_at_once(start: Start) -> Outcome
     }
     // It does no harm to others, nor to the same block when it is asked for in time.
     let requests = [by(block.cid, now), by(other.cid, now + HOUR)];
-    let answers = it.pinner.blocks(&requests).collect::<Vec<_>>();
+    let answers = it.ask_all(&requests).collect::<Vec<_>>();
     let Ok(answers) = timeout(SLACK, answers).await else {
         return Err(Failure::Broken(format!(
-            "blocks() with a late request has not ended after {SLACK:?}"
+            "calls beside a late one have not ended after {SLACK:?}"
         )));
     };
-    ensure_eq("answers of blocks()", answers.len(), 2)?;
+    ensure_eq("answers beside a late one", answers.len(), 2)?;
     for (cid, answer) in answers {
         match (cid == block.cid, answer) {
             (true, Err(PinnerError::TimedOut { .. })) => {}
             (true, got) => {
                 return Err(Failure::Broken(format!(
-                    "a late request of blocks(): wanted TimedOut, got {got:?}"
+                    "a late request beside another: wanted TimedOut, got {got:?}"
                 )));
             }
             (false, got) => same_bytes(&cid, got.map(|answer| answer.bytes), &other.bytes)?,
@@ -127,14 +127,14 @@ pub(crate) async fn a_slow_source_ends_by_the_deadline(start: Start) -> Outcome 
     // More than are served at once, so that some wait for their turn.
     let deadline = Instant::now() + SHORT;
     let requests = vec![by(slow, deadline); it.pinner.concurrency().min(100) + 3];
-    let answers = it.pinner.blocks(&requests).collect::<Vec<_>>();
+    let answers = it.ask_all(&requests).collect::<Vec<_>>();
     let answers = timeout_at(deadline + SLACK, answers).await;
     ensure!(
         answers.is_ok_and(|answers| {
             let late = |got: &Result<_, _>| matches!(got, Err(PinnerError::TimedOut { .. }));
             answers.len() == requests.len() && answers.iter().all(|(_, got)| late(got))
         }),
-        "blocks() from a slow source: wanted TimedOut for each by its deadline"
+        "many calls to a slow source: wanted TimedOut for each by its deadline"
     );
     Ok(())
 }

@@ -7,8 +7,8 @@ use std::{future::poll_fn, pin::pin, sync::Arc, task::Poll, time::Duration};
 
 use bytes::Bytes;
 use cid::Cid;
-use futures_util::{StreamExt, TryStreamExt};
-use pinner_api::{BlockRequest, Capabilities, Holder, Pin, PinDepth, Pinner, PinnerError};
+use futures_util::{Stream, StreamExt, TryStreamExt, stream};
+use pinner_api::{Answer, BlockRequest, Capabilities, Holder, Pin, PinDepth, Pinner, PinnerError};
 
 use crate::{
     Abilities, Absence, Backend, Block, Content, Failure, Start,
@@ -96,6 +96,18 @@ impl Subject {
     pub(crate) async fn ask(&self, cid: &Cid) -> Result<Bytes, PinnerError> {
         let answer = self.pinner.block(&BlockRequest::new(*cid)).await?;
         Ok(answer.bytes)
+    }
+
+    /// Asks for all of the blocks side by side, as many at once as the backend serves well.
+    pub(crate) fn ask_all<'a>(
+        &'a self,
+        requests: &'a [BlockRequest],
+    ) -> impl Stream<Item = (Cid, Result<Answer, PinnerError>)> + Unpin + 'a {
+        let at_once = self.pinner.concurrency().max(1);
+        stream::iter(requests)
+            .map(async |request| (*request.cid(), self.pinner.block(request).await))
+            .buffer_unordered(at_once)
+            .boxed()
     }
 
     /// Asserts that the block comes back as it was put.

@@ -37,8 +37,6 @@ pub(crate) enum Flaw {
     MakesUp,
     IdentityIsHashed,
     OriginMatters,
-    BlocksAnswersOnce,
-    BlocksAlwaysAnswers,
     /// Answers are mixed up when two calls overlap.
     MixesUp,
     /// An abandoned read keeps its permit for ever.
@@ -254,27 +252,6 @@ impl Pinner for Broken {
             true => answer.with_source(liar()),
             false => answer,
         })
-    }
-
-    fn blocks<'a>(
-        &'a self,
-        requests: &'a [BlockRequest],
-    ) -> BoxStream<'a, (Cid, Result<Answer, PinnerError>)> {
-        let mut requests = requests.to_vec();
-        match self.flaw {
-            Flaw::BlocksAnswersOnce => {
-                let mut seen = BTreeSet::new();
-                requests.retain(|request| seen.insert(*request.cid()));
-            }
-            Flaw::BlocksAlwaysAnswers if requests.is_empty() => {
-                requests.push(BlockRequest::new(Cid::default()));
-            }
-            _ => {}
-        }
-        stream::iter(requests)
-            .map(move |request| async move { (*request.cid(), self.block(&request).await) })
-            .buffer_unordered(8)
-            .boxed()
     }
 
     fn verdict(&self, request: &BlockRequest, source: Option<&SourceId>, verdict: Verdict) {

@@ -42,22 +42,13 @@ const FINDS: &[(Flaw, &[&str])] = &[
     ),
     (
         Flaw::MakesUp,
-        &[
-            "an_absent_block_is_not_found",
-            "blocks_answers_each_once",
-            "an_absent_root_gets_no_pin",
-        ],
+        &["an_absent_block_is_not_found", "an_absent_root_gets_no_pin"],
     ),
     (
         Flaw::IdentityIsHashed,
         &["an_identity_cid_gives_its_own_data_if_anything"],
     ),
     (Flaw::OriginMatters, &["a_wrong_origin_changes_nothing"]),
-    (Flaw::BlocksAnswersOnce, &["blocks_answers_each_once"]),
-    (
-        Flaw::BlocksAlwaysAnswers,
-        &["blocks_of_nothing_ends_at_once"],
-    ),
     (
         Flaw::MixesUp,
         &["readers_side_by_side_get_what_they_asked_for"],

@@ -90,13 +90,6 @@ impl Pinner for Registry {
         self.node.block(request).await
     }
 
-    fn blocks<'a>(
-        &'a self,
-        requests: &'a [BlockRequest],
-    ) -> BoxStream<'a, (Cid, Result<Answer, PinnerError>)> {
-        Pinner::blocks(&self.node, requests)
-    }
-
     fn verdict(&self, request: &BlockRequest, source: Option<&SourceId>, verdict: Verdict) {
         self.node.verdict(request, source, verdict);
     }
