@@ -3,6 +3,7 @@
 //! All checks run, even after one has failed, so that one run reports everything that has to be fixed.
 
 mod boundaries;
+mod differences;
 mod features;
 mod files;
 mod packaging;
@@ -25,7 +26,7 @@ pub(crate) struct Flags {
 }
 
 /// The names of the checks.
-const NAMES: [&str; 18] = [
+const NAMES: [&str; 19] = [
     "format",
     "format-guests",
     "format-fuzz",
@@ -37,6 +38,7 @@ const NAMES: [&str; 18] = [
     "refused",
     "features",
     "files",
+    "differences",
     "circles",
     "shares",
     "prose",
@@ -104,6 +106,7 @@ fn check(workspace: &Workspace, flags: &Flags, name: &str) -> Result<()> {
         "refused" => refused::check(workspace),
         "features" => features::check(workspace),
         "files" => files::check(workspace),
+        "differences" => differences::check(workspace),
         "circles" | "shares" => source::check(workspace, &[name]),
         "prose" => source::check(workspace, &[name, "--bounded"]),
         "pictures" => pictures::check(workspace),

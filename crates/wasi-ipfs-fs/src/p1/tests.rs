@@ -1,6 +1,7 @@
 //! The calls of preview 1 by themselves, on both kinds of descriptors, without a guest. The workspace's end-to-end tests
 //! run guests.
 
+mod differences;
 mod listings;
 mod model;
 mod reads;
@@ -47,6 +48,11 @@ impl Scene {
     }
 
     async fn with(fill: impl FnOnce(&Path), limits: Limits) -> Self {
+        Self::beside(FsPerms::ReadWrite, fill, limits).await
+    }
+
+    /// A guest whose native directory has these permissions.
+    async fn beside(native: FsPerms, fill: impl FnOnce(&Path), limits: Limits) -> Self {
         let tree = TempDir::new().expect("a folder");
         fill(tree.path());
         let (node, mut blocks) = (MockNode::new(), Vec::new());
@@ -69,7 +75,7 @@ impl Scene {
         let ipfs: IpfsCtxBuilder = IpfsCtx::builder(cache, Access::roots([root]));
         let ipfs = ipfs.mount("/ours", path).limits(limits).build().await;
         let mut wasi = WasiCtx::builder();
-        wasi.preopened_dir(tree.path(), "/native", FsPerms::ReadWrite)
+        wasi.preopened_dir(tree.path(), "/native", native)
             .expect("a directory");
         let ctx = IpfsP1Ctx::new(wasi.build_p1(), Some(&ipfs.expect("a guest's IPFS")));
         let mut scene = Self {

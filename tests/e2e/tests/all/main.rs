@@ -3,6 +3,7 @@
 mod access;
 mod budget;
 mod descriptor;
+mod differences;
 mod fixtures;
 mod go;
 mod guests;
