@@ -9,6 +9,8 @@ use std::{
 
 use wasmtime::{Cache, CacheConfig, Config, Engine, Module, component::Component};
 
+use crate::ruby;
+
 /// Which WASI a guest was built for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Preview {
@@ -61,6 +63,8 @@ impl Guest {
 pub enum Entry {
     /// `_start`, of a module of preview 1.
     Start,
+    /// Ruby's own interface, of a module of preview 1.
+    Ruby,
     /// `wasi:cli/run` of WASI 0.2.
     Run02,
     /// `wasi:cli/run` of WASI 0.3.
@@ -105,17 +109,22 @@ impl Program {
             panic!("{name}: {error}; `cargo xtask guests` builds the guests")
         });
         // The header tells a module from a component, and the name of an export is part of the bytes.
-        let entry = match bytes.get(4..8) {
+        let mut entry = match bytes.get(4..8) {
             Some([1, 0, 0, 0]) => Entry::Start,
             _ if bytes.windows(RUN_03.len()).any(|found| found == RUN_03) => Entry::Run03,
             _ => Entry::Run02,
         };
         let engine = engine(entry);
         let code = match entry {
-            Entry::Start => Module::new(engine, &bytes).map(Code::Module),
+            Entry::Start | Entry::Ruby => Module::new(engine, &bytes).map(Code::Module),
             Entry::Run02 | Entry::Run03 => Component::new(engine, &bytes).map(Code::Component),
         };
         let code = code.unwrap_or_else(|error| panic!("{name}: {error:#}"));
+        if let Code::Module(module) = &code
+            && ruby::is(module)
+        {
+            entry = Entry::Ruby;
+        }
         Self { name, code, entry }
     }
 
@@ -150,7 +159,7 @@ fn engine(entry: Entry) -> &'static Engine {
     static RUN_02: OnceLock<Engine> = OnceLock::new();
     static RUN_03: OnceLock<Engine> = OnceLock::new();
     let (engine, concurrency) = match entry {
-        Entry::Start | Entry::Run02 => (&RUN_02, false),
+        Entry::Start | Entry::Ruby | Entry::Run02 => (&RUN_02, false),
         Entry::Run03 => (&RUN_03, true),
     };
     engine.get_or_init(|| {

@@ -32,6 +32,7 @@
 mod content;
 mod guest;
 mod large;
+mod ruby;
 mod run;
 mod sample;
 mod variant;

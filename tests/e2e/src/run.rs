@@ -15,7 +15,7 @@ use wasmtime_wasi::{
     p2::pipe::MemoryOutputPipe, p3,
 };
 
-use crate::{Entry, Program, guest::Code};
+use crate::{Entry, Program, guest::Code, ruby};
 
 /// The most that a guest may print, in bytes.
 const OUTPUT_BYTES: usize = 256 * 1024 * 1024;
@@ -102,7 +102,7 @@ impl Run {
         );
         let wasi = self.wasi(stdout.clone(), stderr.clone());
         let ended = match program.code() {
-            Code::Module(module) => self.module(wasi, module).await,
+            Code::Module(module) => self.module(wasi, module, program.entry()).await,
             Code::Component(component) => self.component(wasi, component, program.entry()).await,
         };
         let end = match ended {
@@ -148,20 +148,22 @@ impl Run {
         self,
         mut wasi: WasiCtxBuilder,
         module: &Module,
+        entry: Entry,
     ) -> wasmtime::Result<Result<(), ()>> {
         let engine = module.engine();
         let blocking = self.native_calls == NativeCalls::CurrentThread;
+        let arguments = self.arguments;
         let wasi = wasi.build_p1();
         if let Filesystem::Native = self.filesystem {
             let mut linker = Linker::new(engine);
             wasmtime_wasi::p1::add_to_linker_async(&mut linker, |wasi| wasi).expect("it links");
-            return start(Store::new(engine, wasi), &linker, module).await;
+            return start(Store::new(engine, wasi), linker, module, entry, &arguments).await;
         }
         let ctx = IpfsP1Ctx::new(wasi, self.filesystem.ipfs().as_ref()).expect("a context");
         let ctx = ctx.allow_blocking_current_thread(blocking);
         let mut linker = Linker::new(engine);
         p1::add_to_linker_async(&mut linker, |ctx: &mut IpfsP1Ctx| ctx).expect("it links");
-        start(Store::new(engine, ctx), &linker, module).await
+        start(Store::new(engine, ctx), linker, module, entry, &arguments).await
     }
 
     fn wasi(&self, stdout: MemoryOutputPipe, stderr: MemoryOutputPipe) -> WasiCtxBuilder {
@@ -189,13 +191,21 @@ impl Filesystem {
 }
 
 /// Starts a program that is a module.
-async fn start<T: Send>(
+async fn start<T: Send + 'static>(
     mut store: Store<T>,
-    linker: &Linker<T>,
+    mut linker: Linker<T>,
     module: &Module,
+    entry: Entry,
+    arguments: &[String],
 ) -> wasmtime::Result<Result<(), ()>> {
+    if entry == Entry::Ruby {
+        ruby::link(&mut linker, module).expect("it links");
+    }
     let instance = linker.instantiate_async(&mut store, module).await;
     let instance = instance.unwrap_or_else(|error| panic!("it does not start: {error:?}"));
+    if entry == Entry::Ruby {
+        return ruby::run(&mut store, &instance, arguments).await;
+    }
     let start = instance.get_typed_func::<(), ()>(&mut store, "_start")?;
     start.call_async(&mut store, ()).await.map(Ok)
 }
@@ -227,7 +237,7 @@ async fn call(
     entry: Entry,
 ) -> wasmtime::Result<Result<(), ()>> {
     match entry {
-        Entry::Start | Entry::Run02 => {
+        Entry::Start | Entry::Ruby | Entry::Run02 => {
             let command = p2::bindings::Command::new(&mut *store, instance)?;
             command.wasi_cli_run().call_run(store).await
         }

@@ -82,6 +82,12 @@ const GUESTS: &[Guest] = &[
         make: |kit| kit.take(&package::PYTHON, "dist/python.wasm"),
     },
     Guest {
+        file: "matrix/ruby",
+        sources: &[],
+        packages: &[&package::RUBY],
+        make: |kit| kit.take(&package::RUBY, "dist/ruby.wasm"),
+    },
+    Guest {
         file: "matrix/quickjs",
         sources: &[],
         packages: &[&package::QUICKJS, &package::ZIG],

@@ -57,6 +57,14 @@ pub(super) const PYTHON: Package = Package {
     sha256: &["4dd16bb7749748d5cf712828e2ea999eff33e254cecf9f1b7a153cbdf9cd9628"],
 };
 
+/// Ruby 3.4, as its project builds it for WASI. MIT, and Ruby's own licence.
+pub(super) const RUBY: Package = Package {
+    registry: Registry::Npm,
+    name: "@ruby/3.4-wasm-wasi",
+    version: "2.10.1",
+    sha256: &["2e709bd9eddefe1c5d63e9fc0391a35cce4754e936d8a2f24b8582f6d5c2ea88"],
+};
+
 /// The sources of QuickJS-ng. MIT.
 pub(super) const QUICKJS: Package = Package {
     registry: Registry::Crates,

@@ -118,6 +118,14 @@ matrix! {
         arguments: &["component", "/program/report.py"],
         ..PREVIEW_1
     };
+    ruby: Row {
+        language: "Ruby",
+        toolchain: "CRuby 3.4, as a reactor",
+        from: "npm",
+        file: "matrix/ruby.wasm",
+        arguments: &["ruby", "--disable=gems", "-EUTF-8", "-e", "load '/program/report.rb'"],
+        ..PREVIEW_1
+    };
 }
 
 const PREVIEW_1: Row = Row {
