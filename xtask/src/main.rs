@@ -16,6 +16,7 @@ mod pictures;
 mod process;
 mod source;
 mod steps;
+mod suites;
 mod tally;
 mod test;
 mod tidy;
@@ -49,6 +50,8 @@ enum Task {
     Demo,
     /// Checks format, lints, documentation, the crates' boundaries, the rules for files, and the dependencies.
     Tidy(tidy::Flags),
+    /// Runs other people's tests with the adapter and without; one that ends differently fails.
+    Suites(suites::Flags),
     /// Counts habits of prose; `--list HABIT` shows where one occurs, `--root DIR` reads another checkout.
     Prose(source::Flags),
     /// Draws the pictures of the README into `docs`.
@@ -67,6 +70,7 @@ fn main() -> ExitCode {
         Task::Kubo(flags) => kubo::run(&workspace, &flags),
         Task::Demo => demo::run(&workspace),
         Task::Tidy(flags) => tidy::run(&workspace, &flags),
+        Task::Suites(flags) => suites::run(&workspace, &flags),
         Task::Prose(flags) => source::prose(&workspace, &flags),
         Task::Pictures(flags) => pictures::run(&workspace, &flags),
         Task::Bench(flags) => bench::run(&workspace, &flags),

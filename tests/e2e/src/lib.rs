@@ -23,6 +23,7 @@
 //! * [`Variant`], [`each_variant`]: previews 1 and 2, on a shared and on an isolated pinset.
 //! * [`guests`]: a constant for each guest, and `foreach_guest!`, so that every guest is tested; [`Program`]: a guest
 //!   or any other file, compiled.
+//! * [`suite`]: other people's tests, each with the adapter and without.
 //! * [`Run`], [`Outcome`]: one run, with the adapter, with the adapter but no IPFS, or with wasmtime-wasi alone.
 //!
 //! The guests are read from `$WASI_IPFS_GUESTS/{p1,p2}/NAME.wasm`, by default from `target/guests` below the workspace.
@@ -35,6 +36,7 @@ mod large;
 mod ruby;
 mod run;
 mod sample;
+pub mod suite;
 mod variant;
 
 pub use content::Content;

@@ -12,7 +12,8 @@ use wasmtime::{
 };
 use wasmtime_wasi::{
     FsPerms, I32Exit, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView, p2,
-    p2::pipe::MemoryOutputPipe, p3,
+    p2::pipe::{MemoryInputPipe, MemoryOutputPipe},
+    p3,
 };
 
 use crate::{Entry, Program, guest::Code, ruby};
@@ -26,6 +27,7 @@ pub struct Run {
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
     preopens: Vec<(PathBuf, String, FsPerms)>,
+    stdin: Vec<u8>,
     filesystem: Filesystem,
     native_calls: NativeCalls,
 }
@@ -55,6 +57,7 @@ impl Run {
             arguments: arguments.into_iter().map(Into::into).collect(),
             environment: Vec::new(),
             preopens: Vec::new(),
+            stdin: Vec::new(),
             filesystem: Filesystem::AdapterAlone,
             native_calls: NativeCalls::default(),
         }
@@ -69,6 +72,12 @@ impl Run {
     /// Adds a variable to the environment.
     pub fn env(mut self, name: &str, value: &str) -> Self {
         self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Sets the standard input, which is empty otherwise.
+    pub fn stdin(mut self, bytes: Vec<u8>) -> Self {
+        self.stdin = bytes;
         self
     }
 
@@ -169,6 +178,7 @@ impl Run {
     fn wasi(&self, stdout: MemoryOutputPipe, stderr: MemoryOutputPipe) -> WasiCtxBuilder {
         let mut wasi = WasiCtx::builder();
         wasi.args(&self.arguments).stdout(stdout).stderr(stderr);
+        wasi.stdin(MemoryInputPipe::new(self.stdin.clone()));
         wasi.allow_blocking_current_thread(self.native_calls == NativeCalls::CurrentThread);
         for (name, value) in &self.environment {
             wasi.env(name, value);

@@ -15,4 +15,5 @@ mod native_parity;
 mod preview3;
 mod ripgrep;
 mod sqlite;
+mod suites;
 mod verified;
