@@ -16,4 +16,5 @@ mod preview3;
 mod ripgrep;
 mod sqlite;
 mod suites;
+mod trees;
 mod verified;

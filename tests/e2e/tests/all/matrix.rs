@@ -238,7 +238,8 @@ fn is_fact(line: &str) -> bool {
     !is_about_a_call && !line.contains(": error ")
 }
 
-fn guests() -> PathBuf {
+/// The folder of guests.
+pub(crate) fn guests() -> PathBuf {
     match env::var_os("WASI_IPFS_GUESTS") {
         Some(folder) => PathBuf::from(folder),
         None => workspace("target/guests"),
