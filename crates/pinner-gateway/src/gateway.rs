@@ -16,6 +16,9 @@ use crate::GatewayError;
 
 /// The media type of a raw block.
 const RAW: &str = "application/vnd.ipld.raw";
+/// The media type of bytes that the server does not know, as simple servers and caches of blocks give it. The hash
+/// decides whether they are the block.
+const BYTES: &str = "application/octet-stream";
 /// The header in which a gateway repeats the path that it looked up. A 404 with this header is about the content; a
 /// 404 without it is not.
 const IPFS_PATH: HeaderName = HeaderName::from_static("x-ipfs-path");
@@ -100,7 +103,7 @@ impl Gateway {
 
     fn block_of(&self, answer: Answer) -> Result<Bytes, GatewayError> {
         let media_type = answer.media_type();
-        if answer.status == 200 && media_type == RAW {
+        if answer.status == 200 && (media_type == RAW || media_type == BYTES) {
             return Ok(answer.body);
         }
         Err(GatewayError::NotABlock {

@@ -57,4 +57,7 @@ pub use error::GatewayError;
 pub use gateway::Gateway;
 pub use pinner::{GatewayPinner, GatewayPinnerBuilder};
 /// Addresses of gateways, and how they are asked.
-pub use pinner_http::{Auth, Client, Endpoint, HttpError, Redirects, RetryPolicy};
+pub use pinner_http::{
+    Auth, Client, Endpoint, HttpError, ParseCertificatesError, ParseEndpointError, Redirects,
+    RetryPolicy, certificates,
+};

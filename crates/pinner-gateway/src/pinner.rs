@@ -8,7 +8,7 @@ use std::{fmt, time::Duration};
 use pinner_api::{
     Answer, BlockRequest, Bytes, Pinner, PinnerError, SourceId, Verdict, async_trait,
 };
-use pinner_http::{Auth, Client, Endpoint, Progress, Redirects, RetryPolicy};
+use pinner_http::{Auth, Client, ClientBuilder, Endpoint, Progress, Redirects, RetryPolicy};
 use pinner_layered::{HEDGE, Readiness, race};
 use tokio::time::{Instant, sleep_until};
 
@@ -262,6 +262,8 @@ pub struct GatewayPinnerBuilder {
     connect_timeout: Duration,
     in_flight: usize,
     retry: RetryPolicy,
+    /// Certificates in DER.
+    trusted: Vec<Vec<u8>>,
 }
 
 impl Default for GatewayPinnerBuilder {
@@ -273,6 +275,7 @@ impl Default for GatewayPinnerBuilder {
             connect_timeout: Duration::from_secs(5),
             in_flight: 32,
             retry: RetryPolicy::default(),
+            trusted: Vec::new(),
         }
     }
 }
@@ -327,11 +330,18 @@ impl GatewayPinnerBuilder {
         self
     }
 
+    /// Trusts gateways whose certificate is this one or was signed by it (X.509, in DER), in addition to those that the
+    /// system trusts. May be called several times.
+    pub fn trust(mut self, certificate: impl Into<Vec<u8>>) -> Self {
+        self.trusted.push(certificate.into());
+        self
+    }
+
     /// Returns the gateways as a backend. It does not connect to any of them yet.
     ///
     /// # Errors
-    /// [`GatewayError::NoGateway`]. [`GatewayError::Http`] for credentials that cannot be sent, and for an `https`
-    /// gateway on a machine that trusts no certificates.
+    /// [`GatewayError::NoGateway`]. [`GatewayError::Http`] for credentials that cannot be sent, for a certificate to trust
+    /// that is not one, and for an `https` gateway on a machine that trusts no certificates.
     pub fn build(self) -> Result<GatewayPinner, GatewayError> {
         if self.gateways.is_empty() {
             return Err(GatewayError::NoGateway);
@@ -342,9 +352,13 @@ impl GatewayPinnerBuilder {
                 .connect_timeout(self.connect_timeout)
                 .in_flight(self.in_flight)
                 .retry(self.retry)
-                .redirects(Redirects::WithinSite)
-                .build()?;
-            Ok(Ranked::new(Gateway::new(client)))
+                .redirects(Redirects::WithinSite);
+            let client = self
+                .trusted
+                .iter()
+                .cloned()
+                .fold(client, ClientBuilder::trust);
+            Ok(Ranked::new(Gateway::new(client.build()?)))
         });
         Ok(GatewayPinner {
             gateways: ranked.collect::<Result<_, GatewayError>>()?,

@@ -47,6 +47,7 @@ mod address;
 mod answer;
 mod auth;
 mod body;
+mod certificates;
 mod client;
 mod endpoint;
 mod error;
@@ -59,6 +60,7 @@ mod stream;
 
 pub use answer::Answer;
 pub use auth::Auth;
+pub use certificates::{ParseCertificatesError, certificates};
 pub use client::{Client, ClientBuilder};
 pub use endpoint::{Endpoint, ParseEndpointError};
 pub use error::{HttpError, StatusError, Waiting};

@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use kubo_protocol::Version;
 use pinner_api::{Capabilities, Cause, SourceId};
-use pinner_http::{Auth, Client, Endpoint, HttpError, RetryPolicy};
+use pinner_http::{Auth, Client, ClientBuilder, Endpoint, HttpError, RetryPolicy};
 use serde::Deserialize;
 use tokio::{sync::Semaphore, time::Instant};
 
@@ -63,6 +63,8 @@ pub struct KuboBuilder {
     pin_stall_deadline: Duration,
     in_flight: usize,
     retries: u32,
+    /// Certificates in DER.
+    trusted: Vec<Vec<u8>>,
 }
 
 /// The part of the answer of `version` that is used.
@@ -86,6 +88,7 @@ impl KuboPinner {
             pin_stall_deadline: Duration::from_secs(120),
             in_flight: 64,
             retries: 2,
+            trusted: Vec::new(),
         }
     }
 }
@@ -163,6 +166,13 @@ impl KuboBuilder {
         self
     }
 
+    /// Trusts a node, and its gateway, whose certificate is this one or was signed by it (X.509, in DER), in addition to
+    /// what the system trusts. May be called several times.
+    pub fn trust(mut self, certificate: impl Into<Vec<u8>>) -> Self {
+        self.trusted.push(certificate.into());
+        self
+    }
+
     /// Asks the node for its version, and looks for its gateway.
     ///
     /// # Errors
@@ -182,9 +192,15 @@ impl KuboBuilder {
         };
         let block_deadline = self.block_deadline.min(LONGEST_DEADLINE);
         let retry = RetryPolicy::default().with_attempts(self.retries.saturating_add(1));
-        let control = Client::builder(endpoint)
+        let client = |endpoint| {
+            let client = Client::builder(endpoint).connect_timeout(self.connect_timeout);
+            self.trusted
+                .iter()
+                .cloned()
+                .fold(client, ClientBuilder::trust)
+        };
+        let control = client(endpoint)
             .auth(self.auth)
-            .connect_timeout(self.connect_timeout)
             .in_flight(CONTROL_CALLS)
             .retry(retry)
             .build()
@@ -223,8 +239,7 @@ impl KuboBuilder {
             mfs: tokio::sync::Mutex::new(()),
         };
         let gateway = |endpoint, ownership| {
-            let client = Client::builder(endpoint)
-                .connect_timeout(self.connect_timeout)
+            let client = client(endpoint)
                 .in_flight(in_flight)
                 // The RPC is the second attempt.
                 .retry(RetryPolicy::NEVER)

@@ -75,5 +75,5 @@ pub use error::KuboError;
 pub use kubo_protocol::Version;
 pub use pinner::KuboPinner;
 /// The address of a node, and the credentials for it.
-pub use pinner_http::{Auth, Endpoint};
+pub use pinner_http::{Auth, Endpoint, ParseCertificatesError, certificates};
 pub use repository::{RepositoryError, RepositoryPinner};

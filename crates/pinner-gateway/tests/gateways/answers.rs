@@ -124,7 +124,6 @@ async fn only_a_gateway_that_looked_proves_an_absence() {
 async fn what_is_no_block_is_corrupt() {
     for reply in [
         Reply::ok("text/html; charset=utf-8", "<html>welcome</html>"),
-        Reply::ok("application/octet-stream", "file"),
         Reply::with(200, &[], "of no type"),
         Reply::with(
             206,
@@ -155,6 +154,15 @@ async fn what_is_no_block_is_corrupt() {
         let error = error_of(&always(reply).await).await;
         assert!(matches!(error, PinnerError::Corrupt { .. }), "{error:?}");
     }
+}
+
+#[tokio::test]
+async fn bytes_of_no_stated_kind_may_be_the_block() {
+    let block = block();
+    let octets = Reply::ok("application/octet-stream", &block.bytes);
+    let server = always(octets).await;
+    let pinner = over(&[&server]).build().unwrap();
+    assert_eq!(get(&pinner, &block.cid).await.unwrap(), block.bytes);
 }
 
 #[tokio::test]
