@@ -96,6 +96,17 @@ pub enum CarError {
         /// The kind of file.
         kind: &'static str,
     },
+    /// No path was given to import.
+    #[error("no path is given; name at least one")]
+    NoPath,
+    /// Two paths that are to be in one directory have the same name. `ipfs add` refuses them as well.
+    #[error(
+        "two paths are called '{name}', and one directory cannot hold both; import them separately"
+    )]
+    SameName {
+        /// The name.
+        name: String,
+    },
     /// A raw leaf cannot hold a mode or an mtime. `ipfs add` refuses it as well.
     #[error(
         "mode and mtime cannot be kept with raw leaves; pass --raw-leaves=false with --preserve-mode or --preserve-mtime"

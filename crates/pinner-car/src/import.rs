@@ -23,7 +23,7 @@ use multihash_codetable::{Code, MultihashDigest};
 use rustix::fs::{Mode, OFlags};
 use unixfs::{Attributes, DirectoryError, Entry, FileError, Writer, Written};
 
-pub use self::options::ImportOptions;
+pub use self::options::{Chunker, ImportOptions, ParseChunkerError};
 use crate::{error::CarError, writer::CarWriter};
 
 /// The result of an import.
@@ -44,6 +44,16 @@ pub struct Imported {
     pub directories: u64,
     /// The number of symlinks.
     pub symlinks: u64,
+}
+
+/// The result of an import of several paths.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ImportedAll {
+    /// The CIDs of the paths, in their order; with [`ImportOptions::wrap`] the CID of the directory around them alone.
+    pub roots: Vec<Cid>,
+    /// The sums over all paths, and the last root.
+    pub total: Imported,
 }
 
 /// The progress of an import.
@@ -81,7 +91,23 @@ pub fn import(
     sink: impl FnMut(Cid, Bytes) -> Result<(), CarError>,
     progress: impl FnMut(Progress) -> ControlFlow<()>,
 ) -> Result<Imported, CarError> {
-    Import::new(options, None, sink, progress)?.run(path.as_ref())
+    let imported = import_all(&[path.as_ref()], options, sink, progress)?;
+    Ok(imported.total)
+}
+
+/// Imports several files, directories and symlinks one after the other, as [`import`] does with one. A block that several
+/// of them have is handed over once.
+///
+/// # Errors
+/// Those of [`import`]; [`NoPath`](CarError::NoPath); and with [`ImportOptions::wrap`]
+/// [`SameName`](CarError::SameName), if two paths end in the same name.
+pub fn import_all(
+    paths: &[impl AsRef<Path>],
+    options: &ImportOptions,
+    sink: impl FnMut(Cid, Bytes) -> Result<(), CarError>,
+    progress: impl FnMut(Progress) -> ControlFlow<()>,
+) -> Result<ImportedAll, CarError> {
+    Import::new(options, None, sink, progress)?.run(paths)
 }
 
 /// Imports `path` into a CARv1 at `destination`, as the CAR's only root.
@@ -98,22 +124,39 @@ pub fn import_to_car(
     options: &ImportOptions,
     progress: impl FnMut(Progress) -> ControlFlow<()>,
 ) -> Result<Imported, CarError> {
-    // The header gets room for a CID of the profile. A root of another length costs one more copy of the CAR.
+    let imported = import_all_to_car(&[path.as_ref()], destination, options, progress)?;
+    Ok(imported.total)
+}
+
+/// Imports several paths, as [`import_all`] does, into a CARv1 whose roots are theirs, as [`import_to_car`] does with one.
+///
+/// # Errors
+/// The same as [`import_all`] and [`CarWriter`].
+pub fn import_all_to_car(
+    paths: &[impl AsRef<Path>],
+    destination: impl Into<PathBuf>,
+    options: &ImportOptions,
+    progress: impl FnMut(Progress) -> ControlFlow<()>,
+) -> Result<ImportedAll, CarError> {
+    // The header gets room for CIDs of the layout. Roots of another length cost one more copy of the CAR.
     let hash = Code::Sha2_256.digest(&[]);
-    let expected = match options.profile.layout().cid_version() {
+    let expected = match options.layout()?.cid_version() {
         Version::V0 => Cid::new_v0(hash).unwrap_or_default(),
         Version::V1 => Cid::new_v1(0x70, hash),
     };
-    options.layout()?;
-    let mut writer = CarWriter::create(destination, &[expected])?;
+    let roots = match options.wrap {
+        true => 1,
+        false => paths.len(),
+    };
+    let mut writer = CarWriter::create(destination, &vec![expected; roots])?;
     let own = writer
         .file()
         .metadata()
         .map(|metadata| FileId::of(&metadata))
         .ok();
     let sink = |cid, block: Bytes| writer.put(&cid, &block);
-    let imported = Import::new(options, own, sink, progress)?.run(path.as_ref())?;
-    writer.finish(&[imported.root])?;
+    let imported = Import::new(options, own, sink, progress)?.run(paths)?;
+    writer.finish(&imported.roots)?;
     Ok(imported)
 }
 
@@ -177,28 +220,61 @@ where
         })
     }
 
-    fn run(mut self, path: &Path) -> Result<Imported, CarError> {
-        // Removes a trailing slash, since `link/` would follow the link. Kubo cleans its arguments as well.
-        let mut path: PathBuf = path.components().collect();
-        if self.options.dereference_args {
-            path = path.canonicalize().map_err(CarError::io("read", path))?;
+    fn run(mut self, paths: &[impl AsRef<Path>]) -> Result<ImportedAll, CarError> {
+        let mut written = Vec::with_capacity(paths.len());
+        for path in paths {
+            written.push(self.path(path.as_ref())?);
         }
-        let metadata = fs::symlink_metadata(&path).map_err(CarError::io("read", &path))?;
-        let root = if metadata.is_dir() {
-            let root = self.enter(path, "".into(), &metadata)?;
-            self.tree(root)?
-        } else {
-            self.leaf(&path, &metadata)?
-        };
-        Ok(Imported {
-            root: root.cid(),
+        if self.options.wrap {
+            written = vec![self.wrap(paths, written)?];
+        }
+        let roots: Vec<_> = written.iter().map(Written::cid).collect();
+        let root = *roots.last().ok_or(CarError::NoPath)?;
+        let total = Imported {
+            root,
             blocks: self.blocks.blocks(),
             block_bytes: self.blocks.block_bytes(),
             bytes: self.so_far.bytes,
             files: self.so_far.files,
             directories: self.directories,
             symlinks: self.symlinks,
-        })
+        };
+        Ok(ImportedAll { roots, total })
+    }
+
+    fn path(&mut self, path: &Path) -> Result<Written, CarError> {
+        // Removes a trailing slash, since `link/` would follow the link. Kubo cleans its arguments as well.
+        let mut path: PathBuf = path.components().collect();
+        if self.options.dereference_args {
+            path = path.canonicalize().map_err(CarError::io("read", path))?;
+        }
+        let metadata = fs::symlink_metadata(&path).map_err(CarError::io("read", &path))?;
+        match metadata.is_dir() {
+            true => {
+                let root = self.enter(path, "".into(), &metadata)?;
+                self.tree(root)
+            }
+            false => self.leaf(&path, &metadata),
+        }
+    }
+
+    /// Writes the directory around `written`, which the paths became.
+    fn wrap(
+        &mut self,
+        paths: &[impl AsRef<Path>],
+        written: Vec<Written>,
+    ) -> Result<Written, CarError> {
+        let mut entries = Vec::with_capacity(written.len());
+        for (path, node) in paths.iter().zip(written) {
+            entries.push(Entry::new(own_name(path.as_ref())?, node));
+        }
+        self.directories += 1;
+        match self.blocks.directory(entries, Attributes::default()) {
+            Err(DirectoryError::DuplicateName { name }) => {
+                Err(CarError::SameName { name: name.into() })
+            }
+            done => done.map_err(|error| not_a_directory(Path::new("."), error)),
+        }
     }
 
     /// Imports everything below `root`. It keeps its own stack of directories, so depth costs none of the thread's.
@@ -267,19 +343,8 @@ where
             done,
             ..
         } = directory;
-        match self.blocks.directory(done, attributes) {
-            Ok(node) => Ok((name, node)),
-            Err(DirectoryError::Sink(error)) => Err(error),
-            Err(DirectoryError::Collision { first, second }) => Err(CarError::NamesCollide {
-                path,
-                first: first.into(),
-                second: second.into(),
-            }),
-            // Only a broken file system has such names.
-            Err(error) => Err(CarError::io("list", path)(io::Error::other(
-                error.to_string(),
-            ))),
-        }
+        let node = self.blocks.directory(done, attributes);
+        Ok((name, node.map_err(|error| not_a_directory(&path, error))?))
     }
 
     /// Imports anything except a directory.
@@ -330,6 +395,37 @@ where
         go_on((self.progress)(self.so_far))?;
         Ok(node)
     }
+}
+
+fn not_a_directory(path: &Path, error: DirectoryError<CarError>) -> CarError {
+    match error {
+        DirectoryError::Sink(error) => error,
+        DirectoryError::Collision { first, second } => CarError::NamesCollide {
+            path: path.into(),
+            first: first.into(),
+            second: second.into(),
+        },
+        // Only a broken file system has such names.
+        error => CarError::io("list", path)(io::Error::other(error.to_string())),
+    }
+}
+
+/// The name of a path in the directory around it. A path like `.` has the name of what it stands for.
+fn own_name(path: &Path) -> Result<String, CarError> {
+    let named = match path.file_name() {
+        Some(name) => name.to_owned(),
+        None => {
+            let real = path.canonicalize().map_err(CarError::io("read", path))?;
+            let name = real.file_name().map(ToOwned::to_owned);
+            name.ok_or_else(|| {
+                let nameless = io::Error::other("it has no name for the directory around it");
+                CarError::io("wrap", path)(nameless)
+            })?
+        }
+    };
+    named
+        .into_string()
+        .map_err(|_| CarError::NameNotUtf8 { path: path.into() })
 }
 
 /// Opens a file without waiting for the writer of a pipe, and without following a symlink that has replaced the file.

@@ -18,7 +18,7 @@
 //!    or sharded directories, and hands every distinct block to a sink, children first. The CID is the one that
 //!    `ipfs add` gives with the same options.
 //! 2. [`CarWriter`] is such a sink: a CARv1 beside its destination, moved there when it is complete.
-//! 3. [`import_to_car`] is the two together.
+//! 3. [`import_to_car`] is the two together. [`import_all`] and [`import_all_to_car`] take several paths.
 
 #![cfg_attr(doctest, doc = include_str!("../README.md"))]
 
@@ -36,7 +36,10 @@ mod writer;
 pub use defect::{Defect, Defects};
 pub use error::CarError;
 pub use header::SectionCid;
-pub use import::{ImportOptions, Imported, Progress, import, import_to_car};
+pub use import::{
+    Chunker, ImportOptions, Imported, ImportedAll, ParseChunkerError, Progress, import, import_all,
+    import_all_to_car, import_to_car,
+};
 pub use pinner::{BlockInfo, CarPinner};
 pub use scan::{Section, Sections, parse_car};
 pub use unixfs::{ParseProfileError, Profile};

@@ -66,6 +66,7 @@ pub(crate) async fn run(args: &Args) -> anyhow::Result<i32> {
         preserve_mode: args.preserve_mode,
         preserve_mtime: args.preserve_mtime,
         dereference_args: args.dereference_args,
+        ..ImportOptions::default()
     };
     host::until_stopped(async {
         let imported = importing::to_car(&args.path, &args.output, options).await?;
