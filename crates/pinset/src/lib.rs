@@ -127,7 +127,7 @@ pub use read::{
     blocking::BlockingReader,
     dir::Dir,
     file::File,
-    listing::{Entries, Entry},
+    listing::{Entries, Entry, LeftOut},
     node::{Node, Symlink},
     pending::PendingRead,
     readahead::Advice,

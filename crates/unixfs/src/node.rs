@@ -16,7 +16,7 @@ use bytes::Bytes;
 
 use crate::{
     attributes::Mtime,
-    link::Codec,
+    link::{Codec, Link},
     malformed::Malformed,
     read::{
         data::{Head, Kind},
@@ -69,6 +69,18 @@ impl Node {
             Self::Shard(node) => node.mtime(),
             Self::Symlink(node) => node.mtime(),
         }
+    }
+
+    /// The links of a directory, or of a shard of one, whose name cannot be a path segment, with the name as it is stored.
+    /// They are neither listed nor found.
+    pub fn unusable(&self) -> impl Iterator<Item = (&[u8], Link)> {
+        let (directory, shard) = match self {
+            Self::Directory(node) => (Some(node.unusable()), None),
+            Self::Shard(node) => (None, Some(node.unusable())),
+            Self::File(_) | Self::Symlink(_) => (None, None),
+        };
+        let directory = directory.into_iter().flatten();
+        directory.chain(shard.into_iter().flatten())
     }
 
     /// The cumulative size in bytes of the DAG, as the links declare it: the block's own `block_len` and the Tsize of

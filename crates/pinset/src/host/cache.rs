@@ -347,10 +347,7 @@ impl CacheMode {
     /// # Errors
     /// As [`Session::open_at`].
     pub async fn stat(&self, path: &IpfsPath) -> Result<Node, Error> {
-        let session = self.host();
-        session
-            .open_at(&session.root()?, &path.below_ipfs(), Symlinks::NoFollow)
-            .await
+        self.host().open_below(path, Symlinks::NoFollow).await
     }
 
     /// Runs `work`, a call of this pinset or several, to its end, and blocks the current thread meanwhile: for code that

@@ -144,13 +144,31 @@ impl FromStr for IpfsPath {
     }
 }
 
-/// Shortens a text for an error message to at most 200 characters.
+/// Prepares a text for an error message: at most 200 characters, and control characters escaped, since the text may be
+/// from content and the message is for a terminal or a log.
 pub(crate) fn shown(text: &str) -> String {
     const LONGEST: usize = 200;
-    match text.char_indices().nth(LONGEST) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
+    let mut left = text.chars();
+    let mut shown = String::new();
+    for c in left.by_ref().take(LONGEST) {
+        match c.is_control() {
+            true => shown.extend(c.escape_default()),
+            false => shown.push(c),
+        }
     }
+    if left.next().is_some() {
+        shown.push('…');
+    }
+    shown
+}
+
+/// What a walk cannot leave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Within {
+    /// The directory that it starts in.
+    Base,
+    /// The root that its path begins with. Its base is `/ipfs`, a directory of roots, and an IPFS path ends at its own.
+    Root,
 }
 
 /// How a walk treats a symlink as its last segment.
@@ -250,5 +268,11 @@ mod tests {
     fn long_texts_are_cut_between_characters() {
         let text = "é".repeat(300);
         assert_eq!(shown(&text).chars().count(), 201);
+        assert_eq!(shown(&text[..400]).chars().count(), 200);
+    }
+
+    #[test]
+    fn a_message_holds_no_control_characters() {
+        assert_eq!(shown("é\u{1b}[31m\n"), "é\\u{1b}[31m\\n");
     }
 }

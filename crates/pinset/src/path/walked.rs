@@ -13,7 +13,10 @@ use std::{hash::BuildHasher, sync::Arc};
 
 use crate::{
     block::KeyHash,
-    path::{ipfs_path::Symlinks, place::Place},
+    path::{
+        ipfs_path::{Symlinks, Within},
+        place::Place,
+    },
     sync::{Mutex, lock},
 };
 
@@ -42,6 +45,7 @@ struct Slot {
 struct Kept {
     base: Place,
     last: Symlinks,
+    within: Within,
     path: Box<str>,
     led_to: Place,
 }
@@ -63,10 +67,17 @@ pub(crate) struct Way<'a> {
     base: &'a Place,
     path: &'a str,
     last: Symlinks,
+    within: Within,
 }
 
 impl Walked {
-    pub(crate) fn look<'a>(&self, base: &'a Place, path: &'a str, last: Symlinks) -> Known<'a> {
+    pub(crate) fn look<'a>(
+        &self,
+        base: &'a Place,
+        path: &'a str,
+        last: Symlinks,
+        within: Within,
+    ) -> Known<'a> {
         if path.len() > LONGEST {
             return Known::New;
         }
@@ -76,18 +87,20 @@ impl Walked {
             slots.resize_with(SLOTS, Slot::default);
         }
         let slot = &mut slots[hash as usize % SLOTS];
+        let way = Way {
+            hash,
+            base,
+            path,
+            last,
+            within,
+        };
         if slot.hash != hash {
             *slot = Slot { hash, kept: None };
             return Known::New;
         }
         match &slot.kept {
-            Some(kept) if kept.is_of(base, path, last) => Known::LedTo(kept.led_to.clone()),
-            _ => Known::Again(Way {
-                hash,
-                base,
-                path,
-                last,
-            }),
+            Some(kept) if kept.is_of(way) => Known::LedTo(kept.led_to.clone()),
+            _ => Known::Again(way),
         }
     }
 
@@ -98,6 +111,7 @@ impl Walked {
             base,
             path,
             last,
+            within,
         } = way;
         if is_deep(base) || is_deep(led_to) {
             return;
@@ -105,6 +119,7 @@ impl Walked {
         let kept = Box::new(Kept {
             base: base.clone(),
             last,
+            within,
             path: path.into(),
             led_to: led_to.clone(),
         });
@@ -122,14 +137,14 @@ fn is_deep(place: &Place) -> bool {
 }
 
 impl Kept {
-    fn is_of(&self, base: &Place, path: &str, last: Symlinks) -> bool {
-        let same_base = match (&self.base, base) {
+    fn is_of(&self, way: Way<'_>) -> bool {
+        let same_base = match (&self.base, way.base) {
             (Place::Ipfs, Place::Ipfs) | (Place::Ipns, Place::Ipns) => true,
             // A kept place is not freed, so the same address means the same place.
             (Place::Link(one), Place::Link(other)) => Arc::ptr_eq(one, other),
             _ => false,
         };
-        same_base && self.last == last && *self.path == *path
+        same_base && (self.last, self.within) == (way.last, way.within) && *self.path == *way.path
     }
 }
 
@@ -153,14 +168,14 @@ mod tests {
     }
 
     fn leads_to(walked: &Walked, base: &Place, path: &str, last: Symlinks) -> Option<Place> {
-        match walked.look(base, path, last) {
+        match walked.look(base, path, last, Within::Base) {
             Known::LedTo(place) => Some(place),
             Known::Again(_) | Known::New => None,
         }
     }
 
     fn walk(walked: &Walked, base: &Place, path: &str) {
-        if let Known::Again(way) = walked.look(base, path, Symlinks::Follow) {
+        if let Known::Again(way) = walked.look(base, path, Symlinks::Follow, Within::Base) {
             walked.keep(way, &root());
         }
     }
@@ -191,6 +206,8 @@ mod tests {
         assert!(!known(&other, Symlinks::Follow));
         assert!(!known(&Place::Ipfs, Symlinks::Follow));
         assert!(!known(&Place::Ipns, Symlinks::Follow));
+        let below = walked.look(&one, "a", Symlinks::Follow, Within::Root);
+        assert!(!matches!(below, Known::LedTo(_)));
     }
 
     #[test]
@@ -204,7 +221,9 @@ mod tests {
         let deep = Place::below(&top, &"x".repeat(LONGEST + 1), link());
         for _ in 0..3 {
             walk(&walked, &deep, "a");
-            if let Known::Again(way) = walked.look(&Place::Ipfs, "a", Symlinks::Follow) {
+            if let Known::Again(way) =
+                walked.look(&Place::Ipfs, "a", Symlinks::Follow, Within::Base)
+            {
                 walked.keep(way, &deep);
             }
         }

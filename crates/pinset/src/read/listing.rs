@@ -59,6 +59,7 @@ impl Dir {
             _handle: self.session().allowance().count_handle()?,
             dir: self.clone(),
             taken: VecDeque::new(),
+            left_out: LeftOut::default(),
             state: State::At(start),
         })
     }
@@ -137,6 +138,35 @@ impl Entry {
     }
 }
 
+/// The number of bytes that a listing keeps at most of links that are left out.
+const LEFT_OUT_BYTES: usize = 256 << 10;
+
+/// The links of a directory that are not among its entries, since no path can name them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LeftOut {
+    /// The number of them.
+    pub count: u64,
+    /// The first of them: their names as they are stored, and their targets. Empty unless they are
+    /// [kept](Entries::keep_left_out).
+    pub links: Vec<(Vec<u8>, RootCid)>,
+    room_bytes: usize,
+}
+
+impl LeftOut {
+    fn add(&mut self, node: &unixfs::Node) {
+        for (name, link) in node.unusable() {
+            self.count += 1;
+            let bytes = size_of::<(Vec<u8>, RootCid)>() + name.len();
+            if let Some(room) = self.room_bytes.checked_sub(bytes) {
+                self.room_bytes = room;
+                let cid = RootCid::of(&link.target);
+                self.links.push((name.to_owned(), cid));
+            }
+        }
+    }
+}
+
 /// A stream of a directory's entries. Shards are fetched as the listing reaches them, and a few ahead of it; children
 /// are not fetched.
 ///
@@ -148,6 +178,7 @@ pub struct Entries {
     _handle: HandleGuard,
     /// Entries to be returned before the listing goes on.
     taken: VecDeque<Entry>,
+    left_out: LeftOut,
     state: State,
 }
 
@@ -163,7 +194,7 @@ impl std::fmt::Debug for Entries {
 enum State {
     At(Position),
     /// The next entries are being taken. They come with the state after them.
-    Taking(Answer<(VecDeque<Entry>, State)>),
+    Taking(Answer<(Taken, State)>),
     /// The listing fails with this error, and stops at this position.
     Fails(Error, Position),
     /// The listing failed at this position.
@@ -212,6 +243,18 @@ struct Level {
 }
 
 impl Entries {
+    /// Keeps the links that are left out, 256 KiB of them, for [`left_out`](Self::left_out).
+    #[must_use]
+    pub fn keep_left_out(mut self) -> Self {
+        self.left_out.room_bytes = LEFT_OUT_BYTES;
+        self
+    }
+
+    /// The links that are not entries. It is complete when the stream has ended.
+    pub fn left_out(&self) -> &LeftOut {
+        &self.left_out
+    }
+
     /// After an error: goes on behind the block that could not be read, with the rest of a sharded directory. Returns
     /// whether there may be more.
     pub fn pass_over(&mut self) -> bool {
@@ -241,7 +284,10 @@ impl Entries {
                 }
                 State::At(position) => {
                     let dir = self.dir.clone();
-                    State::Taking(Answer::of(async { Ok(take(dir, position).await) }))
+                    let left_out = std::mem::take(&mut self.left_out);
+                    State::Taking(Answer::of(async {
+                        Ok(take(dir, position, left_out).await)
+                    }))
                 }
                 State::Taking(mut taking) => match Pin::new(&mut taking).poll(context)? {
                     Poll::Pending => {
@@ -249,7 +295,8 @@ impl Entries {
                         return Poll::Pending;
                     }
                     Poll::Ready((taken, state)) => {
-                        self.taken = taken;
+                        self.taken = taken.entries;
+                        self.left_out = taken.left_out;
                         state
                     }
                 },
@@ -271,8 +318,11 @@ impl Stream for Entries {
 }
 
 /// Takes the next few entries. Returns them with the state of the listing after them.
-async fn take(dir: Dir, mut position: Position) -> (VecDeque<Entry>, State) {
-    let mut taken = Taken::default();
+async fn take(dir: Dir, mut position: Position, left_out: LeftOut) -> (Taken, State) {
+    let mut taken = Taken {
+        left_out,
+        ..Taken::default()
+    };
     let session = dir.session();
     let more = match &mut position {
         Position::Roots(next) => {
@@ -300,7 +350,7 @@ async fn take(dir: Dir, mut position: Position) -> (VecDeque<Entry>, State) {
         Ok(false) => State::Over,
         Err(error) => State::Fails(error, position),
     };
-    (taken.entries, state)
+    (taken, state)
 }
 
 /// The entries that are taken at once.
@@ -308,6 +358,7 @@ async fn take(dir: Dir, mut position: Position) -> (VecDeque<Entry>, State) {
 struct Taken {
     entries: VecDeque<Entry>,
     names_bytes: usize,
+    left_out: LeftOut,
 }
 
 impl Taken {
@@ -354,7 +405,10 @@ impl Taken {
                 })?;
             match stopped {
                 Stopped::Full => return Ok(()),
-                Stopped::AtEnd => drop(levels.pop()),
+                Stopped::AtEnd => {
+                    self.left_out.add(&node.node);
+                    drop(levels.pop());
+                }
                 Stopped::AtShard(below) => levels.push(below),
             }
             // Shards without a single usable name can follow each other for long.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::{
     grant::allowance::HandleGuard,
     metadata::{Identity, Kind, MadeBy, Metadata, Mtime},
+    path::root_cid::RootCid,
     read::{dir::Dir, file::File},
 };
 
@@ -48,6 +49,7 @@ impl Node {
 #[derive(Clone, Debug)]
 pub struct Symlink {
     pub(crate) target: Arc<str>,
+    pub(crate) cid: Option<Box<RootCid>>,
     pub(crate) mode: Option<u32>,
     pub(crate) mtime: Option<Mtime>,
     pub(crate) identity: Identity,
@@ -59,6 +61,11 @@ impl Symlink {
     /// The text of the symlink. It is the host's, or it is from the DAG and unchecked.
     pub fn target(&self) -> &str {
         &self.target
+    }
+
+    /// The symlink's own CID; `None` if the host made it.
+    pub fn cid(&self) -> Option<&RootCid> {
+        self.cid.as_deref()
     }
 
     /// Whether the text is the host's or the DAG's.

@@ -10,8 +10,9 @@ use crate::{
     error::Error,
     metadata::{Identity, Kind, MadeBy, Metadata},
     path::{
-        ipfs_path::{IpfsPath, Symlinks},
+        ipfs_path::{IpfsPath, Symlinks, Within},
         place::{Linked, Place},
+        root_cid::RootCid,
     },
     read::{
         dir::Dir,
@@ -41,12 +42,17 @@ impl Session {
         Dir::names(self)
     }
 
-    /// Opens `/ipfs/<CID>/a/b`, and follows symlinks.
+    /// Opens `/ipfs/<CID>/a/b`, and follows symlinks. Nothing on the way leads out of the root.
     ///
     /// # Errors
     /// Those of [`open_at`](Self::open_at).
     pub async fn open(&self, path: &IpfsPath) -> Result<Node, Error> {
-        self.open_at(&self.root()?, &path.below_ipfs(), Symlinks::Follow)
+        self.open_below(path, Symlinks::Follow).await
+    }
+
+    /// Opens the target of an immutable path, without leaving the path's root.
+    pub(crate) async fn open_below(&self, path: &IpfsPath, last: Symlinks) -> Result<Node, Error> {
+        self.open_within(&self.root()?, &path.below_ipfs(), last, Within::Root)
             .await
     }
 
@@ -62,16 +68,36 @@ impl Session {
     /// fetching ([`Error::Fetch`], [`Error::Corrupt`], [`Error::Malformed`], [`Error::Unsupported`]), and
     /// [`Error::LimitReached`].
     pub async fn open_at(&self, base: &Dir, path: &str, last: Symlinks) -> Result<Node, Error> {
+        self.open_within(base, path, last, Within::Base).await
+    }
+
+    async fn open_within(
+        &self,
+        base: &Dir,
+        path: &str,
+        last: Symlinks,
+        within: Within,
+    ) -> Result<Node, Error> {
         if tracing::enabled!(tracing::Level::TRACE) {
             let span = tracing::trace_span!("open", path);
             // Boxed, so that the future of an open is small when tracing is off.
-            return Box::pin(self.walk_and_open(base, path, last).instrument(span)).await;
+            return Box::pin(
+                self.walk_and_open(base, path, last, within)
+                    .instrument(span),
+            )
+            .await;
         }
-        self.walk_and_open(base, path, last).await
+        self.walk_and_open(base, path, last, within).await
     }
 
-    async fn walk_and_open(&self, base: &Dir, path: &str, last: Symlinks) -> Result<Node, Error> {
-        let found = walk::walk(self, base, path, last).await?;
+    async fn walk_and_open(
+        &self,
+        base: &Dir,
+        path: &str,
+        last: Symlinks,
+        within: Within,
+    ) -> Result<Node, Error> {
+        let found = walk::walk(self, base, path, last, within).await?;
         found.open(self).await
     }
 
@@ -87,7 +113,7 @@ impl Session {
         path: &str,
         last: Symlinks,
     ) -> Result<Metadata, Error> {
-        let mut found = walk::walk(self, base, path, last).await?;
+        let mut found = walk::walk(self, base, path, last, Within::Base).await?;
         found.metadata(self, RawLen::Claimed).await
     }
 
@@ -102,7 +128,9 @@ impl Session {
         path: &str,
         last: Symlinks,
     ) -> Result<Identity, Error> {
-        Ok(walk::walk(self, base, path, last).await?.identity())
+        Ok(walk::walk(self, base, path, last, Within::Base)
+            .await?
+            .identity())
     }
 }
 
@@ -164,6 +192,7 @@ impl Visited {
             Place::Name(fixed) => {
                 return Ok(Node::Symlink(Symlink {
                     target: fixed.link_target().into(),
+                    cid: None,
                     mode: metadata.mode,
                     mtime: metadata.mtime,
                     identity: fixed.identity(),
@@ -189,6 +218,7 @@ impl Visited {
             }
             Some(unixfs::Node::Symlink(link)) => Node::Symlink(Symlink {
                 target: link.target().into(),
+                cid: Some(Box::new(RootCid::of(target))),
                 mode: metadata.mode,
                 mtime: metadata.mtime,
                 identity: self.place.identity(),

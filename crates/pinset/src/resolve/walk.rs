@@ -19,7 +19,7 @@ use crate::{
     grant::access::RootRequest,
     metadata::Identity,
     path::{
-        ipfs_path::{Segment, Symlinks, segments, shown, wants_directory},
+        ipfs_path::{Segment, Symlinks, Within, segments, shown, wants_directory},
         place::{Linked, Place},
         root_cid::RootCid,
         walked::Known,
@@ -45,8 +45,9 @@ pub(crate) async fn walk(
     base: &Dir,
     path: &str,
     last: Symlinks,
+    within: Within,
 ) -> Result<Visited, Error> {
-    match start(session, base.place(), path, last)? {
+    match start(session, base.place(), path, last, within)? {
         Started::AtHand(found) => Ok(found),
         Started::Waits(rest) => rest.await,
     }
@@ -64,10 +65,11 @@ fn start<'a>(
     base: &'a Place,
     path: &'a str,
     last: Symlinks,
+    within: Within,
 ) -> Result<Started<'a>, Error> {
     let known = match session.has_rules() {
         true => Known::New,
-        false => session.walked().look(base, path, last),
+        false => session.walked().look(base, path, last, within),
     };
     let keep = match known {
         Known::LedTo(place) => {
@@ -82,7 +84,7 @@ fn start<'a>(
             session.walked().keep(way, &found.place);
         }
     };
-    let mut walk = Walk::new(session, base, path, last);
+    let mut walk = Walk::new(session, base, path, last, within);
     walk.begin()?;
     Ok(match walk.turn()? {
         Turn::Arrived(found) => {
@@ -107,6 +109,8 @@ struct Walk<'a> {
     /// The directories from below the base down to the walk's current one. Only the last one's node is kept, since a
     /// path may have thousands of them (I9).
     stack: Vec<Place>,
+    /// The number of these that the walk cannot leave either.
+    floor: usize,
     /// The node of the last directory in the stack, unless the walk came back to it by `..`.
     node: Option<Arc<Decoded>>,
     /// The remaining segments, the next one last.
@@ -182,13 +186,23 @@ impl Needed {
 static IPFS: Place = Place::Ipfs;
 
 impl<'a> Walk<'a> {
-    fn new(session: &'a Session, base: &'a Place, path: &'a str, last: Symlinks) -> Self {
+    fn new(
+        session: &'a Session,
+        base: &'a Place,
+        path: &'a str,
+        last: Symlinks,
+        within: Within,
+    ) -> Self {
         Self {
             session,
             path,
             last,
             base,
             stack: Vec::new(),
+            floor: match within {
+                Within::Base => 0,
+                Within::Root => 1,
+            },
             node: None,
             todo: SmallVec::new(),
             shard: None,
@@ -292,9 +306,10 @@ impl<'a> Walk<'a> {
                         return Ok(Turn::Arrived(Visited { place, node }));
                     }
                     Some(Move::Up) => {
-                        if self.stack.pop().is_none() {
+                        if self.stack.len() <= self.floor {
                             return Err(self.escapes());
                         }
+                        self.stack.pop();
                         self.node = None;
                         continue;
                     }
@@ -399,6 +414,8 @@ impl<'a> Walk<'a> {
         let (shard, had) = (self.shard.take(), self.had.take());
         let place = self.stack.last().unwrap_or(self.base);
         let linked = match place {
+            // A root that is a symlink.
+            Place::Ipfs if self.symlinks > 0 && self.floor > 0 => return Err(self.escapes()),
             Place::Ipfs => return root(self.session, name, self.granted.take()),
             Place::Ipns => {
                 // The granted names are fixed, so the backend is not asked.

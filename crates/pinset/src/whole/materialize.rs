@@ -143,7 +143,7 @@ struct Level {
 /// One step of the copy.
 enum Step {
     /// Takes the next entry of a directory.
-    List(Level),
+    List(Box<Level>),
     /// Opens an entry of a directory, and copies it unless it is a directory.
     Open(Dir, Spot),
     /// Copies a node that is open.
@@ -157,12 +157,12 @@ enum Step {
 /// The result of a step.
 enum Done {
     /// The name of the next entry, if there is one.
-    Listed(Level, Option<String>),
+    Listed(Box<Level>, Option<String>),
     /// The spot is taken.
     Copied(Spot),
     /// There is a directory to be copied to the spot.
     IsDir(Dir, Spot),
-    Made(Level),
+    Made(Box<Level>),
     /// The directory at the spot is complete.
     Finished(Spot),
 }
@@ -222,7 +222,10 @@ impl Copy<'_> {
                     let open = Step::Open(level.dir.clone(), spot);
                     steps.extend([Step::List(level), open]);
                 }
-                Done::Listed(level, None) => steps.extend(finish(level.filled)),
+                Done::Listed(level, None) => {
+                    self.report_left_out(&level);
+                    steps.extend(finish(level.filled));
+                }
                 Done::Copied(spot) => steps.extend(finish(spot.into)),
                 Done::IsDir(dir, spot) => steps.push(Step::Make(dir, spot)),
                 Done::Made(level) => steps.push(Step::List(level)),
@@ -310,19 +313,19 @@ impl Copy<'_> {
         self.add(spot, make, set).await
     }
 
-    async fn make(&self, dir: Dir, spot: Spot) -> Result<Level, Error> {
+    async fn make(&self, dir: Dir, spot: Spot) -> Result<Box<Level>, Error> {
         let make = |host: &HostDir, name: &str| host.create_dir(name);
         let open = |host: &HostDir, name: &str, ()| host.open_dir(name);
         let host = Arc::new(self.add(&spot, make, open).await?);
-        let entries = dir.entries()?;
+        let entries = dir.entries()?.keep_left_out();
         let depth = spot.depth + 1;
         let made = Some((spot, dir.metadata()));
-        Ok(Level {
+        Ok(Box::new(Level {
             dir,
             entries,
             filled: Arc::new(Filled { host, made }),
             depth,
-        })
+        }))
     }
 
     async fn file(&self, file: &File, spot: &Spot) -> Result<(), Error> {
@@ -419,10 +422,20 @@ impl Copy<'_> {
         .await
     }
 
+    fn report_left_out(&self, level: &Level) {
+        let left_out = level.entries.left_out();
+        if left_out.count > 0 {
+            let spot = level.filled.made.as_ref().map(|(spot, _)| spot);
+            let directory = spot.map_or_else(String::new, |spot| self.path(spot));
+            self.progress.left_out(&directory, left_out);
+        }
+    }
+
     fn failed(&self, spot: &Spot, error: io::Error) -> Error {
         write_error(self.path(spot), error)
     }
 
+    /// The path of a spot, beginning with the name of the copy.
     fn path(&self, spot: &Spot) -> String {
         let mut names = Vec::new();
         let mut next = Some(spot);

@@ -1,6 +1,6 @@
 //! Reports of the progress of a long call.
 
-use crate::error::Error;
+use crate::{error::Error, read::listing::LeftOut};
 
 /// A listener to the progress of a long call.
 pub trait Progress: Send + Sync {
@@ -23,6 +23,11 @@ pub trait Progress: Send + Sync {
     fn lacks(&self, path: &str, error: Error) -> Result<(), Error> {
         let _ = path;
         Err(error)
+    }
+
+    /// Called by a copy once for each directory in which it left out links that no path can name.
+    fn left_out(&self, directory: &str, left_out: &LeftOut) {
+        let _ = (directory, left_out);
     }
 }
 

@@ -174,9 +174,22 @@ async fn symlinks_that_go_round_or_out() {
     assert!(matches!(error("empty").await, Error::NotFound { .. }));
     assert!(matches!(error("hello/").await, Error::NotDirectory { .. }));
     assert!(matches!(error("hello/x").await, Error::NotDirectory { .. }));
-    // The `..` of the root is `/ipfs` itself, and from there the path may name another root.
-    let path = format!("/ipfs/{root}/up/{hello}");
-    assert_eq!(read(&host, &path).await.unwrap(), b"hello");
+    // The `..` of the root is `/ipfs` itself, which for a guest is a directory of other roots. A path stays in its own.
+    let sideways = format!("up/{hello}");
+    assert!(matches!(error(&sideways).await, Error::Escapes { .. }));
+    let session = host.mode.session(Access::Any, Limits::default());
+    let base = session.root().unwrap();
+    let path = format!("{root}/{sideways}");
+    // A path that was walked so before leads an immutable path nowhere.
+    for _ in 0..3 {
+        let opened = session.open_at(&base, &path, Symlinks::Follow).await;
+        assert!(matches!(opened, Ok(Node::File(_))));
+    }
+    let error = session.open(&ipfs(&format!("/ipfs/{path}"))).await;
+    assert!(matches!(error, Err(Error::Escapes { .. })));
+    let lone = ipfs(&format!("/ipfs/{}", link(&hello.to_string())));
+    let error = host.mode.open(&lone).await.unwrap_err();
+    assert!(matches!(error, Error::Escapes { .. }), "{error}");
 }
 
 /// A name whose hash leads to the first slot of a shard.

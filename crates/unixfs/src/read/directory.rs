@@ -19,6 +19,8 @@ pub struct DirNode {
     entries: Box<[NamedLink]>,
     /// The entries' indices, sorted by name; `None` if the entries are sorted already, as most writers leave them.
     by_name: Option<Box<[u32]>>,
+    /// The links whose name cannot be a path segment.
+    unusable: Box<[NamedLink]>,
     skipped: u32,
     mode: Option<u32>,
     mtime: Option<Mtime>,
@@ -28,8 +30,9 @@ pub struct DirNode {
 impl DirNode {
     pub(crate) fn new(block: Bytes, head: Head, links: Vec<NamedLink>, tsizes: u64) -> Self {
         let all = links.len();
-        let mut entries = links;
-        entries.retain(|link| segment(link.name(&block)).is_some());
+        let (mut entries, unusable): (Vec<_>, Vec<_>) = links
+            .into_iter()
+            .partition(|link| segment(link.name(&block)).is_some());
         let by_name = if entries.is_sorted_by(|a, b| a.name(&block) < b.name(&block)) {
             None
         } else {
@@ -39,6 +42,7 @@ impl DirNode {
             // There are fewer links than bytes in the block, and its length fits 32 bits.
             skipped: u32::try_from(all - entries.len()).unwrap_or(u32::MAX),
             entries: entries.into_boxed_slice(),
+            unusable: unusable.into_boxed_slice(),
             by_name,
             block,
             mode: head.mode,
@@ -91,6 +95,12 @@ impl DirNode {
         self.skipped
     }
 
+    /// The links that are not entries since their name cannot be a path segment, with the name as it is stored.
+    pub fn unusable(&self) -> impl Iterator<Item = (&[u8], Link)> {
+        let links = self.unusable.iter();
+        links.filter_map(|link| Some((link.name(&self.block), link_at(&self.block, link.at).ok()?)))
+    }
+
     /// The permission bits (12 of them), where the author stored any.
     pub fn mode(&self) -> Option<u32> {
         self.mode
@@ -106,6 +116,7 @@ impl DirNode {
         size_of::<Self>()
             + self.block.len()
             + size_of_val(&*self.entries)
+            + size_of_val(&*self.unusable)
             + self
                 .by_name
                 .as_ref()

@@ -173,7 +173,7 @@ impl ShardNode {
         }
         let skipped = children
             .iter()
-            .filter(|child| !child.is_shard() && segment(child.link.name(&block)).is_none())
+            .filter(|child| child.is_unusable(&block))
             .count();
         Ok(Self {
             width,
@@ -274,6 +274,18 @@ impl ShardNode {
         self.skipped
     }
 
+    /// The entries of this shard whose name cannot be a path segment, with the name as it is stored.
+    pub fn unusable(&self) -> impl Iterator<Item = (&[u8], Link)> {
+        let unusable = self
+            .children
+            .iter()
+            .filter(|child| child.is_unusable(&self.block));
+        unusable.filter_map(|child| {
+            let name = child.link.name(&self.block);
+            Some((name, link_at(&self.block, child.link.at).ok()?))
+        })
+    }
+
     /// The permission bits (12 of them), where the author stored any.
     pub fn mode(&self) -> Option<u32> {
         self.mode
@@ -360,6 +372,11 @@ impl Child {
 
     fn is_shard(&self) -> bool {
         self.link.name_len == 0
+    }
+
+    /// Whether it is an entry whose name cannot be a path segment.
+    fn is_unusable(&self, block: &Bytes) -> bool {
+        !self.is_shard() && segment(self.link.name(block)).is_none()
     }
 }
 

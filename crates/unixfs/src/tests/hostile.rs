@@ -281,6 +281,10 @@ fn names_that_cannot_be_path_segments() {
     let node = directory(block(&links, &data(DIRECTORY)));
     assert_eq!(names(&node), ["...", "..a"]);
     assert_eq!(node.skipped(), 9);
+    let unusable: Vec<_> = node.unusable().collect();
+    assert_eq!(unusable.len(), 9);
+    assert_eq!(unusable[0], (NO_SEGMENTS[0], link(10)));
+    assert_eq!(unusable[8], (&b""[..], link(3)));
     for name in NO_SEGMENTS
         .iter()
         .filter_map(|name| std::str::from_utf8(name).ok())
