@@ -13,16 +13,17 @@ use std::{
 use anyhow::Context;
 use pinner_car::CarPinner;
 
-use crate::usage::Usage;
+use crate::{messages, scratch, usage::Usage};
 
 /// How standard input is written in `--car`.
 const STDIN: &str = "-";
 
-/// Opens the archives. Those that are not files are copied into `scratch`.
+/// Opens the archives. Those that are not files are copied, beside what is staged: into the directory `staging` if there
+/// is one.
 ///
 /// # Cancellation
 /// Nothing is left on the disk.
-pub(crate) async fn open(paths: &[PathBuf], scratch: &Path) -> anyhow::Result<CarPinner> {
+pub(crate) async fn open(paths: &[PathBuf], staging: Option<&Path>) -> anyhow::Result<CarPinner> {
     if paths.iter().filter(|path| is_stdin(path)).count() > 1 {
         return Err(Usage::invalid(
             "--car - is given twice, and standard input can be read once",
@@ -34,19 +35,19 @@ pub(crate) async fn open(paths: &[PathBuf], scratch: &Path) -> anyhow::Result<Ca
             true => "standard input".into(),
             false => path.clone(),
         };
-        let (path, scratch) = (path.clone(), scratch.to_owned());
-        let opened = on_own_thread(move || opened(&path, &scratch)).await?;
+        let (path, staging) = (path.clone(), staging.map(Path::to_owned));
+        let opened = on_own_thread(move || opened(&path, staging.as_deref())).await?;
         let file = opened.with_context(|| format!("cannot open '{}'", name.display()))?;
         files.push((name, file));
     }
     let cars = CarPinner::open_files(files).await?;
     for (path, defects) in cars.defects() {
         for defect in defects.first() {
-            eprintln!("warning: '{}': {defect}", path.display());
+            messages::warning(format_args!("'{}': {defect}", path.display()));
         }
         let more = defects.count() - defects.first().len() as u64;
         if more > 0 {
-            eprintln!("warning: '{}': {more} more defects", path.display());
+            messages::warning(format_args!("'{}': {more} more defects", path.display()));
         }
     }
     Ok(cars)
@@ -71,12 +72,12 @@ async fn on_own_thread<T: Send + 'static>(
 }
 
 /// Opens one archive. `CarPinner` refuses what is not a file.
-fn opened(path: &Path, scratch: &Path) -> anyhow::Result<File> {
+fn opened(path: &Path, staging: Option<&Path>) -> anyhow::Result<File> {
     if !is_stdin(path) {
         // A pipe that has a name is opened when somebody has come to write into it.
         let file = File::open(path)?;
         return match file.metadata()?.file_type().is_fifo() {
-            true => copied(file, scratch),
+            true => copied(file, staging),
             false => Ok(file),
         };
     }
@@ -87,17 +88,19 @@ fn opened(path: &Path, scratch: &Path) -> anyhow::Result<File> {
     let stdin = File::from(io::stdin().as_fd().try_clone_to_owned()?);
     match stdin.metadata()?.is_file() {
         true => Ok(stdin),
-        false => copied(stdin, scratch),
+        false => copied(stdin, staging),
     }
 }
 
-fn copied(mut pipe: File, scratch: &Path) -> anyhow::Result<File> {
-    let copy = tempfile::tempfile_in(scratch)
+fn copied(mut pipe: File, staging: Option<&Path>) -> anyhow::Result<File> {
+    let directory = scratch::parent(staging)?;
+    let copy = tempfile::tempfile_in(&directory)
         .and_then(|mut file| io::copy(&mut pipe, &mut file).map(|_| file));
     copy.with_context(|| {
         format!(
-            "it cannot be copied into '{}'; choose another directory with --staging",
-            scratch.display()
+            "it cannot be copied into '{}'; {}",
+            directory.display(),
+            scratch::ELSEWHERE
         )
     })
 }

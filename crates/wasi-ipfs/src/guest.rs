@@ -12,7 +12,7 @@ use wasmtime::{Engine, Module, Precompiled, Trap, component::Component};
 use wasmtime_wasi::{FsPerms, I32Exit, WasiCtxBuilder};
 
 use crate::{
-    component, engine,
+    component, engine, messages,
     module::{self, Kind},
     precompiled,
     program::{Binary, Program},
@@ -125,7 +125,7 @@ impl Guest {
                 let error = error.context(format!("failed to run main module `{name}`"));
                 match error.downcast_ref::<Trap>() {
                     Some(_) => {
-                        eprintln!("Error: {error:?}");
+                        messages::trap(format_args!("{error:?}"));
                         Ok(TRAPPED)
                     }
                     None => Err(from_wasmtime(error)),
@@ -134,9 +134,9 @@ impl Guest {
             Some(Err(error)) => Err(anyhow::Error::new(error)
                 .context(format!("the host panicked while it ran '{name}'"))),
             None => {
-                eprintln!(
-                    "Error: failed to run main module `{name}`: its -W timeout is over, and it waits in a host call"
-                );
+                messages::trap(format_args!(
+                    "failed to run main module `{name}`: its -W timeout is over, and it waits in a host call"
+                ));
                 Ok(TRAPPED)
             }
         }

@@ -1,19 +1,21 @@
 //! The cache between a subcommand and its sources: set up from the flags, and always closed at the end.
 //!
-//! Invariant: however a command ends (by itself, by an error, SIGINT or SIGTERM), the cache is closed before the
-//! process ends: pins are released, and staging is removed unless it is to be kept.
+//! Invariant: however a command ends (by itself, by an error, a signal that can be caught or a panic), the cache is
+//! closed before the process ends: pins are released, and staging is removed unless it is to be kept.
 
 use std::{
+    panic::{AssertUnwindSafe, resume_unwind},
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use anyhow::Context;
 use clap::Args;
+use futures_util::FutureExt;
 use pinset::{CacheMode, PinsetBuilder, RootCid, lock_dir::LockDir};
-use wasi_ipfs_fs::IpfsCtx;
 
 use crate::{
+    messages,
     signals::{Signals, Stop},
     source::{SourceArgs, Sources, Total},
     summary::Summary,
@@ -55,8 +57,8 @@ struct CacheArgs {
     keep: bool,
 
     /// How long one block, or the resolution of a name, may take: 500ms, 30s, 2m. Longer is an I/O error
-    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_duration)]
-    timeout: Duration,
+    #[arg(long, alias = "timeout", value_name = "TIME", default_value = "30s", value_parser = parse_duration)]
+    block_timeout: Duration,
 
     /// At the end, print to standard error what was fetched, staged and served
     #[arg(long)]
@@ -72,10 +74,10 @@ pub(crate) enum Sharing {
     Isolated,
 }
 
-/// The cache over the sources, and what to report at the end. `C` is the cache itself, or a guest's view of it.
-pub(crate) struct Host<C = CacheMode> {
+/// The cache over the sources, and what to report at the end.
+pub(crate) struct Host {
     /// The cache.
-    pub(crate) cache: C,
+    pub(crate) cache: CacheMode,
     /// The roots that the sources name.
     pub(crate) roots: Vec<RootCid>,
     total: Option<Total>,
@@ -88,63 +90,6 @@ pub(crate) struct Host<C = CacheMode> {
 enum Staging {
     Goes,
     Stays,
-}
-
-/// A cache, or a value that owns one.
-pub(crate) trait Cache {
-    /// The cache.
-    fn mode(&self) -> &CacheMode;
-}
-
-impl Cache for CacheMode {
-    fn mode(&self) -> &CacheMode {
-        self
-    }
-}
-
-impl Cache for IpfsCtx {
-    fn mode(&self) -> &CacheMode {
-        self.cache()
-    }
-}
-
-impl Host {
-    /// Replaces the cache by the value that `give` makes from it and from the roots that the sources name. If it fails,
-    /// the cache is closed.
-    pub(crate) async fn give<C>(
-        self,
-        give: impl AsyncFnOnce(CacheMode, &[RootCid]) -> anyhow::Result<C>,
-    ) -> anyhow::Result<Host<C>> {
-        let Self {
-            cache,
-            roots,
-            total,
-            report,
-            staging,
-        } = self;
-        let mode = cache.clone();
-        let cache = match give(cache, &roots).await {
-            Ok(given) => given,
-            Err(error) => {
-                let path = mode.staging_dir();
-                if let Err(error) = mode.close().await {
-                    tracing::warn!(%error, "the cache could not be closed");
-                }
-                drop(mode);
-                if staging == Staging::Goes {
-                    let_go_of(&path).await;
-                }
-                return Err(error);
-            }
-        };
-        Ok(Host {
-            cache,
-            roots,
-            total,
-            report,
-            staging,
-        })
-    }
 }
 
 #[derive(Clone, Copy)]
@@ -163,7 +108,7 @@ impl HostArgs {
             budget,
             staging,
             keep,
-            timeout,
+            block_timeout,
             stats,
         } = &self.cache;
         if *keep && sharing == Sharing::Isolated {
@@ -171,9 +116,9 @@ impl HostArgs {
                 "--keep would show a guest what earlier guests have read; leave out --isolated or --keep",
             ));
         }
-        if timeout.is_zero() {
+        if block_timeout.is_zero() {
             return Err(Usage::invalid(
-                "--timeout 0 leaves no time for any block; give 30s",
+                "--block-timeout 0 leaves no time for any block; give 30s",
             ));
         }
         // `pinset` checks this too, but only after the imports, which may take long.
@@ -185,14 +130,16 @@ impl HostArgs {
             .context("--budget"));
         }
         let lock_dir = staging.as_deref().map(lock_dir_in).transpose()?;
-        let scratch = staging.clone().unwrap_or_else(std::env::temp_dir);
         let Sources {
             pinner,
             roots,
             total,
-        } = self.sources.open(&scratch, *timeout).await?;
+        } = self
+            .sources
+            .open(staging.as_deref(), *block_timeout)
+            .await?;
         let mut pinset = PinsetBuilder::new(pinner, *budget)
-            .block_deadline(*timeout)
+            .block_deadline(*block_timeout)
             // The process runs one guest.
             .allow_blocking(true);
         if let Some(lock_dir) = lock_dir {
@@ -240,11 +187,19 @@ pub(crate) fn kept_in(staging: Option<&Path>) -> anyhow::Result<PathBuf> {
     Ok(lock_dir.join("blocks"))
 }
 
-/// Opens a host, runs `body` on its cache, and closes it: at the end of `body`, after an error, or after a signal,
-/// which ends `body` by dropping it. Returns the exit status.
-pub(crate) async fn with_host<C: Cache>(
-    open: impl Future<Output = anyhow::Result<Host<C>>>,
-    body: impl AsyncFnOnce(&C) -> anyhow::Result<i32>,
+/// Opens a host, runs `body` on its cache, and closes it, as [`with_open_host`] does.
+pub(crate) async fn with_host(
+    open: impl Future<Output = anyhow::Result<Host>>,
+    body: impl AsyncFnOnce(&CacheMode) -> anyhow::Result<i32>,
+) -> anyhow::Result<i32> {
+    with_open_host(open, async |host| body(&host.cache).await).await
+}
+
+/// Opens a host, runs `body` on it, and closes it: at the end of `body`, after an error or a panic of it, or after a
+/// signal, which ends `body` by dropping it. Returns the exit status.
+pub(crate) async fn with_open_host(
+    open: impl Future<Output = anyhow::Result<Host>>,
+    body: impl AsyncFnOnce(&Host) -> anyhow::Result<i32>,
 ) -> anyhow::Result<i32> {
     // Listen before anything is on the disk.
     let mut signals = Signals::listen().context("cannot catch signals")?;
@@ -253,22 +208,30 @@ pub(crate) async fn with_host<C: Cache>(
         host = open => host?,
     };
     let (ended, stopped) = tokio::select! {
-        stop = signals.next() => (Ok(stop.status()), Some(stop)),
-        ended = body(&host.cache) => (ended, None),
+        stop = signals.next() => (Ok(Ok(stop.status())), Some(stop)),
+        ended = AssertUnwindSafe(body(&host)).catch_unwind() => (ended, None),
     };
-    let mode = host.cache.mode();
-    if let Report::Stats = host.report {
-        eprint!("{}", Summary(&mode.stats(), host.total));
+    let Host {
+        cache,
+        total,
+        report,
+        staging,
+        ..
+    } = host;
+    let (stats, staged_in) = (cache.stats(), cache.staging_dir());
+    let closed = close(&cache, stopped, &mut signals).await;
+    drop(cache);
+    if staging == Staging::Goes {
+        let_go_of(&staged_in).await;
     }
-    let (becomes, staging) = (host.staging, mode.staging_dir());
-    let closed = close(mode, stopped, &mut signals).await;
-    drop(host);
-    if becomes == Staging::Goes {
-        let_go_of(&staging).await;
+    if let Report::Stats = report {
+        let summary = Summary(&stats, total);
+        messages::report(&summary.record(), &summary);
     }
-    match (closed, stopped) {
-        (Some(stop), None) => Ok(stop.status()),
-        (Some(_) | None, _) => ended,
+    match (ended, closed, stopped) {
+        (Err(panic), _, _) => resume_unwind(panic),
+        (Ok(_), Some(stop), None) => Ok(stop.status()),
+        (Ok(ended), _, _) => ended,
     }
 }
 
@@ -308,11 +271,11 @@ async fn close(mode: &CacheMode, stopped: Option<Stop>, signals: &mut Signals) -
         Some(Ok(())) => {}
         Some(Err(error)) => {
             let error = anyhow::Error::new(error);
-            eprintln!("warning: the cache could not be closed: {error:#}");
+            messages::warning(format_args!("the cache could not be closed: {error:#}"));
         }
-        None => eprintln!(
-            "warning: not all pins were released within {CLOSES_WITHIN:?}; the next start on this machine releases them"
-        ),
+        None => messages::warning(format_args!(
+            "not all pins were released within {CLOSES_WITHIN:?}; the next start on this machine releases them"
+        )),
     }
     stopped_now
 }

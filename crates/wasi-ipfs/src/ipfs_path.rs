@@ -3,6 +3,8 @@
 //! Only the first segment is checked here, so that a typing error is a usage error before anything is opened. `pinset`
 //! checks the rest. A name becomes an immutable path once, by [`ContentPath::resolve`].
 
+use std::borrow::Cow;
+
 use anyhow::Context;
 use pinset::{CacheMode, IpfsPath, RootCid};
 
@@ -80,15 +82,16 @@ impl std::fmt::Display for ContentPath {
 impl std::str::FromStr for ContentPath {
     type Err = ParsePathError;
 
-    /// Accepts `/ipfs/<CID>/a`, `ipfs/<CID>/a`, `ipfs://<CID>/a` and `<CID>/a`, and the first three forms with `ipns`.
+    /// Accepts `/ipfs/<CID>/a`, `ipfs/<CID>/a`, `<CID>/a`, and the URLs `ipfs://<CID>/a` and `ipfs:<CID>/a`; all but the
+    /// third with `ipns` too. A scheme may be in capitals, and `ipfs://ipfs/<CID>` is common in metadata.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let wrong = |reason: String| ParsePathError {
             text: text.to_owned(),
             reason,
         };
-        let below = |prefixes: [&str; 3]| prefixes.iter().find_map(|it| text.strip_prefix(it));
-        if let Some(named) = below(["/ipns/", "ipns://", "ipns/"]) {
-            let path: pinset::ContentPath = format!("/ipns/{named}")
+        let (space, rest) = spelled(text);
+        if space == Space::Ipns {
+            let path: pinset::ContentPath = format!("/ipns/{rest}")
                 .parse()
                 .map_err(|error: pinset::Error| wrong(error.to_string()))?;
             return Ok(Self {
@@ -96,7 +99,6 @@ impl std::str::FromStr for ContentPath {
                 path,
             });
         }
-        let rest = below(["/ipfs/", "ipfs://", "ipfs/"]).unwrap_or(text);
         let first = rest.split('/').next().unwrap_or_default();
         if first.is_empty() {
             let address = ["/ip4/", "/ip6/", "/dns", "/unix/"];
@@ -115,6 +117,71 @@ impl std::str::FromStr for ContentPath {
             text,
         })
     }
+}
+
+/// The kind of a path's beginning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Space {
+    /// A CID.
+    Ipfs,
+    /// A name.
+    Ipns,
+}
+
+/// Returns what the text begins with, and the rest behind that.
+fn spelled(text: &str) -> (Space, Cow<'_, str>) {
+    if let Some((scheme, rest)) = text.split_once(':') {
+        let space = match scheme.to_ascii_lowercase().as_str() {
+            "ipfs" => Some(Space::Ipfs),
+            "ipns" => Some(Space::Ipns),
+            _ => None,
+        };
+        if let Some(space) = space {
+            let rest = rest.strip_prefix("//").unwrap_or(rest);
+            let (space, rest) = in_space(rest).unwrap_or((space, rest));
+            return (space, decoded(rest));
+        }
+    }
+    let (space, rest) = in_space(text).unwrap_or((Space::Ipfs, text));
+    (space, rest.into())
+}
+
+/// Returns the part of a path behind `/ipfs/` or `/ipns/`, with or without the first slash.
+fn in_space(path: &str) -> Option<(Space, &str)> {
+    let (first, rest) = path.strip_prefix('/').unwrap_or(path).split_once('/')?;
+    match first {
+        "ipfs" => Some((Space::Ipfs, rest)),
+        "ipns" => Some((Space::Ipns, rest)),
+        _ => None,
+    }
+}
+
+/// Decodes `%20` and the like in the path of a URL. A slash or a NUL cannot be part of a name, so their escapes stay as
+/// they are, as do bytes that are not UTF-8.
+fn decoded(path: &str) -> Cow<'_, str> {
+    if !path.contains('%') {
+        return path.into();
+    }
+    let hex = |at: usize| {
+        let digits = path.get(at..at + 2)?;
+        let are_digits = digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+        are_digits.then(|| u8::from_str_radix(digits, 16).ok())?
+    };
+    let mut bytes = Vec::with_capacity(path.len());
+    let mut at = 0;
+    while let Some(&byte) = path.as_bytes().get(at) {
+        match (byte, hex(at + 1)) {
+            (b'%', Some(meant)) if !matches!(meant, b'/' | 0) => {
+                bytes.push(meant);
+                at += 3;
+            }
+            _ => {
+                bytes.push(byte);
+                at += 1;
+            }
+        }
+    }
+    String::from_utf8(bytes).map_or(path.into(), Cow::from)
 }
 
 /// Returns every CID that follows `/ipfs/` or `ipfs://` anywhere in `argument`.
@@ -147,6 +214,11 @@ mod tests {
             format!("ipfs/{V1}/a/b"),
             format!("ipfs://{V1}/a/b"),
             format!("{V1}/a/b"),
+            format!("ipfs:{V1}/a/b"),
+            format!("IPFS://{V1}/a/b"),
+            format!("ipfs://ipfs/{V1}/a/b"),
+            format!("ipfs:///ipfs/{V1}/a/b"),
+            format!("ipfs://{V1}/%61/b"),
         ] {
             let path: ContentPath = text.parse().expect(&text);
             assert_eq!(path.as_str(), format!("/ipfs/{V1}/a/b"));
@@ -157,6 +229,8 @@ mod tests {
             "/ipns/a.example/b",
             "ipns/a.example/b",
             "ipns://a.example/b",
+            "ipns:a.example/b",
+            "ipfs://ipns/a.example/b",
         ] {
             let path: ContentPath = text.parse().expect(text);
             assert_eq!(path.as_str(), "/ipns/a.example/b");
@@ -189,6 +263,24 @@ mod tests {
         let address = "/ip4/127.0.0.1/tcp/5001".parse::<ContentPath>();
         let error = address.expect_err("an address").to_string();
         assert!(error.contains("--kubo=ADDR"), "{error}");
+    }
+
+    #[test]
+    fn escapes_are_those_of_urls_alone() {
+        for (text, rest) in [
+            ("ipfs://{}/My%20File.png", "My File.png"),
+            ("ipfs://{}/%C3%A9", "é"),
+            ("ipfs://{}/100%", "100%"),
+            ("ipfs://{}/%4", "%4"),
+            ("ipfs://{}/%é", "%é"),
+            ("ipfs://{}/%zz%2F%00", "%zz%2F%00"),
+            ("ipfs://{}/%ff", "%ff"),
+            ("/ipfs/{}/My%20File.png", "My%20File.png"),
+            ("{}/a:b%20", "a:b%20"),
+        ] {
+            let path: ContentPath = text.replace("{}", V1).parse().expect(text);
+            assert_eq!(path.as_str(), format!("/ipfs/{V1}/{rest}"), "{text}");
+        }
     }
 
     #[test]

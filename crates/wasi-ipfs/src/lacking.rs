@@ -1,12 +1,12 @@
-//! Parts that content lacks: they are in no source, or nobody can read them, so that asking again is in vain. Commands go
-//! on without them, name them, and end with status 1.
+//! Parts that content lacks: they are in no source, or nobody can read or name them, so that asking again is in vain.
+//! Commands go on without them, name them, and end with status 1.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use pinner_api::PinnerError;
-use pinset::{Error, Progress};
+use pinset::{Error, LeftOut, Progress};
 
-use crate::progress::Line;
+use crate::{escape::escape, messages, progress::Line};
 
 /// Whether the error is about a part that is lacking. Any other failure may pass, or is that of this machine.
 pub(crate) fn is_lacking(error: &Error) -> bool {
@@ -33,7 +33,7 @@ impl Copying {
         }
     }
 
-    /// How much was left out.
+    /// How much is not in the copy.
     pub(crate) fn lacking(&self) -> u64 {
         self.lacking.load(Ordering::Relaxed)
     }
@@ -53,11 +53,18 @@ impl Progress for Copying {
             return Err(error);
         }
         self.lacking.fetch_add(1, Ordering::Relaxed);
-        let error = anyhow::Error::new(error);
-        self.line.above(format_args!(
-            "error: cannot copy {}'{path}': {error:#}",
-            if path.ends_with('/') { "all of " } else { "" }
-        ));
+        let what = format!(
+            "cannot copy {}'{}'",
+            if path.ends_with('/') { "all of " } else { "" },
+            escape(path)
+        );
+        let error = anyhow::Error::new(error).context(what);
+        self.line.above(|| messages::error(&error));
         Ok(())
+    }
+
+    fn left_out(&self, directory: &str, left_out: &LeftOut) {
+        self.lacking.fetch_add(left_out.count, Ordering::Relaxed);
+        self.line.above(|| messages::left_out(directory, left_out));
     }
 }

@@ -16,7 +16,7 @@ use anyhow::Context;
 use pinset::{CacheMode, Node, RootCid};
 use wasmtime::Engine;
 
-use crate::{ipfs_path::ContentPath, units::show_size, usage::Usage};
+use crate::{escape::escape, ipfs_path::ContentPath, units::show_size, usage::Usage};
 
 /// The size of the pieces in which a program is read out of IPFS.
 const CHUNK: usize = 1 << 20;
@@ -83,12 +83,19 @@ impl Source {
         let Some(text) = argument.to_str() else {
             return Ok(Self::Local(Local::File(argument.into())));
         };
-        if ["/ipns/", "ipns://"].iter().any(|it| text.starts_with(it)) {
+        let begins_with = |prefixes: [&str; 2]| {
+            let begins = |it: &str| {
+                text.get(..it.len())
+                    .is_some_and(|text| text.eq_ignore_ascii_case(it))
+            };
+            prefixes.into_iter().any(begins)
+        };
+        if begins_with(["/ipns/", "ipns://"]) {
             return Err(Usage::invalid(format!(
                 "the program '{text}' is not immutable: whoever resolves the name would choose what runs; find its CID with `wasi-ipfs stat`, and run /ipfs/<CID>"
             )));
         }
-        if ["/ipfs/", "ipfs://"].iter().any(|it| text.starts_with(it)) {
+        if begins_with(["/ipfs/", "ipfs://"]) {
             let path: ContentPath =
                 text.parse()
                     .map_err(|error: crate::ipfs_path::ParsePathError| {
@@ -158,7 +165,10 @@ pub(crate) async fn fetch(
             anyhow::bail!("the program '{name}' is a directory; `wasi-ipfs ls` shows what is in it")
         }
         Ok(Node::Symlink(link)) => {
-            anyhow::bail!("the program '{name}' is a symlink to '{}'", link.target())
+            anyhow::bail!(
+                "the program '{name}' is a symlink to '{}'",
+                escape(link.target())
+            )
         }
         Err(error) => return Err(anyhow::Error::new(error).context(cannot_read(&name))),
     };

@@ -1,10 +1,15 @@
-//! Progress of long operations: a line on standard error if that is a terminal, nothing in a pipe.
+//! Progress of long operations: a line on standard error if that is a terminal, and nothing in a pipe, with `--json` or
+//! with `--quiet`.
 
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::units::show_size;
+use crate::{
+    escape::escape,
+    messages::{self, Form},
+    units::show_size,
+};
 
 /// A progress line. It is cleared when dropped.
 #[derive(Debug)]
@@ -18,7 +23,13 @@ impl Line {
     /// Starts a line for the operation `what`. It appears after a quarter of a second, so that quick operations show
     /// nothing.
     pub(crate) fn new(what: String) -> Self {
-        let bar = ProgressBar::new_spinner().with_prefix(what);
+        if messages::is_quiet() || messages::form() == Form::Json {
+            return Self {
+                bar: ProgressBar::hidden(),
+                total_bytes: None,
+            };
+        }
+        let bar = ProgressBar::new_spinner().with_prefix(escape(&what).into_owned());
         if let Ok(style) = ProgressStyle::with_template("{spinner} {prefix}: {msg}") {
             bar.set_style(style);
         }
@@ -36,9 +47,9 @@ impl Line {
         self
     }
 
-    /// Prints a line above this one.
-    pub(crate) fn above(&self, text: std::fmt::Arguments<'_>) {
-        self.bar.suspend(|| eprintln!("{text}"));
+    /// Says something above this line.
+    pub(crate) fn above(&self, say: impl FnOnce()) {
+        self.bar.suspend(say);
     }
 
     /// Shows the progress.

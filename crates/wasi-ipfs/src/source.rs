@@ -4,6 +4,8 @@
 //! Nothing else in the command knows the kinds of sources, except `pins`, which is about a node's pins. If a build
 //! leaves a kind out, its flags are in `left_out`, which refuses them by name.
 
+#[cfg(any(feature = "gateway", feature = "kubo"))]
+mod credentials;
 #[cfg(feature = "gateway")]
 mod gateway;
 #[cfg(feature = "kubo")]
@@ -12,6 +14,7 @@ mod kubo;
 mod left_out;
 #[cfg(feature = "kubo")]
 mod repository;
+mod unnamed;
 
 use std::{
     path::{Path, PathBuf},
@@ -19,14 +22,18 @@ use std::{
     time::Duration,
 };
 
-use anyhow::Context;
 use clap::Args;
 use pinner_api::Pinner;
 use pinner_car::{CarPinner, ImportOptions};
 use pinner_layered::Layered;
 use pinset::RootCid;
 
-use crate::{archive, importing, usage::Usage};
+use crate::{
+    archive, importing, messages,
+    record::{Record, Text},
+    scratch::Scratch,
+    usage::Usage,
+};
 
 #[cfg(feature = "gateway")]
 use gateway::GatewayArgs;
@@ -40,6 +47,7 @@ pub(crate) use left_out::KuboArgs;
 use left_out::RepositoryArgs;
 #[cfg(feature = "kubo")]
 use repository::RepositoryArgs;
+use unnamed::Unnamed;
 
 /// The message if no source is given.
 fn no_source() -> String {
@@ -62,10 +70,15 @@ pub(crate) struct SourceArgs {
     #[arg(long, value_name = "FILE")]
     car: Vec<PathBuf>,
 
-    /// A local file or directory. It is imported into a temporary CAR, and its CID is printed to standard error; may be
-    /// given several times
+    /// A local file or directory, without its hidden files. It is copied into a temporary CAR beside what is staged,
+    /// which needs as much disk again and is not counted in --budget; its CID is printed to standard error. May be given
+    /// several times
     #[arg(long, value_name = "PATH")]
     add: Vec<PathBuf>,
+
+    /// With --add: include hidden files
+    #[arg(long, requires = "add")]
+    add_hidden: bool,
 
     #[command(flatten)]
     kubo: KuboArgs,
@@ -98,14 +111,14 @@ pub(crate) struct Total {
 }
 
 impl SourceArgs {
-    /// Opens all sources. Imports are made in a temporary directory below `scratch`. `block_deadline` is the longest
-    /// that a block may take.
+    /// Opens all sources. Temporary archives are made beside what is staged, in the directory `staging` if there is one.
+    /// `block_deadline` is the longest that a block may take.
     ///
     /// # Cancellation
     /// Nothing is left on the disk.
     pub(crate) async fn open(
         &self,
-        scratch: &Path,
+        staging: Option<&Path>,
         block_deadline: Duration,
     ) -> anyhow::Result<Sources> {
         self.kubo.refuse_unused()?;
@@ -113,7 +126,7 @@ impl SourceArgs {
         let remote = self.remote(block_deadline).await?;
         let local = match self.car.is_empty() && self.add.is_empty() {
             true => None,
-            false => Some(self.local(scratch).await?),
+            false => Some(self.local(staging).await?),
         };
         let roots = local.as_ref().map_or_else(Vec::new, roots_of);
         let total = match (&local, &remote) {
@@ -139,48 +152,54 @@ impl SourceArgs {
         })
     }
 
-    async fn local(&self, scratch: &Path) -> anyhow::Result<CarPinner> {
+    async fn local(&self, staging: Option<&Path>) -> anyhow::Result<CarPinner> {
         let mut cars = self.car.clone();
         let imports = match self.add.is_empty() {
             true => None,
-            false => Some(
-                tempfile::Builder::new()
-                    .prefix("wasi-ipfs-add-")
-                    .tempdir_in(scratch)
-                    .with_context(|| {
-                        format!(
-                            "cannot create a directory for --add in '{}'; choose another with --staging",
-                            scratch.display()
-                        )
-                    })?,
-            ),
+            false => Some(Scratch::new(staging)?),
+        };
+        let options = ImportOptions {
+            hidden: self.add_hidden,
+            ..ImportOptions::default()
         };
         if let Some(imports) = &imports {
             for (number, path) in self.add.iter().enumerate() {
                 let car = imports.path().join(format!("{number}.car"));
-                let imported = importing::to_car(path, &car, ImportOptions::default()).await?;
-                eprintln!("added {} {}", imported.root, path.display());
+                let imported = importing::to_car(vec![path.clone()], &car, options.clone()).await?;
+                let cid = imported.total.root.to_string();
+                let words = format!("added {cid} {}", path.display());
+                let path = Text::path(path);
+                messages::note(&Record::Added { cid, path }, words);
                 cars.push(car);
             }
         }
-        let pinner = archive::open(&cars, scratch).await?;
+        let pinner = archive::open(&cars, staging).await?;
         // The imports stay readable through the open files, and are removed from the disk however this process ends.
         drop(imports);
         Ok(pinner)
     }
 
-    /// Opens a node with or without its repository, a repository alone, or gateways. clap refuses gateways together
-    /// with the others.
+    /// Opens a node, with or without the files of its repository; or a repository, with or without gateways for what it
+    /// lacks; or gateways alone. clap refuses gateways together with a node.
     async fn remote(&self, block_deadline: Duration) -> anyhow::Result<Option<Arc<dyn Pinner>>> {
-        let repository = self.repository.dir();
-        match (self.kubo.wanted(), repository) {
-            (true, _) => {
-                let node = self.kubo.connect(repository, block_deadline);
-                node.await.map(Some)
-            }
-            (false, Some(dir)) => self.repository.open(dir, block_deadline).await.map(Some),
-            (false, None) => self.gateway.open(block_deadline),
+        let dir = self.repository.dir();
+        let has_others = self.kubo.wanted() || dir.is_some();
+        let unnamed = match has_others || !self.car.is_empty() || !self.add.is_empty() {
+            true => Unnamed::Nothing,
+            false => Unnamed::Found,
+        };
+        let gateways = self.gateway.open(block_deadline, unnamed)?;
+        if self.kubo.wanted() {
+            return self.kubo.connect(dir, block_deadline).await.map(Some);
         }
+        let Some(dir) = dir else {
+            return Ok(gateways);
+        };
+        let files = self.repository.open(dir, block_deadline).await?;
+        Ok(Some(match gateways {
+            Some(gateways) => Arc::new(Layered::builder().source(files).keeper(gateways).build()),
+            None => files,
+        }))
     }
 }
 
@@ -210,9 +229,7 @@ mod tests {
     fn refused(flags: &[&str]) -> String {
         let flags = Flags::parse_from(["it"].iter().chain(flags));
         let runtime = tokio::runtime::Builder::new_current_thread().build();
-        let opened = flags
-            .sources
-            .open(&std::env::temp_dir(), Duration::from_secs(1));
+        let opened = flags.sources.open(None, Duration::from_secs(1));
         let error = runtime.expect("a runtime").block_on(opened);
         error.expect_err("it is left out").to_string()
     }
@@ -223,7 +240,7 @@ mod tests {
         for flag in [
             "--kubo",
             "--kubo=/ip4/127.0.0.1/tcp/5001",
-            "--kubo-auth=s3cret",
+            "--kubo-auth-file=s3cret",
             "--kubo-gateway=off",
             "--kubo-repo=/home/me/.ipfs",
         ] {

@@ -2,10 +2,44 @@
 
 use pinset::Stats;
 
-use crate::{source::Total, units::show_size};
+use crate::{
+    record::{Figures, Record},
+    source::Total,
+    units::show_size,
+};
 
 /// The lines of `--stats`. A line is `name: figures`. The names and their order are stable.
 pub(crate) struct Summary<'a>(pub(crate) &'a Stats, pub(crate) Option<Total>);
+
+impl Summary<'_> {
+    /// The same as a record.
+    pub(crate) fn record(&self) -> Record<'static> {
+        let Self(stats, total) = self;
+        Record::Stats(Figures {
+            blocks_fetched: stats.blocks_fetched,
+            bytes_fetched: stats.bytes_fetched,
+            source_blocks: total.map(|total| total.blocks),
+            source_bytes: total.map(|total| total.bytes),
+            blocks_staged: stats.blocks_staged,
+            bytes_staged: stats.bytes_staged,
+            budget_bytes: stats.budget_bytes,
+            evictions: stats.evictions,
+            unstaged_blocks: stats.unstaged_blocks,
+            bytes_served: stats.bytes_served,
+            hits: stats.hits,
+            misses: stats.misses,
+            read_ahead_blocks: stats.read_ahead_blocks,
+            pins_held: stats.pins_held,
+            pins_dropped: stats.pins_dropped,
+            pin_failures: stats.pin_failures,
+            pins_unreleased: stats.pins_unreleased,
+            blocks_reverified: stats.blocks_reverified,
+            blocks_rotten: stats.blocks_rotten,
+            fetch_failures: stats.fetch_failures,
+            corrupt_blocks: stats.corrupt_blocks,
+        })
+    }
+}
 
 impl std::fmt::Display for Summary<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -7,9 +7,12 @@ use clap::Subcommand;
 use pinset::staging::stored::{self, Rotten, Writer};
 
 use crate::{
+    escape::escape,
     host::{kept_in, until_stopped},
+    messages,
     output::Output,
     progress::Line,
+    record::{self, Record, Text},
     units::show_size,
 };
 
@@ -60,7 +63,10 @@ pub(crate) async fn run(args: &Args) -> anyhow::Result<i32> {
     let path = kept_in(place.staging.as_deref())?;
     until_stopped(async {
         if !path.exists() {
-            eprintln!("nothing is kept: '{}' does not exist", path.display());
+            messages::warning(format_args!(
+                "nothing is kept: '{}' does not exist",
+                path.display()
+            ));
             return Ok(0);
         }
         match &args.action {
@@ -74,36 +80,50 @@ pub(crate) async fn run(args: &Args) -> anyhow::Result<i32> {
 
 async fn stats(path: PathBuf) -> anyhow::Result<i32> {
     let contents = on_the_disk(&path, stored::contents).await?;
-    let mut output = Output::new();
-    let shown = path.display().to_string();
-    let name = output.name(&shown).into_owned();
-    output.line(format_args!("directory: {name}")).await?;
-    output
-        .line(format_args!(
+    let mut lines = vec![
+        format!("directory: {}", escape(&path.display().to_string())),
+        format!(
             "kept: {} blocks, {} bytes ({}); {} bytes ({}) on the disk",
             contents.blocks,
             contents.bytes,
             show_size(contents.bytes),
             contents.allocated_bytes,
             show_size(contents.allocated_bytes),
-        ))
-        .await?;
-    for class in &contents.classes {
-        output
-            .line(format_args!(
-                "slots of {}: {} blocks, {} bytes ({})",
-                show_size(class.slot_bytes),
-                class.blocks,
-                class.bytes,
-                show_size(class.bytes),
-            ))
-            .await?;
-    }
-    match contents.writer {
-        Writer::Nobody => output.line("in use: no").await?,
-        Writer::Process(Some(id)) => output.line(format_args!("in use: by process {id}")).await?,
-        Writer::Process(None) => output.line("in use: yes").await?,
-    }
+        ),
+    ];
+    lines.extend(contents.classes.iter().map(|class| {
+        format!(
+            "slots of {}: {} blocks, {} bytes ({})",
+            show_size(class.slot_bytes),
+            class.blocks,
+            class.bytes,
+            show_size(class.bytes),
+        )
+    }));
+    lines.push(match contents.writer {
+        Writer::Nobody => "in use: no".to_owned(),
+        Writer::Process(Some(id)) => format!("in use: by process {id}"),
+        Writer::Process(None) => "in use: yes".to_owned(),
+    });
+    let classes = contents.classes.iter().map(|class| record::Class {
+        slot_bytes: class.slot_bytes,
+        blocks: class.blocks,
+        bytes: class.bytes,
+    });
+    let record = Record::Kept {
+        directory: Text::directory(&path),
+        blocks: contents.blocks,
+        bytes: contents.bytes,
+        allocated_bytes: contents.allocated_bytes,
+        classes: classes.collect(),
+        in_use: !matches!(contents.writer, Writer::Nobody),
+        process: match contents.writer {
+            Writer::Process(id) => id,
+            Writer::Nobody => None,
+        },
+    };
+    let mut output = Output::new();
+    output.result(&record, lines.join("\n")).await?;
     output.finish().await?;
     Ok(0)
 }
@@ -125,22 +145,29 @@ async fn verify(path: PathBuf, clear: bool) -> anyhow::Result<i32> {
         })
     })
     .await?;
+    let line = format!(
+        "verified: {} blocks, {} bytes ({}); {} wrong{}, {} evicted meanwhile",
+        verified.blocks,
+        verified.bytes,
+        show_size(verified.bytes),
+        verified.rotten.len(),
+        if clear { " and removed" } else { "" },
+        verified.gone,
+    );
+    let record = Record::Verified {
+        blocks: verified.blocks,
+        bytes: verified.bytes,
+        wrong: verified.rotten.len() as u64,
+        removed: clear,
+        evicted_meanwhile: verified.gone,
+    };
     let mut output = Output::new();
-    output
-        .line(format_args!(
-            "verified: {} blocks, {} bytes ({}); {} wrong{}, {} evicted meanwhile",
-            verified.blocks,
-            verified.bytes,
-            show_size(verified.bytes),
-            verified.rotten.len(),
-            if clear { " and removed" } else { "" },
-            verified.gone,
-        ))
-        .await?;
+    output.result(&record, line).await?;
     for hash in &verified.rotten {
         // As a CID of raw bytes, which is how other tools name a block of unknown content.
-        let cid = cid::Cid::new_v1(RAW, *hash);
-        output.line(format_args!("wrong: {cid}")).await?;
+        let cid = cid::Cid::new_v1(RAW, *hash).to_string();
+        let line = format!("wrong: {cid}");
+        output.result(&Record::WrongBlock { cid }, line).await?;
     }
     output.finish().await?;
     Ok(i32::from(!verified.rotten.is_empty()))
@@ -151,15 +178,18 @@ const RAW: u64 = 0x55;
 
 async fn clear(path: PathBuf) -> anyhow::Result<i32> {
     let cleared = on_the_disk(&path, stored::clear).await?;
+    let line = format!(
+        "removed: {} blocks, {} bytes ({})",
+        cleared.blocks,
+        cleared.bytes,
+        show_size(cleared.bytes)
+    );
+    let record = Record::Cleared {
+        blocks: cleared.blocks,
+        bytes: cleared.bytes,
+    };
     let mut output = Output::new();
-    output
-        .line(format_args!(
-            "removed: {} blocks, {} bytes ({})",
-            cleared.blocks,
-            cleared.bytes,
-            show_size(cleared.bytes)
-        ))
-        .await?;
+    output.result(&record, line).await?;
     output.finish().await?;
     Ok(0)
 }

@@ -15,13 +15,17 @@ use crate::{
     host::{self, HostArgs, Sharing},
     ipfs_path::ContentPath,
     lacking::Copying,
+    messages::{self, Form},
+    output::Output,
     progress::Line,
+    record::{Record, Text},
 };
 
 /// Copy a file or a directory to the host
 ///
-/// Parts that the content lacks (a block that is in no source, an entry of an unknown codec) are left out of the copy of a
-/// directory and named on standard error, and the status is 1. After any other error nothing is left of the copy.
+/// Parts that the content lacks (a block that is in no source, an entry of an unknown codec, or with a name that no path can
+/// have) are left out of the copy of a directory and named on standard error, and the status is 1. After any other error
+/// nothing is left of the copy.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
@@ -64,7 +68,19 @@ pub(crate) async fn run(args: &Args) -> anyhow::Result<i32> {
             .materialize(&immutable, &directory, name, &copying)
             .await
             .with_context(|| format!("cannot copy '{}'", args.path))?;
-        Ok(i32::from(copying.lacking() > 0))
+        if copying.lacking() > 0 {
+            return Ok(1);
+        }
+        if messages::form() == Form::Json {
+            let record = Record::Copied {
+                path: args.path.as_str(),
+                destination: Text::destination(&destination),
+            };
+            let mut output = Output::new();
+            output.result(&record, "").await?;
+            output.finish().await?;
+        }
+        Ok(0)
     })
     .await
 }

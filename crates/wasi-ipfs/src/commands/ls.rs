@@ -3,14 +3,17 @@
 
 use anyhow::Context;
 use futures_util::TryStreamExt;
-use pinset::{Access, CacheMode, Dir, Entry, IpfsPath, Limits, Node, RootCid, Session, Symlinks};
+use pinset::{Access, Dir, IpfsPath, Kind, LeftOut, Limits, Node, RootCid, Session, Symlinks};
 
 use crate::{
     columns,
+    escape::{escape, escape_bytes},
     host::{self, HostArgs, Sharing},
     ipfs_path::ContentPath,
     lacking::is_lacking,
+    messages::{self, Form},
     output::Output,
+    record::{About, Record, Text},
     usage::Usage,
 };
 
@@ -38,49 +41,28 @@ Examples:
   wasi-ipfs ls -l --car site.car <CID>/docs
   wasi-ipfs ls --kubo /ipns/docs.ipfs.tech
 
-With -l, what UnixFS does not record is shown as ? (mode) and - (size of a directory, time).";
+With -l, what UnixFS does not record is shown as ? (mode) and - (size of a directory, time). Control characters in
+names are escaped; --json has the names as they are.";
 
 pub(crate) async fn run(args: &Args) -> anyhow::Result<i32> {
-    let open = async {
-        let host = args.host.open(Sharing::Shared).await?;
-        host.give(async |cache, roots| {
-            Ok(Rooted {
-                cache,
-                roots: roots.to_vec(),
-            })
-        })
-        .await
-    };
-    host::with_host(open, async |Rooted { cache, roots }| {
+    host::with_open_host(args.host.open(Sharing::Shared), async |host| {
         // A listing may be of any length.
         let mut limits = Limits::default();
         limits.targets = usize::MAX;
-        let session = cache.session(Access::Any, limits);
+        let session = host.cache.session(Access::Any, limits);
         let mut output = Output::new();
         let ended = match &args.path {
             Some(path) => {
-                let immutable = path.resolve(cache).await?;
+                let immutable = path.resolve(&host.cache).await?;
                 list(args, path, &immutable, &session, &mut output).await
             }
-            None => list_roots(args, roots, &session, &mut output).await,
+            None => list_roots(args, &host.roots, &session, &mut output).await,
         };
         // The entries listed before an error are valid.
         output.finish().await?;
         ended
     })
     .await
-}
-
-/// A cache, and the roots that its sources name.
-struct Rooted {
-    cache: CacheMode,
-    roots: Vec<RootCid>,
-}
-
-impl host::Cache for Rooted {
-    fn mode(&self) -> &CacheMode {
-        &self.cache
-    }
 }
 
 /// Lists the roots that the sources name, in their order.
@@ -99,24 +81,12 @@ async fn list_roots(
     let above = session.root()?;
     for root in roots {
         let name = root.to_string();
-        let metadata = match args.long {
-            false => None,
-            true => match session.metadata_at(&above, &name, Symlinks::NoFollow).await {
-                Ok(metadata) => Some(metadata),
-                Err(error) => {
-                    let error = anyhow::Error::new(error);
-                    eprintln!("error: cannot look at '{name}': {error:#}");
-                    status = 1;
-                    None
-                }
-            },
+        let item = Item {
+            name: &name,
+            cid: name.clone(),
+            kind: None,
         };
-        let line = match metadata {
-            Some(metadata) => long_line(metadata, &name, &name),
-            None if args.long => unknown_line(&name, &name),
-            None => name,
-        };
-        output.line(line).await?;
+        status = status.max(show(args, session, &above, item, output).await?);
     }
     Ok(status)
 }
@@ -128,21 +98,30 @@ async fn list(
     session: &Session,
     output: &mut Output,
 ) -> anyhow::Result<i32> {
-    let directory = match session.open(immutable).await.context("cannot open")? {
+    let opened = session.open(immutable).await;
+    let directory = match opened.with_context(|| format!("cannot open '{path}'"))? {
         Node::Dir(directory) => directory,
         Node::File(file) => {
-            let name = output.name(path.last_name()).into_owned();
+            let (metadata, cid) = (file.metadata(), file.cid().to_string());
+            let name = escape(path.last_name());
             let line = match args.long {
-                true => long_line(file.metadata(), &file.cid().to_string(), &name),
-                false => name,
+                true => long_line(metadata, &cid, &name),
+                false => name.into_owned(),
             };
-            output.line(line).await?;
+            let record = Record::Entry {
+                name: Text::name(path.last_name().as_bytes()),
+                cid,
+                about: About::of(&metadata, None),
+            };
+            output.result(&record, line).await?;
             return Ok(0);
         }
-        Node::Symlink(link) => anyhow::bail!("'{path}' is a symlink to '{}'", link.target()),
+        Node::Symlink(link) => {
+            anyhow::bail!("'{path}' is a symlink to '{}'", escape(link.target()))
+        }
     };
     let mut status = 0;
-    let mut entries = directory.entries()?;
+    let mut entries = directory.entries()?.keep_left_out();
     loop {
         let entry = match entries.try_next().await {
             Ok(Some(entry)) => entry,
@@ -155,62 +134,139 @@ async fn list(
                 if !lacking || !entries.pass_over() {
                     return Err(error);
                 }
-                eprintln!("error: {error:#}");
+                messages::error(&error);
                 status = 1;
                 continue;
             }
         };
-        let name = output.name(entry.name()).into_owned();
-        let line = match args.long {
-            false => name,
-            true => match describe(session, &directory, &entry, &name).await {
-                Ok(line) => line,
-                Err(error) => {
-                    let error = anyhow::Error::new(error);
-                    eprintln!("error: cannot look at '{name}': {error:#}");
-                    status = 1;
-                    unknown_line(&entry.cid().to_string(), &name)
-                }
-            },
+        let item = Item {
+            name: entry.name(),
+            cid: entry.cid().to_string(),
+            kind: entry.kind(),
         };
-        output.line(line).await?;
+        status = status.max(show(args, session, &directory, item, output).await?);
     }
+    Ok(status.max(show_left_out(args, path, entries.left_out(), output).await?))
+}
+
+/// Shows the links that no path can name, but that are in the directory. Returns the status.
+async fn show_left_out(
+    args: &Args,
+    path: &ContentPath,
+    left_out: &LeftOut,
+    output: &mut Output,
+) -> anyhow::Result<i32> {
+    for (name, cid) in &left_out.links {
+        let (shown, cid) = (escape_bytes(name), cid.to_string());
+        let line = match args.long {
+            true => unknown_line(&cid, &shown),
+            false => shown,
+        };
+        let record = Record::Entry {
+            name: Text::name(name),
+            cid,
+            about: About::of_kind(None),
+        };
+        output.result(&record, line).await?;
+    }
+    let unlisted = left_out.count - left_out.links.len() as u64;
+    if unlisted > 0 {
+        let what = format!("{unlisted} entries of '{path}' are not listed: no path can name them");
+        messages::error(&anyhow::anyhow!(what));
+        return Ok(1);
+    }
+    Ok(0)
+}
+
+/// An entry of a directory, or a root, as its link tells.
+struct Item<'a> {
+    name: &'a str,
+    cid: String,
+    kind: Option<Kind>,
+}
+
+/// Shows what is in `directory`. Returns the status: 1 if `-l` cannot tell all.
+async fn show(
+    args: &Args,
+    session: &Session,
+    directory: &Dir,
+    item: Item<'_>,
+    output: &mut Output,
+) -> anyhow::Result<i32> {
+    let mut status = 0;
+    let name = escape(item.name);
+    let described = match args.long {
+        false => None,
+        true => match describe(session, directory, &item).await {
+            Ok(described) => Some(described),
+            Err(error) => {
+                let what = match &args.path {
+                    Some(path) => format!("cannot look at '{name}' in '{path}'"),
+                    None => format!("cannot look at '{name}'"),
+                };
+                messages::error(&anyhow::Error::new(error).context(what));
+                status = 1;
+                None
+            }
+        },
+    };
+    let line = match &described {
+        // With --json, the line is not shown.
+        _ if messages::form() == Form::Json => String::new(),
+        None if !args.long => name.into_owned(),
+        None => unknown_line(&item.cid, &name),
+        Some((metadata, target)) => {
+            let mut line = long_line(*metadata, &item.cid, &name);
+            if let Some(target) = target {
+                line.push_str(" -> ");
+                line.push_str(&escape(target));
+            }
+            line
+        }
+    };
+    let record = Record::Entry {
+        name: Text::name(item.name.as_bytes()),
+        cid: item.cid,
+        about: match &described {
+            Some((metadata, target)) => About::of(metadata, target.as_deref()),
+            None => About::of_kind(item.kind),
+        },
+    };
+    output.result(&record, line).await?;
     Ok(status)
 }
+
+/// The details for `-l`: the metadata, and the target of a symlink.
+type Described = (pinset::Metadata, Option<String>);
 
 async fn describe(
     session: &Session,
     directory: &Dir,
-    entry: &Entry,
-    shown: &str,
-) -> Result<String, pinset::Error> {
-    let (name, last) = (entry.name(), Symlinks::NoFollow);
-    let metadata = match entry.kind() {
+    item: &Item<'_>,
+) -> Result<Described, pinset::Error> {
+    let (name, last) = (item.name, Symlinks::NoFollow);
+    let metadata = match item.kind {
         // The link to a raw block may be wrong about its length.
-        Some(pinset::Kind::File) => session.open_at(directory, name, last).await?.metadata(),
+        Some(Kind::File) => session.open_at(directory, name, last).await?.metadata(),
         _ => session.metadata_at(directory, name, last).await?,
     };
-    let mut line = long_line(metadata, &entry.cid().to_string(), shown);
-    if metadata.kind == pinset::Kind::Symlink
-        && let Node::Symlink(link) = session
-            .open_at(directory, entry.name(), Symlinks::NoFollow)
-            .await?
+    if metadata.kind == Kind::Symlink
+        && let Node::Symlink(link) = session.open_at(directory, name, last).await?
     {
-        // Escaped as a name is: it is untrusted text too.
-        line.push_str(" -> ");
-        line.push_str(&crate::output::escape(link.target()));
+        return Ok((metadata, Some(link.target().to_owned())));
     }
-    Ok(line)
+    Ok((metadata, None))
 }
 
+/// The line of an item about which nothing but its link is known.
 fn unknown_line(cid: &str, name: &str) -> String {
     format!("?????????? {:>14} {:20} {cid} {name}", "?", "?")
 }
 
 fn long_line(metadata: pinset::Metadata, cid: &str, name: &str) -> String {
     let size = match metadata.kind {
-        pinset::Kind::Dir => "-".to_owned(),
-        pinset::Kind::File | pinset::Kind::Symlink => metadata.len.to_string(),
+        Kind::Dir => "-".to_owned(),
+        Kind::File | Kind::Symlink => metadata.len.to_string(),
     };
     format!(
         "{} {size:>14} {:20} {cid} {name}",

@@ -15,6 +15,7 @@ use pinset::{
 use crate::{
     host::{lock_dir_in, until_stopped},
     output::Output,
+    record::Record,
     source::KuboArgs,
     units::parse_duration,
     usage::Usage,
@@ -104,14 +105,16 @@ async fn list(node: &dyn Pinner, lock_dir: &LockDir) -> anyhow::Result<i32> {
             PinDepth::Recursive => "recursive",
             PinDepth::Lazy => "lazy",
         };
-        output
-            .line(format_args!(
-                "{:<9} {depth:<9} {} {}",
-                word(*standing),
-                pin.holder,
-                pin.root
-            ))
-            .await?;
+        let standing = word(*standing);
+        let (holder, root) = (pin.holder.to_string(), pin.root.to_string());
+        let line = format!("{standing:<9} {depth:<9} {holder} {root}");
+        let record = Record::Pin {
+            standing,
+            depth,
+            holder,
+            root,
+        };
+        output.result(&record, line).await?;
     }
     output.finish().await?;
     Ok(0)
@@ -129,9 +132,12 @@ fn word(standing: Standing) -> &'static str {
 async fn report(reaped: &Reaped) -> anyhow::Result<i32> {
     let mut output = Output::new();
     let Reaped { holders, pins } = reaped;
-    output
-        .line(format_args!("released {pins} pins of {holders} holders"))
-        .await?;
+    let record = Record::Released {
+        pins: *pins,
+        holders: *holders,
+    };
+    let line = format!("released {pins} pins of {holders} holders");
+    output.result(&record, line).await?;
     output.finish().await?;
     Ok(0)
 }

@@ -8,10 +8,13 @@ use anyhow::Context;
 use pinset::{CacheMode, Node};
 
 use crate::{
+    escape::escape,
     host::{self, HostArgs, Sharing},
     ipfs_path::ContentPath,
+    messages,
     output::Output,
     progress::Line,
+    record::Record,
     units::show_size,
 };
 
@@ -45,19 +48,23 @@ pub(crate) async fn run(args: &Args) -> anyhow::Result<i32> {
             // A path that fails does not hide the others.
             match fetch(cache, path).await {
                 Ok(fetched) => {
-                    let name = output.name(path.as_str()).into_owned();
-                    output
-                        .line(format_args!(
-                            "{name}: {} blocks, {} bytes ({})",
-                            fetched.blocks,
-                            fetched.bytes,
-                            show_size(fetched.bytes)
-                        ))
-                        .await?;
+                    let record = Record::Fetched {
+                        path: path.as_str(),
+                        blocks: fetched.blocks,
+                        bytes: fetched.bytes,
+                    };
+                    let line = format!(
+                        "{}: {} blocks, {} bytes ({})",
+                        escape(path.as_str()),
+                        fetched.blocks,
+                        fetched.bytes,
+                        show_size(fetched.bytes)
+                    );
+                    output.result(&record, line).await?;
                 }
                 Err(error) => {
                     output.finish().await?;
-                    eprintln!("error: {error:#}");
+                    messages::error(&error);
                     status = 1;
                 }
             }
@@ -71,7 +78,8 @@ pub(crate) async fn run(args: &Args) -> anyhow::Result<i32> {
 async fn fetch(cache: &CacheMode, path: &ContentPath) -> anyhow::Result<pinset::Fetched> {
     let immutable = path.resolve(cache).await?;
     let line = Line::new(format!("fetching {path}"));
-    let node = cache.open(&immutable).await.context("cannot open")?;
+    let node = cache.open(&immutable).await;
+    let node = node.with_context(|| format!("cannot open '{path}'"))?;
     // A file's length is known in advance; a directory's contents are known only once they have been read.
     let line = match &node {
         Node::File(file) => line.of(file.len()),

@@ -6,16 +6,18 @@
 use std::ffi::{OsStr, OsString};
 
 use anyhow::Context;
-use pinset::{Access, CacheMode, IpnsName, Limits, RootCid};
+use pinset::{Access, IpnsName, Limits, RootCid};
 use wasi_ipfs_fs::IpfsCtx;
 use wasmtime_wasi::FsPerms;
 
 use crate::{
     guest::{Guest, Preopen, Surroundings},
-    host::{self, HostArgs, Sharing},
+    host::{self, Host, HostArgs, Sharing},
     ipfs_path::{ContentPath, roots_in},
     key_values::List,
+    messages,
     program::{self, Allowed, Source},
+    record::Record,
     units::parse_size,
     usage::Usage,
     wasmtime_flags::{Options, WasmtimeArgs},
@@ -24,10 +26,10 @@ use crate::{
 /// Run a WASI program that sees /ipfs/CID/… as files
 ///
 /// The program is a module of WASI preview 1 or a component of WASI 0.2 or 0.3, binary or as text: a file, - for
-/// standard input, or /ipfs/CID/app.wasm, which is verified before it runs. It may read the roots that the sources name (CAR headers,
-/// --add), those of --mount, and every /ipfs/CID in its arguments, its own path included; any CID with --any-cid, and
-/// /ipns/NAME with --ipns NAME. This command exits with the program's status, or with 134 if it trapped or its time was
-/// over.
+/// standard input, or /ipfs/CID/app.wasm, which is verified before it runs. It may read the roots that the sources name
+/// (CAR headers, --add), those of --mount, and every /ipfs/CID in its arguments, its own path included, and in the values
+/// of --env; any CID with --any-cid, and /ipns/NAME with --ipns NAME. This command exits with the program's status, or
+/// with 134 if it trapped or its time was over.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES, override_usage = "wasi-ipfs run [OPTIONS] PROGRAM [ARGS]...")]
 pub(crate) struct Args {
@@ -131,12 +133,9 @@ pub(crate) async fn run(args: &Args) -> anyhow::Result<i32> {
         bytes: args.max_program_size,
         native: args.allow_precompiled,
     };
-    let (root, guest_arguments) = (source.root(), &surroundings.arguments);
-    let open = async {
-        let host = args.host.open(sharing).await?;
-        host.give(async |cache, roots| args.ipfs(cache, roots, root, guest_arguments).await)
-            .await
-    };
+    let root = source.root();
+    let ipfs = async |host: &Host| args.ipfs(host, root, &surroundings.arguments).await;
+    let open = args.host.open(sharing);
     match source {
         Source::Local(local) => {
             // The program is compiled while the sources are opened.
@@ -149,16 +148,20 @@ pub(crate) async fn run(args: &Args) -> anyhow::Result<i32> {
             };
             match args.no_ipfs {
                 true => host::until_stopped(run(None)).await,
-                false => host::with_host(open, async |ipfs| run(Some(ipfs.clone())).await).await,
+                false => {
+                    host::with_open_host(open, async |host| run(Some(ipfs(host).await?)).await)
+                        .await
+                }
             }
         }
         Source::Ipfs(path) => {
-            host::with_host(open, async |ipfs| {
+            host::with_open_host(open, async |host| {
+                let ipfs = ipfs(host).await?;
                 let program = program::fetch(&path, ipfs.cache(), allowed).await?;
                 let compile = move || Guest::compile(program, &options);
                 let guest = tokio::task::spawn_blocking(compile).await;
                 let guest = guest.context("compiling the guest panicked")??;
-                let seen = (!args.no_ipfs).then(|| ipfs.clone());
+                let seen = (!args.no_ipfs).then_some(ipfs);
                 guest.run(&surroundings, seen).await
             })
             .await
@@ -167,27 +170,32 @@ pub(crate) async fn run(args: &Args) -> anyhow::Result<i32> {
 }
 
 impl Args {
-    /// Builds the guest's view of `cache`; `roots` are those of the cache's sources, and `own_root` is the program's.
+    /// Builds the guest's view of the host's cache. `own_root` is the program's.
     async fn ipfs(
         &self,
-        cache: CacheMode,
-        roots: &[RootCid],
+        host: &Host,
         own_root: Option<RootCid>,
         arguments: &[String],
     ) -> anyhow::Result<IpfsCtx> {
+        let values = self.env.iter().filter_map(|(_, value)| value.as_ref());
         let access = match self.any_cid {
             true => Access::Any,
             false => Access::roots(
-                roots
+                host.roots
                     .iter()
                     .copied()
                     .chain(own_root)
                     .chain(self.mount.iter().filter_map(|mount| mount.path.root()))
-                    .chain(arguments.iter().flat_map(|argument| roots_in(argument))),
+                    .chain(
+                        arguments
+                            .iter()
+                            .chain(values)
+                            .flat_map(|text| roots_in(text)),
+                    ),
             ),
         };
         let limits = List::settings(&self.limits).map_err(Usage::invalid)?;
-        let mut ipfs = IpfsCtx::builder(cache, access).limits(limits);
+        let mut ipfs = IpfsCtx::builder(host.cache.clone(), access).limits(limits);
         for Mount { guest, path } in &self.mount {
             ipfs = ipfs.mount(guest, path.path().clone());
         }
@@ -196,7 +204,9 @@ impl Args {
         }
         let ipfs = ipfs.build().await?;
         for fixed in ipfs.names() {
-            eprintln!("resolved {} /ipns/{}", fixed.target(), fixed.name());
+            let (cid, name) = (fixed.target().to_string(), fixed.name().to_string());
+            let words = format!("resolved {cid} /ipns/{name}");
+            messages::note(&Record::Resolved { name, cid }, words);
         }
         Ok(ipfs)
     }
@@ -229,10 +239,10 @@ impl Args {
             for (name, value) in std::env::vars_os() {
                 match (name.to_str(), value.to_str()) {
                     (Some(name), Some(value)) => environment.push((name.into(), value.into())),
-                    _ => eprintln!(
-                        "warning: the variable '{}' is not UTF-8, and is not passed to the guest",
+                    _ => messages::warning(format_args!(
+                        "the variable '{}' is not UTF-8, and is not passed to the guest",
                         name.display()
-                    ),
+                    )),
                 }
             }
         }
@@ -317,11 +327,12 @@ impl std::str::FromStr for Mount {
 impl std::str::FromStr for Preopen {
     type Err = &'static str;
 
-    /// `HOST` or `HOST::GUEST`, split at the first `::` as wasmtime does it.
+    /// `HOST` or `HOST::GUEST`. wasmtime ignores what follows a second `::`; nobody means that.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let (host, guest) = text.split_once("::").unwrap_or((text, text));
         match (host, guest) {
             ("", _) | (_, "") => Err("expected HOST or HOST::GUEST"),
+            (_, guest) if guest.contains("::") => Err("expected HOST or HOST::GUEST, with one ::"),
             _ => Ok(Self {
                 host: host.into(),
                 guest: guest.into(),

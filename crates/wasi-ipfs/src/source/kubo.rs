@@ -1,21 +1,21 @@
 //! A Kubo node: the flags that name one, its credentials, and the connection.
-//!
-//! Invariant: credentials are never shown, wherever they came from. A message about invalid credentials does not
-//! repeat them.
 
-use std::{fmt, path::Path, str::FromStr, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    path::{Path, PathBuf},
+    str::FromStr,
+    sync::Arc,
+    time::Duration,
+};
 
 use clap::Args;
 use pinner_api::Pinner;
 use pinner_kubo::{Auth, Endpoint, GatewayChoice, KuboError, KuboPinner};
 
-use crate::usage::Usage;
+use crate::{source::credentials, usage::Usage};
 
-/// The environment variable with the credentials, unless they are on the command line.
+/// The environment variable with the credentials, unless they are in a file.
 const AUTH_VARIABLE: &str = "WASI_IPFS_KUBO_AUTH";
-
-/// The form of credentials, for messages.
-const AUTH_FORMS: &str = "expected bearer:TOKEN or basic:USER:PASSWORD";
 
 /// A Kubo node.
 #[derive(Args, Debug)]
@@ -30,28 +30,30 @@ pub(crate) struct KuboArgs {
     #[arg(long, value_name = "auto|off|ADDR", value_parser = parse_gateway)]
     kubo_gateway: Option<GatewayChoice>,
 
-    /// Credentials for the node's RPC: bearer:TOKEN or basic:USER:PASSWORD. Other users of this machine can read the
-    /// command line, so prefer the environment variable WASI_IPFS_KUBO_AUTH
-    #[arg(long, value_name = "CREDENTIALS")]
-    kubo_auth: Option<Secret>,
+    /// A file with the credentials for the node's RPC: bearer:TOKEN or basic:USER:PASSWORD. The environment variable
+    /// WASI_IPFS_KUBO_AUTH can hold them too
+    #[arg(long, value_name = "FILE")]
+    kubo_auth_file: Option<PathBuf>,
+
+    /// Refused: see [`Dropped`].
+    #[arg(long, hide = true)]
+    kubo_auth: Option<Dropped>,
+
+    /// Trust the certificates in this file (PEM) for a node's https, beside those that the system trusts. May be given
+    /// several times
+    #[arg(long, value_name = "FILE")]
+    kubo_ca: Vec<PathBuf>,
 }
 
-/// A text that is never shown.
-#[derive(Clone)]
-struct Secret(String);
+/// The value of a flag that is refused. It is dropped, since it may be a secret.
+#[derive(Clone, Debug)]
+struct Dropped;
 
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret(..)")
-    }
-}
+impl FromStr for Dropped {
+    type Err = Infallible;
 
-impl FromStr for Secret {
-    type Err = std::convert::Infallible;
-
-    /// Accepts anything: clap would repeat an invalid value in its message.
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Ok(Self(text.to_owned()))
+    fn from_str(_: &str) -> Result<Self, Self::Err> {
+        Ok(Self)
     }
 }
 
@@ -80,14 +82,28 @@ impl KuboArgs {
 
     /// Refuses the flags about a node if no node is asked for.
     pub(crate) fn refuse_unused(&self) -> anyhow::Result<()> {
-        let unused = match (&self.kubo, &self.kubo_gateway, &self.kubo_auth) {
-            (None, Some(_), _) => "--kubo-gateway",
-            (None, None, Some(_)) => "--kubo-auth",
-            (Some(_), _, _) | (None, None, None) => return Ok(()),
-        };
-        Err(Usage::invalid(format!(
-            "{unused} has no effect without --kubo; add --kubo"
-        )))
+        self.refuse_secrets()?;
+        let unused = [
+            (self.kubo_gateway.is_some(), "--kubo-gateway"),
+            (self.kubo_auth_file.is_some(), "--kubo-auth-file"),
+            (!self.kubo_ca.is_empty(), "--kubo-ca"),
+        ];
+        match unused.iter().find(|(is_given, _)| *is_given) {
+            Some((_, flag)) if self.kubo.is_none() => Err(Usage::invalid(format!(
+                "{flag} has no effect without --kubo; add --kubo"
+            ))),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// Refuses credentials on the command line.
+    fn refuse_secrets(&self) -> anyhow::Result<()> {
+        match self.kubo_auth {
+            Some(Dropped) => Err(Usage::invalid(
+                "--kubo-auth is refused, since other users of this machine can read the command line; put bearer:TOKEN or basic:USER:PASSWORD in a file (--kubo-auth-file), or in WASI_IPFS_KUBO_AUTH",
+            )),
+            None => Ok(()),
+        }
     }
 
     /// Connects to the named node, or else to the one that runs on `repository`, or that `ipfs` would find. Blocks are
@@ -97,6 +113,7 @@ impl KuboArgs {
         repository: Option<&Path>,
         block_deadline: Duration,
     ) -> anyhow::Result<Arc<dyn Pinner>> {
+        self.refuse_secrets()?;
         let mut builder = KuboPinner::builder()
             .auth(self.auth()?)
             .gateway(self.kubo_gateway.clone().unwrap_or_default())
@@ -106,6 +123,9 @@ impl KuboArgs {
         }
         if let Some(repository) = repository {
             builder = builder.repo(repository).read_files(repository);
+        }
+        for certificate in credentials::trusted(&self.kubo_ca)? {
+            builder = builder.trust(certificate);
         }
         match builder.connect().await {
             Ok(node) => Ok(Arc::new(node)),
@@ -118,34 +138,10 @@ impl KuboArgs {
     }
 
     fn auth(&self) -> anyhow::Result<Auth> {
-        if let Some(Secret(text)) = &self.kubo_auth {
-            return parse_auth(text).ok_or_else(|| {
-                Usage::invalid(format!("invalid credentials in --kubo-auth: {AUTH_FORMS}"))
-            });
+        match credentials::find(self.kubo_auth_file.as_deref(), AUTH_VARIABLE)? {
+            None => Ok(Auth::None),
+            Some(found) => credentials::parse(found.text.trim()).ok_or_else(|| found.invalid()),
         }
-        match std::env::var(AUTH_VARIABLE) {
-            Ok(text) if text.is_empty() => Ok(Auth::None),
-            Ok(text) => parse_auth(&text).ok_or_else(|| {
-                Usage::invalid(format!(
-                    "invalid credentials in {AUTH_VARIABLE}: {AUTH_FORMS}"
-                ))
-            }),
-            Err(std::env::VarError::NotPresent) => Ok(Auth::None),
-            Err(std::env::VarError::NotUnicode(_)) => Err(Usage::invalid(format!(
-                "{AUTH_VARIABLE} is not UTF-8: {AUTH_FORMS}"
-            ))),
-        }
-    }
-}
-
-fn parse_auth(text: &str) -> Option<Auth> {
-    match text.split_once(':')? {
-        ("bearer", token) if !token.is_empty() => Some(Auth::bearer(token)),
-        ("basic", pair) => match pair.split_once(':')? {
-            ("", _) => None,
-            (user, password) => Some(Auth::basic(user, password)),
-        },
-        _ => None,
     }
 }
 
@@ -157,7 +153,7 @@ fn hint(error: &KuboError, repository: Option<&Path>) -> &'static str {
             "without --kubo, --kubo-repo reads the repository alone; or pass another address with --kubo=ADDR"
         }
         KuboError::Refused { .. } => {
-            "pass credentials in WASI_IPFS_KUBO_AUTH=bearer:TOKEN or with --kubo-auth"
+            "pass credentials in WASI_IPFS_KUBO_AUTH=bearer:TOKEN or with --kubo-auth-file"
         }
         _ => "pass another address with --kubo=ADDR",
     }
@@ -166,26 +162,6 @@ fn hint(error: &KuboError, repository: Option<&Path>) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn credentials_are_read_and_never_shown() {
-        let read = |text| parse_auth(text);
-        assert!(read("bearer:a:b") == Some(Auth::bearer("a:b")));
-        assert!(read("basic:me:p:w") == Some(Auth::basic("me", "p:w")));
-        assert!(read("basic:me:") == Some(Auth::basic("me", "")));
-        for wrong in [
-            "",
-            "token",
-            "bearer:",
-            "basic:me",
-            "basic::pw",
-            "digest:a:b",
-        ] {
-            assert!(read(wrong).is_none(), "{wrong:?}");
-        }
-        let secret: Secret = "bearer:s3cret".parse().expect("anything");
-        assert!(!format!("{secret:?}").contains("s3cret"));
-    }
 
     #[test]
     fn ways_to_the_blocks() {

@@ -7,6 +7,8 @@ use std::{convert::Infallible, str::FromStr, sync::Arc, time::Duration};
 use clap::Args;
 use pinner_api::Pinner;
 
+#[cfg(not(feature = "gateway"))]
+use crate::source::unnamed::Unnamed;
 use crate::usage::Usage;
 
 /// A value that is dropped.
@@ -38,8 +40,11 @@ pub(crate) struct KuboArgs {
     #[arg(long, hide = true)]
     kubo_gateway: Option<Given>,
 
+    #[arg(long, hide = true, alias = "kubo-auth")]
+    kubo_auth_file: Option<Given>,
+
     #[arg(long, hide = true)]
-    kubo_auth: Option<Given>,
+    kubo_ca: Option<Given>,
 }
 
 #[cfg(not(feature = "kubo"))]
@@ -54,13 +59,16 @@ impl KuboArgs {
 
     /// Refuses every flag.
     pub(crate) fn refuse_unused(&self) -> anyhow::Result<()> {
-        let given = match (&self.kubo, &self.kubo_gateway, &self.kubo_auth) {
-            (Some(_), _, _) => "--kubo",
-            (None, Some(_), _) => "--kubo-gateway",
-            (None, None, Some(_)) => "--kubo-auth",
-            (None, None, None) => return Ok(()),
-        };
-        Err(left_out(given, "kubo"))
+        let given = [
+            (self.kubo.is_some(), "--kubo"),
+            (self.kubo_gateway.is_some(), "--kubo-gateway"),
+            (self.kubo_auth_file.is_some(), "--kubo-auth-file"),
+            (self.kubo_ca.is_some(), "--kubo-ca"),
+        ];
+        match given.iter().find(|(is_given, _)| *is_given) {
+            Some((_, flag)) => Err(left_out(flag, "kubo")),
+            None => Ok(()),
+        }
     }
 
     /// Always fails.
@@ -107,8 +115,14 @@ impl RepositoryArgs {
 #[cfg(not(feature = "gateway"))]
 #[derive(Args, Debug)]
 pub(crate) struct GatewayArgs {
-    #[arg(long, hide = true, conflicts_with_all = ["kubo", "kubo_repo"])]
+    #[arg(long, hide = true, conflicts_with = "kubo")]
     gateway: Vec<Given>,
+
+    #[arg(long, hide = true)]
+    gateway_auth_file: Option<Given>,
+
+    #[arg(long, hide = true)]
+    gateway_ca: Option<Given>,
 }
 
 #[cfg(not(feature = "gateway"))]
@@ -117,10 +131,15 @@ impl GatewayArgs {
     pub(crate) const SUMMARY: &str = "";
 
     /// Returns no gateways, or refuses the flag.
-    pub(crate) fn open(&self, _: Duration) -> anyhow::Result<Option<Arc<dyn Pinner>>> {
-        match self.gateway.is_empty() {
-            true => Ok(None),
-            false => Err(left_out("--gateway", "gateway")),
+    pub(crate) fn open(&self, _: Duration, _: Unnamed) -> anyhow::Result<Option<Arc<dyn Pinner>>> {
+        let given = [
+            (!self.gateway.is_empty(), "--gateway"),
+            (self.gateway_auth_file.is_some(), "--gateway-auth-file"),
+            (self.gateway_ca.is_some(), "--gateway-ca"),
+        ];
+        match given.iter().find(|(is_given, _)| *is_given) {
+            Some((_, flag)) => Err(left_out(flag, "gateway")),
+            None => Ok(None),
         }
     }
 }

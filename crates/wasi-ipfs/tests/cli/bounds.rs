@@ -44,7 +44,7 @@ fn a_timeout_ends_a_wait_for_a_backend_that_hangs() {
     let url = hangs.url();
     let guest = scene.guest("cat", guests::CAT);
     let path = format!("{}/a.txt", scene.cid);
-    let flags = ["--gateway", &url, "--any-cid", "--timeout", "1h"];
+    let flags = ["--gateway", &url, "--any-cid", "--block-timeout", "1h"];
     let rest = ["-W", "timeout=1s", &guest, &path];
     let ended = soon(|| scene.call("run", &[&flags[..], &rest].concat()));
     ended.failed(134, &["cat.wasm", "timeout", "host call"]);

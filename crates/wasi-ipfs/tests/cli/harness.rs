@@ -11,6 +11,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use multihash_codetable::{Code, MultihashDigest};
+use pinner_api::Cid;
 use tempfile::TempDir;
 
 /// How long a child may take before the test declares it hung.
@@ -89,15 +91,24 @@ impl Scene {
 
     /// A call in the folder, not yet started.
     pub(crate) fn command(&self, subcommand: &str) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_wasi-ipfs"));
+        self.command_by(&[], subcommand)
+    }
+
+    /// The same, started by another command.
+    pub(crate) fn command_by(&self, by: &[&str], subcommand: &str) -> Command {
+        let binary = env!("CARGO_BIN_EXE_wasi-ipfs");
+        let all = [by, &[binary, subcommand]].concat();
+        let mut command = Command::new(all[0]);
         command
-            .arg(subcommand)
+            .args(&all[1..])
             .current_dir(self.folder.path())
             // Without --staging, a command must never use the real cache of the user who runs the tests. The cache of
             // compilations follows from the same variable, so it belongs to the scene as well.
             .env("XDG_CACHE_HOME", self.cache.path())
             // Neither must it use a real node, or the user's credentials for it.
             .env("IPFS_PATH", self.path("no-repository"))
+            .env_remove("IPFS_GATEWAY")
+            .env_remove("WASI_IPFS_GATEWAY_AUTH")
             .env_remove("WASI_IPFS_KUBO_AUTH")
             .env_remove("WASI_IPFS_LOG")
             .env_remove("RUST_LOG")
@@ -105,6 +116,16 @@ impl Scene {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         command
+    }
+
+    /// Writes an archive of these blocks.
+    pub(crate) fn car(&self, name: &str, blocks: &[(Cid, Vec<u8>)]) {
+        let roots: Vec<_> = blocks.iter().map(|(cid, _)| *cid).collect();
+        let mut car = pinner_car::CarWriter::create(self.path(name), &roots).expect("a file");
+        for (cid, block) in blocks {
+            car.put(cid, block).expect("written");
+        }
+        car.finish(&roots).expect("finished");
     }
 
     /// Runs a call to its end.
@@ -220,6 +241,40 @@ impl Ended {
             .filter_map(|number| number.parse().ok())
             .collect()
     }
+}
+
+/// A raw block.
+pub(crate) fn raw(bytes: &[u8]) -> (Cid, Vec<u8>) {
+    (
+        Cid::new_v1(0x55, Code::Sha2_256.digest(bytes)),
+        bytes.to_vec(),
+    )
+}
+
+/// A directory whose links have any names.
+pub(crate) fn directory(links: &[(&[u8], Cid)]) -> (Cid, Vec<u8>) {
+    let field = |key: u8, bytes: &[u8]| {
+        let length = u8::try_from(bytes.len())
+            .ok()
+            .filter(|length| *length < 128);
+        [&[key, length.expect("a short field")][..], bytes].concat()
+    };
+    let mut block = Vec::new();
+    for (name, cid) in links {
+        let link = [field(0x0a, &cid.to_bytes()), field(0x12, name)].concat();
+        block.extend(field(0x12, &link));
+    }
+    block.extend(field(0x0a, &[8, 1]));
+    (Cid::new_v1(0x70, Code::Sha2_256.digest(&block)), block)
+}
+
+/// A symlink.
+pub(crate) fn symlink(target: &str) -> (Cid, Vec<u8>) {
+    let length = u8::try_from(target.len()).expect("a short target");
+    let data = [&[8, 4, 0x12, length][..], target.as_bytes()].concat();
+    let length = u8::try_from(data.len()).expect("a short target");
+    let block = [&[0x0a, length][..], &data].concat();
+    (Cid::new_v1(0x70, Code::Sha2_256.digest(&block)), block)
 }
 
 /// Starts a call, waits until it has printed `ready` on standard output, does `then`, and waits for its end.

@@ -22,10 +22,23 @@ fn profiles_and_flags_give_the_cids_that_kubo_gives() {
             &["--profile", "unixfs-v0-2015", "--raw-leaves"],
             "bafkreifjjcie6lypi6ny7amxnfftagclbuxndqonfipmb64f2km2devei4",
         ),
+        (
+            &["--profile", "unixfs-v0-2015", "--cid-version", "1"],
+            "bafkreifjjcie6lypi6ny7amxnfftagclbuxndqonfipmb64f2km2devei4",
+        ),
+        (
+            &["--profile", "unixfs-v0-2015", "--chunker=size-5", "-w"],
+            "QmYhNv2QvT5vgCEdr8yrRCDNouAx6TSSfWtySLJrbJtkAN",
+        ),
     ] {
         let mut arguments = vec!["hello", "-o", "hello.car"];
         arguments.extend(flags);
         assert_eq!(scene.import(&arguments), cid, "{flags:?}");
+        // Without an archive the CID is the same, and no file is made.
+        let before = scene.names("");
+        let hashed = [&["hello", "--only-hash"][..], flags].concat();
+        assert_eq!(scene.import(&hashed), cid, "{flags:?}");
+        assert_eq!(scene.names(""), before);
     }
     let with_mode = scene.import(&[
         "--raw-leaves=false",
@@ -105,4 +118,78 @@ fn a_failed_import_keeps_the_archive_that_was_there() {
         before
     );
     assert_eq!(scene.names(""), ["staging", "tree", "tree.car"]);
+}
+
+#[test]
+fn several_paths_are_several_roots_or_one_directory() {
+    let scene = Scene::new();
+    let separate = ["tree", "tree/a.txt", "tree/link"].map(|path| scene.import(&["-n", path]));
+    let ended = scene.call(
+        "import",
+        &["tree", "tree/a.txt", "tree/link", "-o", "all.car"],
+    );
+    let all: Vec<_> = ended.succeeded().text().lines().collect();
+    assert_eq!(all, separate);
+    for root in &separate {
+        let car = ["--car", "all.car", root.as_str()];
+        scene.call("stat", &car).succeeded();
+    }
+    let wrapped = scene.import(&["-w", "tree/a.txt", "tree/dir/", "tree/link", "-o", "w.car"]);
+    let listed = scene.call("ls", &["--car", "w.car", &wrapped]);
+    assert_eq!(listed.succeeded().text(), "a.txt\ndir\nlink\n");
+    // The order of the arguments does not matter to a directory.
+    assert_eq!(
+        scene.import(&["-n", "-w", "tree/link", "tree/dir", "tree/a.txt"]),
+        wrapped
+    );
+    scene.write("a.txt", b"another");
+    scene
+        .call("import", &["-n", "-w", "a.txt", "tree/a.txt"])
+        .failed(1, &["'a.txt'", "separately"]);
+    // A path without a name of its own has that of what it stands for.
+    let here = scene
+        .call("import", &["-n", "-w", "tree/."])
+        .succeeded()
+        .text()
+        .to_owned();
+    let named = scene
+        .call("import", &["-n", "-w", "tree"])
+        .succeeded()
+        .text()
+        .to_owned();
+    assert_eq!(here, named);
+}
+
+#[test]
+fn an_archive_goes_to_standard_output() {
+    let scene = Scene::new();
+    // Not text, so not an `Ended`.
+    let mut import = scene.command("import");
+    let ended = import
+        .args(["tree", "-o", "-"])
+        .output()
+        .expect("it starts");
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert!(ended.status.success(), "{said}");
+    assert_eq!(said, format!("{}\n", scene.cid));
+    let archive = fs::read(scene.path("tree.car")).expect("the archive");
+    assert!(ended.stdout == archive, "the same archive");
+    assert!(!scene.path("-").exists());
+    let left = crate::harness::names(&scene.cache_path("wasi-ipfs"));
+    assert!(!left.iter().any(|name| name.contains("add")), "{left:?}");
+}
+
+#[test]
+fn what_cannot_be_imported_so_is_refused() {
+    let scene = Scene::new();
+    for (arguments, said) in [
+        (&["tree"][..], "--output"),
+        (&["tree", "-n", "-o", "x.car"], "--only-hash"),
+        (&["-n"], "<PATH>"),
+        (&["-n", "tree", "--chunker", "rabin"], "size-N"),
+        (&["-n", "tree", "--chunker=size-2096897"], "2096896"),
+        (&["-n", "tree", "--cid-version=2"], "0, 1"),
+    ] {
+        scene.call("import", arguments).failed(2, &[said]);
+    }
 }

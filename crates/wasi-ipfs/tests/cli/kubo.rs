@@ -390,7 +390,7 @@ fn a_published_name_leads_to_its_cid() {
 }
 
 #[test]
-fn credentials_come_from_the_environment_or_a_flag_and_are_not_shown() {
+fn credentials_come_from_the_environment_or_a_file_and_are_not_shown() {
     let kubo = kubo_or_not_run!("a node that wants credentials");
     let secret = "bearer:s3cret-token";
     let node = kubo.node().api_authorization("test", secret, &["/api/v0"]);
@@ -398,12 +398,14 @@ fn credentials_come_from_the_environment_or_a_flag_and_are_not_shown() {
     let arguments = [node.flag(), node.cid.clone()];
     let refused = node.scene.call("ls", &arguments);
     refused.failed(1, &["refuses these credentials", "WASI_IPFS_KUBO_AUTH"]);
-    let by_flag = node.call("ls", &["--kubo-auth", secret, &node.cid]);
-    by_flag.succeeded();
+    node.scene.write("right", secret.as_bytes());
+    node.scene.write("wrong", b"bearer:wr0ng-token");
+    let by_file = node.call("ls", &["--kubo-auth-file", "right", &node.cid]);
+    by_file.succeeded();
     let mut command = node.scene.command("ls");
     command.env("WASI_IPFS_KUBO_AUTH", secret).args(&arguments);
     Ended::of(command.output().expect("it starts")).succeeded();
-    let wrong = node.call("ls", &["--kubo-auth", "bearer:wr0ng-token", &node.cid]);
+    let wrong = node.call("ls", &["--kubo-auth-file", "wrong", &node.cid]);
     wrong.failed(1, &["refuses these credentials"]);
     assert!(!wrong.stderr.contains("wr0ng"), "{wrong:?}");
 }

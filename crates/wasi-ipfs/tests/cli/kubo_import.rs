@@ -193,6 +193,55 @@ fn random_trees_get_the_cids_that_kubo_gives_them() {
     println!("{} trees compared", compared.get());
 }
 
+/// All combinations of options of `ipfs add`, on a node that was not configured otherwise.
+#[test]
+fn the_options_of_an_import_are_those_of_an_add() {
+    let kubo = kubo_or_not_run!("the options of an import give the CIDs of `ipfs add`");
+    let node = kubo.node().start().unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let source = dir.path().join("source");
+    let bytes: Vec<u8> = (0..700_000_u32).map(|n| (n / 7) as u8).collect();
+    fs::create_dir_all(source.join("below")).unwrap();
+    fs::write(source.join("below/large"), bytes).unwrap();
+    fs::write(source.join("empty"), b"").unwrap();
+    symlink("empty", source.join("link")).unwrap();
+    let large = source.join("below/large");
+
+    let versions = [None, Some("--cid-version=0"), Some("--cid-version=1")];
+    let leaves = [None, Some("--raw-leaves=true"), Some("--raw-leaves=false")];
+    let chunkers = [
+        None,
+        Some("--chunker=size-1000"),
+        Some("--chunker=size-2096896"),
+    ];
+    let wraps = [None, Some("-w")];
+    let mut compared = 0;
+    for (version, leaves) in versions
+        .iter()
+        .flat_map(|it| leaves.map(|leaves| (*it, leaves)))
+    {
+        let is_dag_pb = match (version, leaves) {
+            (_, Some(leaves)) => leaves.ends_with("false"),
+            (version, None) => version != Some("--cid-version=1"),
+        };
+        let kept = match is_dag_pb {
+            true => &[None, Some("--preserve-mode"), Some("--preserve-mtime")][..],
+            false => &[None],
+        };
+        for (chunker, wrap) in chunkers.iter().flat_map(|it| wraps.map(|wrap| (*it, wrap))) {
+            for (kept, path) in kept.iter().flat_map(|it| [(*it, &source), (*it, &large)]) {
+                let options = [version, leaves, chunker, wrap, kept];
+                let options: Vec<_> = options.into_iter().flatten().collect();
+                let car = dir.path().join("content.car");
+                let ours = import("unixfs-v0-2015", &options, path, &car);
+                assert_eq!(ours, add(&node, &options, path), "{options:?} {path:?}");
+                compared += 1;
+            }
+        }
+    }
+    println!("{compared} imports compared");
+}
+
 /// Directories just below and above the size at which they are sharded, with names of all lengths. If a profile counts
 /// otherwise than its Kubo does, one of these directories falls on the wrong side.
 #[test]

@@ -2,14 +2,19 @@
 
 mod archives;
 mod bounds;
+mod gateways;
+mod generated;
 mod get;
 mod golden;
 mod guests;
 mod harness;
 mod import;
+mod json;
 mod keep;
 mod kubo;
 mod kubo_import;
+mod messages;
+mod names;
 mod programs;
 mod read;
 mod run;

@@ -67,6 +67,37 @@ fn cat_gives_the_bytes() {
 }
 
 #[test]
+fn cat_gives_a_part_of_the_bytes() {
+    let scene = Scene::new();
+    let large_path = format!("{}/large", scene.cid);
+    let a = format!("{}/a.txt", scene.cid);
+    let b = format!("{}/dir/b.txt", scene.cid);
+    let whole = large();
+    let part = scene.on_car(
+        "cat",
+        &["--offset", "1MiB", "--length=1500000", &large_path],
+    );
+    assert!(part.succeeded().stdout == whole[1 << 20..(1 << 20) + 1_500_000]);
+    for (offset, length, text) in [
+        ("0", "18446744073709551615", "hello\nbelow\n"),
+        ("2", "2", "ll"),
+        ("4", "5", "o\nbel"),
+        ("6", "1", "b"),
+        ("8", "100", "low\n"),
+        ("0", "0", ""),
+        ("12", "1", ""),
+        ("1TiB", "1", ""),
+    ] {
+        let ended = scene.on_car("cat", &["-o", offset, "-l", length, &a, &b]);
+        assert_eq!(ended.succeeded().text(), text, "{offset} {length}");
+    }
+    // Nothing else is fetched: the root, and one leaf.
+    let ended = scene.on_car("cat", &["--stats", "-o2MiB", "-l10", &large_path]);
+    let fetched = ended.succeeded().figures("fetched");
+    assert!(fetched[0] <= 3, "{fetched:?}");
+}
+
+#[test]
 fn cat_goes_on_behind_what_fails() {
     let scene = Scene::new();
     let cid = &scene.cid;
@@ -127,6 +158,15 @@ fn stat_tells_what_is_known() {
     let link = scene.on_car("stat", &[&format!("{}/link", scene.cid)]);
     let text = link.succeeded().text();
     assert!(text.contains("Kind:   symlink\nTarget: a.txt\n"), "{text}");
+    let own = text.lines().find_map(|line| line.strip_prefix("CID:    "));
+    let own = own.expect("a CID").to_owned();
+    let listed = scene.on_car("ls", &["-l", &scene.cid]);
+    let line = listed.succeeded().text().lines().last().expect("a line");
+    assert!(line.contains(&own), "{own} in {line}");
+    // Its own block, and not those of what it leads to.
+    let link = scene.on_car("stat", &["--blocks", &format!("{}/link", scene.cid)]);
+    let text = link.succeeded().text();
+    assert!(text.contains("Blocks: 1 (11 bytes, 11 B)"), "{text}");
 }
 
 #[test]

@@ -1,12 +1,15 @@
-//! SIGINT and SIGTERM: whatever runs, the staging directory is removed and the status is 128 + n.
+//! The signals that end a command: whatever runs, the staging directory is removed and the status is 128 + n.
 
 use std::process::{Child, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use toy_http::{Reply, Step};
+
 use crate::{
     guests,
     harness::{Scene, interrupted},
+    sources::Toy,
 };
 
 pub(crate) fn send(signal: Signal) -> impl FnOnce(&Child) {
@@ -20,9 +23,15 @@ pub(crate) fn send(signal: Signal) -> impl FnOnce(&Child) {
 fn a_guest_that_waits_is_ended() {
     let scene = Scene::new();
     let guest = scene.guest("wait", guests::WAIT);
-    for (signal, status) in [(Signal::INT, 130), (Signal::TERM, 143)] {
+    for (signal, status) in [
+        (Signal::HUP, 129),
+        (Signal::INT, 130),
+        (Signal::QUIT, 131),
+        (Signal::TERM, 143),
+    ] {
         for isolated in [&[][..], &["--isolated"]] {
-            let mut command = scene.command("run");
+            // Also where the tests themselves run with the signal ignored.
+            let mut command = scene.command_by(&["env", "--default-signal=HUP"], "run");
             command
                 .args(["--car", "tree.car", "--add", "tree", "--staging", "staging"])
                 .args(isolated)
@@ -94,4 +103,43 @@ fn an_import_leaves_nothing_behind() {
     let ended = child.wait_with_output().expect("a child");
     assert_eq!(ended.status.code(), Some(130), "{ended:?}");
     assert_eq!(scene.names(""), before);
+}
+
+#[test]
+fn under_nohup_a_closed_terminal_ends_nothing() {
+    let scene = Scene::new();
+    let guest = scene.guest("wait", guests::WAIT);
+    let mut command = scene.command_by(&["env", "--ignore-signal=HUP"], "run");
+    command
+        .args(["--car", "tree.car", "--staging", "staging", &guest])
+        .stdin(Stdio::piped());
+    let ended = interrupted(command, b"ready", |child| {
+        send(Signal::HUP)(child);
+        std::thread::sleep(std::time::Duration::from_millis(200));
+        send(Signal::TERM)(child);
+    });
+    assert_eq!(ended.status, 143, "{ended:?}");
+    scene.nothing_staged();
+}
+
+#[test]
+fn a_signal_while_a_mount_is_awaited_leaves_nothing() {
+    let scene = Scene::new();
+    let hangs = Toy::start(|_| Reply::of([Step::Hang]));
+    let guest = scene.guest("wait", guests::WAIT);
+    let mut child = scene
+        .command("run")
+        .args(["--gateway", &hangs.url(), "--staging", "staging"])
+        .args(["--mount", &format!("/data=/ipfs/{}", scene.cid), &guest])
+        .spawn()
+        .expect("the command starts");
+    while hangs.asked() == 0 {
+        assert!(child.try_wait().expect("a child").is_none(), "it waits");
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    assert!(!scene.staged().is_empty(), "staging is there");
+    send(Signal::INT)(&child);
+    let ended = child.wait_with_output().expect("a child");
+    assert_eq!(ended.status.code(), Some(130), "{ended:?}");
+    scene.nothing_staged();
 }

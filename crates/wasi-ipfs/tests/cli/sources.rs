@@ -1,20 +1,21 @@
 //! Sources behind HTTP, against scripted servers: their order, their combination, and the errors when no server
 //! answers.
 
-use std::{collections::HashMap, ops::ControlFlow, sync::Arc};
+use std::{collections::HashMap, net::SocketAddr, ops::ControlFlow, sync::Arc};
 
+use cid::multibase::Base;
 use multihash_codetable::{Code, MultihashDigest};
 use pinner_api::{Bytes, Cid};
 use pinner_car::{ImportOptions, import};
 use tokio::runtime::{Builder, Runtime};
 use toy_http::{Asked, Reply, ToyServer};
 
-use crate::harness::{Ended, Scene, large};
+use crate::harness::{Ended, Scene, large, raw};
 
 /// A server, and the threads that it runs on.
 pub(crate) struct Toy {
     server: ToyServer,
-    _runtime: Runtime,
+    runtime: Runtime,
 }
 
 impl Toy {
@@ -27,10 +28,7 @@ impl Toy {
         let server = runtime
             .block_on(ToyServer::start(script))
             .expect("a server");
-        Self {
-            server,
-            _runtime: runtime,
-        }
+        Self { server, runtime }
     }
 
     /// A gateway with the scene's tree.
@@ -51,6 +49,24 @@ impl Toy {
 
     pub(crate) fn asked(&self) -> usize {
         self.server.requests().len()
+    }
+
+    pub(crate) fn requests(&self) -> Vec<Asked> {
+        self.server.requests()
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.server.address()
+    }
+
+    /// Runs work on the server's threads, to its end.
+    pub(crate) fn block_on<T>(&self, work: impl Future<Output = T>) -> T {
+        self.runtime.block_on(work)
+    }
+
+    /// Runs work on the server's threads, for as long as the server lives.
+    pub(crate) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+        self.runtime.spawn(work);
     }
 }
 
@@ -90,7 +106,7 @@ fn gateways_are_asked_in_order_and_trusted_with_nothing() {
     let before = broken.asked();
     by(&[&good, &broken], &[]).succeeded();
     assert_eq!(broken.asked(), before, "the first has it all");
-    by(&[&broken], &["--timeout", "2s"]).failed(1, &[&scene.cid]);
+    by(&[&broken], &["--block-timeout", "2s"]).failed(1, &[&scene.cid]);
 
     let lie = Toy::start(|_| Reply::ok("application/vnd.ipld.raw", "a lie"));
     by(&[&lie], &[]).failed(1, &["do not hash"]);
@@ -155,6 +171,7 @@ fn a_local_source_alone_proves_that_it_is_whole_or_says_what_is_missing() {
 #[test]
 fn what_says_how_to_speak_to_a_node_needs_one() {
     let scene = Scene::new();
+    scene.write("auth", b"s3cret\n");
     let cid = scene.cid.as_str();
     for (arguments, said) in [
         (
@@ -162,10 +179,12 @@ fn what_says_how_to_speak_to_a_node_needs_one() {
             "--kubo",
         ),
         (
-            &["--kubo-auth", "bearer:x", "--car", "tree.car"][..],
+            &["--kubo-auth-file", "auth", "--car", "tree.car"][..],
             "--kubo",
         ),
+        // Other users can read a command line.
         (&["--kubo", "--kubo-auth", "s3cret"][..], "bearer:TOKEN"),
+        (&["--kubo", "--kubo-auth-file", "auth"][..], "bearer:TOKEN"),
         (&["--kubo", "--kubo-gateway", "maybe"][..], "auto, off"),
         (
             &["--kubo", "--gateway", "http://127.0.0.1:1"][..],
@@ -173,12 +192,16 @@ fn what_says_how_to_speak_to_a_node_needs_one() {
         ),
         (&["--kubo=http://me:s3cret@127.0.0.1:1"][..], "credentials"),
         (
-            &["--kubo-repo", ".", "--gateway", "http://127.0.0.1:1"][..],
-            "--gateway",
+            &["--kubo-repo", ".", "--kubo-auth-file", "auth"][..],
+            "--kubo",
         ),
         (
-            &["--kubo-repo", ".", "--kubo-auth", "bearer:x"][..],
-            "--kubo",
+            &["--car", "tree.car", "--gateway-ca", "auth"][..],
+            "--gateway-ca",
+        ),
+        (
+            &["--kubo", "--gateway-auth-file", "auth"][..],
+            "--gateway-auth-file",
         ),
         (&["--gateway", "no url"][..], "no url"),
     ] {
@@ -186,9 +209,7 @@ fn what_says_how_to_speak_to_a_node_needs_one() {
         all.push(cid);
         let ended = scene.call("ls", &all);
         ended.failed(2, &[said]);
-        if arguments.contains(&"s3cret") {
-            assert!(!ended.stderr.contains("s3cret"), "{ended:?}");
-        }
+        assert!(!ended.stderr.contains("s3cret"), "{ended:?}");
     }
     // The error is about the address alone, which is not a path.
     scene
@@ -260,8 +281,36 @@ fn a_repository_that_cannot_be_read_is_refused_by_name() {
 }
 
 #[test]
-fn the_environment_holds_credentials_until_a_flag_says_others() {
+fn a_gateway_is_asked_for_what_a_repository_lacks() {
     let scene = Scene::new();
+    let (cid, block) = raw(b"in the files\n");
+    let key = Base::Base32Upper.encode(cid.hash().to_bytes());
+    let shard = &key[key.len() - 3..key.len() - 1];
+    std::fs::create_dir_all(scene.path("repo/blocks").join(shard)).expect("a directory");
+    scene.write("repo/version", b"18\n");
+    let mount = r#"{"mountpoint":"/blocks","path":"blocks","type":"flatfs"}"#;
+    let spec = format!(r#"{{"type":"mount","mounts":[{mount}]}}"#);
+    scene.write("repo/datastore_spec", spec.as_bytes());
+    let function = b"/repo/flatfs/shard/v1/next-to-last/2\n";
+    scene.write("repo/blocks/SHARDING", function);
+    scene.write(&format!("repo/blocks/{shard}/{key}.data"), &block);
+    let server = Toy::gateway(&scene);
+    let cat = |path: &str| {
+        let sources = ["--kubo-repo", "repo", "--gateway", &server.url(), path];
+        scene.call("cat", &sources)
+    };
+    let ended = cat(&cid.to_string());
+    assert_eq!(ended.succeeded().text(), "in the files\n");
+    assert_eq!(server.asked(), 0);
+    let ended = cat(&format!("{}/a.txt", scene.cid));
+    assert_eq!(ended.succeeded().text(), "hello\n");
+    assert!(server.asked() > 0);
+}
+
+#[test]
+fn the_environment_holds_credentials_until_a_flag_names_others() {
+    let scene = Scene::new();
+    scene.write("auth", b"bearer:t0ken-2\n");
     let node = Toy::start(|_| Reply::with(403, &[("Content-Type", "text/plain")], "forbidden"));
     let flag = format!("--kubo={}", node.server.url());
     let call = |environment: &str, arguments: &[&str]| {
@@ -273,7 +322,7 @@ fn the_environment_holds_credentials_until_a_flag_says_others() {
         ended
     };
     call("bearer:t0ken-1", &[]).failed(1, &["refuses these credentials"]);
-    call("bearer:t0ken-1", &["--kubo-auth", "bearer:t0ken-2"]).failed(1, &["refuses"]);
+    call("bearer:t0ken-1", &["--kubo-auth-file", "auth"]).failed(1, &["refuses"]);
     call("", &[]).failed(1, &["refuses"]);
     call("t0ken", &[]).failed(2, &["WASI_IPFS_KUBO_AUTH", "bearer:TOKEN"]);
     let shown: Vec<_> = node

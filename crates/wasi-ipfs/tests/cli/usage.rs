@@ -80,8 +80,9 @@ fn budgets() {
 fn timeouts_and_staging() {
     let scene = Scene::new();
     scene
-        .on_car("ls", &["--timeout", "0", &scene.cid])
-        .failed(2, &["--timeout"]);
+        .on_car("ls", &["--block-timeout", "0", &scene.cid])
+        .failed(2, &["--block-timeout"]);
+    // The name that it had, which means something else to `wasmtime run`.
     scene
         .on_car("ls", &["--timeout", "soon", &scene.cid])
         .failed(2, &["'soon'", "30s"]);
@@ -103,7 +104,17 @@ fn timeouts_and_staging() {
 fn every_subcommand_has_examples() {
     let scene = Scene::new();
     for command in [
-        "run", "ls", "cat", "get", "stat", "prefetch", "pins", "import",
+        "run",
+        "ls",
+        "cat",
+        "get",
+        "stat",
+        "prefetch",
+        "pins",
+        "cache",
+        "import",
+        "completions",
+        "man",
     ] {
         let help = scene.call(command, &["--help"]);
         assert!(
@@ -111,4 +122,21 @@ fn every_subcommand_has_examples() {
             "{help:?}"
         );
     }
+}
+
+#[test]
+fn a_late_error_of_usage_shows_its_subcommand() {
+    let scene = Scene::new();
+    let usage = "Usage: wasi-ipfs ls [OPTIONS] [PATH]";
+    scene
+        .call("ls", &[&scene.cid])
+        .failed(2, &["no source", usage]);
+    let guest = scene.guest("return", guests::RETURN);
+    let usage = "Usage: wasi-ipfs run [OPTIONS] PROGRAM [ARGS]...";
+    scene
+        .on_car("run", &["--isolated", "--keep", &guest])
+        .failed(2, &["--keep", usage]);
+    scene
+        .on_car("run", &["--dir", "a::b::c", &guest])
+        .failed(2, &["--dir", "HOST::GUEST, with one ::"]);
 }
