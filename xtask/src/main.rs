@@ -14,6 +14,7 @@ mod guests;
 mod kubo;
 mod pictures;
 mod process;
+mod s3;
 mod source;
 mod steps;
 mod suites;

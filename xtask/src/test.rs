@@ -14,7 +14,7 @@ use anyhow::{Context, Result};
 use clap::Args;
 
 use crate::{
-    fixtures, guests, kubo, process,
+    fixtures, guests, kubo, process, s3,
     steps::Steps,
     tally::{Shown, Tally},
     tidy,
@@ -30,6 +30,9 @@ pub(crate) struct Flags {
     /// Also runs the tests on a real Kubo and a real IPFS Cluster, installed or built with Go (see `cargo xtask kubo`).
     #[arg(long)]
     kubo: bool,
+    /// Also runs the tests on a real S3: moto's server, fetched by pip.
+    #[arg(long)]
+    s3: bool,
     /// Leaves out `tidy`, and tests that take minutes (`WASI_IPFS_QUICK` tells them).
     #[arg(long)]
     quick: bool,
@@ -59,12 +62,13 @@ impl Flags {
             (fixtures::VARIABLE, self.fixtures.is_some()),
             (KUBO, self.kubo),
             (CLUSTER, self.kubo),
+            (s3::VARIABLE, self.s3),
             ("in a quick run", !self.quick),
         ];
         let excused = asked
             .iter()
             .any(|(mark, asked)| !asked && line.contains(mark));
-        (self.fixtures.is_some() || self.kubo) && !excused
+        (self.fixtures.is_some() || self.kubo || self.s3) && !excused
     }
 
     /// Whether the models run too: they are built by themselves, and no argument of `cargo test` is for them.
@@ -123,6 +127,9 @@ pub(crate) fn run(workspace: &Workspace, flags: &Flags) -> Result<()> {
     if !flags.kubo {
         println!("NOT RUN (not asked for): a real Kubo and IPFS Cluster; pass --kubo");
     }
+    if !flags.s3 {
+        println!("NOT RUN (not asked for): a real S3; pass --s3");
+    }
     if flags.quick {
         println!("NOT RUN (--quick): tidy, tests that take minutes");
     }
@@ -161,6 +168,10 @@ fn all(
         true => Some(steps.run("kubo", || programs(workspace))?),
         false => None,
     };
+    let moto = match flags.s3 {
+        true => Some(steps.run("s3", || s3::ensure(workspace))?),
+        false => None,
+    };
     steps.run("guests", || match flags.runs_ripgrep() {
         true => guests::build(workspace),
         false => guests::build_ours(workspace),
@@ -179,6 +190,10 @@ fn all(
     match programs {
         Some((kubo, cluster)) => cargo.env(KUBO, kubo).env(CLUSTER, cluster),
         None => cargo.env_remove(KUBO).env_remove(CLUSTER),
+    };
+    match moto {
+        Some(folder) => cargo.env(s3::VARIABLE, folder),
+        None => cargo.env_remove(s3::VARIABLE),
     };
     if flags.quick {
         cargo.env(QUICK, "1");
@@ -286,6 +301,7 @@ mod tests {
         Flags {
             fixtures: None,
             kubo: false,
+            s3: false,
             quick: true,
             arguments: arguments.iter().map(ToString::to_string).collect(),
         }
@@ -331,24 +347,33 @@ mod tests {
             "NOT RUN: kubo: pins: WASI_IPFS_KUBO names no program",
             "NOT RUN: kubo: pins: WASI_IPFS_CLUSTER names no program",
             "NOT RUN: kubo: the FUSE mount: it needs /dev/fuse",
+            "NOT RUN: s3: archives: WASI_IPFS_MOTO names no folder",
             "NOT RUN: files of a gibibyte, in a quick run",
         ];
-        let counted = |fixtures: bool, kubo: bool, quick: bool| {
+        let counted = |fixtures: bool, kubo: bool, s3: bool, quick: bool| {
             let flags = Flags {
                 fixtures: fixtures.then_some(None),
                 kubo,
+                s3,
                 quick,
                 arguments: Vec::new(),
             };
             lines.map(|line| flags.counts(line))
         };
-        assert_eq!(counted(false, false, false), [false; 5]);
+        assert_eq!(counted(false, false, false, false), [false; 6]);
         assert_eq!(
-            counted(true, false, false),
-            [true, false, false, true, true]
+            counted(true, false, false, false),
+            [true, false, false, true, false, true]
         );
-        assert_eq!(counted(false, true, true), [false, true, true, true, false]);
-        assert_eq!(counted(true, true, false), [true; 5]);
+        assert_eq!(
+            counted(false, true, false, true),
+            [false, true, true, true, false, false]
+        );
+        assert_eq!(
+            counted(false, false, true, true),
+            [false, false, false, true, true, false]
+        );
+        assert_eq!(counted(true, true, true, false), [true; 6]);
     }
 
     #[test]

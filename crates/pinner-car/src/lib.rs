@@ -41,6 +41,6 @@ pub use import::{
     import_all_to_car, import_to_car,
 };
 pub use pinner::{BlockInfo, CarPinner};
-pub use scan::{Section, Sections, parse_car};
+pub use scan::{ReadAt, Scanned, Section, Sections, parse_car, scan as scan_car};
 pub use unixfs::{ParseProfileError, Profile};
 pub use writer::CarWriter;

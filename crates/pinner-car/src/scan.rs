@@ -23,9 +23,12 @@ const MAX_CID: usize = 9 + 9 + 9 + 2 + 128;
 /// The longest varint, in bytes, by the specification of multiformats: numbers have up to 63 bits.
 const MAX_VARINT: usize = 9;
 
-/// Bytes that can be read at a position.
-pub(crate) trait ReadAt {
+/// Bytes that can be read at a position: a file, a piece of memory, or what arrives from elsewhere.
+pub trait ReadAt {
     /// Reads some bytes from `offset` on; none at the end.
+    ///
+    /// # Errors
+    /// Whatever keeps the bytes from being read. It ends the scan.
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
 }
 
@@ -93,17 +96,28 @@ pub fn parse_car(bytes: &[u8]) -> Result<Sections, CarError> {
     })
 }
 
-/// The result of a scan, beside the sections.
+/// The result of [`scan_car`](crate::scan_car), beside the sections.
 #[derive(Debug, Default)]
-pub(crate) struct Scanned {
-    pub(crate) roots: Vec<Cid>,
+#[non_exhaustive]
+pub struct Scanned {
+    /// The header's roots.
+    pub roots: Vec<Cid>,
     /// The identity CIDs among the roots that are too long for a [`Cid`].
-    pub(crate) long_roots: Vec<SectionCid>,
-    pub(crate) defects: Defects,
+    pub long_roots: Vec<SectionCid>,
+    /// What cannot be used.
+    pub defects: Defects,
 }
 
-/// Passes every section of the CAR that can be used to `visit`, in order.
-pub(crate) fn scan<S: ReadAt + ?Sized>(
+/// Parses the framing of the CAR of `size` bytes in `source`, and passes every section that can be used to `visit`, in
+/// order. `path` is its name in errors.
+///
+/// The source is read from the start to the end, with steps over most of the data. No read starts more than 64 KiB
+/// before the end of an earlier one.
+///
+/// # Errors
+/// Those of [`CarPinner::open`](crate::CarPinner::open) for a file with the same bytes, and [`CarError::Io`] where the
+/// source fails.
+pub fn scan<S: ReadAt + ?Sized>(
     source: &S,
     size: u64,
     path: &Path,

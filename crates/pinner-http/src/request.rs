@@ -48,6 +48,19 @@ impl Client {
         Request::new(self.clone(), Method::GET, path)
     }
 
+    /// A GET of a path and query on the endpoint's server, both escaped as they are to be sent: where a signature covers
+    /// them. The endpoint's own path does not count.
+    pub fn get_escaped(&self, target: &str) -> Request {
+        let mut request = Request::new(self.clone(), Method::GET, "");
+        let (path, query) = match target.split_once('?') {
+            Some((path, query)) => (path, Some(query)),
+            None => (target, None),
+        };
+        request.url.set_path(path);
+        request.url.set_query(query);
+        request
+    }
+
     /// A POST to `path`, which is as for [`get`](Self::get), with an empty body.
     pub fn post(&self, path: &str) -> Request {
         Request::new(self.clone(), Method::POST, path)

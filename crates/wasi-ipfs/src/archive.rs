@@ -1,4 +1,4 @@
-//! Archives as they are given: files, pipes, standard input.
+//! Archives as they are given: files, pipes, standard input; and which of them are URLs.
 //!
 //! An archive is read at any offset, so what cannot be is copied into a temporary file without a name first, which goes
 //! with this process however it ends.
@@ -8,12 +8,42 @@ use std::{
     io::{self, IsTerminal},
     os::{fd::AsFd, unix::fs::FileTypeExt},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use anyhow::Context;
+use pinner_api::Pinner;
 use pinner_car::CarPinner;
+use pinset::RootCid;
 
 use crate::{messages, scratch, usage::Usage};
+
+/// An archive at a URL, open.
+#[derive(Debug)]
+pub(crate) struct RemoteArchive {
+    pub(crate) pinner: Arc<dyn Pinner>,
+    /// The roots in its header.
+    pub(crate) roots: Vec<RootCid>,
+}
+
+/// Divides archives into URLs and paths. A file whose path looks like a URL is `./…`.
+pub(crate) fn divided(all: &[PathBuf]) -> (Vec<&str>, Vec<PathBuf>) {
+    let url = |path: &Path| path.to_str().is_some_and(is_url);
+    let (urls, paths): (Vec<_>, Vec<_>) = all.iter().partition(|path| url(path));
+    let urls = urls.into_iter().filter_map(|url| url.to_str());
+    (urls.collect(), paths.into_iter().cloned().collect())
+}
+
+/// Whether the text is a URL of any scheme.
+fn is_url(text: &str) -> bool {
+    text.split_once("://").is_some_and(|(scheme, _)| {
+        let mut letters = scheme.chars();
+        letters
+            .next()
+            .is_some_and(|first| first.is_ascii_alphabetic())
+            && letters.all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.'))
+    })
+}
 
 /// How standard input is written in `--car`.
 const STDIN: &str = "-";
@@ -103,4 +133,26 @@ fn copied(mut pipe: File, staging: Option<&Path>) -> anyhow::Result<File> {
             scratch::ELSEWHERE
         )
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_no_url() {
+        let paths = [
+            "x.car",
+            "./https://x",
+            "/a://b",
+            "://x",
+            "1a://x",
+            "C:/x",
+            "-",
+        ];
+        let urls = ["s3://b/k", "HTTPS://x", "gs://x", "foo+bar://"];
+        let all: Vec<PathBuf> = paths.iter().chain(&urls).map(PathBuf::from).collect();
+        let divided = divided(&all);
+        assert_eq!(divided, (urls.to_vec(), paths.map(PathBuf::from).to_vec()));
+    }
 }

@@ -10,8 +10,10 @@ mod credentials;
 mod gateway;
 #[cfg(feature = "kubo")]
 mod kubo;
-#[cfg(not(all(feature = "gateway", feature = "kubo")))]
+#[cfg(not(all(feature = "gateway", feature = "kubo", feature = "object-store")))]
 mod left_out;
+#[cfg(feature = "object-store")]
+mod remote_archives;
 #[cfg(feature = "kubo")]
 mod repository;
 mod unnamed;
@@ -25,7 +27,7 @@ use std::{
 use clap::Args;
 use pinner_api::Pinner;
 use pinner_car::{CarPinner, ImportOptions};
-use pinner_layered::Layered;
+use pinner_layered::{Layered, LayeredBuilder};
 use pinset::RootCid;
 
 use crate::{
@@ -43,8 +45,12 @@ pub(crate) use kubo::KuboArgs;
 use left_out::GatewayArgs;
 #[cfg(not(feature = "kubo"))]
 pub(crate) use left_out::KuboArgs;
+#[cfg(not(feature = "object-store"))]
+use left_out::RemoteArchiveArgs;
 #[cfg(not(feature = "kubo"))]
 use left_out::RepositoryArgs;
+#[cfg(feature = "object-store")]
+use remote_archives::RemoteArchiveArgs;
 #[cfg(feature = "kubo")]
 use repository::RepositoryArgs;
 use unnamed::Unnamed;
@@ -52,10 +58,10 @@ use unnamed::Unnamed;
 /// The message if no source is given.
 fn no_source() -> String {
     let (kubo, repository) = (KuboArgs::SUMMARY, RepositoryArgs::SUMMARY);
-    let gateway = GatewayArgs::SUMMARY;
+    let (gateway, or_url) = (GatewayArgs::SUMMARY, RemoteArchiveArgs::SUMMARY);
     format!(
         "no source of blocks is given. The sources are:
-  --car FILE      a CAR archive, as `wasi-ipfs import` and `ipfs dag export` write it
+  --car FILE      a CAR archive, as `wasi-ipfs import` and `ipfs dag export` write it{or_url}
   --add PATH      a local file or directory, imported for this run
 {kubo}{repository}{gateway}Pass one or more of them"
     )
@@ -66,7 +72,9 @@ fn no_source() -> String {
 #[command(next_help_heading = "Sources of blocks (at least one)")]
 pub(crate) struct SourceArgs {
     /// A CAR archive (version 1 or 2); may be given several times. Blocks in local sources are not requested from
-    /// others, unless they are damaged. `-` is standard input: it is copied into a temporary file first, as is a pipe
+    /// others, unless they are damaged. `-` is standard input: it is copied into a temporary file first, as is a pipe. An https:// or s3:// URL is read by
+    /// ranges; for S3, the keys, the region and the endpoint are those of AWS's variables, and nothing is signed without
+    /// keys
     #[arg(long, value_name = "FILE")]
     car: Vec<PathBuf>,
 
@@ -79,6 +87,9 @@ pub(crate) struct SourceArgs {
     /// With --add: include hidden files
     #[arg(long, requires = "add")]
     add_hidden: bool,
+
+    #[command(flatten)]
+    remote_archives: RemoteArchiveArgs,
 
     #[command(flatten)]
     kubo: KuboArgs,
@@ -124,25 +135,35 @@ impl SourceArgs {
         self.kubo.refuse_unused()?;
         // First, because it shows at once whether a node answers, while an import may take long.
         let remote = self.remote(block_deadline).await?;
-        let local = match self.car.is_empty() && self.add.is_empty() {
+        let (urls, files) = archive::divided(&self.car);
+        let far = self.remote_archives.open(&urls, block_deadline).await?;
+        let local = match files.is_empty() && self.add.is_empty() {
             true => None,
-            false => Some(self.local(staging).await?),
+            false => Some(self.local(files, staging).await?),
         };
-        let roots = local.as_ref().map_or_else(Vec::new, roots_of);
+        let mut roots = local.as_ref().map_or_else(Vec::new, roots_of);
+        roots.extend(far.iter().flat_map(|archive| archive.roots.iter().cloned()));
         let total = match (&local, &remote) {
-            (Some(local), None) => Some(Total {
+            (Some(local), None) if far.is_empty() => Some(Total {
                 blocks: local.len() as u64,
                 bytes: local.total_bytes(),
             }),
             (Some(_) | None, _) => None,
         };
-        let pinner: Arc<dyn Pinner> = match (local, remote) {
-            (None, None) => return Err(Usage::missing(no_source())),
-            (Some(local), None) => Arc::new(local),
-            (None, Some(remote)) => remote,
-            (Some(local), Some(remote)) => {
-                let layers = Layered::builder().archive(Arc::new(local)).keeper(remote);
-                Arc::new(layers.build())
+        let local = local.map(|local| Arc::new(local) as Arc<dyn Pinner>);
+        let mut archives: Vec<_> = local.into_iter().collect();
+        archives.extend(far.into_iter().map(|archive| archive.pinner));
+        let pinner: Arc<dyn Pinner> = match (&archives[..], remote) {
+            ([], None) => return Err(Usage::missing(no_source())),
+            ([one], None) => one.clone(),
+            ([], Some(remote)) => remote,
+            (_, remote) => {
+                let layers = archives.into_iter();
+                let layers = layers.fold(Layered::builder(), LayeredBuilder::archive);
+                Arc::new(match remote {
+                    Some(remote) => layers.keeper(remote).build(),
+                    None => layers.build(),
+                })
             }
         };
         Ok(Sources {
@@ -152,8 +173,12 @@ impl SourceArgs {
         })
     }
 
-    async fn local(&self, staging: Option<&Path>) -> anyhow::Result<CarPinner> {
-        let mut cars = self.car.clone();
+    /// Opens the archives that are files, and those that are imported now.
+    async fn local(
+        &self,
+        mut cars: Vec<PathBuf>,
+        staging: Option<&Path>,
+    ) -> anyhow::Result<CarPinner> {
         let imports = match self.add.is_empty() {
             true => None,
             false => Some(Scratch::new(staging)?),
@@ -213,7 +238,10 @@ fn roots_of(cars: &CarPinner) -> Vec<RootCid> {
 }
 
 /// Tests of what a build leaves out: run by `cargo test -p wasi-ipfs --no-default-features --bins`.
-#[cfg(all(test, not(all(feature = "gateway", feature = "kubo"))))]
+#[cfg(all(
+    test,
+    not(all(feature = "gateway", feature = "kubo", feature = "object-store"))
+))]
 mod tests {
     use clap::Parser;
 
@@ -259,5 +287,22 @@ mod tests {
             said.contains("--gateway") && said.contains("`gateway`"),
             "{said}"
         );
+    }
+
+    #[test]
+    #[cfg(not(feature = "object-store"))]
+    fn an_archive_at_a_url_is_refused_by_name() {
+        for flags in [
+            &["--car", "https://example.org/x.car?s3cret"][..],
+            &["--car", "x.car", "--car", "s3://bucket/x.car"],
+            &["--car", "x.car", "--car-scan-limit", "1GiB"],
+        ] {
+            let said = refused(flags);
+            assert!(
+                said.starts_with("--car") && said.contains("`object-store`"),
+                "{said}"
+            );
+            assert!(!said.contains("s3cret"), "{said}");
+        }
     }
 }

@@ -115,6 +115,11 @@ const BOUNDARIES: &[Boundary<'static>] = &[
         allowed: &["pinner-api"],
     },
     Boundary {
+        of: "pinner-car-remote",
+        forbidden: BESIDE_BACKENDS,
+        allowed: &["pinner-api", "pinner-car", "pinner-http"],
+    },
+    Boundary {
         of: "pinner-layered",
         forbidden: &[
             "cap-std",

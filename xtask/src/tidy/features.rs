@@ -15,7 +15,7 @@ struct Build {
     leaves_out: &'static [&'static str],
 }
 
-const BUILDS: [Build; 8] = [
+const BUILDS: [Build; 9] = [
     Build {
         of: "pinset",
         features: &[],
@@ -44,7 +44,7 @@ const BUILDS: [Build; 8] = [
     Build {
         of: "wasi-ipfs",
         features: &[],
-        leaves_out: &["hyper", "reqwest", "ring", "rustls"],
+        leaves_out: &["hyper", "object_store", "reqwest", "ring", "rustls"],
     },
     Build {
         of: "wasi-ipfs",
@@ -54,7 +54,12 @@ const BUILDS: [Build; 8] = [
     Build {
         of: "wasi-ipfs",
         features: &["gateway"],
-        leaves_out: &["kubo-protocol", "pinner-kubo"],
+        leaves_out: &["kubo-protocol", "object_store", "pinner-kubo"],
+    },
+    Build {
+        of: "wasi-ipfs",
+        features: &["object-store"],
+        leaves_out: &["kubo-protocol", "pinner-gateway", "pinner-kubo"],
     },
 ];
 

@@ -21,6 +21,7 @@ const BUILT: &[&str] = &[
     "pinner-api",
     // The others' tests depend on these by their versions.
     "pinner-car",
+    "pinner-car-remote",
     "pinner-conformance",
     "pinner-gateway",
     "pinner-http",

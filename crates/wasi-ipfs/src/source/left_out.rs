@@ -143,3 +143,35 @@ impl GatewayArgs {
         }
     }
 }
+
+/// Archives in object storage.
+#[cfg(not(feature = "object-store"))]
+#[derive(Args, Debug)]
+pub(crate) struct RemoteArchiveArgs {
+    #[arg(long, hide = true)]
+    car_scan_limit: Option<Given>,
+
+    #[arg(long, hide = true)]
+    car_allow_http: bool,
+}
+
+#[cfg(not(feature = "object-store"))]
+impl RemoteArchiveArgs {
+    /// The end of the line of `--car` in the list of sources.
+    pub(crate) const SUMMARY: &str = "";
+
+    /// Returns no archives, or refuses the flags.
+    pub(crate) async fn open(
+        &self,
+        urls: &[&str],
+        _: Duration,
+    ) -> anyhow::Result<Vec<crate::archive::RemoteArchive>> {
+        let given = match (urls, self.car_scan_limit.is_some(), self.car_allow_http) {
+            ([], false, false) => return Ok(Vec::new()),
+            ([], true, _) => "--car-scan-limit",
+            ([], false, true) => "--car-allow-http",
+            _ => "--car with a URL",
+        };
+        Err(left_out(given, "object-store"))
+    }
+}

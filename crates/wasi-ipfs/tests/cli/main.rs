@@ -17,6 +17,7 @@ mod messages;
 mod names;
 mod programs;
 mod read;
+mod remote_archives;
 mod run;
 mod signals;
 mod sources;

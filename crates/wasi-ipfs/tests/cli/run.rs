@@ -276,7 +276,8 @@ fn rust_programs_of_both_previews_walk_the_tree() {
     }
 }
 
-fn built_guests() -> PathBuf {
+/// Where the programs of `tests/guests` are, if they are built.
+pub(crate) fn built_guests() -> PathBuf {
     std::env::var_os("WASI_IPFS_GUESTS").map_or_else(
         || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/guests"),
         PathBuf::from,
