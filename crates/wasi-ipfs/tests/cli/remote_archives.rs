@@ -1,6 +1,13 @@
 //! Archives at URLs: what is asked for, what is said, and what is refused.
 
-use std::fs;
+use std::{
+    fs,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
 
 use pinner_car::parse_car;
 use toy_http::{Asked, Reply, ToyServer};
@@ -10,14 +17,25 @@ use crate::{harness::Scene, run::built_guests};
 /// A server of one archive by ranges, and the runtime that it needs.
 struct Served {
     server: ToyServer,
+    /// Whether each answer takes as long as over a line of 42 ms.
+    slow: Arc<AtomicBool>,
     _runtime: tokio::runtime::Runtime,
 }
 
 impl Served {
     fn start(bytes: Vec<u8>) -> Self {
         let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-        let server = runtime.block_on(ToyServer::start(move |asked| answer(&bytes, asked)));
+        let slow = Arc::new(AtomicBool::new(false));
+        let is_slow = slow.clone();
+        let server = runtime.block_on(ToyServer::start(move |asked| {
+            let answer = answer(&bytes, asked);
+            match is_slow.load(Ordering::SeqCst) {
+                true => answer.after(Duration::from_millis(42)),
+                false => answer,
+            }
+        }));
         Self {
+            slow,
             server: server.expect("it listens"),
             _runtime: runtime,
         }
@@ -202,4 +220,13 @@ fn a_read_in_the_middle_of_a_file_costs_few_requests() {
     // The head, the index, the directory, the file's root, a node, and a leaf.
     assert!(requests <= 6, "{requests} requests");
     assert_eq!(ended.text().lines().count(), 1, "{}", ended.text());
+
+    // From the start to the end, blocks that lie near each other come together, ahead of the reader.
+    served.slow.store(true, Ordering::SeqCst);
+    let begun = Instant::now();
+    let ended = scene.call("cat", &["--car", &served.url(), &path]);
+    assert!(ended.succeeded().stdout == bytes);
+    let sequential = served.server.requests().len() - requests;
+    println!("{sequential} requests of 42 ms, {:?}", begun.elapsed());
+    assert!(sequential <= 100, "{sequential} requests for 184 leaves");
 }
