@@ -115,6 +115,12 @@ pub(crate) enum Record<'a> {
         #[serde(flatten)]
         path: Text<'a>,
     },
+    /// `--car URL`: an archive without an index is read once.
+    Scan {
+        archive: &'a str,
+        bytes: u64,
+        requests: u64,
+    },
     /// `--ipns`: what a name stands for.
     Resolved { name: String, cid: String },
     /// `--stats`.

@@ -12,7 +12,8 @@ use pinset::{RootCid, lock_dir::LockDir};
 
 use crate::{
     archive::RemoteArchive,
-    output::escape,
+    messages,
+    record::Record,
     units::{parse_size, show_size},
     usage::Usage,
 };
@@ -74,22 +75,28 @@ fn tell(cost: &ScanCost) {
         1 => "1 request".to_owned(),
         many => format!("{many} requests"),
     };
-    eprintln!(
+    let words = format!(
         "note: '{}' has no index: {} are read once, in {requests}",
-        escape(&cost.archive),
+        cost.archive,
         show_size(cost.bytes)
     );
+    let record = Record::Scan {
+        archive: &cost.archive,
+        bytes: cost.bytes,
+        requests: cost.requests,
+    };
+    messages::note(&record, words);
 }
 
 fn warn(pinner: &RemoteCarPinner) {
-    let name = escape(pinner.name());
+    let name = pinner.name();
     let (count, first) = pinner.defects();
     for defect in first {
-        eprintln!("warning: '{name}': {}", escape(defect));
+        messages::warning(format_args!("'{name}': {defect}"));
     }
     let more = count - first.len() as u64;
     if more > 0 {
-        eprintln!("warning: '{name}': {more} more defects");
+        messages::warning(format_args!("'{name}': {more} more defects"));
     }
 }
 
