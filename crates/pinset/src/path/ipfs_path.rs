@@ -162,7 +162,7 @@ pub(crate) fn shown(text: &str) -> String {
     shown
 }
 
-/// What a walk cannot leave.
+/// The bounds of a walk, which it cannot leave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Within {
     /// The directory that it starts in.
