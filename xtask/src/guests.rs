@@ -13,6 +13,7 @@ use std::{
 };
 
 use anyhow::{Context, Result};
+use clap::Args;
 
 use crate::{process, tools::Tool, workspace::Workspace};
 
@@ -30,14 +31,51 @@ const RIPGREP: Tool = Tool {
     version: "15.1.0",
 };
 
+/// uutils' coreutils, with the tools that WASI can have. Built if all guests are asked for.
+const COREUTILS: Tool = Tool {
+    name: "coreutils",
+    version: "0.12.0",
+};
+
+/// Only the tools that WASI can have, in one program.
+const OF_COREUTILS: [&str; 5] = [
+    "--no-default-features",
+    "--features",
+    "feat_wasm",
+    "--bin",
+    "coreutils",
+];
+
 /// The programs of other people that lie among ours.
-const OTHERS: [&str; 2] = ["rg", "sqlite3"];
+const OTHERS: [&str; 3] = ["rg", "coreutils", "sqlite3"];
+
+/// Which guests to build.
+#[derive(Args, Debug)]
+pub(crate) struct Flags {
+    /// Also builds uutils' coreutils, which takes minutes.
+    #[arg(long)]
+    all: bool,
+}
+
+/// Builds the guests.
+pub(crate) fn run(workspace: &Workspace, flags: &Flags) -> Result<()> {
+    match flags.all {
+        true => build_all(workspace),
+        false => build(workspace),
+    }
+}
 
 /// Builds all guests that the tests run, if they are missing or older than their source.
 pub(crate) fn build(workspace: &Workspace) -> Result<()> {
     build_ours(workspace)?;
     matrix::build(workspace)?;
-    build_ripgrep(workspace)
+    build_other(workspace, RIPGREP, "rg", &[])
+}
+
+/// Builds the guests that take long to build, too.
+pub(crate) fn build_all(workspace: &Workspace) -> Result<()> {
+    build(workspace)?;
+    build_other(workspace, COREUTILS, "coreutils", &OF_COREUTILS)
 }
 
 /// Builds all of the project's own guests.
@@ -213,24 +251,27 @@ fn copy_if_other(from: &Path, to: &Path) -> Result<()> {
     fs::write(to, made).with_context(|| format!("cannot write {}", to.display()))
 }
 
-/// Builds ripgrep unless this version is already built: it takes minutes, and the file only changes with the version.
+/// Builds another project's program unless this version is already built: it takes minutes, and the file only changes
+/// with the version.
 ///
-/// The debug information that ripgrep's own release profile keeps is left out: it is most of the file, and every run
+/// The debug information that its own release profile may keep is left out: it is most of the file, and every run
 /// begins with reading the file.
-fn build_ripgrep(workspace: &Workspace) -> Result<()> {
+fn build_other(workspace: &Workspace, tool: Tool, program: &str, chosen: &[&str]) -> Result<()> {
     add_targets(workspace, &[PREVIEW_1])?;
-    let root = workspace.guests().join("ripgrep");
-    let program = root.join("bin/rg.wasm");
-    if !RIPGREP.is_in(&root) || !program.exists() {
-        let build = workspace.guests().join("build-ripgrep");
-        let mut cargo = RIPGREP.install(&root);
+    let root = workspace.guests().join(tool.name);
+    let file = Path::new(program).with_extension("wasm");
+    let built = root.join("bin").join(&file);
+    if !tool.is_in(&root) || !built.exists() {
+        let build = workspace.guests().join(format!("build-{}", tool.name));
+        let mut cargo = tool.install(&root);
         cargo
             .current_dir(&workspace.root)
             .args(["--force", "--target", PREVIEW_1.0])
+            .args(chosen)
             .env("CARGO_PROFILE_RELEASE_DEBUG", "false")
             .env("CARGO_PROFILE_RELEASE_STRIP", "true");
         process::run(without_host_flags(cargo.arg("--target-dir").arg(&build)))?;
         fs::remove_dir_all(&build).with_context(|| format!("cannot remove {}", build.display()))?;
     }
-    copy_if_other(&program, &workspace.guests().join("p1/rg.wasm"))
+    copy_if_other(&built, &workspace.guests().join(PREVIEW_1.1).join(file))
 }

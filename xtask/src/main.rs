@@ -40,7 +40,7 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Task {
     /// Builds the guests for wasm32-wasip1 and wasm32-wasip2, and gets programs in other languages and by other people.
-    Guests,
+    Guests(guests::Flags),
     /// Runs `tidy` and then all tests; ends with `N passed, N failed`.
     Test(test::Flags),
     /// Runs the fuzz targets, each for a minute; ends with `N passed, N failed`.
@@ -65,7 +65,7 @@ enum Task {
 
 fn main() -> ExitCode {
     let done = Workspace::find().and_then(|workspace| match Arguments::parse().command {
-        Task::Guests => guests::build(&workspace),
+        Task::Guests(flags) => guests::run(&workspace, &flags),
         Task::Test(flags) => test::run(&workspace, &flags),
         Task::Fuzz(flags) => fuzz::run(&workspace, &flags),
         Task::Kubo(flags) => kubo::run(&workspace, &flags),

@@ -33,6 +33,9 @@ pub(crate) struct Flags {
     /// Also runs the tests on a real S3: moto's server, fetched by pip.
     #[arg(long)]
     s3: bool,
+    /// Also builds and runs the guests that take minutes to build: uutils' coreutils.
+    #[arg(long)]
+    all_guests: bool,
     /// Leaves out `tidy`, and tests that take minutes (`WASI_IPFS_QUICK` tells them).
     #[arg(long)]
     quick: bool,
@@ -63,12 +66,13 @@ impl Flags {
             (KUBO, self.kubo),
             (CLUSTER, self.kubo),
             (s3::VARIABLE, self.s3),
+            ("--all-guests", self.all_guests),
             ("in a quick run", !self.quick),
         ];
         let excused = asked
             .iter()
             .any(|(mark, asked)| !asked && line.contains(mark));
-        (self.fixtures.is_some() || self.kubo || self.s3) && !excused
+        (self.fixtures.is_some() || self.kubo || self.s3 || self.all_guests) && !excused
     }
 
     /// Whether the models run too: they are built by themselves, and no argument of `cargo test` is for them.
@@ -89,15 +93,15 @@ impl Flags {
         self.divided().0.iter().any(chooses)
     }
 
-    /// Whether the tests may run ripgrep and the matrix's guests, which take minutes to build.
-    fn runs_ripgrep(&self) -> bool {
-        let is_named = |word: &String| word.ends_with(RUNS_RIPGREP);
+    /// Whether the tests may run ripgrep, the matrix's guests or coreutils, which take minutes to build.
+    fn runs_others(&self) -> bool {
+        let is_named = |word: &String| word.ends_with(RUNS_OTHERS);
         !self.chooses_packages() || self.divided().0.iter().any(is_named)
     }
 }
 
-/// The crate whose tests run ripgrep.
-const RUNS_RIPGREP: &str = "e2e";
+/// The crate whose tests run guests of other people.
+const RUNS_OTHERS: &str = "e2e";
 
 /// Something failed. The last line printed says how much.
 #[derive(Debug)]
@@ -129,6 +133,9 @@ pub(crate) fn run(workspace: &Workspace, flags: &Flags) -> Result<()> {
     }
     if !flags.s3 {
         println!("NOT RUN (not asked for): a real S3; pass --s3");
+    }
+    if !flags.all_guests {
+        println!("NOT RUN (not asked for): guests that take minutes to build; pass --all-guests");
     }
     if flags.quick {
         println!("NOT RUN (--quick): tidy, tests that take minutes");
@@ -172,7 +179,8 @@ fn all(
         true => Some(steps.run("s3", || s3::ensure(workspace))?),
         false => None,
     };
-    steps.run("guests", || match flags.runs_ripgrep() {
+    steps.run("guests", || match flags.runs_others() {
+        true if flags.all_guests => guests::build_all(workspace),
         true => guests::build(workspace),
         false => guests::build_ours(workspace),
     })?;
@@ -302,6 +310,7 @@ mod tests {
             fixtures: None,
             kubo: false,
             s3: false,
+            all_guests: false,
             quick: true,
             arguments: arguments.iter().map(ToString::to_string).collect(),
         }
@@ -331,12 +340,12 @@ mod tests {
     }
 
     #[test]
-    fn ripgrep_is_built_for_the_tests_that_run_it() -> Result<()> {
-        let runs = |arguments: &[&str]| flags(arguments).runs_ripgrep();
-        assert!(runs(&[]) && runs(&["--", "-p"]) && runs(&["-p", RUNS_RIPGREP]));
-        assert!(!runs(&["-p", "pinset", "--", RUNS_RIPGREP]));
+    fn others_are_built_for_the_tests_that_run_them() -> Result<()> {
+        let runs = |arguments: &[&str]| flags(arguments).runs_others();
+        assert!(runs(&[]) && runs(&["--", "-p"]) && runs(&["-p", RUNS_OTHERS]));
+        assert!(!runs(&["-p", "pinset", "--", RUNS_OTHERS]));
         let members = Workspace::find()?.members()?;
-        assert!(members.iter().any(|member| member.name == RUNS_RIPGREP));
+        assert!(members.iter().any(|member| member.name == RUNS_OTHERS));
         Ok(())
     }
 
@@ -348,6 +357,7 @@ mod tests {
             "NOT RUN: kubo: pins: WASI_IPFS_CLUSTER names no program",
             "NOT RUN: kubo: the FUSE mount: it needs /dev/fuse",
             "NOT RUN: s3: archives: WASI_IPFS_MOTO names no folder",
+            "NOT RUN: uutils coreutils: it is built with --all-guests",
             "NOT RUN: files of a gibibyte, in a quick run",
         ];
         let counted = |fixtures: bool, kubo: bool, s3: bool, quick: bool| {
@@ -355,25 +365,34 @@ mod tests {
                 fixtures: fixtures.then_some(None),
                 kubo,
                 s3,
+                all_guests: false,
                 quick,
                 arguments: Vec::new(),
             };
             lines.map(|line| flags.counts(line))
         };
-        assert_eq!(counted(false, false, false, false), [false; 6]);
+        assert_eq!(counted(false, false, false, false), [false; 7]);
         assert_eq!(
             counted(true, false, false, false),
-            [true, false, false, true, false, true]
+            [true, false, false, true, false, false, true]
         );
         assert_eq!(
             counted(false, true, false, true),
-            [false, true, true, true, false, false]
+            [false, true, true, true, false, false, false]
         );
         assert_eq!(
             counted(false, false, true, true),
-            [false, false, false, true, true, false]
+            [false, false, false, true, true, false, false]
         );
-        assert_eq!(counted(true, true, true, false), [true; 6]);
+        assert_eq!(
+            counted(true, true, true, false),
+            [true, true, true, true, true, false, true]
+        );
+        let asked = Flags {
+            all_guests: true,
+            ..flags(&[])
+        };
+        assert!(asked.counts(lines[5]));
     }
 
     #[test]

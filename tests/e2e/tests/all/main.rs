@@ -2,6 +2,7 @@
 
 mod access;
 mod budget;
+mod coreutils;
 mod descriptor;
 mod differences;
 mod fixtures;
