@@ -10,6 +10,7 @@ use rustls_platform_verifier::Verifier;
 use tokio::sync::Semaphore;
 
 use crate::{
+    address::Addresses,
     auth::Auth,
     endpoint::Endpoint,
     error::{HttpError, Source},
@@ -45,6 +46,7 @@ impl Client {
             in_flight: 16,
             retry: RetryPolicy::default(),
             redirects: Redirects::Never,
+            addresses: Addresses::Any,
             user_agent: concat!("wasi-ipfs/", env!("CARGO_PKG_VERSION")).to_owned(),
             trusted: Vec::new(),
         }
@@ -89,6 +91,7 @@ pub struct ClientBuilder {
     in_flight: usize,
     retry: RetryPolicy,
     redirects: Redirects,
+    addresses: Addresses,
     user_agent: String,
     /// Certificates in DER.
     trusted: Vec<Vec<u8>>,
@@ -127,6 +130,12 @@ impl ClientBuilder {
         self
     }
 
+    /// Sets which addresses the client connects to. The default is [`Addresses::Any`]. With a rule, no proxy is used.
+    pub fn addresses(mut self, addresses: Addresses) -> Self {
+        self.addresses = addresses;
+        self
+    }
+
     /// Sets the client's user agent. The default is `wasi-ipfs/` and the version.
     pub fn user_agent(mut self, name: impl Into<String>) -> Self {
         self.user_agent = name.into();
@@ -145,7 +154,8 @@ impl ClientBuilder {
     ///
     /// # Errors
     /// [`HttpError::Unusable`]: credentials that no header can hold; a certificate to trust that is not a
-    /// certificate; no trusted certificates at all, where the endpoint is `https`.
+    /// certificate; no trusted certificates at all, where the endpoint is `https`; an endpoint at an address that is not allowed, or a
+    /// Unix socket where not every address is.
     pub fn build(self) -> Result<Client, HttpError> {
         let endpoint = Arc::new(self.endpoint);
         let unusable = |reason: &str, source: Option<Source>| HttpError::Unusable {
@@ -157,6 +167,14 @@ impl ClientBuilder {
             .auth
             .header()
             .map_err(|reason| unusable(reason, None))?;
+        let refused = match (endpoint.address(), endpoint.socket()) {
+            (Some(address), _) => !self.addresses.allow(address),
+            (None, Some(_)) => !self.addresses.is_any(),
+            (None, None) => false,
+        };
+        if refused {
+            return Err(unusable("its address may not be asked", None));
+        }
         let redirects = match endpoint.socket() {
             // A redirect would send calls for another host through the same socket.
             Some(_) => Redirects::Never,
@@ -174,14 +192,15 @@ impl ClientBuilder {
             .connect_timeout(self.connect_timeout)
             .pool_idle_timeout(Duration::from_secs(90))
             .tcp_nodelay(true)
-            .redirect(redirects.policy())
+            .redirect(redirects.policy(self.addresses))
             .referer(false)
             // The library would retry without knowing of our own retries.
             .retry(reqwest::retry::never())
-            .dns_resolver(Arc::new(SystemResolver::of(&endpoint)))
+            .dns_resolver(Arc::new(SystemResolver::of(&endpoint, self.addresses)))
             .user_agent(self.user_agent);
-        if endpoint.is_local() {
-            // A proxy from the environment would see another machine under these addresses.
+        if endpoint.is_local() || !self.addresses.is_any() {
+            // A proxy from the environment would see another machine under local addresses, and resolves all names by
+            // itself, unchecked.
             http = http.no_proxy();
         }
         if let Some(path) = endpoint.socket() {

@@ -7,6 +7,7 @@ mod multiaddr;
 
 use std::{
     fmt,
+    net::IpAddr,
     path::{Path, PathBuf},
     str::FromStr,
 };
@@ -79,12 +80,19 @@ impl Endpoint {
     /// Whether the address is on this machine: a Unix socket, a loopback address, or `localhost`.
     pub fn is_local(&self) -> bool {
         self.socket.is_some()
-            || match self.base.host() {
-                Some(url::Host::Ipv4(address)) => address.is_loopback(),
-                Some(url::Host::Ipv6(address)) => address.is_loopback(),
-                Some(url::Host::Domain(name)) => is_localhost(name),
-                None => false,
+            || match (written_address(&self.base), self.base.domain()) {
+                (Some(address), _) => address.is_loopback(),
+                (None, Some(name)) => is_localhost(name),
+                (None, None) => false,
             }
+    }
+
+    /// The address, if the host is written as one.
+    pub(crate) fn address(&self) -> Option<IpAddr> {
+        match self.socket {
+            Some(_) => None,
+            None => written_address(&self.base),
+        }
     }
 
     /// The URL of `path` (segments joined by `/`) below this endpoint. The content of segments is escaped, except `.`
@@ -121,6 +129,15 @@ impl Endpoint {
             base.set_path(&path);
         }
         Ok(Self { base, socket: None })
+    }
+}
+
+/// The address in a URL whose host is written as one. Such a host is not resolved.
+pub(crate) fn written_address(url: &Url) -> Option<IpAddr> {
+    match url.host() {
+        Some(url::Host::Ipv4(address)) => Some(address.into()),
+        Some(url::Host::Ipv6(address)) => Some(address.into()),
+        Some(url::Host::Domain(_)) | None => None,
     }
 }
 

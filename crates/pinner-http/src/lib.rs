@@ -13,7 +13,7 @@
 //! # The steps of a call
 //!
 //! 1. [`Endpoint`]: the server's address, from a multiaddr, a URL or `host:port`.
-//! 2. [`ClientBuilder`], with [`Auth`] and [`Redirects`]: a [`Client`], which holds the connections and the limit on
+//! 2. [`ClientBuilder`], with [`Auth`], [`Redirects`] and [`Addresses`]: a [`Client`], which holds the connections and the limit on
 //!    calls in flight.
 //! 3. [`Request`]: one call, which is sent, and sent again according to the [`RetryPolicy`].
 //! 4. [`Answer`]: a whole body, up to a limit, by one absolute deadline; or [`Streamed`]: bytes or lines as they
@@ -58,6 +58,7 @@ mod resolver;
 mod retry;
 mod stream;
 
+pub use address::Addresses;
 pub use answer::Answer;
 pub use auth::Auth;
 pub use certificates::{ParseCertificatesError, certificates};

@@ -5,6 +5,8 @@
 
 use reqwest::{Url, redirect::Policy};
 
+use crate::{address::Addresses, endpoint::written_address};
+
 /// The client's reaction to a redirect. Credentials are never sent to another host, port or scheme, and
 /// no redirect leads from `https` to `http`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -23,13 +25,16 @@ pub enum Redirects {
 const LONGEST_CHAIN: usize = 5;
 
 impl Redirects {
-    pub(crate) fn policy(self) -> Policy {
+    /// The policy of a client that connects to `addresses` alone. Names are checked when they are resolved.
+    pub(crate) fn policy(self, addresses: Addresses) -> Policy {
         match self {
             Self::Never => Policy::none(),
-            Self::WithinSite => Policy::custom(|attempt| {
+            Self::WithinSite => Policy::custom(move |attempt| {
                 let previous = attempt.previous();
                 // The first URL of the chain is the one that was asked for.
-                let follows = previous.len() <= LONGEST_CHAIN
+                let written = written_address(attempt.url());
+                let follows = written.is_none_or(|address| addresses.allow(address))
+                    && previous.len() <= LONGEST_CHAIN
                     && previous
                         .first()
                         .zip(previous.last())

@@ -8,6 +8,7 @@ use reqwest::Url;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::{
+    address::Refused,
     answer::{Answer, read_whole},
     body::{Body, End, cause, without_url},
     client::Client,
@@ -295,6 +296,9 @@ impl Request {
                 "TLS failed; is the address right, and is its certificate trusted?",
                 Some(without_url(error)),
             );
+        }
+        if cause::<Refused>(&error).is_some() {
+            return self.unusable("its address may not be asked", Some(without_url(error)));
         }
         let garbled = cause::<hyper::Error>(&error).is_some_and(hyper::Error::is_parse);
         let source = without_url(error);

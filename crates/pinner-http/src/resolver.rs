@@ -1,7 +1,7 @@
-//! [`SystemResolver`]: the system's resolver, with two rules of ours.
+//! [`SystemResolver`]: the system's resolver, with three rules of ours.
 //!
 //! Every name below `localhost` is this machine (RFC 6761). Not every system knows that, and a local gateway redirects
-//! to such names. And a server on the internet cannot lead the client into a private network by a redirect to a name
+//! to such names. A client with a rule for addresses ([`Addresses`]) connects to those that it allows alone. And a server on the internet cannot lead the client into a private network by a redirect to a name
 //! below its own, which its owner can point anywhere.
 
 use std::{
@@ -16,7 +16,7 @@ use std::{
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
 use crate::{
-    address::is_private,
+    address::{Addresses, Refused, is_private},
     endpoint::{Endpoint, is_localhost},
 };
 
@@ -27,13 +27,15 @@ pub(crate) struct SystemResolver {
     own: Option<String>,
     /// Whether that name has led into a private network, so that the names below it may too.
     own_is_private: Arc<AtomicBool>,
+    addresses: Addresses,
 }
 
 impl SystemResolver {
-    pub(crate) fn of(endpoint: &Endpoint) -> Self {
+    pub(crate) fn of(endpoint: &Endpoint, addresses: Addresses) -> Self {
         Self {
             own: endpoint.host().map(str::to_owned),
             own_is_private: Arc::default(),
+            addresses,
         }
     }
 
@@ -50,13 +52,15 @@ impl Resolve for SystemResolver {
         let is_below = self.is_below_own(name.as_str());
         let is_own = self.own.as_deref() == Some(name.as_str());
         let own_is_private = self.own_is_private.clone();
+        let addresses = self.addresses;
         Box::pin(async move {
             let host = match is_localhost(name.as_str()) {
                 true => "localhost",
                 false => name.as_str(),
             };
             // The connector sets the port.
-            let mut found: Vec<_> = tokio::net::lookup_host((host, 0)).await?.collect();
+            let found = tokio::net::lookup_host((host, 0)).await?.collect();
+            let mut found = allowed_of(found, addresses)?;
             if is_own && found.iter().any(|address| is_private(address.ip())) {
                 own_is_private.store(true, Ordering::Relaxed);
             }
@@ -65,6 +69,19 @@ impl Resolve for SystemResolver {
             }
             Ok(Box::new(found.into_iter()) as Addrs)
         })
+    }
+}
+
+/// The addresses among these that are allowed.
+fn allowed_of(
+    mut found: Vec<SocketAddr>,
+    addresses: Addresses,
+) -> Result<Vec<SocketAddr>, Refused> {
+    let first = found.first().map(SocketAddr::ip);
+    found.retain(|address| addresses.allow(address.ip()));
+    match (found.is_empty(), first) {
+        (true, Some(first)) => Err(Refused(first)),
+        (_, _) => Ok(found),
     }
 }
 
@@ -97,8 +114,32 @@ mod tests {
     }
 
     #[test]
+    fn only_allowed_addresses_are_left() {
+        let both = addresses(&["10.0.0.1", "8.8.8.8", "::ffff:1.1.1.1"]);
+        let left = allowed_of(both.clone(), Addresses::Internet);
+        assert_eq!(left, Ok(addresses(&["8.8.8.8"])));
+        assert_eq!(allowed_of(both.clone(), Addresses::Any), Ok(both));
+        let refused = allowed_of(addresses(&["127.0.0.1", "::1"]), Addresses::Internet);
+        assert_eq!(refused, Err(Refused("127.0.0.1".parse().unwrap())));
+        assert_eq!(allowed_of(Vec::new(), Addresses::Internet), Ok(Vec::new()));
+    }
+
+    #[tokio::test]
+    async fn a_name_is_resolved_to_allowed_addresses_at_each_connection() {
+        let endpoint = "https://localhost".parse().unwrap();
+        let strict = SystemResolver::of(&endpoint, Addresses::Internet);
+        for name in ["localhost", "below.localhost"] {
+            let error = strict.resolve(name.parse().unwrap()).await.err().unwrap();
+            assert!(error.is::<Refused>(), "{error:?}");
+        }
+        let loopback = Addresses::InternetAnd(|address| address.is_loopback());
+        let allowing = SystemResolver::of(&endpoint, loopback);
+        assert!(allowing.resolve("localhost".parse().unwrap()).await.is_ok());
+    }
+
+    #[test]
     fn names_below_the_servers_own_are_told_from_others() {
-        let resolver = SystemResolver::of(&"https://example.org".parse().unwrap());
+        let resolver = SystemResolver::of(&"https://example.org".parse().unwrap(), Addresses::Any);
         assert!(resolver.is_below_own("bafy.ipfs.example.org"));
         for other in ["example.org", "proxy.internal", "notexample.org"] {
             assert!(!resolver.is_below_own(other), "{other}");
@@ -107,7 +148,8 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_below_localhost_is_this_machine() {
-        let resolver = SystemResolver::of(&"http://localhost:8080".parse().unwrap());
+        let resolver =
+            SystemResolver::of(&"http://localhost:8080".parse().unwrap(), Addresses::Any);
         let resolve = async |name: &str| {
             let found = resolver.resolve(name.parse().unwrap()).await;
             found.map(|found| found.collect::<Vec<_>>())

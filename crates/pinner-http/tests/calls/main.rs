@@ -1,5 +1,6 @@
 //! Calls to a server that answers well or badly: their results, and how long they take.
 
+mod addresses;
 mod body;
 mod connections;
 mod errors;
