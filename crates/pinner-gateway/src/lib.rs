@@ -61,3 +61,4 @@ pub use pinner_http::{
     Auth, Client, Endpoint, HttpError, ParseCertificatesError, ParseEndpointError, Redirects,
     RetryPolicy, certificates,
 };
+pub use ranked::SharedGateway;

@@ -12,7 +12,7 @@ use pinner_http::{Auth, Client, ClientBuilder, Endpoint, Progress, Redirects, Re
 use pinner_layered::{HEDGE, Readiness, race};
 use tokio::time::{Instant, sleep_until};
 
-use crate::{Gateway, GatewayError, error::Gravity, ranked::Ranked};
+use crate::{Gateway, GatewayError, SharedGateway, error::Gravity, ranked::Ranked};
 
 /// The multihash code of identity: the digest is the data.
 const IDENTITY: u64 = 0x00;
@@ -33,7 +33,7 @@ const IDENTITY: u64 = 0x00;
 ///
 /// A block is [`NotFound`](PinnerError::NotFound) only if every gateway says so.
 pub struct GatewayPinner {
-    gateways: Vec<Ranked>,
+    gateways: Vec<SharedGateway>,
     deadline: Duration,
     hedge: Duration,
     in_flight: usize,
@@ -48,18 +48,18 @@ impl GatewayPinner {
 
     /// The gateways, in their order.
     pub fn endpoints(&self) -> impl Iterator<Item = &Endpoint> {
-        self.gateways.iter().map(|ranked| ranked.gateway.endpoint())
+        self.gateways.iter().map(SharedGateway::endpoint)
     }
 
     async fn fetch(&self, request: &BlockRequest) -> Result<Answer, PinnerError> {
         let started = Instant::now();
         let deadline = Instant::from_std(request.ends_by(started.into_std(), self.deadline));
         let time = (started, deadline);
-        let all = self.gateways.iter();
+        let all = self.gateways.iter().map(|shared| &*shared.0);
         let (avoided, wanted): (Vec<_>, Vec<_>) =
             all.partition(|ranked| request.avoids(&ranked.source));
         if avoided.is_empty() || wanted.is_empty() {
-            let all = self.gateways.iter().collect();
+            let all = self.gateways.iter().map(|shared| &*shared.0).collect();
             return self.fetch_from(all, request, time).await;
         }
         // An answer to avoid must not overtake one of another gateway, so it is not asked for before these are done.
@@ -229,9 +229,9 @@ impl Pinner for GatewayPinner {
     /// A gateway whose block was wrong rests.
     fn verdict(&self, _request: &BlockRequest, source: Option<&SourceId>, verdict: Verdict) {
         // One gateway may have been given twice.
-        for ranked in &self.gateways {
-            if Some(&ranked.source) == source {
-                ranked.judged(verdict);
+        for gateway in &self.gateways {
+            if Some(gateway.source()) == source {
+                gateway.judged(verdict);
             }
         }
     }
@@ -253,10 +253,17 @@ impl fmt::Debug for GatewayPinner {
     }
 }
 
+/// A gateway as it was given to the builder.
+#[derive(Clone, Debug)]
+enum Given {
+    Named(Endpoint, Auth),
+    Shared(SharedGateway),
+}
+
 /// Sets up a [`GatewayPinner`].
 #[derive(Clone, Debug)]
 pub struct GatewayPinnerBuilder {
-    gateways: Vec<(Endpoint, Auth)>,
+    gateways: Vec<Given>,
     deadline: Duration,
     hedge: Duration,
     connect_timeout: Duration,
@@ -288,7 +295,14 @@ impl GatewayPinnerBuilder {
 
     /// Adds a gateway, after those already added, with credentials that are sent to this gateway only.
     pub fn gateway_with(mut self, endpoint: Endpoint, auth: Auth) -> Self {
-        self.gateways.push((endpoint, auth));
+        self.gateways.push(Given::Named(endpoint, auth));
+        self
+    }
+
+    /// Adds a gateway that other backends use too, after those already added. The client that it was made with has its
+    /// limit in flight and its other settings.
+    pub fn shared(mut self, gateway: SharedGateway) -> Self {
+        self.gateways.push(Given::Shared(gateway));
         self
     }
 
@@ -346,7 +360,11 @@ impl GatewayPinnerBuilder {
         if self.gateways.is_empty() {
             return Err(GatewayError::NoGateway);
         }
-        let ranked = self.gateways.into_iter().map(|(endpoint, auth)| {
+        let gateways = self.gateways.into_iter().map(|given| {
+            let (endpoint, auth) = match given {
+                Given::Named(endpoint, auth) => (endpoint, auth),
+                Given::Shared(gateway) => return Ok(gateway),
+            };
             let client = Client::builder(endpoint)
                 .auth(auth)
                 .connect_timeout(self.connect_timeout)
@@ -358,10 +376,10 @@ impl GatewayPinnerBuilder {
                 .iter()
                 .cloned()
                 .fold(client, ClientBuilder::trust);
-            Ok(Ranked::new(Gateway::new(client.build()?)))
+            Ok(SharedGateway::new(Gateway::new(client.build()?)))
         });
         Ok(GatewayPinner {
-            gateways: ranked.collect::<Result<_, GatewayError>>()?,
+            gateways: gateways.collect::<Result<_, GatewayError>>()?,
             deadline: self.deadline,
             hedge: self.hedge,
             in_flight: self.in_flight,

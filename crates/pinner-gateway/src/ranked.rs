@@ -1,14 +1,52 @@
 //! [`Ranked`]: one gateway of several, and how its calls went.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::{
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use cid::Cid;
 use pinner_api::{Bytes, SourceId, Verdict};
-use pinner_http::{Progress, RetryPolicy, Waiting};
+use pinner_http::{Endpoint, Progress, RetryPolicy, Waiting};
 use pinner_layered::Breaker;
 use tokio::time::Instant;
 
 use crate::{Gateway, GatewayError, error::Finding};
+
+/// A gateway with the memory of how its calls went, which several [`GatewayPinner`](crate::GatewayPinner)s share: what
+/// one learns of it, all know. A clone is the same gateway.
+///
+/// It is for backends that choose the gateways for each block anew.
+#[derive(Clone)]
+pub struct SharedGateway(pub(crate) Arc<Ranked>);
+
+impl SharedGateway {
+    /// This gateway, of which nothing is known yet.
+    pub fn new(gateway: Gateway) -> Self {
+        Self(Arc::new(Ranked::new(gateway)))
+    }
+
+    /// The gateway's address.
+    pub fn endpoint(&self) -> &Endpoint {
+        self.0.gateway.endpoint()
+    }
+
+    /// The source that answers of this gateway name.
+    pub fn source(&self) -> &SourceId {
+        &self.0.source
+    }
+
+    /// Records the caller's verdict on one of its blocks. After a wrong one the gateway rests.
+    pub fn judged(&self, verdict: Verdict) {
+        self.0.judged(verdict);
+    }
+}
+
+impl fmt::Debug for SharedGateway {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SharedGateway({})", self.endpoint())
+    }
+}
 
 /// One gateway, its name as a source, and its breaker.
 #[derive(Debug)]
