@@ -210,7 +210,8 @@ pub trait Pinner: Send + Sync + fmt::Debug {
 
 /// Resolves mutable names: the paths below `/ipns/<name>`.
 ///
-/// A resolved name is the backend's word. The caller can verify only the content *below* the CID that it names.
+/// A resolved name is the backend's word, unless the backend verifies the name's signed record and says so. The caller
+/// can verify only the content *below* the CID that it names.
 #[async_trait]
 pub trait Names: Send + Sync + fmt::Debug {
     /// Returns the immutable path that `name` (a key or a DNSLink domain, without `/ipns/`) points to now.

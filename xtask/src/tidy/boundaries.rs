@@ -140,6 +140,16 @@ const BOUNDARIES: &[Boundary<'static>] = &[
         allowed: &["pinner-api", "pinner-http", "pinner-layered"],
     },
     Boundary {
+        of: "pinner-routing",
+        forbidden: BESIDE_BACKENDS,
+        allowed: &[
+            "pinner-api",
+            "pinner-gateway",
+            "pinner-http",
+            "pinner-layered",
+        ],
+    },
+    Boundary {
         of: "pinner-kubo",
         forbidden: BESIDE_BACKENDS,
         // A repository's files are read below a directory handle.

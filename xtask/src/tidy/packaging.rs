@@ -28,6 +28,7 @@ const BUILT: &[&str] = &[
     "pinner-kubo",
     "pinner-layered",
     "pinner-mock",
+    "pinner-routing",
     "pinset",
     "pinset-policy",
     "unixfs",
