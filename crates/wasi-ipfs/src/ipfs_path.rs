@@ -59,7 +59,7 @@ impl ContentPath {
             .unwrap_or(&self.text)
     }
 
-    /// Returns the immutable path. A name is resolved at this moment; the source is trusted with the answer.
+    /// Returns the immutable path. A name is resolved at this moment: by a signed record, or by a node's word.
     ///
     /// # Errors
     /// If the source resolves no names, or not this one.

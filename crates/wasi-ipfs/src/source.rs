@@ -16,6 +16,8 @@ mod left_out;
 mod remote_archives;
 #[cfg(feature = "kubo")]
 mod repository;
+#[cfg(feature = "gateway")]
+mod routing;
 mod unnamed;
 
 use std::{
@@ -282,11 +284,10 @@ mod tests {
     #[test]
     #[cfg(not(feature = "gateway"))]
     fn a_gateway_is_refused_by_name() {
-        let said = refused(&["--gateway", "https://example.org"]);
-        assert!(
-            said.contains("--gateway") && said.contains("`gateway`"),
-            "{said}"
-        );
+        for flag in ["--gateway", "--routing"] {
+            let said = refused(&[flag, "https://example.org"]);
+            assert!(said.contains(flag) && said.contains("`gateway`"), "{said}");
+        }
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! Trustless HTTP gateways: the flags that name them, or where else they are named, and their credentials.
+//! Trustless HTTP gateways: the flags that name them, or servers that find them, where else they are named, and their
+//! credentials.
 
 use std::{
     env, io,
@@ -15,6 +16,7 @@ use pinner_gateway::{Auth, Endpoint, GatewayPinner, ParseEndpointError};
 use crate::{
     source::{
         credentials::{self, Found},
+        routing::{RoutingArgs, with_names},
         unnamed::Unnamed,
     },
     usage::Usage,
@@ -45,14 +47,19 @@ pub(crate) struct GatewayArgs {
     /// several times
     #[arg(long, value_name = "FILE")]
     gateway_ca: Vec<PathBuf>,
+
+    #[command(flatten)]
+    routing: RoutingArgs,
 }
 
 impl GatewayArgs {
-    /// Its line in the list of sources.
+    /// Its lines in the list of sources.
     pub(crate) const SUMMARY: &str =
-        "  --gateway URL   a trustless HTTP gateway; or set IPFS_GATEWAY\n";
+        "  --gateway URL   a trustless HTTP gateway; or set IPFS_GATEWAY
+  --routing URL   a server of delegated routing, which finds gateways\n";
 
-    /// Returns the gateways as one backend, if there are any. `block_deadline` is the longest that a block may take.
+    /// Returns the gateways as one backend, if there are any: those that are named, and then those that are found.
+    /// `block_deadline` is the longest that a block, or a name, may take.
     pub(crate) fn open(
         &self,
         block_deadline: Duration,
@@ -60,9 +67,24 @@ impl GatewayArgs {
     ) -> anyhow::Result<Option<Arc<dyn Pinner>>> {
         let gateways = match (self.gateway.is_empty(), unnamed) {
             (false, _) => self.gateway.clone(),
-            (true, Unnamed::Found) => found()?.into_iter().collect(),
-            (true, Unnamed::Nothing) => Vec::new(),
+            (true, Unnamed::Found) if !self.routing.is_given() => found()?.into_iter().collect(),
+            (true, Unnamed::Found | Unnamed::Nothing) => Vec::new(),
         };
+        let named = self.named(&gateways, block_deadline)?;
+        match self.routing.open(&gateways, block_deadline)? {
+            None => named
+                .map(|pinner| with_names(pinner, &gateways, block_deadline))
+                .transpose(),
+            Some(found) => Ok(Some(found.behind(named))),
+        }
+    }
+
+    /// The gateways that are named, as one backend.
+    fn named(
+        &self,
+        gateways: &[Endpoint],
+        block_deadline: Duration,
+    ) -> anyhow::Result<Option<Arc<dyn Pinner>>> {
         if gateways.is_empty() {
             return self.refuse_unused().map(|()| None);
         }
@@ -75,7 +97,7 @@ impl GatewayArgs {
             Some(found) => Secrets::parse(&found)?,
             None => Secrets::default(),
         };
-        for gateway in &gateways {
+        for gateway in gateways {
             let auth = secrets.of(gateway, gateways.len())?;
             builder = builder.gateway_with(gateway.clone(), auth);
         }

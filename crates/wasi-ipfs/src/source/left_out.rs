@@ -123,6 +123,12 @@ pub(crate) struct GatewayArgs {
 
     #[arg(long, hide = true)]
     gateway_ca: Option<Given>,
+
+    #[arg(long, hide = true, conflicts_with = "kubo")]
+    routing: Vec<Given>,
+
+    #[arg(long, hide = true)]
+    routing_loopback: bool,
 }
 
 #[cfg(not(feature = "gateway"))]
@@ -130,12 +136,14 @@ impl GatewayArgs {
     /// Its line in the list of sources.
     pub(crate) const SUMMARY: &str = "";
 
-    /// Returns no gateways, or refuses the flag.
+    /// Returns no gateways, or refuses the flags.
     pub(crate) fn open(&self, _: Duration, _: Unnamed) -> anyhow::Result<Option<Arc<dyn Pinner>>> {
         let given = [
             (!self.gateway.is_empty(), "--gateway"),
             (self.gateway_auth_file.is_some(), "--gateway-auth-file"),
             (self.gateway_ca.is_some(), "--gateway-ca"),
+            (!self.routing.is_empty(), "--routing"),
+            (self.routing_loopback, "--routing-loopback"),
         ];
         match given.iter().find(|(is_given, _)| *is_given) {
             Some((_, flag)) => Err(left_out(flag, "gateway")),

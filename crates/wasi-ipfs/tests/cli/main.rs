@@ -18,6 +18,7 @@ mod names;
 mod programs;
 mod read;
 mod remote_archives;
+mod routing;
 mod run;
 mod signals;
 mod sources;
