@@ -13,8 +13,6 @@ use pinner_car::SectionCid;
 use tokio::time::Instant;
 
 use crate::{
-    address::ArchiveUrl,
-    open::RemoteCarBuilder,
     places::{IDENTITY, Lies, Place},
     reader::Reader,
     scan::Found,
@@ -24,7 +22,7 @@ use crate::{
 /// The largest number of copies of one block that are tried.
 const MOST_COPIES: usize = 16;
 
-/// A backend over one CAR in object storage. It serves blocks only, and refuses every pin.
+/// A backend over one CAR in object storage, which [`RemoteCarBuilder`](crate::RemoteCarBuilder) opens. It serves blocks only, and refuses every pin.
 ///
 /// Blocks are found by multihash, through the index of a CARv2 or by a scan. An index is a hint: where it points to
 /// another block, or to none, the answer is [`PinnerError::Corrupt`], and other sources may have the block. A block that
@@ -51,11 +49,6 @@ pub(crate) struct Archive {
 }
 
 impl RemoteCarPinner {
-    /// Starts to set up a backend over the archive at this URL.
-    pub fn builder(url: ArchiveUrl) -> RemoteCarBuilder {
-        RemoteCarBuilder::new(url)
-    }
-
     pub(crate) fn new(archive: Archive) -> Self {
         Self {
             archive,

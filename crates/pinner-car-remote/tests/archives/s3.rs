@@ -8,7 +8,7 @@ use std::{
 };
 
 use pinner_api::{BlockRequest, Pinner, PinnerError};
-use pinner_car_remote::{RemoteCarPinner, RemoteError, S3Keys, S3Options};
+use pinner_car_remote::{RemoteCarBuilder, RemoteCarPinner, RemoteError, S3Keys, S3Options};
 
 use crate::content::{Kind, car, indexed, many};
 
@@ -115,7 +115,7 @@ impl Moto {
 }
 
 async fn opened(url: &str, options: S3Options) -> Result<RemoteCarPinner, RemoteError> {
-    let builder = RemoteCarPinner::builder(url.parse().expect("an address"));
+    let builder = RemoteCarBuilder::new(url.parse().expect("an address"));
     builder.s3(options).open().await
 }
 

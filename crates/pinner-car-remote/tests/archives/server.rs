@@ -106,5 +106,5 @@ pub(crate) fn builder(server: &ToyServer) -> RemoteCarBuilder {
     let url: ArchiveUrl = format!("{}/x.car?secret=1", server.url())
         .parse()
         .expect("a URL");
-    RemoteCarPinner::builder(url)
+    RemoteCarBuilder::new(url)
 }

@@ -6,7 +6,8 @@ use anyhow::Context;
 use clap::Args;
 use pinner_api::Pinner;
 use pinner_car_remote::{
-    ArchiveUrl, ParseArchiveUrlError, RemoteCarPinner, RemoteError, S3Options, ScanCost,
+    ArchiveUrl, ParseArchiveUrlError, RemoteCarBuilder, RemoteCarPinner, RemoteError, S3Options,
+    ScanCost,
 };
 use pinset::{RootCid, lock_dir::LockDir};
 
@@ -51,7 +52,7 @@ impl RemoteArchiveArgs {
             .context("the settings of S3 in the environment cannot be used")?;
         let mut archives = Vec::new();
         for url in urls {
-            let builder = RemoteCarPinner::builder(url)
+            let builder = RemoteCarBuilder::new(url)
                 .s3(s3.clone())
                 .allow_http(self.car_allow_http)
                 .deadline(block_deadline)
