@@ -13,7 +13,7 @@ use crate::{process, workspace::Workspace};
 /// The variable that names the folder with the packages to the tests.
 pub(crate) const VARIABLE: &str = "WASI_IPFS_MOTO";
 
-/// What moto's S3 and IAM need, and nothing that its other services do. Some have a file for each kind of machine and
+/// The packages that moto's S3 and IAM need, and none that only its other services need. Some have a file for each kind of machine and
 /// version of Python, so they are pinned by version. Licences: MIT, BSD, Apache-2.0, MPL-2.0, PSF.
 const PACKAGES: &[&str] = &[
     "blinker==1.9.0",

@@ -10,7 +10,7 @@ use pinner_api::PinnerError;
 #[error(transparent)]
 pub(crate) struct Failed(pub(crate) PinnerError);
 
-/// What was asked for, as messages say it.
+/// The operation, as messages name it.
 pub(crate) fn reading(name: &str, range: &Range<u64>) -> String {
     format!("read bytes {} to {} of '{name}'", range.start, range.end)
 }

@@ -41,7 +41,7 @@ pub struct CarIndexEntry<'a> {
 /// The defect of an index with more entries than were to be read.
 pub(crate) const TOO_MANY: &str = "it has too many entries";
 
-/// Parses an index of at most `most` entries, from its codec on. What follows it is ignored.
+/// Parses an index of at most `most` entries, from its codec on. Bytes behind it are ignored.
 ///
 /// # Errors
 /// The defect, as a part of a sentence: the index is of another kind, is cut short, has lengths that cannot be, or more

@@ -2,7 +2,7 @@
 //! format.
 //!
 //! Invariant: a file is used only if it is whole and of this archive, of this version. Any other is as if it were not
-//! there, and is replaced. What it says is a hint all the same: each block is verified by its CID.
+//! there, and is replaced. Its content is a hint all the same: each block is verified by its CID.
 
 use std::{
     fs::{self, File},
@@ -72,7 +72,7 @@ pub(crate) fn load(folder: &Path, of: Of<'_>, most: u64) -> Option<Found> {
 
 /// Keeps the places. The file is there as a whole or not at all.
 pub(crate) fn save(folder: &Path, of: Of<'_>, found: &Found) -> io::Result<()> {
-    // What is read is this user's affair.
+    // Others need not know which archives are read.
     fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)
@@ -178,7 +178,7 @@ fn decode(bytes: &[u8], of: Of<'_>) -> Result<Found, &'static str> {
     }
 }
 
-/// What was not decoded yet.
+/// The bytes that were not decoded yet.
 struct Rest<'a>(&'a [u8]);
 
 impl<'a> Rest<'a> {

@@ -157,7 +157,7 @@ impl Object {
     }
 }
 
-/// What an answer says about the object.
+/// The version of the object that an answer names.
 struct Version {
     etag: Option<String>,
     size: u64,

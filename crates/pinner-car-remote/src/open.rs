@@ -36,7 +36,7 @@ const V2_HEADER: usize = 40;
 const KEPT_ENTRY: u64 = 8 + 1 + 64 + 8 + 4;
 const KEPT_REST: u64 = 1024 * 1024;
 
-/// What a scan will cost. It is told before the scan begins.
+/// The cost of a scan. It is told before the scan begins.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ScanCost {

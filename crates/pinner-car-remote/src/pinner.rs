@@ -22,7 +22,8 @@ use crate::{
 /// The largest number of copies of one block that are tried.
 const MOST_COPIES: usize = 16;
 
-/// A backend over one CAR in object storage, which [`RemoteCarBuilder`](crate::RemoteCarBuilder) opens. It serves blocks only, and refuses every pin.
+/// A backend over one CAR in object storage, which [`RemoteCarBuilder`](crate::RemoteCarBuilder) opens. It serves blocks
+/// only, and refuses every pin.
 ///
 /// Blocks are found by multihash, through the index of a CARv2 or by a scan. An index is a hint: where it points to
 /// another block, or to none, the answer is [`PinnerError::Corrupt`], and other sources may have the block. A block that

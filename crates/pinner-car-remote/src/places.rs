@@ -51,7 +51,7 @@ impl Place {
     }
 }
 
-/// What lies at the places.
+/// The content of the places.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Lies {
     /// The block's data, exactly.
@@ -81,8 +81,8 @@ impl Places {
         }
     }
 
-    /// The places of sections, as the index of a CARv2 says. `data` is the range of its data in the archive. What lies
-    /// outside of it is left out.
+    /// The places of sections, as the index of a CARv2 says. `data` is the range of its data in the archive. Places
+    /// outside of it are left out.
     pub(crate) fn of_sections(index: &CarIndex<'_>, data: Range<u64>) -> Self {
         let at = |offset: u64| {
             let offset = data.start.checked_add(offset);

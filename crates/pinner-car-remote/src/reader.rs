@@ -103,7 +103,7 @@ impl Reader {
         }
     }
 
-    /// What is known without a request.
+    /// The bytes, if they are known without a request.
     fn in_head(&self, range: &Range<u64>) -> Option<Bytes> {
         if range.is_empty() {
             // The data of an empty block. Nobody can ask for no bytes.

@@ -104,7 +104,7 @@ pub struct Scanned {
     pub roots: Vec<Cid>,
     /// The identity CIDs among the roots that are too long for a [`Cid`].
     pub long_roots: Vec<SectionCid>,
-    /// What cannot be used.
+    /// The parts that cannot be used.
     pub defects: Defects,
 }
 

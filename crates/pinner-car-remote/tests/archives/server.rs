@@ -8,7 +8,7 @@ use std::sync::{
 use pinner_car_remote::{ArchiveUrl, RemoteCarBuilder, RemoteCarPinner, RemoteError};
 use toy_http::{Asked, Reply, Step, ToyServer};
 
-/// One object on a server of its own. What is served can change.
+/// One object on a server of its own. The object can change.
 pub(crate) struct Served {
     pub(crate) server: ToyServer,
     pub(crate) state: Arc<State>,

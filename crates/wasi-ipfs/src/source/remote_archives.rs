@@ -23,7 +23,7 @@ use crate::{
 #[derive(Args, Debug)]
 pub(crate) struct RemoteArchiveArgs {
     /// The most that is read of an archive at a URL that has no index: it is read once as a whole, and what was found is
-    /// kept. What that costs is said before
+    /// kept. The cost is said before
     #[arg(long, value_name = "SIZE", default_value = "4GiB", value_parser = parse_size)]
     car_scan_limit: u64,
 
