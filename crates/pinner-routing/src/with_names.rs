@@ -38,13 +38,6 @@ impl Pinner for WithNames {
         self.pinner.block(request).await
     }
 
-    fn blocks<'a>(
-        &'a self,
-        requests: &'a [BlockRequest],
-    ) -> BoxStream<'a, (Cid, Result<Answer, PinnerError>)> {
-        self.pinner.blocks(requests)
-    }
-
     fn verdict(&self, request: &BlockRequest, source: Option<&SourceId>, verdict: Verdict) {
         self.pinner.verdict(request, source, verdict);
     }
