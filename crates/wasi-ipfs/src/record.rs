@@ -116,6 +116,7 @@ pub(crate) enum Record<'a> {
         path: Text<'a>,
     },
     /// `--car URL`: an archive without an index is read once.
+    #[cfg(feature = "object-store")]
     Scan {
         archive: &'a str,
         bytes: u64,
