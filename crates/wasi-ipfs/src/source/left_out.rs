@@ -2,9 +2,12 @@
 //!
 //! Invariant: the value of such a flag is dropped, since it may be a secret.
 
-use std::{convert::Infallible, str::FromStr, sync::Arc, time::Duration};
+#[cfg(not(all(feature = "gateway", feature = "kubo")))]
+use std::sync::Arc;
+use std::{convert::Infallible, str::FromStr, time::Duration};
 
 use clap::Args;
+#[cfg(not(all(feature = "gateway", feature = "kubo")))]
 use pinner_api::Pinner;
 
 #[cfg(not(feature = "gateway"))]
