@@ -1,13 +1,12 @@
 //! [`IpnsRecord`]: a record whose signature is right.
 
 use std::{
-    collections::BTreeMap,
     fmt,
     time::{Duration, SystemTime},
 };
 
-use ipld_core::ipld::Ipld;
 use prost::Message;
+use serde::{Deserialize, Deserializer, de::Visitor};
 
 use super::{KeyName, MAX_RECORD, RecordError, Target, public_key::PublicKey, time};
 
@@ -161,6 +160,42 @@ impl fmt::Debug for IpnsRecord {
     }
 }
 
+/// The fields as they are encoded. All others are skipped without being decoded, since lists in them may claim any
+/// length, each inside another.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Fields {
+    value: Option<Octets>,
+    validity: Option<Octets>,
+    validity_type: Option<u64>,
+    sequence: Option<u64>,
+    #[serde(rename = "TTL")]
+    ttl: Option<u64>,
+}
+
+/// A byte string.
+struct Octets(Vec<u8>);
+
+impl<'de> Deserialize<'de> for Octets {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct OctetsVisitor;
+
+        impl Visitor<'_> for OctetsVisitor {
+            type Value = Octets;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a byte string")
+            }
+
+            fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Octets, E> {
+                Ok(Octets(bytes.to_vec()))
+            }
+        }
+
+        deserializer.deserialize_bytes(OctetsVisitor)
+    }
+}
+
 /// The fields that are signed.
 struct Data {
     value: Vec<u8>,
@@ -173,23 +208,19 @@ struct Data {
 impl Data {
     /// Reads DAG-CBOR. Fields that are not known are ignored, as the specification says.
     fn decode(bytes: &[u8]) -> Result<Self, RecordError> {
-        let fields: BTreeMap<String, Ipld> = serde_ipld_dagcbor::from_slice(bytes)
-            .map_err(|_| malformed("its data is not a map in DAG-CBOR"))?;
-        let bytes = |name| match fields.get(name) {
-            Some(Ipld::Bytes(bytes)) => Some(bytes.clone()),
-            _ => None,
-        };
-        let number = |name| match fields.get(name) {
-            Some(Ipld::Integer(number)) => u64::try_from(*number).ok(),
-            _ => None,
-        };
+        let fields: Fields = serde_ipld_dagcbor::from_slice(bytes)
+            .map_err(|_| malformed("its data is not a map in DAG-CBOR with the right types"))?;
+        let bytes = |field: Option<Octets>| field.map(|Octets(bytes)| bytes);
         Ok(Self {
-            value: bytes("Value").ok_or(malformed("its data has no value"))?,
-            validity: bytes("Validity").ok_or(malformed("its data has no validity"))?,
-            validity_type: number("ValidityType")
+            value: bytes(fields.value).ok_or(malformed("its data has no value"))?,
+            validity: bytes(fields.validity).ok_or(malformed("its data has no validity"))?,
+            validity_type: fields
+                .validity_type
                 .ok_or(malformed("its data has no type of validity"))?,
-            sequence: number("Sequence").ok_or(malformed("its data has no sequence number"))?,
-            ttl: number("TTL"),
+            sequence: fields
+                .sequence
+                .ok_or(malformed("its data has no sequence number"))?,
+            ttl: fields.ttl,
         })
     }
 
