@@ -148,16 +148,19 @@ impl FromStr for IpfsPath {
 /// from content and the message is for a terminal or a log.
 pub(crate) fn shown(text: &str) -> String {
     const LONGEST: usize = 200;
-    let mut left = text.chars();
     let mut shown = String::new();
-    for c in left.by_ref().take(LONGEST) {
-        match c.is_control() {
-            true => shown.extend(c.escape_default()),
-            false => shown.push(c),
+    let mut length = 0;
+    for c in text.chars() {
+        let escaped = c.is_control().then(|| c.escape_default());
+        length += escaped.as_ref().map_or(1, ExactSizeIterator::len);
+        if length > LONGEST {
+            shown.push('…');
+            break;
         }
-    }
-    if left.next().is_some() {
-        shown.push('…');
+        match escaped {
+            Some(escaped) => shown.extend(escaped),
+            None => shown.push(c),
+        }
     }
     shown
 }
@@ -274,5 +277,6 @@ mod tests {
     #[test]
     fn a_message_holds_no_control_characters() {
         assert_eq!(shown("é\u{1b}[31m\n"), "é\\u{1b}[31m\\n");
+        assert_eq!(shown(&"\u{1b}".repeat(100)).chars().count(), 199);
     }
 }

@@ -17,6 +17,9 @@ pub(crate) const IDENTITY: u64 = 0x00;
 /// limit because the parser's work grows with the square of the length in base 58.
 const LONGEST_TEXT: usize = 272;
 
+/// The most characters of a text that is not a CID, escaped, in a message.
+const LONGEST_SHOWN: usize = 200;
+
 /// The CID that a path starts with: the CID of a block, or an identity CID, which holds its own content of up to 128
 /// bytes.
 ///
@@ -82,8 +85,10 @@ impl RootCid {
                 segment.len()
             ));
         }
-        let wide = CidGeneric::try_from(segment)
-            .map_err(|error| format!("'{segment}' is not a CID ({error})"))?;
+        let wide = CidGeneric::try_from(segment).map_err(|error| {
+            let shown: String = segment.escape_debug().take(LONGEST_SHOWN).collect();
+            format!("'{shown}' is not a CID ({error})")
+        })?;
         let root = Self(wide);
         if !root.is_inline() && root.cid().is_none() {
             let size = wide.hash().size();
