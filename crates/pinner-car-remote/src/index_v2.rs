@@ -6,6 +6,8 @@
 
 use unsigned_varint::decode;
 
+use crate::little_endian::LittleEndian;
+
 /// Digests alone.
 const SORTED: u64 = 0x0400;
 
@@ -49,7 +51,7 @@ pub(crate) const TOO_MANY: &str = "it has too many entries";
 pub fn parse_index(bytes: &[u8], most: usize) -> Result<CarIndex<'_>, &'static str> {
     let (codec, rest) = decode::u64(bytes).map_err(|_| "it has no codec")?;
     let mut index = CarIndex::default();
-    let mut bytes = Bytes(rest);
+    let mut bytes = LittleEndian(rest);
     match codec {
         SORTED => buckets(&mut bytes, None, most, &mut index)?,
         MULTIHASH_SORTED => {
@@ -65,7 +67,7 @@ pub fn parse_index(bytes: &[u8], most: usize) -> Result<CarIndex<'_>, &'static s
 
 /// The buckets of one hash function: each holds digests of one length.
 fn buckets<'a>(
-    bytes: &mut Bytes<'a>,
+    bytes: &mut LittleEndian<'a>,
     code: Option<u64>,
     most: usize,
     index: &mut CarIndex<'a>,
@@ -88,32 +90,11 @@ fn buckets<'a>(
             index.entries.push(CarIndexEntry {
                 code,
                 digest,
-                offset: Bytes(offset).u64()?,
+                offset: LittleEndian(offset).u64()?,
             });
         }
     }
     Ok(())
-}
-
-/// Bytes that are taken from the front.
-struct Bytes<'a>(&'a [u8]);
-
-impl<'a> Bytes<'a> {
-    fn take(&mut self, length: usize) -> Result<&'a [u8], &'static str> {
-        let (taken, rest) = self.0.split_at_checked(length).ok_or("it is cut short")?;
-        self.0 = rest;
-        Ok(taken)
-    }
-
-    fn u32(&mut self) -> Result<u32, &'static str> {
-        let bytes = self.take(4)?.try_into().map_err(|_| "it is cut short")?;
-        Ok(u32::from_le_bytes(bytes))
-    }
-
-    fn u64(&mut self) -> Result<u64, &'static str> {
-        let bytes = self.take(8)?.try_into().map_err(|_| "it is cut short")?;
-        Ok(u64::from_le_bytes(bytes))
-    }
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ use rustix::fs::{Mode, OFlags};
 use sha2::{Digest, Sha256};
 
 use crate::{
+    little_endian::LittleEndian,
     object::Object,
     places::{Key, Place, Places},
     scan::Found,
@@ -139,7 +140,7 @@ fn decode(bytes: &[u8], of: Of<'_>) -> Result<Found, &'static str> {
     if Sha256::digest(body)[..] != *sum {
         return Err("its checksum is wrong");
     }
-    let mut rest = Rest(body);
+    let mut rest = LittleEndian(body);
     if rest.take(MAGIC.len())? != MAGIC {
         return Err("it has another format");
     }
@@ -175,32 +176,6 @@ fn decode(bytes: &[u8], of: Of<'_>) -> Result<Found, &'static str> {
             defect_count,
         }),
         _ => Err("more follows than it says"),
-    }
-}
-
-/// The bytes that were not decoded yet.
-struct Rest<'a>(&'a [u8]);
-
-impl<'a> Rest<'a> {
-    fn take(&mut self, length: usize) -> Result<&'a [u8], &'static str> {
-        let (taken, rest) = self.0.split_at_checked(length).ok_or("it is cut short")?;
-        self.0 = rest;
-        Ok(taken)
-    }
-
-    fn u32(&mut self) -> Result<u32, &'static str> {
-        let bytes = self.take(4)?.try_into().map_err(|_| "it is cut short")?;
-        Ok(u32::from_le_bytes(bytes))
-    }
-
-    fn u64(&mut self) -> Result<u64, &'static str> {
-        let bytes = self.take(8)?.try_into().map_err(|_| "it is cut short")?;
-        Ok(u64::from_le_bytes(bytes))
-    }
-
-    fn long(&mut self) -> Result<&'a [u8], &'static str> {
-        let length = usize::try_from(self.u32()?).map_err(|_| "it is cut short")?;
-        self.take(length)
     }
 }
 

@@ -25,6 +25,7 @@ mod error;
 mod failure;
 mod index_v2;
 mod kept;
+mod little_endian;
 mod near;
 mod object;
 mod open;

@@ -32,6 +32,9 @@ const LONG_HEAD: u64 = 2 * 1024 * 1024;
 const PRAGMA: &[u8] = b"\x0a\xa1\x67version\x02";
 const V2_HEADER: usize = 40;
 
+/// The longest deadline, so that adding it to the current time cannot overflow: a year.
+const LONGEST_DEADLINE: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
 /// The bytes of one block in a file of kept places, at most, and what the file has beside them.
 const KEPT_ENTRY: u64 = 8 + 1 + 64 + 8 + 4;
 const KEPT_REST: u64 = 1024 * 1024;
@@ -116,7 +119,7 @@ impl RemoteCarBuilder {
     /// How long one block may take, retries included, unless its request says less; and each request while the archive
     /// is opened. 30 seconds unless set.
     pub fn deadline(mut self, deadline: Duration) -> Self {
-        self.deadline = deadline;
+        self.deadline = deadline.min(LONGEST_DEADLINE);
         self
     }
 
@@ -139,8 +142,8 @@ impl RemoteCarBuilder {
         self
     }
 
-    /// The largest number of blocks of the archive; each takes some 56 bytes of memory, and twice that
-    /// while the archive is opened. 8,000,000 unless set.
+    /// The largest number of blocks of the archive; each takes some 56 bytes of memory, and twice that while the archive is
+    /// opened. 8,000,000 unless set.
     pub fn most_blocks(mut self, blocks: usize) -> Self {
         self.most_blocks = blocks;
         self

@@ -133,7 +133,8 @@ impl Queue {
     }
 }
 
-/// A task's leave to make requests. It is returned when the queue is empty, or when the task panics.
+/// A task's leave to make requests. It is returned when the queue is empty, when the task panics, and when its runtime
+/// shuts down.
 struct Turn(Option<Arc<Reader>>);
 
 impl Turn {
@@ -160,7 +161,12 @@ impl Turn {
 impl Drop for Turn {
     fn drop(&mut self) {
         if let Some(reader) = &self.0 {
-            reader.queue().running -= 1;
+            let mut queue = reader.queue();
+            queue.running -= 1;
+            if queue.running == 0 {
+                // Other runtimes go on, and their ranges have no task any more: their waiters are told.
+                queue.waiting.clear();
+            }
         }
     }
 }

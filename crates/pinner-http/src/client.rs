@@ -154,8 +154,8 @@ impl ClientBuilder {
     ///
     /// # Errors
     /// [`HttpError::Unusable`]: credentials that no header can hold; a certificate to trust that is not a
-    /// certificate; no trusted certificates at all, where the endpoint is `https`; an endpoint at an address that is not allowed, or a
-    /// Unix socket where not every address is.
+    /// certificate; no trusted certificates at all, where the endpoint is `https`; an endpoint at an address that is not
+    /// allowed, or a Unix socket where not every address is.
     pub fn build(self) -> Result<Client, HttpError> {
         let endpoint = Arc::new(self.endpoint);
         let unusable = |reason: &str, source: Option<Source>| HttpError::Unusable {

@@ -47,7 +47,7 @@ pub(crate) fn in_document(bytes: &[u8], plain: Plain) -> Result<Vec<Endpoint>, S
         Some(Value::Array(providers)) => {
             Ok(providers.iter().flat_map(|it| of(it, plain)).collect())
         }
-        Some(_) => Err("its providers are no list".to_owned()),
+        Some(_) => Err("its providers are not a list".to_owned()),
     }
 }
 

@@ -151,7 +151,7 @@ async fn ranges_that_are_wrong_are_refused() {
             let range = format!("bytes {from}-{}/{}", to - 1, bytes.len());
             Reply::with(206, &[("Content-Range", &range)], &bytes[from..to])
         }),
-        ("an ETag that is no text", |bytes, from, to| {
+        ("an ETag that is not text", |bytes, from, to| {
             let range = format!("bytes {from}-{}/{}", to - 1, bytes.len());
             let headers = [("Content-Range", &*range), ("ETag", "\"\u{fc}\"")];
             Reply::with(206, &headers, &bytes[from..to])

@@ -1,7 +1,7 @@
 //! Archives on a correct server: what is asked, and how often.
 
 use std::{
-    sync::atomic::Ordering,
+    sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
 
@@ -214,4 +214,45 @@ async fn what_is_no_archive_is_refused_by_name() {
     }
     let served = Served::start(Vec::new()).await;
     assert!(served.open().await.is_err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deadline_of_any_length_is_one() {
+    let blocks = many(20, 20_000);
+    let served = Served::start(car(&blocks)).await;
+    let opened = served.builder().deadline(Duration::MAX).open().await;
+    let pinner = opened.expect("opened");
+    let (cid, bytes) = &blocks[19];
+    assert_eq!(block(&pinner, *cid).await.expect("a block"), bytes);
+}
+
+#[test]
+fn a_runtime_that_ends_leaves_no_reader_of_another_waiting() {
+    let runtime = || tokio::runtime::Runtime::new().expect("a runtime");
+    let (one, other, host) = (runtime(), runtime(), runtime());
+    let blocks = many(40, 100_000);
+    let served = host.block_on(Served::start(car(&blocks)));
+    let opening = served.builder().requests_at_once(1).open();
+    let pinner = Arc::new(host.block_on(opening).expect("opened"));
+    served.state.hangs.store(true, Ordering::SeqCst);
+    let read = |number: usize| {
+        let (pinner, cid) = (pinner.clone(), blocks[number].0);
+        async move { block(&pinner, cid).await }
+    };
+    let before = served.asked();
+    one.spawn(read(39));
+    while served.asked() == before {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    // Far from the first, so that it waits for a request of its own.
+    let waits = other.spawn(read(10));
+    std::thread::sleep(Duration::from_millis(100));
+    let begun = Instant::now();
+    one.shutdown_background();
+    let ended = other.block_on(waits).expect("it ends");
+    assert!(
+        matches!(ended, Err(PinnerError::Unavailable { .. })),
+        "{ended:?}"
+    );
+    assert!(begun.elapsed() < Duration::from_secs(10));
 }
