@@ -1,20 +1,6 @@
 //! Completions and manual pages: made from the same description of the flags as `--help`.
 
-use crate::harness::Scene;
-
-const SUBCOMMANDS: [&str; 11] = [
-    "run",
-    "ls",
-    "cat",
-    "get",
-    "stat",
-    "prefetch",
-    "pins",
-    "cache",
-    "import",
-    "completions",
-    "man",
-];
+use crate::harness::{SUBCOMMANDS, Scene};
 
 #[test]
 fn completions_know_the_subcommands_and_their_flags() {

@@ -18,6 +18,21 @@ use tempfile::TempDir;
 /// How long a child may take before the test declares it hung.
 const HUNG: Duration = Duration::from_secs(120);
 
+/// The subcommands of the command.
+pub(crate) const SUBCOMMANDS: [&str; 11] = [
+    "run",
+    "ls",
+    "cat",
+    "get",
+    "stat",
+    "prefetch",
+    "pins",
+    "cache",
+    "import",
+    "completions",
+    "man",
+];
+
 /// A folder with a tree and its CAR; tests add more files.
 pub(crate) struct Scene {
     folder: TempDir,

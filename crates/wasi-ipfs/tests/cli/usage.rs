@@ -1,6 +1,9 @@
 //! Wrong calls: status 2 and a hint what to write instead, before anything is done.
 
-use crate::{guests, harness::Scene};
+use crate::{
+    guests,
+    harness::{SUBCOMMANDS, Scene},
+};
 
 const SOURCES: [&str; 6] = [
     "no source",
@@ -103,19 +106,7 @@ fn timeouts_and_staging() {
 #[test]
 fn every_subcommand_has_examples() {
     let scene = Scene::new();
-    for command in [
-        "run",
-        "ls",
-        "cat",
-        "get",
-        "stat",
-        "prefetch",
-        "pins",
-        "cache",
-        "import",
-        "completions",
-        "man",
-    ] {
+    for command in SUBCOMMANDS {
         let help = scene.call(command, &["--help"]);
         assert!(
             help.succeeded().text().contains("Examples:\n  wasi-ipfs"),
